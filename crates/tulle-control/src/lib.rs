@@ -1,0 +1,1 @@
+//! The control plane's wiring: watch, snapshot, translate, push.

@@ -1,0 +1,1 @@
+//! Compiled data-plane configuration and every decision made from it, without sockets or clocks.

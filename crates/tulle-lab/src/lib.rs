@@ -1,0 +1,1 @@
+//! Programs that stand for images: Bookinfo, curl, httpbin, echo and a load generator.

@@ -1,0 +1,1 @@
+//! One machine as a cluster: pods as processes in network namespaces.

@@ -1,0 +1,1 @@
+//! The control plane's immutable snapshot of services, workloads, routing and policy.

@@ -1,0 +1,1 @@
+//! Protobuf messages and type URLs that travel between control plane and data plane.

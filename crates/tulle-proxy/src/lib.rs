@@ -1,0 +1,1 @@
+//! Sidecar and gateway: sockets, TLS, pools and the life of a request.

@@ -1,0 +1,1 @@
+//! Resources behind one trait, with versions and watch.

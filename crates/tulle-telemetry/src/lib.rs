@@ -1,0 +1,1 @@
+//! Metric names, labels, histograms and access log lines, decided in one place.

@@ -1,0 +1,1 @@
+//! The pure function from snapshot and proxy to Envoy v3 resources.

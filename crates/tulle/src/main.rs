@@ -1,0 +1,3 @@
+//! The `tulle` command.
+
+fn main() {}
