@@ -1,0 +1,22 @@
+//! The commands, one file each. A new one is a file here, a line in [`Command`] and a line in [`Command::run`].
+
+mod version;
+
+use clap::Subcommand;
+
+use crate::outcome::Outcome;
+
+/// What `tulle` is asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Version(version::Args),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub(crate) fn run(self) -> Outcome {
+        match self {
+            Self::Version(args) => version::run(&args),
+        }
+    }
+}
