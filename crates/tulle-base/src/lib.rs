@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows a wire format, a socket or a clock: time is an argument wherever it matters.
 
+pub mod agent;
 pub mod backoff;
 pub mod diagnostic;
 pub mod drain;
@@ -13,6 +14,7 @@ pub mod nearest;
 pub mod resource;
 pub mod spiffe;
 
+pub use agent::AgentConfig;
 pub use diagnostic::{Diagnostic, Diagnostics, FieldPath, Severity, SourceSpan};
 pub use host::Host;
 pub use labels::{Labels, Selector};
