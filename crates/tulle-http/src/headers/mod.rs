@@ -1,0 +1,11 @@
+//! Fields of a head (or trailers): one byte arena, one small entry for each line.
+
+mod known;
+mod list;
+mod name;
+
+pub use known::Known;
+pub use list::{Header, HeaderList, Headers};
+pub use name::{HeaderName, InvalidName, NameRef};
+
+pub(crate) use name::{is_token, is_value};

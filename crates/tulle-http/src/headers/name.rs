@@ -1,0 +1,148 @@
+//! Field names and which bytes may stand in names and values (RFC 9110 section 5).
+
+use super::Known;
+use std::fmt;
+
+/// A field name that configuration asked for: checked, in lower case, its number looked up once.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct HeaderName {
+    text: Box<str>,
+    known: Option<Known>,
+}
+
+/// The text is empty or holds a byte that no field name may hold (RFC 9110 section 5.1).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no field name: use letters, digits and any of !#$%&'*+-.^_`|~")]
+pub struct InvalidName(pub String);
+
+impl HeaderName {
+    /// The name written `text`, in any case.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when it is no token.
+    pub fn new(text: &str) -> Result<Self, InvalidName> {
+        if !is_token(text.as_bytes()) {
+            return Err(InvalidName(text.to_owned()));
+        }
+        Ok(Self { text: text.to_ascii_lowercase().into(), known: Known::from_bytes(text.as_bytes()) })
+    }
+
+    /// The name in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its number, if it has one.
+    #[must_use]
+    pub fn known(&self) -> Option<Known> {
+        self.known
+    }
+}
+
+impl fmt::Debug for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A field name to look up or to write: text and number. Made from [`Known`], [`&HeaderName`](HeaderName), `&str` or
+/// bytes; the last two look the number up on the way.
+#[derive(Clone, Copy, Debug)]
+pub struct NameRef<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) known: Option<Known>,
+}
+
+impl From<Known> for NameRef<'static> {
+    fn from(known: Known) -> Self {
+        Self { text: known.as_str().as_bytes(), known: Some(known) }
+    }
+}
+
+impl<'a> From<&'a HeaderName> for NameRef<'a> {
+    fn from(name: &'a HeaderName) -> Self {
+        Self { text: name.text.as_bytes(), known: name.known }
+    }
+}
+
+impl<'a> From<&'a str> for NameRef<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
+impl<'a> From<&'a [u8]> for NameRef<'a> {
+    fn from(text: &'a [u8]) -> Self {
+        Self { text, known: Known::from_bytes(text) }
+    }
+}
+
+/// Non-empty and only token characters (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|b| TOKEN[usize::from(*b)])
+}
+
+/// No control character but tab (RFC 9110 section 5.5); bytes from 0x80 pass.
+pub(crate) fn is_value(text: &[u8]) -> bool {
+    // Without early exit, so that the loop is vectorised.
+    !text.iter().fold(false, |bad, b| bad | (*b < 0x20 && *b != b'\t') | (*b == 0x7f))
+}
+
+/// Which bytes are token characters.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        table[at] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        at += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked_and_lower_cased() {
+        let name = HeaderName::new("X-Request-ID").unwrap();
+        assert_eq!((name.as_str(), name.known()), ("x-request-id", Some(Known::XRequestId)));
+        for bad in ["", "a b", "a:", ":path", "a\r\n", "\u{e9}"] {
+            assert!(HeaderName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_hold_no_controls() {
+        assert!(is_value(b"a\tb \x80\xff"));
+        assert!(is_value(b""));
+        for bad in [&b"a\rb"[..], b"a\nb", b"\0", b"\x7f", b"\x1f"] {
+            assert!(!is_value(bad));
+        }
+    }
+}
