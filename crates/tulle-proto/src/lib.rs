@@ -1,1 +1,16 @@
 //! Protobuf messages and type URLs that travel between control plane and data plane.
+//!
+//! * [`envoy`]: Envoy's v3 messages under short module names (a published crate, re-exported in one place).
+//! * [`istio`]: what Istio adds to them, written by hand: name tables, the CA's messages, filter configurations.
+//! * [`type_url`]: every type URL that this project reads or writes, in one table.
+//! * [`any`]: packing into `google.protobuf.Any` and out of it.
+//!
+//! Nothing here knows what a message means.
+
+pub mod any;
+pub mod envoy;
+pub mod istio;
+pub mod type_url;
+
+pub use any::{AnyError, pack, unpack};
+pub use envoy::google::Any;

@@ -1,0 +1,168 @@
+//! Envoy's v3 messages, from the `envoy-types` crate, under short names.
+//!
+//! `core::Address` is `envoy.config.core.v3.Address`, and so on: the last word of the package names the module.
+
+use envoy_types::pb;
+
+/// `envoy.admin.v3`: what `/config_dump` and `/clusters` answer.
+pub mod admin {
+    pub use super::pb::envoy::admin::v3::*;
+}
+/// `envoy.config.accesslog.v3`.
+pub mod accesslog {
+    pub use super::pb::envoy::config::accesslog::v3::*;
+}
+/// `envoy.config.bootstrap.v3`.
+pub mod bootstrap {
+    pub use super::pb::envoy::config::bootstrap::v3::*;
+}
+/// `envoy.config.cluster.v3`.
+pub mod cluster {
+    pub use super::pb::envoy::config::cluster::v3::*;
+}
+/// `envoy.config.core.v3`.
+pub mod core {
+    pub use super::pb::envoy::config::core::v3::*;
+}
+/// `envoy.config.endpoint.v3`.
+pub mod endpoint {
+    pub use super::pb::envoy::config::endpoint::v3::*;
+}
+/// `envoy.config.listener.v3`.
+pub mod listener {
+    pub use super::pb::envoy::config::listener::v3::*;
+}
+/// `envoy.config.metrics.v3`.
+pub mod metrics {
+    pub use super::pb::envoy::config::metrics::v3::*;
+}
+/// `envoy.config.common.mutation_rules.v3`.
+pub mod mutation_rules {
+    pub use super::pb::envoy::config::common::mutation_rules::v3::*;
+}
+/// `envoy.config.rbac.v3`: the rules; the filters are [`http_rbac`] and [`network_rbac`].
+pub mod rbac {
+    pub use super::pb::envoy::config::rbac::v3::*;
+}
+/// `envoy.config.route.v3`.
+pub mod route {
+    pub use super::pb::envoy::config::route::v3::*;
+}
+/// `envoy.config.trace.v3`.
+pub mod trace {
+    pub use super::pb::envoy::config::trace::v3::*;
+}
+/// `envoy.extensions.access_loggers.file.v3`.
+pub mod file_access_log {
+    pub use super::pb::envoy::extensions::access_loggers::file::v3::*;
+}
+/// `envoy.extensions.access_loggers.stream.v3`.
+pub mod stream_access_log {
+    pub use super::pb::envoy::extensions::access_loggers::stream::v3::*;
+}
+/// `envoy.extensions.filters.network.http_connection_manager.v3`.
+pub mod http_connection_manager {
+    pub use super::pb::envoy::extensions::filters::network::http_connection_manager::v3::*;
+}
+/// `envoy.extensions.filters.network.tcp_proxy.v3`.
+pub mod tcp_proxy {
+    pub use super::pb::envoy::extensions::filters::network::tcp_proxy::v3::*;
+}
+/// `envoy.extensions.filters.network.rbac.v3`.
+pub mod network_rbac {
+    pub use super::pb::envoy::extensions::filters::network::rbac::v3::*;
+}
+/// `envoy.extensions.filters.http.rbac.v3`.
+pub mod http_rbac {
+    pub use super::pb::envoy::extensions::filters::http::rbac::v3::*;
+}
+/// `envoy.extensions.filters.http.fault.v3`.
+pub mod fault {
+    pub use super::pb::envoy::extensions::filters::http::fault::v3::*;
+}
+/// `envoy.extensions.filters.common.fault.v3`.
+pub mod fault_common {
+    pub use super::pb::envoy::extensions::filters::common::fault::v3::*;
+}
+/// `envoy.extensions.filters.http.cors.v3`.
+pub mod cors {
+    pub use super::pb::envoy::extensions::filters::http::cors::v3::*;
+}
+/// `envoy.extensions.filters.http.grpc_stats.v3`.
+pub mod grpc_stats {
+    pub use super::pb::envoy::extensions::filters::http::grpc_stats::v3::*;
+}
+/// `envoy.extensions.filters.http.local_ratelimit.v3`.
+pub mod local_ratelimit {
+    pub use super::pb::envoy::extensions::filters::http::local_ratelimit::v3::*;
+}
+/// `envoy.extensions.filters.http.router.v3`.
+pub mod router {
+    pub use super::pb::envoy::extensions::filters::http::router::v3::*;
+}
+/// `envoy.extensions.filters.listener.*.v3`.
+pub mod listener_filters {
+    pub use super::pb::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
+    pub use super::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+    pub use super::pb::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol;
+    pub use super::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+}
+/// `envoy.extensions.load_balancing_policies.*.v3`.
+pub mod lb_policies {
+    pub use super::pb::envoy::extensions::load_balancing_policies::cluster_provided::v3::ClusterProvided;
+    pub use super::pb::envoy::extensions::load_balancing_policies::common::v3 as common;
+    pub use super::pb::envoy::extensions::load_balancing_policies::least_request::v3::{
+        LeastRequest, least_request,
+    };
+    pub use super::pb::envoy::extensions::load_balancing_policies::maglev::v3::Maglev;
+    pub use super::pb::envoy::extensions::load_balancing_policies::random::v3::Random;
+    pub use super::pb::envoy::extensions::load_balancing_policies::ring_hash::v3::RingHash;
+    pub use super::pb::envoy::extensions::load_balancing_policies::round_robin::v3::RoundRobin;
+    pub use super::pb::envoy::extensions::load_balancing_policies::wrr_locality::v3::WrrLocality;
+}
+/// `envoy.extensions.retry.host.*.v3`.
+pub mod retry_host {
+    pub use super::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+}
+/// `envoy.extensions.transport_sockets.tls.v3`.
+pub mod tls {
+    pub use super::pb::envoy::extensions::transport_sockets::tls::v3::*;
+}
+/// `envoy.extensions.transport_sockets.raw_buffer.v3`.
+pub mod raw_buffer {
+    pub use super::pb::envoy::extensions::transport_sockets::raw_buffer::v3::*;
+}
+/// `envoy.extensions.upstreams.http.v3`: the protocol options of a cluster.
+pub mod upstream_http {
+    pub use super::pb::envoy::extensions::upstreams::http::v3::*;
+}
+/// `envoy.service.discovery.v3`: requests, responses, and the aggregated discovery service.
+pub mod discovery {
+    pub use super::pb::envoy::service::discovery::v3::*;
+}
+/// `envoy.type.v3`: percentages, ranges, token buckets.
+pub mod kind {
+    pub use super::pb::envoy::r#type::v3::*;
+}
+/// `envoy.type.matcher.v3`: string, regex, metadata and path matchers.
+pub mod matcher {
+    pub use super::pb::envoy::r#type::matcher::v3::*;
+}
+/// `envoy.type.tracing.v3`.
+pub mod tracing {
+    pub use super::pb::envoy::r#type::tracing::v3::*;
+}
+/// `google.protobuf`: `Any`, `Struct`, `Duration` and the wrappers.
+pub mod google {
+    pub use super::pb::google::protobuf::*;
+}
+/// `google.rpc`.
+pub mod rpc {
+    pub use super::pb::google::rpc::*;
+}
+/// `xds.core.v3` and `xds.type.matcher.v3`.
+pub mod xds {
+    pub use super::pb::xds::core::v3 as core;
+    pub use super::pb::xds::r#type::matcher::v3 as matcher;
+    pub use super::pb::xds::r#type::v3 as kind;
+}

@@ -1,0 +1,151 @@
+//! Every type URL that the project reads or writes.
+
+/// What each type URL begins with.
+pub const PREFIX: &str = "type.googleapis.com/";
+
+macro_rules! type_urls {
+    ($($(#[$doc:meta])* $name:ident = $full:literal, $message:path;)*) => {
+        $($(#[$doc])* pub const $name: &str = concat!("type.googleapis.com/", $full);)*
+
+        /// All of them, in the order of this file.
+        pub const ALL: &[&str] = &[$($name),*];
+
+        #[cfg(test)]
+        mod tests {
+            #[test]
+            fn each_is_the_name_of_its_message() {
+                $(assert_eq!(super::$name, crate::any::type_url_of::<$message>());)*
+            }
+        }
+    };
+}
+
+type_urls! {
+    // Discovery resources.
+    /// LDS.
+    LISTENER = "envoy.config.listener.v3.Listener", crate::envoy::listener::Listener;
+    /// RDS.
+    ROUTE_CONFIGURATION = "envoy.config.route.v3.RouteConfiguration", crate::envoy::route::RouteConfiguration;
+    /// CDS.
+    CLUSTER = "envoy.config.cluster.v3.Cluster", crate::envoy::cluster::Cluster;
+    /// EDS.
+    CLUSTER_LOAD_ASSIGNMENT = "envoy.config.endpoint.v3.ClusterLoadAssignment",
+        crate::envoy::endpoint::ClusterLoadAssignment;
+    /// SDS.
+    SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret", crate::envoy::tls::Secret;
+    /// NDS, Istio's name tables.
+    NAME_TABLE = "istio.networking.nds.v1.NameTable", crate::istio::nds::NameTable;
+
+    // Network filters.
+    /// `envoy.filters.network.http_connection_manager`.
+    HTTP_CONNECTION_MANAGER =
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        crate::envoy::http_connection_manager::HttpConnectionManager;
+    /// `envoy.filters.network.tcp_proxy`.
+    TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", crate::envoy::tcp_proxy::TcpProxy;
+    /// `envoy.filters.network.rbac`.
+    NETWORK_RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC", crate::envoy::network_rbac::Rbac;
+    /// Istio's exchange of peer metadata on TCP, `istio.metadata_exchange`.
+    METADATA_EXCHANGE = "envoy.tcp.metadataexchange.config.MetadataExchange",
+        crate::istio::metadata_exchange::MetadataExchange;
+
+    // HTTP filters.
+    /// `envoy.filters.http.router`.
+    ROUTER = "envoy.extensions.filters.http.router.v3.Router", crate::envoy::router::Router;
+    /// `envoy.filters.http.rbac`.
+    HTTP_RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC", crate::envoy::http_rbac::Rbac;
+    /// The same, per route.
+    HTTP_RBAC_PER_ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
+        crate::envoy::http_rbac::RbacPerRoute;
+    /// `envoy.filters.http.fault`.
+    HTTP_FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault", crate::envoy::fault::HttpFault;
+    /// `envoy.filters.http.cors`.
+    CORS = "envoy.extensions.filters.http.cors.v3.Cors", crate::envoy::cors::Cors;
+    /// The same, per route.
+    CORS_POLICY = "envoy.extensions.filters.http.cors.v3.CorsPolicy", crate::envoy::cors::CorsPolicy;
+    /// `envoy.filters.http.grpc_stats`.
+    GRPC_STATS = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+        crate::envoy::grpc_stats::FilterConfig;
+    /// `envoy.filters.http.local_ratelimit`.
+    LOCAL_RATE_LIMIT = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        crate::envoy::local_ratelimit::LocalRateLimit;
+    /// Wraps a filter's per-route configuration, or disables the filter there.
+    ROUTE_FILTER_CONFIG = "envoy.config.route.v3.FilterConfig", crate::envoy::route::FilterConfig;
+    /// `istio.stats`, HTTP and TCP.
+    ISTIO_STATS = "stats.PluginConfig", crate::istio::stats::PluginConfig;
+    /// `istio.peer_metadata`.
+    PEER_METADATA = "io.istio.http.peer_metadata.Config", crate::istio::peer_metadata::Config;
+    /// `istio.alpn`.
+    ISTIO_ALPN = "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig", crate::istio::alpn::FilterConfig;
+
+    // Listener filters.
+    /// `envoy.filters.listener.original_dst`.
+    ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+        crate::envoy::listener_filters::OriginalDst;
+    /// `envoy.filters.listener.tls_inspector`.
+    TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+        crate::envoy::listener_filters::TlsInspector;
+    /// `envoy.filters.listener.http_inspector`.
+    HTTP_INSPECTOR = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
+        crate::envoy::listener_filters::HttpInspector;
+    /// `envoy.filters.listener.proxy_protocol`.
+    PROXY_PROTOCOL = "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        crate::envoy::listener_filters::ProxyProtocol;
+
+    // Transport sockets and upstream options.
+    /// TLS towards clients.
+    DOWNSTREAM_TLS_CONTEXT = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        crate::envoy::tls::DownstreamTlsContext;
+    /// TLS towards endpoints.
+    UPSTREAM_TLS_CONTEXT = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        crate::envoy::tls::UpstreamTlsContext;
+    /// No TLS.
+    RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+        crate::envoy::raw_buffer::RawBuffer;
+    /// A cluster's HTTP options.
+    HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        crate::envoy::upstream_http::HttpProtocolOptions;
+
+    // Balancers and retries.
+    /// Round robin as an extension.
+    LB_ROUND_ROBIN = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
+        crate::envoy::lb_policies::RoundRobin;
+    /// Least request as an extension.
+    LB_LEAST_REQUEST = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+        crate::envoy::lb_policies::LeastRequest;
+    /// Random as an extension.
+    LB_RANDOM = "envoy.extensions.load_balancing_policies.random.v3.Random", crate::envoy::lb_policies::Random;
+    /// The cluster's own balancer as an extension.
+    LB_CLUSTER_PROVIDED = "envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided",
+        crate::envoy::lb_policies::ClusterProvided;
+    /// Retry on a host that has not been tried.
+    PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+        crate::envoy::retry_host::PreviousHostsPredicate;
+
+    // Access logs.
+    /// `envoy.access_loggers.file`.
+    FILE_ACCESS_LOG = "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        crate::envoy::file_access_log::FileAccessLog;
+    /// `envoy.access_loggers.stdout`.
+    STDOUT_ACCESS_LOG = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+        crate::envoy::stream_access_log::StdoutAccessLog;
+    /// `envoy.access_loggers.stderr`.
+    STDERR_ACCESS_LOG = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+        crate::envoy::stream_access_log::StderrAccessLog;
+
+    // Configuration files and dumps.
+    /// A proxy's bootstrap.
+    BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap", crate::envoy::bootstrap::Bootstrap;
+    /// `/config_dump`: bootstrap.
+    BOOTSTRAP_CONFIG_DUMP = "envoy.admin.v3.BootstrapConfigDump", crate::envoy::admin::BootstrapConfigDump;
+    /// `/config_dump`: listeners.
+    LISTENERS_CONFIG_DUMP = "envoy.admin.v3.ListenersConfigDump", crate::envoy::admin::ListenersConfigDump;
+    /// `/config_dump`: clusters.
+    CLUSTERS_CONFIG_DUMP = "envoy.admin.v3.ClustersConfigDump", crate::envoy::admin::ClustersConfigDump;
+    /// `/config_dump`: routes.
+    ROUTES_CONFIG_DUMP = "envoy.admin.v3.RoutesConfigDump", crate::envoy::admin::RoutesConfigDump;
+    /// `/config_dump`: endpoints.
+    ENDPOINTS_CONFIG_DUMP = "envoy.admin.v3.EndpointsConfigDump", crate::envoy::admin::EndpointsConfigDump;
+    /// `/config_dump`: secrets, without keys.
+    SECRETS_CONFIG_DUMP = "envoy.admin.v3.SecretsConfigDump", crate::envoy::admin::SecretsConfigDump;
+}
