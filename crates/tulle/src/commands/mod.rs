@@ -1,5 +1,6 @@
 //! The commands, one file each. A new one is a file here, a line in [`Command`] and a line in [`Command::run`].
 
+mod lab;
 mod version;
 
 use clap::Subcommand;
@@ -9,6 +10,7 @@ use crate::outcome::Outcome;
 /// What `tulle` is asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Lab(lab::Args),
     Version(version::Args),
 }
 
@@ -16,6 +18,7 @@ impl Command {
     /// Runs the command to its end.
     pub(crate) fn run(self) -> Outcome {
         match self {
+            Self::Lab(args) => lab::run(args),
             Self::Version(args) => version::run(&args),
         }
     }
