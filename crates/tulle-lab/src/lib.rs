@@ -5,6 +5,7 @@
 
 mod bookinfo;
 mod client;
+mod demos;
 mod echo;
 mod fetch;
 mod httpbin;
@@ -15,6 +16,7 @@ mod trace;
 
 use std::process::ExitCode;
 
+pub use demos::{DEMOS, Demo, demo};
 pub use images::{KNOWN_IMAGES, Program, program_for_image};
 pub use server::ServeError;
 
