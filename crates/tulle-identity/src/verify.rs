@@ -1,0 +1,246 @@
+//! Verification of peers against the bundle in force at the moment of the handshake.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tulle_base::SpiffeId;
+use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::material::TrustBundle;
+use crate::san::{SanKind, SanMatcher};
+use crate::tls::VerifyPeer;
+
+/// Why a certificate that leads to a trusted root is refused all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NameError {
+    /// There is no bundle yet.
+    #[error("no trust bundle has arrived yet")]
+    NoBundle,
+    /// The SVID has none or several URI names.
+    #[error("not an SVID: {0} URI names instead of one")]
+    UriCount(usize),
+    /// The URI is no SPIFFE id of a workload.
+    #[error("not an SVID: {0}")]
+    NotSpiffe(String),
+    /// The SVID belongs to another trust domain.
+    #[error("{0} is of a trust domain that is not accepted here")]
+    TrustDomain(SpiffeId),
+    /// None of the names is among the allowed ones.
+    #[error("none of the certificate's names is among those expected")]
+    San,
+}
+
+impl From<NameError> for Error {
+    fn from(error: NameError) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(std::sync::Arc::new(error))))
+    }
+}
+
+/// Checks chain, validity, trust domain and names of a peer.
+pub(crate) struct PeerVerifier {
+    pub(crate) rules: VerifyPeer,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+    /// Whether a client must present a certificate (server side only).
+    pub(crate) required: bool,
+}
+
+impl fmt::Debug for PeerVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerVerifier").field("rules", &self.rules).field("required", &self.required).finish()
+    }
+}
+
+impl PeerVerifier {
+    fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: Option<&ServerName<'_>>,
+        now: UnixTime,
+        usage: KeyUsage,
+    ) -> Result<(), Error> {
+        let (trust, names, check_host) = match &self.rules {
+            VerifyPeer::Nothing => return Ok(()),
+            VerifyPeer::Chain { trust, names } => (trust, names.as_slice(), false),
+            VerifyPeer::ChainAndHost { trust } => (trust, &[][..], true),
+        };
+        let bundle = trust.get().ok_or(NameError::NoBundle)?;
+        let cert = EndEntityCert::try_from(leaf).map_err(certificate_error)?;
+        cert.verify_for_usage(self.algorithms.all, bundle.anchors(), intermediates, now, usage, None, None)
+            .map_err(certificate_error)?;
+        check_trust_domain(&cert, &bundle)?;
+        if check_host && let Some(name) = server_name {
+            cert.verify_is_valid_for_subject_name(name).map_err(certificate_error)?;
+        }
+        check_names(&cert, leaf, names)
+    }
+
+    fn verify12(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn verify13(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signature, &self.algorithms)
+    }
+}
+
+fn check_trust_domain(cert: &EndEntityCert<'_>, bundle: &TrustBundle) -> Result<(), NameError> {
+    if bundle.trust_domains().is_empty() {
+        return Ok(());
+    }
+    let mut uris = cert.valid_uri_names();
+    let (first, more) = (uris.next(), uris.count());
+    let Some(uri) = first.filter(|_| more == 0) else {
+        return Err(NameError::UriCount(usize::from(first.is_some()) + more));
+    };
+    let id = SpiffeId::parse(uri).map_err(|e| NameError::NotSpiffe(e.to_string()))?;
+    if bundle.trust_domains().contains(&id.trust_domain) { Ok(()) } else { Err(NameError::TrustDomain(id)) }
+}
+
+fn check_names(
+    cert: &EndEntityCert<'_>,
+    leaf: &CertificateDer<'_>,
+    names: &[SanMatcher],
+) -> Result<(), Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let any = |kind, name: &str| names.iter().any(|m| m.matches(kind, name));
+    if cert.valid_uri_names().any(|uri| any(SanKind::Uri, uri))
+        || cert.valid_dns_names().any(|dns| any(SanKind::Dns, dns))
+    {
+        return Ok(());
+    }
+    let rare = names.iter().any(|m| matches!(m.kind, SanKind::Ip | SanKind::Email | SanKind::Any));
+    if rare && rare_names(leaf).iter().any(|(kind, name)| any(*kind, name)) {
+        return Ok(());
+    }
+    Err(NameError::San.into())
+}
+
+/// Addresses and e-mail addresses of a certificate, which webpki does not list.
+fn rare_names(leaf: &CertificateDer<'_>) -> Vec<(SanKind, String)> {
+    let Ok((_, cert)) = X509Certificate::from_der(leaf) else { return Vec::new() };
+    let Ok(Some(sans)) = cert.subject_alternative_name() else { return Vec::new() };
+    let read = |name: &GeneralName<'_>| match name {
+        GeneralName::RFC822Name(mail) => Some((SanKind::Email, (*mail).to_owned())),
+        GeneralName::IPAddress(bytes) => {
+            let ip = <[u8; 4]>::try_from(*bytes)
+                .map(IpAddr::from)
+                .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+            Some((SanKind::Ip, ip.ok()?.to_string()))
+        }
+        _ => None,
+    };
+    sans.value.general_names.iter().filter_map(read).collect()
+}
+
+fn certificate_error(error: webpki::Error) -> Error {
+    let error = match error {
+        webpki::Error::CertExpired { .. } => CertificateError::Expired,
+        webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
+        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::CertNotValidForName(_) => CertificateError::NotValidForName,
+        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        webpki::Error::BadDer => CertificateError::BadEncoding,
+        other => CertificateError::Other(OtherError(std::sync::Arc::new(other))),
+    };
+    Error::InvalidCertificate(error)
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verify(end_entity, intermediates, Some(server_name), now, KeyUsage::server_auth())?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verify12(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verify13(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.verify(end_entity, intermediates, None, now, KeyUsage::client_auth())?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verify12(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verify13(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
