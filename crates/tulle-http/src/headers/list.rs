@@ -1,6 +1,7 @@
 //! The list of fields.
 
 use super::{Known, NameRef, is_token, is_value};
+use bytes::BytesMut;
 use std::fmt;
 
 /// Fields in order, with the name case in which they came.
@@ -113,7 +114,7 @@ impl HeaderList {
     }
 
     /// The values of all fields with that name, in order.
-    pub fn get_all<'a>(&'a self, name: impl Into<NameRef<'a>>) -> impl Iterator<Item = &'a [u8]> + 'a {
+    pub fn get_all<'a, 'n>(&'a self, name: impl Into<NameRef<'n>>) -> impl Iterator<Item = &'a [u8]> {
         let name = name.into();
         self.entries.iter().filter(move |entry| self.is(entry, name)).map(|entry| self.value(entry))
     }
@@ -240,6 +241,46 @@ impl HeaderList {
         self.arena.extend_from_slice(b"\r\n");
         let (name_len, value_len) = (offset(name.len()), offset(value.len()));
         self.entries.push(Entry { start, name_len, value_len, known, sensitive });
+    }
+
+    /// Copies whole lines to the arena and returns where; [`HeaderList::push_adopted`] makes fields of them.
+    pub(crate) fn adopt_block(&mut self, block: &[u8]) -> usize {
+        let base = self.arena.len();
+        self.arena.extend_from_slice(block);
+        base
+    }
+
+    /// Adds a field whose line `name: value CR LF` is in the arena at `start`.
+    pub(crate) fn push_adopted(
+        &mut self,
+        start: usize,
+        name_len: usize,
+        value_len: usize,
+        known: Option<Known>,
+    ) {
+        let (start, name_len, value_len) = (offset(start), offset(name_len), offset(value_len));
+        self.entries.push(Entry { start, name_len, value_len, known, sensitive: false });
+    }
+
+    /// Bytes that [`HeaderList::write_lines`] writes at most.
+    pub(crate) fn line_bytes(&self) -> usize {
+        self.size(4)
+    }
+
+    /// Appends the fields as lines, without those with a known name that `skip` names. Neighbours go in one copy.
+    pub(crate) fn write_lines(&self, out: &mut BytesMut, skip: impl Fn(Known) -> bool) {
+        let mut run = 0..0;
+        for entry in &self.entries {
+            if entry.known.is_some_and(&skip) {
+                continue;
+            }
+            if entry.start as usize != run.end {
+                out.extend_from_slice(&self.arena[run]);
+                run = entry.start as usize..0;
+            }
+            run.end = entry.line_end();
+        }
+        out.extend_from_slice(&self.arena[run]);
     }
 
     fn is(&self, entry: &Entry, name: NameRef<'_>) -> bool {

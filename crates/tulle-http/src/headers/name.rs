@@ -60,7 +60,7 @@ pub struct NameRef<'a> {
     pub(crate) known: Option<Known>,
 }
 
-impl From<Known> for NameRef<'static> {
+impl From<Known> for NameRef<'_> {
     fn from(known: Known) -> Self {
         Self { text: known.as_str().as_bytes(), known: Some(known) }
     }
@@ -96,7 +96,7 @@ pub(crate) fn is_value(text: &[u8]) -> bool {
 }
 
 /// Which bytes are token characters.
-static TOKEN: [bool; 256] = {
+pub(crate) static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut at = 0;
     while at < 256 {
