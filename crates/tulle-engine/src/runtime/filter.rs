@@ -1,0 +1,165 @@
+//! HTTP filters, and what a route changes about them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cors::CorsPolicy;
+use super::fault::Fault;
+use super::headers::HeaderOps;
+use super::matcher::Fraction;
+use super::rbac::RbacFilter;
+
+/// One HTTP filter of a connection manager.
+#[derive(Clone, Debug)]
+pub struct HttpFilter {
+    /// Its name, which routes refer to.
+    pub name: Arc<str>,
+    /// Whether it acts only where a route switches it on.
+    pub disabled: bool,
+    /// What it does.
+    pub kind: HttpFilterKind,
+}
+
+/// What an HTTP filter does.
+#[derive(Clone, Debug)]
+pub enum HttpFilterKind {
+    /// Authorization.
+    Rbac(Arc<RbacFilter>),
+    /// Injected faults.
+    Fault(Arc<Fault>),
+    /// Cross-origin resource sharing; the policy comes from the route.
+    Cors,
+    /// gRPC statistics.
+    GrpcStats(GrpcStats),
+    /// `istio_*` metrics.
+    IstioStats(IstioStats),
+    /// Who the peer is, from and to Istio's headers.
+    PeerMetadata(PeerMetadata),
+    /// Which ALPN to offer upstream.
+    IstioAlpn(IstioAlpn),
+    /// A token bucket.
+    LocalRateLimit(Arc<LocalRateLimit>),
+    /// Forwarding; always the last.
+    Router(RouterOptions),
+}
+
+/// `envoy.filters.http.grpc_stats`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrpcStats {
+    /// Whether message counts are kept for access logs and `istio_*_messages_total`.
+    pub emit_filter_state: bool,
+}
+
+/// `istio.stats`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IstioStats {
+    /// Whether an unknown destination service is taken from the Host header.
+    pub host_header_fallback: bool,
+    /// How often long TCP connections are reported. Default 15 s.
+    pub tcp_reporting: Duration,
+    /// Whether this proxy is a waypoint.
+    pub server_gateway: bool,
+    /// Changes to standard metrics.
+    pub overrides: Vec<MetricOverride>,
+}
+
+/// Changes to a standard metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricOverride {
+    /// The metric without `istio_`; empty for all.
+    pub metric: Arc<str>,
+    /// Labels that are left out.
+    pub remove: Vec<Arc<str>>,
+    /// Whether it is not reported.
+    pub drop: bool,
+}
+
+/// `istio.peer_metadata`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerMetadata {
+    /// Whether the client's metadata is read from its headers (and the headers are removed).
+    pub read_from_request: bool,
+    /// Whether the endpoint's metadata is read from the response (and the headers are removed).
+    pub read_from_response: bool,
+    /// Whether ours is written to the response.
+    pub write_to_response: bool,
+    /// Whether ours is written to the request.
+    pub write_to_request: bool,
+    /// Whether clusters marked external are not told.
+    pub skip_external: bool,
+}
+
+/// `istio.alpn`: ALPN lists by the protocol spoken upstream; empty leaves the transport socket's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IstioAlpn {
+    /// For HTTP/1.0.
+    pub http10: Vec<Arc<str>>,
+    /// For HTTP/1.1.
+    pub http11: Vec<Arc<str>>,
+    /// For HTTP/2.
+    pub http2: Vec<Arc<str>>,
+}
+
+/// `envoy.filters.http.local_ratelimit`, without descriptors.
+#[derive(Clone, Debug)]
+pub struct LocalRateLimit {
+    /// Prefix of its statistics.
+    pub stat_prefix: Arc<str>,
+    /// Status of a refused request. Default 429.
+    pub status: u16,
+    /// Size of the bucket.
+    pub max_tokens: u32,
+    /// Tokens added at each interval.
+    pub tokens_per_fill: u32,
+    /// Length of the interval; above zero.
+    pub fill_interval: Duration,
+    /// How many requests ask the bucket.
+    pub enabled: Fraction,
+    /// How many of the refused are really refused.
+    pub enforced: Fraction,
+    /// Changes to the response that refuses.
+    pub response_headers: HeaderOps,
+    /// Changes to requests over the limit that are let through.
+    pub request_headers_unenforced: HeaderOps,
+    /// Whether each connection has a bucket of its own.
+    pub per_connection: bool,
+    /// Whether a refused gRPC request gets RESOURCE_EXHAUSTED instead of UNAVAILABLE.
+    pub as_resource_exhausted: bool,
+}
+
+/// `envoy.filters.http.router`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouterOptions {
+    /// Whether `x-envoy-*` headers are not added to requests and responses.
+    pub suppress_envoy_headers: bool,
+    /// Whether the expected timeout of the downstream's header is kept.
+    pub respect_expected_timeout: bool,
+}
+
+/// What a route (with its virtual host and table) changes about filters. Most specific first is already decided.
+#[derive(Clone, Debug, Default)]
+pub struct FilterOverrides(pub Vec<(Arc<str>, FilterOverride)>);
+
+impl FilterOverrides {
+    /// The change to the filter of this name.
+    pub fn get(&self, filter: &str) -> Option<&FilterOverride> {
+        self.0.iter().find(|(name, _)| **name == *filter).map(|(_, change)| change)
+    }
+}
+
+/// What a route changes about one filter.
+#[derive(Clone, Debug)]
+pub enum FilterOverride {
+    /// It stays out.
+    Disabled,
+    /// It acts although it is disabled in the connection manager.
+    Enabled,
+    /// Other rules; without rules, everything passes.
+    Rbac(Arc<RbacFilter>),
+    /// Other faults.
+    Fault(Arc<Fault>),
+    /// The policy.
+    Cors(Arc<CorsPolicy>),
+    /// Another bucket.
+    LocalRateLimit(Arc<LocalRateLimit>),
+}
