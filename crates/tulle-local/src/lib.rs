@@ -1,1 +1,7 @@
-//! One machine as a cluster: pods as processes in network namespaces.
+//! One machine as a cluster: pods as processes in network namespaces, with the kernel's own means.
+
+pub mod net;
+pub mod netlink;
+pub mod redirect;
+pub mod services;
+pub mod sys;

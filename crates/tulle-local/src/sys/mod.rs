@@ -1,0 +1,6 @@
+//! What the kernel gives: processes in namespaces, network namespaces, the reaping of children, descriptors over sockets.
+
+pub mod fds;
+pub mod netns;
+pub mod reaper;
+pub mod spawn;
