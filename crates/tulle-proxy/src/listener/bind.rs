@@ -1,0 +1,77 @@
+//! Opening the sockets that workers accept on. The main thread does this once per address.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How many connections may wait in one socket's accept queue; Envoy's `tcp_backlog_size` default.
+const BACKLOG: i32 = 1024;
+
+/// Opens `count` sockets on `address`, one per worker, sharing the port by `SO_REUSEPORT` so that the kernel spreads new
+/// connections over them. Port 0 asks for a free port, the same for all.
+///
+/// # Errors
+/// When the address cannot be bound, for example because it is in use.
+pub fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    let mut address = address;
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = bind_one(address)?;
+        address = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if let SocketAddr::V6(v6) = address {
+        socket.set_only_v6(!v6.ip().is_unspecified())?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Duplicates a listening socket that was opened elsewhere (before the mesh's namespaces were made), one per worker. They
+/// share one accept queue: whichever worker wakes first takes the connection.
+///
+/// # Errors
+/// When the descriptor cannot be duplicated or set non-blocking.
+pub fn duplicate(inherited: &OwnedFd, count: usize) -> io::Result<Vec<TcpListener>> {
+    (0..count)
+        .map(|_| {
+            let socket = TcpListener::from(inherited.as_fd().try_clone_to_owned()?);
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_one_listener_share_a_free_port() {
+        let sockets = bind_shared("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let ports: Vec<u16> = sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
+        assert_ne!(ports[0], 0);
+        assert_eq!(ports, [ports[0]; 3]);
+    }
+
+    #[test]
+    fn a_duplicate_listens_on_the_same_address() {
+        let original = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = original.local_addr().unwrap();
+        let copies = duplicate(&OwnedFd::from(original), 2).unwrap();
+        assert!(copies.iter().all(|c| c.local_addr().unwrap() == address));
+    }
+}

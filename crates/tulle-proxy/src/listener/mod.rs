@@ -1,0 +1,9 @@
+//! Listeners: from an accepted socket to a filter chain.
+
+pub(crate) mod accept;
+pub mod bind;
+pub(crate) mod chain;
+pub(crate) mod client_hello;
+pub(crate) mod connection;
+pub(crate) mod registry;
+pub(crate) mod sniff;

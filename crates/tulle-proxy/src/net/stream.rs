@@ -1,0 +1,248 @@
+//! One connection's bytes, in the clear or through TLS.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::{
+    buffer::{Buffer, LARGE, MEDIUM},
+    connect,
+    outbox::Outbox,
+};
+
+/// A TCP connection whose first bytes have been looked at already and are read again by whoever comes next.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    socket: TcpStream,
+    /// What sniffing read, until it has been read again.
+    seen: Buffer,
+}
+
+impl Tcp {
+    /// A connection of which nothing has been read.
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self { socket, seen: Buffer::new() }
+    }
+
+    /// The socket itself, for its addresses and options.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// The bytes that were read ahead.
+    pub(crate) fn seen(&self) -> &[u8] {
+        self.seen.data()
+    }
+
+    /// Reads more of the connection's beginning without consuming it. `Ok(0)` is the peer's end of stream.
+    pub(crate) fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        poll_into(Pin::new(&mut self.socket), cx, &mut self.seen)
+    }
+
+    /// Whether the peer has sent something or closed, as far as the event loop knows without asking the kernel.
+    pub(crate) fn poll_disturbed(&self, cx: &mut Context<'_>) -> bool {
+        !self.seen.is_empty() || self.socket.poll_read_ready(cx).is_ready()
+    }
+}
+
+impl AsyncRead for Tcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.seen.is_empty() {
+            let count = self.seen.len().min(buf.remaining());
+            buf.put_slice(&self.seen.data()[..count]);
+            self.seen.consume(count);
+            self.seen.release_if_empty();
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+/// A connection ready for its protocol.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// In the clear.
+    Plain(Tcp),
+    /// TLS, we are the server.
+    TlsServer(Box<tokio_rustls::server::TlsStream<Tcp>>),
+    /// TLS, we are the client.
+    TlsClient(Box<tokio_rustls::client::TlsStream<Tcp>>),
+}
+
+impl Stream {
+    /// The connection below.
+    pub(crate) fn tcp(&self) -> &Tcp {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::TlsServer(tls) => tls.get_ref().0,
+            Self::TlsClient(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// Reads once into `buffer`. `Ok(0)` is the end of the stream.
+    ///
+    /// A TLS peer that closes without saying so (no close_notify) counts as the end as well: HTTP frames its messages and
+    /// notices truncation itself.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+        let read = match self {
+            Self::Plain(tcp) => poll_into(Pin::new(tcp), cx, buffer),
+            Self::TlsServer(tls) => poll_into(Pin::new(&mut **tls), cx, buffer),
+            Self::TlsClient(tls) => poll_into(Pin::new(&mut **tls), cx, buffer),
+        };
+        match read {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+            other => other,
+        }
+    }
+
+    /// Writes once what the connection takes of `data`, which is not empty.
+    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let written = match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
+            Self::TlsServer(tls) => Pin::new(&mut **tls).poll_write(cx, data),
+            Self::TlsClient(tls) => Pin::new(&mut **tls).poll_write(cx, data),
+        };
+        match written {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            other => other,
+        }
+    }
+
+    /// Writes out what TLS has sealed and the socket did not take yet.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::TlsServer(tls) if tls.get_ref().1.wants_write() => Pin::new(&mut **tls).poll_flush(cx),
+            Self::TlsClient(tls) if tls.get_ref().1.wants_write() => Pin::new(&mut **tls).poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Writes `buffer` out. Ready when all of it is with the kernel.
+    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<()>> {
+        while !buffer.is_empty() {
+            let count = ready!(self.poll_write(cx, buffer.data()))?;
+            buffer.consume(count);
+        }
+        self.poll_flush(cx)
+    }
+
+    /// Writes `outbox` out. Ready when all of it is with the kernel.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
+        while !outbox.is_empty() {
+            let count = ready!(self.poll_write(cx, outbox.data()))?;
+            outbox.consume(count);
+        }
+        self.poll_flush(cx)
+    }
+
+    /// Says that nothing more will be written (close_notify, then FIN); reading goes on.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::TlsServer(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
+            Self::TlsClient(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
+        }
+    }
+
+    /// Ends the connection with RST.
+    pub(crate) fn reset(self) {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::TlsServer(tls) => tls.into_inner().0,
+            Self::TlsClient(tls) => tls.into_inner().0,
+        };
+        connect::reset(tcp.socket);
+    }
+
+    /// The ALPN protocol that the handshake chose.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::TlsServer(tls) => tls.get_ref().1.alpn_protocol(),
+            Self::TlsClient(tls) => tls.get_ref().1.alpn_protocol(),
+        }
+    }
+
+    /// The peer's certificate in DER, if it showed one.
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        let chain = match self {
+            Self::Plain(_) => None,
+            Self::TlsServer(tls) => tls.get_ref().1.peer_certificates(),
+            Self::TlsClient(tls) => tls.get_ref().1.peer_certificates(),
+        };
+        Some(chain?.first()?.as_ref())
+    }
+}
+
+impl From<Tcp> for Stream {
+    fn from(tcp: Tcp) -> Self {
+        Self::Plain(tcp)
+    }
+}
+
+/// One read, sized by what the reads before it brought: a read that fills the room lets the next one be larger.
+fn poll_into<S: AsyncRead>(
+    io: Pin<&mut S>,
+    cx: &mut Context<'_>,
+    buffer: &mut Buffer,
+) -> Poll<io::Result<usize>> {
+    let room = buffer.room();
+    let size = room.len();
+    let mut target = ReadBuf::new(room);
+    match io.poll_read(cx, &mut target) {
+        Poll::Ready(Ok(())) => {
+            let count = target.filled().len();
+            buffer.filled(count);
+            if count == size && count > 0 {
+                let next = if buffer.capacity() < MEDIUM { MEDIUM } else { LARGE };
+                buffer.enlarge(next);
+            }
+            Poll::Ready(Ok(count))
+        }
+        Poll::Ready(Err(error)) => {
+            buffer.release_if_empty();
+            Poll::Ready(Err(error))
+        }
+        Poll::Pending => {
+            buffer.release_if_empty();
+            Poll::Pending
+        }
+    }
+}

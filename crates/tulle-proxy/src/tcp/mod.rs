@@ -1,0 +1,3 @@
+//! Raw TCP.
+
+pub(crate) mod relay;

@@ -1,0 +1,183 @@
+//! TLS towards clients and endpoints: from compiled contexts to rustls configurations.
+//!
+//! Configurations are made when a listener or cluster arrives. Certificates and roots with a name are cells that every
+//! handshake reads anew, so that a rotation needs no new configuration; files and inline data are read once.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{ClientConfig, ServerConfig};
+use tulle_engine::runtime::{
+    matcher::StringMatcher,
+    tls::{
+        CertificateSource, ChainValidation, DataRef, DownstreamTls, RootSource, SanKind, SanMatcher,
+        TlsCommon, TlsVersion, UpstreamTls, Validation,
+    },
+};
+use tulle_identity::{
+    self as identity, Certificate, ClientTls, MaterialError, Secrets, ServerTls, TextMatch, TlsBuildError,
+    TrustBundle, TrustSource, VerifyPeer, Watched, tls::ClientAuth,
+};
+
+/// Where the system keeps its roots (Debian, Fedora, Alpine).
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Why a TLS context cannot be used. Connections that need it are refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// A file cannot be read, or does not hold what it should.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// rustls refuses the combination.
+    #[error(transparent)]
+    Build(#[from] TlsBuildError),
+    /// The context asks for a check that is not built.
+    #[error("{0} is not supported: connections are refused rather than left unchecked")]
+    Unsupported(&'static str),
+    /// No file with the system's roots was found.
+    #[error("no system roots found; name a file with trusted_ca")]
+    NoSystemRoots,
+}
+
+/// A configuration for accepting TLS.
+pub(crate) fn server(tls: &DownstreamTls, secrets: &Secrets) -> Result<Arc<ServerConfig>, TlsError> {
+    let DownstreamTls {
+        common,
+        require_client_certificate,
+        require_sni: _, // Checked after the handshake, where the name is known.
+        stateless_resumption: _,
+        stateful_resumption: _, // Resumption is off with client certificates and on without: see `ServerTls::build`.
+    } = tls;
+    let TlsCommon { certificates, validation, alpn, versions } = common;
+    let rules = verify(validation, secrets)?;
+    let client_auth = match (rules, require_client_certificate) {
+        (VerifyPeer::Nothing, false) => ClientAuth::None,
+        (rules, false) => ClientAuth::Optional(rules),
+        (rules, true) => ClientAuth::Required(rules),
+    };
+    Ok(ServerTls {
+        certificate: certificate(certificates, secrets)?,
+        client_auth,
+        alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
+        min_version: version(versions.min),
+        max_version: version(versions.max),
+    }
+    .build()?)
+}
+
+/// A configuration for connecting with TLS, offering `alpn` (the context's own where `None`).
+pub(crate) fn client(
+    tls: &UpstreamTls,
+    alpn: Option<&[Arc<str>]>,
+    secrets: &Secrets,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let UpstreamTls { common, sni, auto_host_sni, auto_sni_san_validation, max_session_keys: _ } = tls;
+    let TlsCommon { certificates, validation, alpn: own, versions } = common;
+    let rules = match (verify(validation, secrets)?, auto_sni_san_validation) {
+        (VerifyPeer::Chain { trust, names }, true) if names.is_empty() => VerifyPeer::ChainAndHost { trust },
+        (rules, _) => rules,
+    };
+    let mut out = ClientTls::new(rules);
+    if !certificates.is_empty() {
+        out.certificate = Some(certificate(certificates, secrets)?);
+    }
+    out.alpn = alpn.unwrap_or(own).iter().map(|p| p.as_bytes().to_vec()).collect();
+    out.min_version = version(versions.min);
+    out.max_version = version(versions.max);
+    out.send_sni = *auto_host_sni || !sni.is_empty();
+    Ok(out.build()?)
+}
+
+fn certificate(
+    sources: &[CertificateSource],
+    secrets: &Secrets,
+) -> Result<identity::CertificateSource, TlsError> {
+    let cells: Result<Vec<Watched<Certificate>>, TlsError> = sources
+        .iter()
+        .map(|source| match source {
+            CertificateSource::Secret(name) => Ok(secrets.certificate(name)),
+            CertificateSource::Inline(pem) => {
+                Ok(Watched::of(Certificate::from_pem(&read(&pem.chain)?, &read(&pem.key)?)?))
+            }
+        })
+        .collect();
+    Ok(identity::CertificateSource::several(cells?))
+}
+
+fn verify(validation: &Validation, secrets: &Secrets) -> Result<VerifyPeer, TlsError> {
+    let Validation::Chain(chain) = validation else { return Ok(VerifyPeer::Nothing) };
+    let ChainValidation {
+        roots,
+        subject_alt_names,
+        certificate_hashes,
+        spki_hashes,
+        allow_expired,
+        accept_untrusted,
+        crl,
+    } = chain;
+    let unsupported = [
+        (!certificate_hashes.is_empty(), "verify_certificate_hash"),
+        (!spki_hashes.is_empty(), "verify_certificate_spki"),
+        (*allow_expired, "allow_expired_certificate"),
+        (crl.is_some(), "crl"),
+    ];
+    if let Some((_, field)) = unsupported.into_iter().find(|(set, _)| *set) {
+        return Err(TlsError::Unsupported(field));
+    }
+    if *accept_untrusted {
+        return Ok(VerifyPeer::Nothing);
+    }
+    let trust = trust(roots, secrets)?;
+    Ok(VerifyPeer::Chain { trust, names: subject_alt_names.iter().map(san).collect() })
+}
+
+fn trust(roots: &RootSource, secrets: &Secrets) -> Result<TrustSource, TlsError> {
+    Ok(match roots {
+        RootSource::Secret(name) => secrets.bundle(name),
+        RootSource::Inline(data) => Watched::of(TrustBundle::from_pem(&read(data)?)?),
+        RootSource::System => {
+            let file = SYSTEM_ROOTS.iter().map(Path::new).find(|p| p.exists());
+            Watched::of(TrustBundle::from_file(file.ok_or(TlsError::NoSystemRoots)?)?)
+        }
+    })
+}
+
+fn read(data: &DataRef) -> Result<Vec<u8>, MaterialError> {
+    match data {
+        DataRef::Inline(bytes) => Ok(bytes.to_vec()),
+        DataRef::File(path) => identity::material::read_file(Path::new(&**path)),
+    }
+}
+
+fn san(matcher: &SanMatcher) -> identity::SanMatcher {
+    let SanMatcher { kind, value } = matcher;
+    let kind = match kind {
+        SanKind::Dns => identity::SanKind::Dns,
+        SanKind::Uri => identity::SanKind::Uri,
+        SanKind::Ip => identity::SanKind::Ip,
+        SanKind::Email => identity::SanKind::Email,
+        SanKind::Any => identity::SanKind::Any,
+    };
+    let (text, ignore_case) = match value {
+        StringMatcher::Exact(s) => (TextMatch::Exact(s.to_string()), kind == identity::SanKind::Dns),
+        StringMatcher::Prefix(s) => (TextMatch::Prefix(s.to_string()), false),
+        StringMatcher::Suffix(s) => (TextMatch::Suffix(s.to_string()), false),
+        StringMatcher::Contains(s) => (TextMatch::Contains(s.to_string()), false),
+        StringMatcher::ExactNoCase(s) => (TextMatch::Exact(s.to_string()), true),
+        StringMatcher::PrefixNoCase(s) => (TextMatch::Prefix(s.to_string()), true),
+        StringMatcher::SuffixNoCase(s) => (TextMatch::Suffix(s.to_string()), true),
+        StringMatcher::ContainsNoCase(s) => (TextMatch::Contains(s.to_string()), true),
+        StringMatcher::Regex(full) => {
+            let regex = full.regex.clone();
+            (TextMatch::Custom(Arc::new(move |name| regex.is_match(name))), false)
+        }
+    };
+    identity::SanMatcher { kind, text, ignore_case }
+}
+
+fn version(version: TlsVersion) -> identity::TlsVersion {
+    match version {
+        TlsVersion::V12 => identity::TlsVersion::V1_2,
+        TlsVersion::V13 => identity::TlsVersion::V1_3,
+    }
+}

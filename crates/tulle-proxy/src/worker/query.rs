@@ -1,0 +1,74 @@
+//! What the main thread asks a worker. Every answer is a plain copy: nothing of a worker is shared.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::sync::oneshot;
+
+/// A question and where its answer goes. A worker that ends first drops the sender.
+#[derive(Debug)]
+pub enum Query {
+    /// Gauges of the worker itself.
+    Vitals(oneshot::Sender<Vitals>),
+    /// Every endpoint of every cluster, for `/clusters`.
+    Endpoints(oneshot::Sender<Vec<EndpointStatus>>),
+}
+
+/// How one worker is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Downstream connections that are open.
+    pub downstream_connections: u64,
+    /// Upstream connections that are open, idle ones included.
+    pub upstream_connections: u64,
+    /// Requests under way.
+    pub active_requests: u64,
+    /// Listeners known, those without sockets included.
+    pub listeners: u64,
+    /// Clusters known.
+    pub clusters: u64,
+    /// Clusters whose endpoints have not arrived yet.
+    pub clusters_warming: u64,
+}
+
+impl Vitals {
+    /// Adds another worker's gauges; listeners and clusters are the same everywhere, so the larger number stands.
+    pub fn merge(&mut self, other: &Self) {
+        let Self {
+            downstream_connections,
+            upstream_connections,
+            active_requests,
+            listeners,
+            clusters,
+            clusters_warming,
+        } = other;
+        self.downstream_connections += downstream_connections;
+        self.upstream_connections += upstream_connections;
+        self.active_requests += active_requests;
+        self.listeners = self.listeners.max(*listeners);
+        self.clusters = self.clusters.max(*clusters);
+        self.clusters_warming = self.clusters_warming.max(*clusters_warming);
+    }
+}
+
+/// One endpoint as one worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointStatus {
+    /// Name of the cluster.
+    pub cluster: Arc<str>,
+    /// The endpoint's address.
+    pub address: SocketAddr,
+    /// Whether it may get traffic: healthy by EDS and not ejected.
+    pub healthy: bool,
+    /// Whether outlier detection has ejected it on this worker.
+    pub ejected: bool,
+    /// Requests under way to it.
+    pub active_requests: u64,
+    /// Connections open to it.
+    pub connections: u64,
+    /// Requests sent to it so far.
+    pub requests_total: u64,
+    /// Requests to it that ended in 5xx, a reset or a time-out.
+    pub requests_error: u64,
+    /// Load balancing weight.
+    pub weight: u32,
+}
