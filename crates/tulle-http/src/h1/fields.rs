@@ -78,7 +78,7 @@ pub(super) fn parse(
             seen.add(known);
         }
         if value.start == name_end + 2 && value.end == value_end && block[name_end + 1] == b' ' {
-            list.push_adopted(base + at, name.len(), value.len(), known);
+            list.push_adopted(base + at, name.len(), value.len(), known, false);
         } else {
             list.push_line(name, known, &block[value], false);
         }

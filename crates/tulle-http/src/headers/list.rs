@@ -257,9 +257,15 @@ impl HeaderList {
         name_len: usize,
         value_len: usize,
         known: Option<Known>,
+        sensitive: bool,
     ) {
         let (start, name_len, value_len) = (offset(start), offset(name_len), offset(value_len));
-        self.entries.push(Entry { start, name_len, value_len, known, sensitive: false });
+        self.entries.push(Entry { start, name_len, value_len, known, sensitive });
+    }
+
+    /// The arena, for a decoder that writes lines straight into it.
+    pub(crate) fn arena(&mut self) -> &mut Vec<u8> {
+        &mut self.arena
     }
 
     /// Bytes that [`HeaderList::write_lines`] writes at most.
