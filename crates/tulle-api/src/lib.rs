@@ -1,1 +1,21 @@
 //! Istio, Gateway API and Kubernetes resource types with line-exact parsing and validation.
+//!
+//! From a file to objects: [`parse_manifests`]. One listing per type (see `schema`) makes the struct, its reader, its
+//! writer and the table from which schemas and the field ledger come. The types mirror the documents and do nothing.
+
+pub mod istio;
+pub mod kind;
+pub mod kubernetes;
+pub mod manifest;
+pub mod node;
+pub mod object;
+pub mod schema;
+mod unsupported;
+mod validate;
+pub mod value;
+mod yaml;
+
+pub use kind::{Kind, Resource, Spec};
+pub use manifest::{decode_object, parse_manifests};
+pub use object::{Object, ObjectMeta, OwnerReference};
+pub use validate::validate;

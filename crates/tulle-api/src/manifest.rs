@@ -1,0 +1,302 @@
+//! From files to objects: every problem of every document, with its line.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tulle_base::nearest::nearest;
+use tulle_base::{Diagnostic, Diagnostics, FieldPath, ResourceRef, Severity, SourceSpan};
+
+use crate::kind::{Body, Kind, KindInfo, Spec};
+use crate::node::{Data, Entry, Node};
+use crate::object::{Object, ObjectMeta};
+use crate::schema::{At, Context, Field};
+use crate::unsupported;
+use crate::validate;
+use crate::yaml::{self, MAX_BYTES, Problem};
+
+/// Namespace of objects that name none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Reads every object of a file (YAML or JSON, any number of documents, `List`s too).
+///
+/// A document with errors gives diagnostics and no object; the others are read all the same. Objects that name no
+/// namespace are in `default`. `file` is the name for diagnostics; the file itself is not touched.
+pub fn parse_manifests(file: &str, bytes: &[u8]) -> (Vec<Object>, Diagnostics) {
+    let file: Arc<str> = file.into();
+    let mut reader = Reader { file, objects: Vec::new(), diagnostics: Vec::new() };
+    if bytes.len() > MAX_BYTES {
+        let message = format!("is larger than {} MiB", MAX_BYTES >> 20);
+        reader.syntax(Problem { line: 1, column: 1, message, fix: "split it".into() });
+        return (reader.objects, reader.diagnostics);
+    }
+    for document in yaml::split(bytes) {
+        match document.text.map_err(|p| vec![p]).and_then(|t| yaml::read_document(t, document.first_line)) {
+            Ok(nodes) => nodes.into_iter().for_each(|node| reader.document(node)),
+            Err(problems) => problems.into_iter().for_each(|p| reader.syntax(p)),
+        }
+    }
+    (reader.objects, once(reader.diagnostics))
+}
+
+/// Reads one object from its JSON, as [`Object::to_json`] writes it. What validation says is not asked: it is for
+/// objects that were validated when they came in.
+///
+/// # Errors
+/// What is wrong with it, without places.
+pub fn decode_object(json: &Value) -> Result<Object, Diagnostics> {
+    let mut reader = Reader { file: "".into(), objects: Vec::new(), diagnostics: Vec::new() };
+    if let Some((info, kind, node)) = reader.identify(Node::from_json(json)) {
+        reader.object(info, kind, node, false);
+    }
+    let errors = |d: &Diagnostic| d.severity == Severity::Error;
+    match reader.objects.pop() {
+        Some(object) if !reader.diagnostics.iter().any(errors) => Ok(object),
+        _ => Err(reader.diagnostics),
+    }
+}
+
+/// A report that the same field of the same kind has no effect, or is unknown, is made once per file.
+fn once(diagnostics: Diagnostics) -> Diagnostics {
+    let mut seen = std::collections::HashSet::new();
+    let key = |d: &Diagnostic| {
+        let field: String = d.field.as_str().chars().filter(|c| !c.is_ascii_digit()).collect();
+        (d.resource.as_ref().map(|r| r.kind.clone()), field, d.message.clone())
+    };
+    diagnostics.into_iter().filter(|d| d.severity != Severity::Info || seen.insert(key(d))).collect()
+}
+
+struct Reader {
+    file: Arc<str>,
+    objects: Vec<Object>,
+    diagnostics: Diagnostics,
+}
+
+/// The parts of a document that every kind has, taken out of its mapping.
+struct Parts {
+    api_version: String,
+    metadata: Option<Node>,
+    spec: Option<Node>,
+    status: Option<Node>,
+    rest: Vec<Entry>,
+}
+
+impl Reader {
+    fn syntax(&mut self, problem: Problem) {
+        let span = SourceSpan { file: self.file.clone(), line: problem.line, column: problem.column };
+        self.diagnostics.push(
+            Diagnostic::error(FieldPath::root(), problem.message).with_fix(problem.fix).with_span(span),
+        );
+    }
+
+    fn report(
+        &mut self,
+        node: &Node,
+        severity: Severity,
+        field: &str,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let (line, column) = node.locate(field);
+        let mut problem = Diagnostic::new(severity, FieldPath::from(field), message).with_fix(fix);
+        if line > 0 {
+            problem = problem.with_span(SourceSpan { file: self.file.clone(), line, column });
+        }
+        self.diagnostics.push(problem);
+    }
+
+    fn document(&mut self, node: Node) {
+        match &node.data {
+            Data::Null => {}
+            Data::Map(_) if is_list(&node) => self.list(node),
+            Data::Map(_) => {
+                if let Some((info, kind, node)) = self.identify(node) {
+                    self.object(info, kind, node, true);
+                }
+            }
+            _ => {
+                let message = format!("is {}, not an object with apiVersion and kind", node.describe());
+                self.report(&node, Severity::Error, "", message, "a fragment cannot be applied on its own");
+            }
+        }
+    }
+
+    fn list(&mut self, node: Node) {
+        let Data::Map(entries) = node.data else { return };
+        for entry in entries.into_iter().filter(|e| &*e.key == "items") {
+            if let Data::List(items) = entry.value.data {
+                items.into_iter().for_each(|item| self.document(item));
+            }
+        }
+    }
+
+    /// Finds the kind of a document, or says why there is none.
+    fn identify(&mut self, node: Node) -> Option<(&'static KindInfo, Kind, Node)> {
+        let text = |name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        if api_version.is_empty() || kind.is_empty() {
+            let (missing, field) = match (api_version.is_empty(), kind.is_empty()) {
+                (true, true) => ("apiVersion and kind", ""),
+                (true, false) => ("apiVersion", "apiVersion"),
+                _ => ("kind", "kind"),
+            };
+            let message = format!("is not an object: {missing} must be given as text");
+            self.report(&node, Severity::Error, field, message, "a fragment cannot be applied on its own");
+            return None;
+        }
+        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", &api_version));
+        let Some(found) = Kind::find(group, &kind) else {
+            self.unknown_kind(&node, group, &kind);
+            return None;
+        };
+        let info = found.info();
+        if !info.versions.contains(&version) {
+            let message = format!("{kind} is not served in version {version:?}");
+            let fix = format!("write {}", info.api_version());
+            self.report(&node, Severity::Error, "apiVersion", message, fix);
+            return None;
+        }
+        Some((info, found, node))
+    }
+
+    fn unknown_kind(&mut self, node: &Node, group: &str, kind: &str) {
+        let metadata = node.get("metadata");
+        let text = |name: &str| metadata.and_then(|m| m.get(name)).and_then(Node::as_str);
+        let namespace = text("namespace").unwrap_or(DEFAULT_NAMESPACE);
+        let resource = ResourceRef::new(group, kind, namespace, text("name").unwrap_or_default());
+        let before = self.diagnostics.len();
+        if let Some(reason) = unsupported::reason(group, kind) {
+            let message = format!("kind {kind} is not supported yet and has no effect: {reason}");
+            self.report(node, Severity::Warning, "kind", message, "");
+        } else if Kind::ALL.iter().any(|k| k.info().group == group) {
+            let known: Vec<_> =
+                Kind::ALL.iter().map(|k| k.info()).filter(|i| i.group == group).map(|i| i.kind).collect();
+            let fix = nearest(kind, known.iter().copied()).map_or_else(
+                || format!("known there: {}", known.join(", ")),
+                |n| format!("did you mean {n}?"),
+            );
+            let place = if group.is_empty() { "the core group".to_owned() } else { group.to_owned() };
+            self.report(node, Severity::Error, "kind", format!("kind {kind} does not exist in {place}"), fix);
+        } else if let Some(info) = Kind::ALL.iter().map(|k| k.info()).find(|i| i.kind == kind) {
+            let message = format!("kind {kind} does not exist in {group}");
+            self.report(
+                node,
+                Severity::Error,
+                "apiVersion",
+                message,
+                format!("did you mean {}?", info.api_version()),
+            );
+        } else {
+            let message = format!("kind {kind} of {group} means nothing to the mesh and has no effect");
+            self.report(node, Severity::Warning, "kind", message, "");
+        }
+        for problem in &mut self.diagnostics[before..] {
+            problem.resource = Some(resource.clone());
+        }
+    }
+
+    fn object(&mut self, info: &'static KindInfo, kind: Kind, node: Node, validated: bool) {
+        let mesh = info.group.ends_with("istio.io");
+        let unknown = if mesh { Severity::Error } else { Severity::Warning };
+        let mut cx = Context::new(self.file.clone(), unknown);
+        cx.set_quiet(!mesh);
+        let origin = (node.line > 0).then(|| SourceSpan {
+            file: self.file.clone(),
+            line: node.line,
+            column: node.column,
+        });
+        let parts = parts(&node, info, &mut cx);
+        let meta = self.metadata(info, parts.metadata.as_ref(), &node, &mut cx);
+        let place = Node { data: Data::Map(parts.rest), line: node.line, column: node.column };
+        let spec = match (info.body, &parts.spec) {
+            (Body::Top, _) => Spec::decode(kind, &place, &At::ROOT, &mut cx),
+            (Body::Spec, Some(spec)) if !spec.is_null() => {
+                Spec::decode(kind, spec, &At::ROOT.field("spec"), &mut cx)
+            }
+            (Body::Spec, _) => {
+                let empty = Node { data: Data::Map(Vec::new()), line: node.line, column: node.column };
+                Spec::decode(kind, &empty, &At::ROOT.field("spec"), &mut cx)
+            }
+        };
+        let resource = ResourceRef::new(
+            info.group,
+            info.kind,
+            meta.as_ref().map(|m| m.namespace.clone()).unwrap_or_default(),
+            meta.as_ref().map(|m| m.name.clone()).unwrap_or_default(),
+        );
+        if let (Some(meta), Some(spec)) = (meta, spec) {
+            let status = parts.status.map(|s| s.to_json());
+            let object = Object { api_version: parts.api_version, meta, spec, status, origin };
+            if validated {
+                for problem in validate::validate(&object) {
+                    let (line, column) = node.locate(problem.field.as_str());
+                    cx.report(line, column, problem);
+                }
+            }
+            if !cx.failed() {
+                self.objects.push(object);
+            }
+        }
+        self.diagnostics.extend(cx.finish().into_iter().map(|d| d.with_resource(resource.clone())));
+    }
+
+    fn metadata(
+        &mut self,
+        info: &'static KindInfo,
+        metadata: Option<&Node>,
+        document: &Node,
+        cx: &mut Context,
+    ) -> Option<ObjectMeta> {
+        let at = At::ROOT.field("metadata");
+        let mut meta = match metadata {
+            Some(node) if !node.is_null() => ObjectMeta::decode(node, &at, cx)?,
+            _ => ObjectMeta::default(),
+        };
+        if meta.name.is_empty() && meta.generate_name.is_empty() {
+            let place = metadata.unwrap_or(document);
+            cx.error(place, &at.field("name"), "is required", "");
+        }
+        if !info.namespaced {
+            if !meta.namespace.is_empty() {
+                let place = metadata.and_then(|m| m.get("namespace")).unwrap_or(document);
+                cx.error(
+                    place,
+                    &at.field("namespace"),
+                    format!("a {} belongs to no namespace", info.kind),
+                    "remove it",
+                );
+            }
+        } else if meta.namespace.is_empty() {
+            DEFAULT_NAMESPACE.clone_into(&mut meta.namespace);
+        }
+        Some(meta)
+    }
+}
+
+fn is_list(node: &Node) -> bool {
+    node.get("kind").and_then(Node::as_str).is_some_and(|k| k.ends_with("List"))
+        && matches!(node.get("items").map(|i| &i.data), Some(Data::List(_)))
+}
+
+/// Takes a document apart; fields that its kind does not have are reported here, or left for its table to report.
+fn parts(node: &Node, info: &KindInfo, cx: &mut Context) -> Parts {
+    let mut parts =
+        Parts { api_version: String::new(), metadata: None, spec: None, status: None, rest: Vec::new() };
+    let Data::Map(entries) = &node.data else { return parts };
+    for entry in entries {
+        match (&*entry.key, info.body) {
+            ("apiVersion", _) => parts.api_version = entry.value.as_str().unwrap_or_default().to_owned(),
+            ("kind", _) => {}
+            ("metadata", _) => parts.metadata = Some(entry.value.clone()),
+            ("status", _) => parts.status = Some(entry.value.clone()).filter(|s| !s.is_null()),
+            ("spec", Body::Spec) => parts.spec = Some(entry.value.clone()),
+            (_, Body::Top) => parts.rest.push(entry.clone()),
+            (key, Body::Spec) => {
+                let in_spec = info.record.fields.iter().any(|f| f.name == key);
+                let fix =
+                    if in_spec { format!("it belongs under spec: spec.{key}") } else { "remove it".into() };
+                cx.unknown_field(entry.line, entry.column, &At::ROOT.field(key), fix);
+            }
+        }
+    }
+    parts
+}

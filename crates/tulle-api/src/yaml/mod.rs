@@ -1,0 +1,17 @@
+//! YAML (and JSON, which is a part of it) to [`Node`](crate::node::Node)s, as Kubernetes reads it.
+//!
+//! Each document of a file is read on its own, so that a broken one leaves the others alone.
+
+mod build;
+mod scalar;
+mod split;
+
+pub(crate) use build::{Problem, read_document};
+pub(crate) use split::split;
+
+/// Largest file that is read: 16 MiB.
+pub(crate) const MAX_BYTES: usize = 16 << 20;
+/// Deepest nesting that is read.
+pub(crate) const MAX_DEPTH: usize = 64;
+/// Most values in one document, aliases expanded.
+pub(crate) const MAX_NODES: usize = 400_000;

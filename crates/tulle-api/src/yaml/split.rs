@@ -1,0 +1,81 @@
+//! Cutting a file into its documents.
+
+use super::Problem;
+
+/// One document of a file.
+#[derive(Debug)]
+pub(crate) struct Document<'a> {
+    /// Line of the file that the text begins on, from 1.
+    pub(crate) first_line: u32,
+    /// The text, or why it cannot be one.
+    pub(crate) text: Result<&'a str, Problem>,
+}
+
+/// Cuts `bytes` at the lines that begin with `---`. Such a line cannot be inside of a value (YAML 1.2, section 9.1.2).
+pub(crate) fn split(bytes: &[u8]) -> Vec<Document<'_>> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        let problem =
+            Problem { line: 1, column: 1, message: "is UTF-16".into(), fix: "save the file as UTF-8".into() };
+        return vec![Document { first_line: 1, text: Err(problem) }];
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut out = Vec::new();
+    let (mut start, mut first_line, mut line, mut at) = (0, 1, 1, 0);
+    while at < bytes.len() {
+        let end = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n + 1);
+        if at > start && is_marker(&bytes[at..end]) {
+            out.push(document(&bytes[start..at], first_line));
+            (start, first_line) = (at, line);
+        }
+        at = end;
+        line += 1;
+    }
+    out.push(document(&bytes[start..], first_line));
+    // Directives (`%YAML 1.2`) and comments before the first marker are not a document.
+    out.retain(|d| !matches!(d.text, Ok(text) if is_prologue(text)));
+    out
+}
+
+fn is_marker(line: &[u8]) -> bool {
+    line.starts_with(b"---") && line.get(3).is_none_or(u8::is_ascii_whitespace)
+}
+
+fn is_prologue(text: &str) -> bool {
+    text.lines().all(|l| l.trim().is_empty() || l.starts_with(['%', '#']) || l.trim_start().starts_with('#'))
+}
+
+fn document(bytes: &[u8], first_line: u32) -> Document<'_> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let good = &bytes[..error.valid_up_to()];
+        let line = good.iter().filter(|b| **b == b'\n').count();
+        let column = good.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+        Problem {
+            line: first_line + u32::try_from(line).unwrap_or(u32::MAX),
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+            message: format!("is not UTF-8: byte 0x{:02x}", bytes[error.valid_up_to()]),
+            fix: "save the file as UTF-8".into(),
+        }
+    });
+    Document { first_line, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_at_markers_and_counts_lines() {
+        let docs = split(b"%YAML 1.2\n---\na: 1\n---   # next\nb: |\n  ---\n----\n--- c\n");
+        let seen: Vec<_> = docs.iter().map(|d| (d.first_line, *d.text.as_ref().unwrap())).collect();
+        assert_eq!(seen, [(2, "---\na: 1\n"), (4, "---   # next\nb: |\n  ---\n----\n"), (8, "--- c\n")]);
+    }
+
+    #[test]
+    fn says_where_bytes_are_not_text() {
+        let docs = split(b"\xef\xbb\xbfa: 1\r\n---\r\nb: 1\r\nc: \xff\r\n");
+        assert_eq!(*docs[0].text.as_ref().unwrap(), "a: 1\r\n");
+        let problem = docs[1].text.as_ref().unwrap_err();
+        assert_eq!((problem.line, problem.column), (4, 4));
+        assert!(split(b"\xff\xfea\0").first().unwrap().text.is_err());
+    }
+}

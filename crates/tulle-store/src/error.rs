@@ -1,0 +1,51 @@
+//! What can go wrong with a store.
+
+use tulle_base::{Diagnostic, ResourceRef};
+
+use crate::Version;
+
+/// Why a store did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such object. Whether that matters is the caller's decision.
+    #[error("{0} does not exist")]
+    NotFound(ResourceRef),
+    /// The object changed since it was read, or exists already: read it again and decide anew.
+    #[error("{resource} is at version {found}, not at {expected}")]
+    Conflict {
+        /// The object.
+        resource: ResourceRef,
+        /// The version that the caller knew; 0 if it expected none.
+        expected: Version,
+        /// The version in the store; 0 if there is none.
+        found: Version,
+    },
+    /// The changes after `from` are no longer known: list again and watch from there.
+    #[error("changes after version {from} are no longer known, the oldest is {oldest}; list again")]
+    Expired {
+        /// The version that the caller asked for.
+        from: Version,
+        /// The oldest version that can be asked for.
+        oldest: Version,
+    },
+    /// The object has no name, or a version that is not a number.
+    #[error("{resource} cannot be stored: {reason}")]
+    Invalid {
+        /// The object, as far as it is known.
+        resource: ResourceRef,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The store cannot be reached now; it is safe to try again, and a write may have been done.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(#[from] std::io::Error),
+    /// The other side sent something that cannot be read.
+    #[error("the store sent an object that cannot be read: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    Unreadable(Vec<Diagnostic>),
+    /// The other side sent a message that is not of the protocol, or too long.
+    #[error("the store and its client do not understand each other: {0}")]
+    Protocol(&'static str),
+    /// The store is gone for good.
+    #[error("the store is closed")]
+    Closed,
+}
