@@ -1,1 +1,15 @@
 //! Metric names, labels, histograms and access log lines, decided in one place.
+//!
+//! * [`metrics`]: the store that each worker owns (no lock, no formatting on the path of a request), snapshots merged when somebody
+//!   scrapes, Prometheus text.
+//! * [`access_log`]: Envoy's access log formats, compiled once, rendered without allocating.
+//! * [`flags`], [`details`]: why a response is what it is, in Envoy's words.
+//! * [`events`]: what can go wrong with a peer, with the counter, log line and answer that belong to it.
+
+pub mod access_log;
+pub mod details;
+pub mod events;
+pub mod flags;
+pub mod metrics;
+
+pub use flags::{ResponseFlag, ResponseFlags};

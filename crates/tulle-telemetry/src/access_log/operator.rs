@@ -1,0 +1,199 @@
+//! The operators and what each writes.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::access_log::record::{Headers, RequestRecord};
+use crate::access_log::time::TimeFormat;
+
+/// Where metadata comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// What filters left (`DYNAMIC_METADATA`).
+    Dynamic,
+    /// The route's (`METADATA(ROUTE:...)`): provenance is `istio:config` and `istio:rule`.
+    Route,
+    /// The cluster's (`CLUSTER_METADATA`).
+    Cluster,
+    /// The endpoint's (`UPSTREAM_METADATA`).
+    UpstreamHost,
+    /// The filter chain's (`METADATA(LISTENER_FILTER_CHAIN:...)`).
+    FilterChain,
+}
+
+/// Which part of an address is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `IP:PORT`, IPv6 in brackets.
+    Whole,
+    /// `IP`.
+    WithoutPort,
+    /// `PORT`.
+    Port,
+}
+
+/// Which headers an operator reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeaderSet {
+    Request,
+    Response,
+    Trailer,
+}
+
+/// Which of two names counts, the second if the first is missing; lower case, or a pseudo-header with its colon.
+#[derive(Clone, Debug)]
+pub(super) struct HeaderNames {
+    pub(super) set: HeaderSet,
+    pub(super) main: String,
+    pub(super) alternative: Option<String>,
+}
+
+/// The texts of a record that need no more than copying.
+pub(super) type ReadText = for<'r, 'a> fn(&'r RequestRecord<'a>) -> &'a str;
+/// The addresses of a record.
+pub(super) type ReadAddress = fn(&RequestRecord<'_>) -> Option<SocketAddr>;
+/// The numbers of a record.
+pub(super) type ReadNumber = fn(&RequestRecord<'_>) -> Option<u64>;
+
+/// One compiled operator.
+#[derive(Clone, Debug)]
+pub(super) enum Operator {
+    Text(ReadText),
+    Number(ReadNumber),
+    Address(ReadAddress, Address),
+    StartTime(TimeFormat),
+    ResponseFlags,
+    ResponseFlagsLong,
+    GrpcStatus,
+    Header(HeaderNames),
+    Metadata(MetadataSource, String, Vec<String>),
+}
+
+impl Operator {
+    /// Whether the value is a number in JSON.
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self, Self::Number(_))
+    }
+
+    /// Appends the value; false and nothing if there is none.
+    pub(super) fn write(&self, record: &RequestRecord<'_>, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::Text(read) => write_bytes(read(record).as_bytes(), out),
+            Self::Number(read) => read(record).is_some_and(|n| {
+                write_number(n, out);
+                true
+            }),
+            Self::Address(read, part) => read(record).is_some_and(|address| {
+                write_address(address, *part, out);
+                true
+            }),
+            Self::StartTime(format) => {
+                format.write(record.start, out);
+                true
+            }
+            Self::ResponseFlags => write_flags(record, out, false),
+            Self::ResponseFlagsLong => write_flags(record, out, true),
+            Self::GrpcStatus => record.grpc_status.is_some_and(|status| {
+                write_grpc_status(status, out);
+                true
+            }),
+            Self::Header(names) => {
+                let value = header(record, names.set, &names.main);
+                let value =
+                    value.or_else(|| names.alternative.as_deref().and_then(|n| header(record, names.set, n)));
+                value.is_some_and(|v| write_bytes(v, out))
+            }
+            Self::Metadata(source, namespace, path) => record.metadata.write(*source, namespace, path, out),
+        }
+    }
+}
+
+/// Milliseconds, as all durations are printed.
+pub(super) fn millis(duration: Option<Duration>) -> Option<u64> {
+    duration.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn header<'a>(record: &RequestRecord<'a>, set: HeaderSet, name: &str) -> Option<&'a [u8]> {
+    let some = |text: &'a [u8]| (!text.is_empty()).then_some(text);
+    let from = |headers: Headers<'a>| headers.header(name);
+    match (set, name) {
+        (HeaderSet::Request, ":method") => some(record.method),
+        (HeaderSet::Request, ":path") => some(record.path),
+        (HeaderSet::Request, ":authority" | "host") => some(record.authority),
+        (HeaderSet::Request, ":scheme") => some(record.scheme),
+        (HeaderSet::Request, _) => from(record.request_headers),
+        (HeaderSet::Response, _) => from(record.response_headers),
+        (HeaderSet::Trailer, _) => from(record.response_trailers),
+    }
+}
+
+fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    out.extend_from_slice(bytes);
+    !bytes.is_empty()
+}
+
+pub(super) fn write_number(mut n: u64, out: &mut Vec<u8>) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        #[allow(clippy::cast_possible_truncation, reason = "a digit")]
+        {
+            digits[at] = b'0' + (n % 10) as u8;
+        }
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn write_address(address: SocketAddr, part: Address, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = match part {
+        Address::Whole => write!(out, "{address}"),
+        Address::WithoutPort => write!(out, "{}", address.ip()),
+        Address::Port => write!(out, "{}", address.port()),
+    };
+}
+
+fn write_flags(record: &RequestRecord<'_>, out: &mut Vec<u8>, long: bool) -> bool {
+    if record.response_flags.is_empty() {
+        return false;
+    }
+    if long {
+        record.response_flags.write_long(out);
+    } else {
+        record.response_flags.write_short(out);
+    }
+    true
+}
+
+/// In camel case, as Envoy's default for `%GRPC_STATUS%`; unknown ones as their number.
+fn write_grpc_status(status: u32, out: &mut Vec<u8>) {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "Canceled",
+        "Unknown",
+        "InvalidArgument",
+        "DeadlineExceeded",
+        "NotFound",
+        "AlreadyExists",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "FailedPrecondition",
+        "Aborted",
+        "OutOfRange",
+        "Unimplemented",
+        "Internal",
+        "Unavailable",
+        "DataLoss",
+        "Unauthenticated",
+    ];
+    match NAMES.get(status as usize) {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => write_number(u64::from(status), out),
+    }
+}

@@ -1,0 +1,203 @@
+//! What a worker's store held at one moment, with its labels as text; snapshots of several workers add up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::flags::ResponseFlags;
+use crate::metrics::gauge_set::Extra;
+use crate::metrics::labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};
+use crate::metrics::proxy::{
+    ClusterStats, HttpStats, ListenerStats, StatBlock, StatInfo, StatKind, TcpStats,
+};
+use crate::metrics::store::{MessageSeries, Packed, RequestSeries, Store, TcpSeries};
+
+/// All labels of one series.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SeriesLabels {
+    pub(crate) reporter: Reporter,
+    pub(crate) source: Arc<PeerLabels>,
+    pub(crate) destination: Arc<PeerLabels>,
+    pub(crate) service: Arc<ServiceLabels>,
+    pub(crate) protocol: Protocol,
+    pub(crate) response_code: u16,
+    pub(crate) grpc_status: Option<u32>,
+    pub(crate) flags: u32,
+    pub(crate) security: SecurityPolicy,
+}
+
+/// The numbers of one kind of block, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Blocks(pub(crate) BTreeMap<Arc<str>, Vec<u64>>);
+
+/// The state of one or more stores.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(crate) requests: HashMap<SeriesLabels, RequestSeries>,
+    pub(crate) messages: HashMap<SeriesLabels, MessageSeries>,
+    pub(crate) tcp: HashMap<SeriesLabels, TcpSeries>,
+    pub(crate) clusters: Blocks,
+    pub(crate) http: Blocks,
+    pub(crate) tcp_proxies: Blocks,
+    pub(crate) listeners: Blocks,
+    pub(crate) extras: Vec<Extra>,
+    pub(crate) overflow: u64,
+}
+
+/// The kinds of blocks with what belongs to each: prefix of Envoy's names, label in Prometheus text, numbers.
+pub(crate) struct BlockKind<'a> {
+    pub(crate) prefix: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) stats: &'static [StatInfo],
+    pub(crate) blocks: &'a Blocks,
+}
+
+impl Store {
+    /// What the store holds now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            requests: self.requests.iter().map(|(k, v)| (self.labels(*k), (**v).clone())).collect(),
+            messages: self.messages.iter().map(|(k, v)| (self.labels(*k), *v)).collect(),
+            tcp: self.tcp.iter().map(|(k, v)| (self.labels(*k), *v)).collect(),
+            clusters: Blocks(self.proxy.clusters.values()),
+            http: Blocks(self.proxy.http.values()),
+            tcp_proxies: Blocks(self.proxy.tcp.values()),
+            listeners: Blocks(self.proxy.listeners.values()),
+            extras: Vec::new(),
+            overflow: self.overflow,
+        }
+    }
+
+    fn labels(&self, key: Packed) -> SeriesLabels {
+        let key = key.unpack();
+        SeriesLabels {
+            reporter: key.traffic.reporter,
+            source: self.peers.get(key.traffic.source.index()),
+            destination: self.peers.get(key.traffic.destination.index()),
+            service: self.services.get(key.traffic.service.index()),
+            protocol: key.protocol,
+            response_code: key.response_code,
+            grpc_status: key.grpc_status,
+            flags: key.flags.bits(),
+            security: key.security,
+        }
+    }
+}
+
+impl SeriesLabels {
+    pub(crate) fn flags(&self) -> ResponseFlags {
+        ResponseFlags::from_bits(self.flags)
+    }
+}
+
+impl Snapshot {
+    /// Adds what another worker counted.
+    pub fn merge(&mut self, other: Self) {
+        let Self { requests, messages, tcp, clusters, http, tcp_proxies, listeners, extras, overflow } =
+            other;
+        for (labels, theirs) in requests {
+            let mine = self.requests.entry(labels).or_default();
+            mine.count += theirs.count;
+            mine.duration_ms.merge(&theirs.duration_ms);
+            mine.request_bytes.merge(&theirs.request_bytes);
+            mine.response_bytes.merge(&theirs.response_bytes);
+        }
+        for (labels, theirs) in messages {
+            let mine = self.messages.entry(labels).or_default();
+            mine.requests += theirs.requests;
+            mine.responses += theirs.responses;
+        }
+        for (labels, theirs) in tcp {
+            let mine = self.tcp.entry(labels).or_default();
+            mine.opened += theirs.opened;
+            mine.closed += theirs.closed;
+            mine.sent += theirs.sent;
+            mine.received += theirs.received;
+        }
+        self.clusters.merge(clusters, ClusterStats::STATS);
+        self.http.merge(http, HttpStats::STATS);
+        self.tcp_proxies.merge(tcp_proxies, TcpStats::STATS);
+        self.listeners.merge(listeners, ListenerStats::STATS);
+        self.extras.extend(extras);
+        self.overflow += overflow;
+    }
+
+    /// Adds a single value.
+    pub fn push(&mut self, extra: Extra) {
+        self.extras.push(extra);
+    }
+
+    /// All Envoy statistics under their own names (`cluster.NAME.upstream_rq_total`), for `/stats`; sorted by name.
+    pub fn envoy_stats(&self) -> Vec<(String, u64)> {
+        let mut all = Vec::new();
+        for kind in self.block_kinds() {
+            for (name, values) in &kind.blocks.0 {
+                for (info, value) in kind.stats.iter().zip(values) {
+                    all.push((format!("{}.{name}.{}", kind.prefix, info.name), *value));
+                }
+            }
+        }
+        for extra in &self.extras {
+            if let Some(name) = &extra.envoy_name {
+                #[allow(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "statistics are whole numbers from 0 on"
+                )]
+                all.push((name.clone(), extra.value as u64));
+            }
+        }
+        all.sort();
+        all
+    }
+
+    /// One number of one cluster, such as `upstream_rq_total`; `None` if there is no such cluster or number.
+    pub fn cluster_stat(&self, cluster: &str, stat: &str) -> Option<u64> {
+        let index = ClusterStats::STATS.iter().position(|info| info.name == stat)?;
+        self.clusters.0.get(cluster).map(|values| values[index])
+    }
+
+    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 4] {
+        [
+            BlockKind {
+                prefix: "cluster",
+                label: "cluster_name",
+                stats: ClusterStats::STATS,
+                blocks: &self.clusters,
+            },
+            BlockKind {
+                prefix: "http",
+                label: "http_conn_manager_prefix",
+                stats: HttpStats::STATS,
+                blocks: &self.http,
+            },
+            BlockKind {
+                prefix: "tcp",
+                label: "tcp_prefix",
+                stats: TcpStats::STATS,
+                blocks: &self.tcp_proxies,
+            },
+            BlockKind {
+                prefix: "listener",
+                label: "listener_address",
+                stats: ListenerStats::STATS,
+                blocks: &self.listeners,
+            },
+        ]
+    }
+}
+
+impl Blocks {
+    fn merge(&mut self, other: Self, stats: &[StatInfo]) {
+        for (name, theirs) in other.0 {
+            let mine = self.0.entry(name).or_insert_with(|| vec![0; stats.len()]);
+            for ((mine, theirs), info) in mine.iter_mut().zip(theirs).zip(stats) {
+                *mine = match info.kind {
+                    StatKind::Counter | StatKind::Gauge => *mine + theirs,
+                    StatKind::Level => (*mine).max(theirs),
+                };
+            }
+        }
+    }
+}
