@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 use tulle_base::drain::DrainState;
 use tulle_engine::runtime::{Listener, net::Address};
+use tulle_telemetry::metrics::Snapshot;
 
 use super::{
     Settings,
@@ -235,6 +236,15 @@ impl Remote {
     /// Every endpoint as each worker sees it, worker by worker.
     pub async fn endpoints(&self) -> Vec<EndpointStatus> {
         self.ask(Query::Endpoints).await.into_iter().flatten().collect()
+    }
+
+    /// What all workers have counted, added up.
+    pub async fn stats(&self) -> Snapshot {
+        let mut sum = Snapshot::default();
+        for answer in self.ask(Query::Stats).await {
+            sum.merge(answer);
+        }
+        sum
     }
 
     /// Moves every worker to `state`.

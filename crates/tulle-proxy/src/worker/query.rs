@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::oneshot;
+use tulle_telemetry::metrics::Snapshot;
 
 /// A question and where its answer goes. A worker that ends first drops the sender.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub enum Query {
     Vitals(oneshot::Sender<Vitals>),
     /// Every endpoint of every cluster, for `/clusters`.
     Endpoints(oneshot::Sender<Vec<EndpointStatus>>),
+    /// Everything that the worker has counted, for `/stats`.
+    Stats(oneshot::Sender<Snapshot>),
 }
 
 /// How one worker is doing.
