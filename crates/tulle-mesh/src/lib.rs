@@ -1,1 +1,28 @@
 //! The control plane's immutable snapshot of services, workloads, routing and policy.
+//!
+//! Documents ([`tulle_api::Object`]) become model items ([`item::Item`]), each by itself. A [`Snapshot`] holds the items
+//! and what is derived from several of them, in persistent maps; [`Snapshot::apply`] takes changes of documents and
+//! derives again only what depends on them, and says which keys changed.
+//!
+//! Nothing here knows xDS, I/O or a clock.
+
+pub mod config;
+mod convert;
+pub mod destination;
+pub mod endpoint;
+pub mod gateway;
+pub mod item;
+pub mod meta;
+pub mod policy;
+pub mod port;
+pub mod routing;
+pub mod service;
+pub mod sidecar;
+pub mod slice;
+pub mod snapshot;
+pub mod visibility;
+pub mod workload;
+
+pub use config::MeshConfig;
+pub use meta::{Meta, NsName};
+pub use snapshot::{Change, ChangedKeys, Snapshot};

@@ -1,0 +1,90 @@
+//! ServiceEntry to services: one per host.
+
+use tulle_api::istio as api;
+use tulle_base::{Host, Selector};
+
+use super::cx::Cx;
+use crate::port::Protocol;
+use crate::service::{Registry, Resolution, Service, ServicePort, StaticEndpoint, TargetPort};
+use crate::visibility::ExportTo;
+
+/// The services of a ServiceEntry with labels `labels`.
+pub(super) fn services(
+    cx: &mut Cx<'_>,
+    spec: &api::ServiceEntry,
+    labels: &tulle_base::Labels,
+) -> Vec<Service> {
+    let api::ServiceEntry {
+        hosts,
+        addresses,
+        ports,
+        location,
+        resolution,
+        endpoints,
+        workload_selector,
+        export_to,
+        subject_alt_names,
+    } = spec;
+    let resolution = match resolution {
+        None | Some(api::ServiceEntryResolution::None) => Resolution::Passthrough,
+        Some(api::ServiceEntryResolution::Static) => Resolution::Static,
+        Some(api::ServiceEntryResolution::Dns) => Resolution::Dns,
+        Some(api::ServiceEntryResolution::DnsRoundRobin) => Resolution::DnsRoundRobin,
+        Some(api::ServiceEntryResolution::DynamicDns) => {
+            cx.not_applied(true, "spec.resolution", "DYNAMIC_DNS is not built; it is read as NONE");
+            Resolution::Passthrough
+        }
+    };
+    let ports: Vec<ServicePort> = ports.iter().enumerate().filter_map(|(i, p)| port(cx, i, p)).collect();
+    let endpoints: Vec<StaticEndpoint> = endpoints.iter().map(|e| endpoint(cx, e)).collect();
+    let export_to = ExportTo::parse(export_to.iter().map(String::as_str), cx.meta.namespace());
+    let service = |host: &String| Service {
+        meta: cx.meta.clone(),
+        hostname: Host::new(host),
+        registry: Registry::External,
+        resolution,
+        addresses: addresses.clone(),
+        ports: ports.clone(),
+        selector: workload_selector.as_ref().map(|api::LabelSelector { labels }| Selector(labels.clone())),
+        endpoints: endpoints.clone(),
+        export_to: export_to.clone(),
+        mesh_external: *location != Some(api::ServiceEntryLocation::MeshInternal),
+        subject_alt_names: subject_alt_names.clone(),
+        labels: labels.clone(),
+        publish_not_ready: false,
+    };
+    hosts.iter().map(service).collect()
+}
+
+fn port(cx: &mut Cx<'_>, index: usize, p: &api::ServiceEntryPort) -> Option<ServicePort> {
+    let api::ServiceEntryPort { number, protocol, name, target_port } = p;
+    let path = format!("spec.ports[{index}]");
+    let number = cx.port(Some(*number), &format!("{path}.number"))?;
+    let protocol = match Protocol::parse(protocol) {
+        Some(protocol) => protocol,
+        None if protocol.is_empty() => Protocol::select("TCP", None, name, number),
+        None => {
+            let message = format!("the protocol {protocol:?} is unknown, so the port is opaque TCP");
+            cx.warn(&format!("{path}.protocol"), message, "write HTTP, HTTPS, GRPC, HTTP2, TCP or TLS");
+            Protocol::Tcp
+        }
+    };
+    let target = cx.port(*target_port, &format!("{path}.targetPort")).unwrap_or(number);
+    Some(ServicePort { name: name.clone(), number, target: TargetPort::Number(target), protocol })
+}
+
+fn endpoint(cx: &mut Cx<'_>, e: &api::WorkloadEntry) -> StaticEndpoint {
+    let api::WorkloadEntry { address, ports, labels, network, locality, weight, service_account } = e;
+    StaticEndpoint {
+        address: address.clone(),
+        ports: ports
+            .iter()
+            .filter_map(|(name, n)| Some((name.clone(), cx.port(Some(*n), "spec.endpoints.ports")?)))
+            .collect(),
+        labels: labels.clone(),
+        network: network.clone(),
+        locality: locality.clone(),
+        weight: weight.unwrap_or(1),
+        service_account: service_account.clone(),
+    }
+}

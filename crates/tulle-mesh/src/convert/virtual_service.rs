@@ -1,0 +1,438 @@
+//! VirtualService to routes.
+
+use std::time::Duration;
+
+use tulle_api::istio as api;
+use tulle_base::Host;
+
+use super::cx::{Cx, count};
+use crate::routing::{
+    Body, Cors, Delay, Destination, DirectResponse, Fault, FaultAbort, FaultStatus, Forward, GatewayRef,
+    HeaderOps, HttpAction, HttpMatch, HttpRoute, L4Match, L4Route, Mirror, Redirect, RedirectPort,
+    RegexRewrite, Retry, Rewrite, RouteSet, StringMatch, WeightedDestination,
+};
+use crate::visibility::ExportTo;
+
+/// The routes of a VirtualService.
+pub(super) fn routes(cx: &mut Cx<'_>, spec: &api::VirtualService) -> RouteSet {
+    let api::VirtualService { hosts, gateways, http, tls, tcp, export_to, retries, timeout } = spec;
+    let default_retry = retries.as_ref().map(retry);
+    let default_timeout = timeout.as_ref().map(api_duration);
+    let gateways = if gateways.is_empty() {
+        vec![GatewayRef::Mesh]
+    } else {
+        gateways.iter().map(|g| cx.gateway(g)).collect()
+    };
+    RouteSet {
+        meta: cx.meta.clone(),
+        hosts: hosts.iter().map(|h| cx.fqdn(h)).collect(),
+        gateways,
+        export_to: ExportTo::parse(export_to.iter().map(String::as_str), cx.meta.namespace()),
+        http: http
+            .iter()
+            .enumerate()
+            .filter_map(|(i, r)| http_route(cx, i, r, default_retry.as_ref(), default_timeout))
+            .collect(),
+        tls: tls.iter().enumerate().map(|(i, r)| tls_route(cx, i, r)).collect(),
+        tcp: tcp.iter().enumerate().map(|(i, r)| tcp_route(cx, i, r)).collect(),
+    }
+}
+
+fn api_duration(written: &tulle_api::value::WrittenDuration) -> Duration {
+    written.get()
+}
+
+fn http_route(
+    cx: &mut Cx<'_>,
+    index: usize,
+    route: &api::HttpRoute,
+    default_retry: Option<&Retry>,
+    default_timeout: Option<Duration>,
+) -> Option<HttpRoute> {
+    let api::HttpRoute {
+        name,
+        matches,
+        route: destinations,
+        redirect,
+        direct_response,
+        delegate,
+        rewrite,
+        timeout,
+        retries,
+        fault,
+        mirror,
+        mirrors,
+        mirror_percent,
+        mirror_percentage,
+        cors_policy,
+        headers,
+    } = route;
+    let rule = format!("http[{index}]");
+    if delegate.is_some() {
+        cx.warn(
+            &format!("spec.{rule}.delegate"),
+            "delegation is not built, so the rule is left out",
+            "write the delegate's rules here",
+        );
+        return None;
+    }
+    let action = if let Some(r) = redirect {
+        HttpAction::Redirect(redirect_of(cx, &rule, r))
+    } else if let Some(d) = direct_response {
+        HttpAction::Direct(direct(d))
+    } else {
+        let share = match (mirror_percentage, mirror_percent) {
+            (Some(p), _) => p.value.unwrap_or(0.0),
+            (None, Some(p)) => f64::from(*p),
+            (None, None) => 100.0,
+        };
+        HttpAction::Forward(Forward {
+            destinations: destinations.iter().enumerate().map(|(i, d)| weighted(cx, &rule, i, d)).collect(),
+            timeout: timeout.as_ref().map(api_duration).or(default_timeout),
+            retries: retries.as_ref().map(retry).or_else(|| default_retry.cloned()),
+            rewrite: rewrite.as_ref().map(rewrite_of),
+            mirrors: mirrors_of(cx, &rule, mirror.as_ref(), share, mirrors),
+        })
+    };
+    Some(HttpRoute {
+        name: name.clone(),
+        matches: matches.iter().enumerate().map(|(i, m)| http_match(cx, &rule, i, m)).collect(),
+        action,
+        fault: fault.as_ref().and_then(|f| fault_of(cx, &rule, f)),
+        cors: cors_policy.as_ref().map(cors),
+        headers: headers.as_ref().map(header_ops).unwrap_or_default(),
+        rule,
+    })
+}
+
+fn mirrors_of(
+    cx: &mut Cx<'_>,
+    rule: &str,
+    mirror: Option<&api::Destination>,
+    share: f64,
+    mirrors: &[api::HttpMirrorPolicy],
+) -> Vec<Mirror> {
+    let mut out = Vec::new();
+    if let Some(d) = mirror {
+        out.push(Mirror { destination: destination(cx, d, &format!("spec.{rule}.mirror")), percent: share });
+    }
+    for (i, api::HttpMirrorPolicy { destination: d, percentage }) in mirrors.iter().enumerate() {
+        out.push(Mirror {
+            destination: destination(cx, d, &format!("spec.{rule}.mirrors[{i}].destination")),
+            percent: percentage.as_ref().map_or(100.0, |p| p.value.unwrap_or(0.0)),
+        });
+    }
+    out.retain(|m| m.percent > 0.0);
+    out
+}
+
+fn weighted(cx: &mut Cx<'_>, rule: &str, index: usize, d: &api::HttpRouteDestination) -> WeightedDestination {
+    let api::HttpRouteDestination { destination: to, weight, headers } = d;
+    WeightedDestination {
+        destination: destination(cx, to, &format!("spec.{rule}.route[{index}].destination")),
+        weight: count(*weight).unwrap_or(0),
+        headers: headers.as_ref().map(header_ops).unwrap_or_default(),
+    }
+}
+
+fn destination(cx: &mut Cx<'_>, d: &api::Destination, path: &str) -> Destination {
+    let api::Destination { host, subset, port } = d;
+    let number = port.as_ref().and_then(|api::PortSelector { number }| *number);
+    Destination {
+        host: cx.fqdn(host),
+        subset: subset.clone(),
+        port: cx.port(number, &format!("{path}.port.number")),
+    }
+}
+
+fn http_match(cx: &mut Cx<'_>, rule: &str, index: usize, m: &api::HttpMatchRequest) -> HttpMatch {
+    let api::HttpMatchRequest {
+        name,
+        uri,
+        scheme,
+        method,
+        authority,
+        headers,
+        port,
+        source_labels,
+        gateways,
+        query_params,
+        ignore_uri_case,
+        without_headers,
+        source_namespace,
+        stat_prefix,
+    } = m;
+    let named = |map: &std::collections::BTreeMap<String, api::StringMatch>| {
+        map.iter().map(|(k, v)| (k.clone(), header_match(v))).collect()
+    };
+    HttpMatch {
+        name: name.clone(),
+        uri: uri.as_ref().and_then(string_match),
+        ignore_uri_case: ignore_uri_case.unwrap_or(false),
+        scheme: scheme.as_ref().and_then(string_match),
+        method: method.as_ref().and_then(string_match),
+        authority: authority.as_ref().and_then(string_match),
+        headers: named(headers),
+        without_headers: named(without_headers),
+        query: named(query_params),
+        port: cx.port(*port, &format!("spec.{rule}.match[{index}].port")),
+        source_labels: source_labels.clone(),
+        source_namespace: Some(source_namespace.clone()).filter(|n| !n.is_empty()),
+        gateways: gateways.iter().map(|g| cx.gateway(g)).collect(),
+        stat_prefix: stat_prefix.clone(),
+    }
+}
+
+/// A text condition; one that is empty is none.
+fn string_match(m: &api::StringMatch) -> Option<StringMatch> {
+    match m {
+        api::StringMatch::Exact(s) => Some(StringMatch::Exact(s.clone())),
+        api::StringMatch::Prefix(s) => Some(StringMatch::Prefix(s.clone())),
+        api::StringMatch::Regex(s) => Some(StringMatch::Regex(s.clone())),
+        api::StringMatch::Any => None,
+    }
+}
+
+/// A condition on a header or query parameter: an empty one, and the expression `*`, ask that it is there.
+fn header_match(m: &api::StringMatch) -> StringMatch {
+    match string_match(m) {
+        None => StringMatch::Present,
+        Some(StringMatch::Regex(r)) if r == "*" => StringMatch::Present,
+        Some(m) => m,
+    }
+}
+
+fn header_ops(headers: &api::Headers) -> HeaderOps {
+    let api::Headers { request, response } = headers;
+    let mut out = HeaderOps::default();
+    let pairs = |map: &std::collections::BTreeMap<String, String>| {
+        map.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
+    };
+    if let Some(api::HeaderOperations { set, add, remove }) = request {
+        (out.request_set, out.request_add, out.request_remove) = (pairs(set), pairs(add), remove.clone());
+    }
+    if let Some(api::HeaderOperations { set, add, remove }) = response {
+        (out.response_set, out.response_add, out.response_remove) = (pairs(set), pairs(add), remove.clone());
+    }
+    out
+}
+
+/// Retries as documents write them, here and in destination rules.
+pub(super) fn retry(r: &api::HttpRetry) -> Retry {
+    let api::HttpRetry {
+        attempts,
+        per_try_timeout,
+        retry_on,
+        retry_remote_localities,
+        retry_ignore_previous_hosts,
+        backoff,
+    } = r;
+    Retry {
+        // A block without `attempts` turns retries off in Istio: its value is then 0.
+        attempts: count(*attempts).unwrap_or(0),
+        per_try_timeout: per_try_timeout.as_ref().map(api_duration),
+        retry_on: retry_on.clone(),
+        remote_localities: retry_remote_localities.unwrap_or(false),
+        ignore_previous_hosts: *retry_ignore_previous_hosts,
+        backoff: backoff.as_ref().map(api_duration),
+    }
+}
+
+fn rewrite_of(r: &api::HttpRewrite) -> Rewrite {
+    let api::HttpRewrite { uri, authority, uri_regex_rewrite } = r;
+    let written = |s: &String| Some(s.clone()).filter(|s| !s.is_empty());
+    Rewrite {
+        uri: written(uri),
+        authority: written(authority),
+        regex: uri_regex_rewrite.as_ref().map(|api::RegexRewrite { pattern, rewrite }| RegexRewrite {
+            pattern: pattern.clone(),
+            substitution: rewrite.clone(),
+        }),
+    }
+}
+
+fn redirect_of(cx: &mut Cx<'_>, rule: &str, r: &api::HttpRedirect) -> Redirect {
+    let api::HttpRedirect { uri, authority, scheme, redirect_code, prefix_rewrite, redirect_port } = r;
+    let port = match redirect_port {
+        Some(api::RedirectPort::Port(n)) => {
+            cx.port(Some(*n), &format!("spec.{rule}.redirect.port")).map(RedirectPort::Number)
+        }
+        Some(api::RedirectPort::DerivePort(api::DerivePort::FromRequestPort)) => {
+            Some(RedirectPort::FromRequest)
+        }
+        Some(api::RedirectPort::DerivePort(api::DerivePort::FromProtocolDefault)) | None => None,
+    };
+    Redirect {
+        uri: uri.clone(),
+        prefix_rewrite: prefix_rewrite.clone(),
+        authority: authority.clone(),
+        scheme: scheme.clone(),
+        port,
+        code: redirect_code.and_then(|c| u16::try_from(c).ok()).filter(|c| *c != 0).unwrap_or(301),
+    }
+}
+
+fn direct(d: &api::HttpDirectResponse) -> DirectResponse {
+    let api::HttpDirectResponse { status, body } = d;
+    let specifier = body.as_ref().and_then(|api::HttpBody { specifier }| specifier.as_ref());
+    DirectResponse {
+        status: u16::try_from(*status).unwrap_or(500),
+        body: specifier.map(|s| match s {
+            api::HttpBodySpecifier::String(text) => Body::Text(text.clone()),
+            api::HttpBodySpecifier::Bytes(bytes) => Body::Bytes(bytes.0.clone()),
+        }),
+    }
+}
+
+fn fault_of(cx: &mut Cx<'_>, rule: &str, f: &api::HttpFaultInjection) -> Option<Fault> {
+    let api::HttpFaultInjection { delay, abort } = f;
+    let delay = delay.as_ref().and_then(|api::FaultDelay { percent, percentage, http_delay_type }| {
+        let percent = match percentage {
+            Some(p) => p.value.unwrap_or(0.0),
+            None => f64::from(percent.unwrap_or(0)),
+        };
+        match http_delay_type {
+            Some(api::FaultDelayType::FixedDelay(d)) => Some(Delay { fixed: d.get(), percent }),
+            // Said by the reader already: it has no effect.
+            Some(api::FaultDelayType::ExponentialDelay(_)) | None => None,
+        }
+    });
+    let abort = abort.as_ref().and_then(|api::FaultAbort { percentage, error_type }| {
+        let status = match error_type {
+            Some(api::FaultAbortType::HttpStatus(s)) => FaultStatus::Http(u16::try_from(*s).ok()?),
+            Some(api::FaultAbortType::GrpcStatus(name)) => match grpc_status(name) {
+                Some(code) => FaultStatus::Grpc(code),
+                None => {
+                    let path = format!("spec.{rule}.fault.abort.grpcStatus");
+                    cx.warn(
+                        &path,
+                        format!("{name:?} is not a gRPC status"),
+                        "write a name such as UNAVAILABLE",
+                    );
+                    return None;
+                }
+            },
+            Some(api::FaultAbortType::Http2Error(_)) | None => return None,
+        };
+        Some(FaultAbort { status, percent: percentage.as_ref().map(|p| p.value.unwrap_or(0.0)) })
+    });
+    (delay.is_some() || abort.is_some()).then_some(Fault { delay, abort })
+}
+
+/// The number of a gRPC status (grpc/doc/statuscodes.md).
+fn grpc_status(name: &str) -> Option<u32> {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    let index = NAMES.iter().position(|n| *n == name)?;
+    u32::try_from(index).ok()
+}
+
+fn cors(c: &api::CorsPolicy) -> Cors {
+    let api::CorsPolicy {
+        allow_origin,
+        allow_origins,
+        allow_methods,
+        allow_headers,
+        expose_headers,
+        max_age,
+        allow_credentials,
+        unmatched_preflights,
+    } = c;
+    let origins = if allow_origins.is_empty() {
+        allow_origin.iter().map(|o| StringMatch::Exact(o.clone())).collect()
+    } else {
+        allow_origins.iter().map(header_match).collect()
+    };
+    Cors {
+        allow_origins: origins,
+        allow_methods: allow_methods.clone(),
+        allow_headers: allow_headers.clone(),
+        expose_headers: expose_headers.clone(),
+        max_age: max_age.as_ref().map(api_duration),
+        allow_credentials: *allow_credentials,
+        forward_unmatched_preflights: *unmatched_preflights != Some(api::UnmatchedPreflights::Ignore),
+    }
+}
+
+fn tls_route(cx: &mut Cx<'_>, index: usize, r: &api::TlsRoute) -> L4Route {
+    let api::TlsRoute { matches, route } = r;
+    let rule = format!("tls[{index}]");
+    L4Route {
+        matches: matches.iter().enumerate().map(|(i, m)| tls_match(cx, &rule, i, m)).collect(),
+        destinations: l4_destinations(cx, &rule, route),
+        rule,
+    }
+}
+
+fn tls_match(cx: &mut Cx<'_>, rule: &str, index: usize, m: &api::TlsMatchAttributes) -> L4Match {
+    let api::TlsMatchAttributes {
+        sni_hosts,
+        destination_subnets,
+        port,
+        source_labels,
+        gateways,
+        source_namespace,
+    } = m;
+    L4Match {
+        sni_hosts: sni_hosts.iter().map(|h| Host::new(h)).collect(),
+        destination_subnets: destination_subnets.clone(),
+        port: cx.port(*port, &format!("spec.{rule}.match[{index}].port")),
+        source_labels: source_labels.clone(),
+        source_namespace: Some(source_namespace.clone()).filter(|n| !n.is_empty()),
+        gateways: gateways.iter().map(|g| cx.gateway(g)).collect(),
+    }
+}
+
+fn tcp_route(cx: &mut Cx<'_>, index: usize, r: &api::TcpRoute) -> L4Route {
+    let api::TcpRoute { matches, route } = r;
+    let rule = format!("tcp[{index}]");
+    let matches = matches.iter().enumerate().map(|(i, m)| {
+        let api::L4MatchAttributes {
+            destination_subnets,
+            port,
+            source_subnet: _, // said by the reader already: it has no effect
+            source_labels,
+            gateways,
+            source_namespace,
+        } = m;
+        L4Match {
+            sni_hosts: Vec::new(),
+            destination_subnets: destination_subnets.clone(),
+            port: cx.port(*port, &format!("spec.{rule}.match[{i}].port")),
+            source_labels: source_labels.clone(),
+            source_namespace: Some(source_namespace.clone()).filter(|n| !n.is_empty()),
+            gateways: gateways.iter().map(|g| cx.gateway(g)).collect(),
+        }
+    });
+    let matches = matches.collect();
+    L4Route { matches, destinations: l4_destinations(cx, &rule, route), rule }
+}
+
+fn l4_destinations(cx: &mut Cx<'_>, rule: &str, route: &[api::RouteDestination]) -> Vec<WeightedDestination> {
+    let mut out = Vec::new();
+    for (i, api::RouteDestination { destination: to, weight }) in route.iter().enumerate() {
+        out.push(WeightedDestination {
+            destination: destination(cx, to, &format!("spec.{rule}.route[{i}].destination")),
+            weight: count(*weight).unwrap_or(0),
+            headers: HeaderOps::default(),
+        });
+    }
+    out
+}

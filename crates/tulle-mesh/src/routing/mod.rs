@@ -1,0 +1,116 @@
+//! The one routing model: what VirtualServices say, and later what Gateway API routes say.
+
+mod action;
+mod matching;
+
+use tulle_base::{Host, Labels};
+
+use crate::meta::{Meta, NsName};
+use crate::visibility::ExportTo;
+
+pub use action::{
+    Body, Cors, Delay, Destination, DirectResponse, Fault, FaultAbort, FaultStatus, Forward, HeaderOps,
+    HttpAction, Mirror, Redirect, RedirectPort, RegexRewrite, Retry, Rewrite, WeightedDestination,
+};
+pub use matching::{HttpMatch, L4Match, StringMatch};
+
+/// The routes for some hosts, from one document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteSet {
+    /// The document behind it.
+    pub meta: Meta,
+    /// Hosts, fully qualified, in the order written. Empty for a delegate.
+    pub hosts: Vec<Host>,
+    /// Where it applies: the mesh's sidecars, or gateways.
+    pub gateways: Vec<GatewayRef>,
+    /// Who may see it.
+    pub export_to: ExportTo,
+    /// HTTP routes, first match wins.
+    pub http: Vec<HttpRoute>,
+    /// Routes of TLS that passes through, by SNI.
+    pub tls: Vec<L4Route>,
+    /// Routes of opaque TCP.
+    pub tcp: Vec<L4Route>,
+}
+
+/// Where routes apply.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GatewayRef {
+    /// The sidecars of the mesh (`mesh`).
+    Mesh,
+    /// A Gateway.
+    Named(NsName),
+}
+
+/// One HTTP rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpRoute {
+    /// Name as written; empty if none.
+    pub name: String,
+    /// The rule within the document, such as `http[2]`.
+    pub rule: String,
+    /// Any of these; empty matches everything.
+    pub matches: Vec<HttpMatch>,
+    /// What is done.
+    pub action: HttpAction,
+    /// Faults injected.
+    pub fault: Option<Fault>,
+    /// Cross-origin policy.
+    pub cors: Option<Cors>,
+    /// Header changes for the whole rule.
+    pub headers: HeaderOps,
+}
+
+/// One TLS or TCP rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct L4Route {
+    /// The rule within the document, such as `tcp[0]`.
+    pub rule: String,
+    /// Any of these; empty matches everything.
+    pub matches: Vec<L4Match>,
+    /// Where connections go.
+    pub destinations: Vec<WeightedDestination>,
+}
+
+impl RouteSet {
+    /// Whether it applies to sidecars.
+    pub fn applies_to_mesh(&self) -> bool {
+        self.gateways.contains(&GatewayRef::Mesh)
+    }
+
+    /// Whether it applies to the Gateway `name`.
+    pub fn applies_to(&self, name: &NsName) -> bool {
+        self.gateways.iter().any(|g| matches!(g, GatewayRef::Named(n) if n == name))
+    }
+
+    /// Every destination that is named in it, mirrors included, with the path of the field.
+    pub fn destinations(&self) -> Vec<(&Destination, String)> {
+        let mut all = Vec::new();
+        for route in &self.http {
+            let HttpAction::Forward(forward) = &route.action else { continue };
+            for (i, d) in forward.destinations.iter().enumerate() {
+                all.push((&d.destination, format!("spec.{}.route[{i}].destination", route.rule)));
+            }
+            for (i, m) in forward.mirrors.iter().enumerate() {
+                all.push((&m.destination, format!("spec.{}.mirrors[{i}].destination", route.rule)));
+            }
+        }
+        for route in self.tls.iter().chain(&self.tcp) {
+            for (i, d) in route.destinations.iter().enumerate() {
+                all.push((&d.destination, format!("spec.{}.route[{i}].destination", route.rule)));
+            }
+        }
+        all
+    }
+
+    /// Whether any rule asks for labels of the client: then what a client sees depends on its labels.
+    pub fn uses_source_labels(&self) -> bool {
+        self.http.iter().flat_map(|r| &r.matches).any(|m| !m.source_labels.is_empty())
+            || self.tls.iter().chain(&self.tcp).flat_map(|r| &r.matches).any(|m| !m.source_labels.is_empty())
+    }
+}
+
+/// Whether `wanted` are all among `labels`.
+pub(crate) fn labels_match(wanted: &Labels, labels: &Labels) -> bool {
+    wanted.iter().all(|(k, v)| labels.get(k) == Some(v))
+}

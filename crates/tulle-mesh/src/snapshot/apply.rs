@@ -1,0 +1,384 @@
+//! From one snapshot to the next.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tulle_base::{Diagnostics, Host, ResourceRef};
+
+use super::check;
+use super::derive;
+use super::lookup::NamespaceRules;
+use super::{Change, ChangedKeys, Map, ServiceKey, Snapshot};
+use crate::convert;
+use crate::destination::{DestinationRule, merge_same_host};
+use crate::item::Item;
+use crate::meta::{Meta, NsName};
+use crate::routing::{GatewayRef, RouteSet};
+use crate::service::{Registry, Service};
+use crate::slice::Slice;
+use crate::workload::Workload;
+
+/// Applies `changes` to `snapshot`.
+pub(super) fn apply(snapshot: &Snapshot, changes: &[Change]) -> (Snapshot, ChangedKeys) {
+    let mut apply = Apply {
+        next: snapshot.clone(),
+        keys: ChangedKeys::default(),
+        endpoints: BTreeSet::new(),
+        pods: BTreeSet::new(),
+        recheck: BTreeSet::new(),
+    };
+    for change in changes {
+        match change {
+            Change::Put(object) => apply.put(object),
+            Change::Delete(reference) => {
+                apply.replace(reference, None);
+                apply.next.own_diagnostics.remove_mut(reference);
+            }
+        }
+    }
+    apply.finish()
+}
+
+/// A snapshot being made, and what must be derived again.
+struct Apply {
+    next: Snapshot,
+    keys: ChangedKeys,
+    endpoints: BTreeSet<ServiceKey>,
+    pods: BTreeSet<NsName>,
+    recheck: BTreeSet<ResourceRef>,
+}
+
+impl Apply {
+    fn put(&mut self, object: &tulle_api::Object) {
+        let reference = object.resource();
+        let (item, notes) = convert::model(object, &self.next.mesh);
+        store_notes(&mut self.next.own_diagnostics, &reference, notes);
+        self.replace(&reference, item.map(Arc::new));
+    }
+
+    fn replace(&mut self, reference: &ResourceRef, new: Option<Arc<Item>>) {
+        let old = self.next.items.get(reference).cloned();
+        if old == new {
+            return;
+        }
+        match &new {
+            Some(item) => self.next.items.insert_mut(reference.clone(), Arc::clone(item)),
+            None => drop(self.next.items.remove_mut(reference)),
+        }
+        if let Some(old) = &old {
+            self.index(reference, old, None);
+        }
+        if let Some(new) = &new {
+            self.index(reference, new, Some(new));
+        }
+        self.recheck.insert(reference.clone());
+    }
+
+    /// Takes the entries of `item` out of the indexes, or (with `add`) puts them in.
+    fn index(&mut self, reference: &ResourceRef, item: &Item, add: Option<&Arc<Item>>) {
+        let adding = add.is_some();
+        match item {
+            Item::Services(services) => {
+                for service in services {
+                    self.service(reference, service, adding);
+                }
+            }
+            Item::Slice(slice) => self.slice(reference, slice, adding),
+            Item::Workload(workload) => self.workload(workload, adding),
+            Item::Routes(routes) => self.routes(reference, routes, adding),
+            Item::Destination(rule) => self.destination(reference, rule, adding),
+            Item::Gateway(gateway) => {
+                let name = gateway.name();
+                if adding {
+                    self.next.gateways.insert_mut(name.clone(), Arc::new(gateway.clone()));
+                } else {
+                    self.next.gateways.remove_mut(&name);
+                }
+                let bound = self.next.routes_of_gateway(&name).to_vec();
+                self.recheck.extend(bound.iter().map(|r| r.meta.resource.clone()));
+                self.keys.gateways.insert(name);
+            }
+            Item::Sidecar(sidecar) => {
+                let ns = sidecar.meta.namespace().to_owned();
+                update_aged(&mut self.next.sidecars_in, &ns, reference, adding.then_some(sidecar), |s| {
+                    &s.meta
+                });
+                self.keys.scopes.insert(ns);
+            }
+            Item::Peer(policy) => {
+                let ns = policy.meta.namespace().to_owned();
+                update_aged(&mut self.next.peers_in, &ns, reference, adding.then_some(policy), |p| &p.meta);
+                self.peers_changed(&ns);
+                self.keys.policies.insert(ns);
+            }
+            Item::Authorization(policy) => {
+                let ns = policy.meta.namespace().to_owned();
+                update_aged(
+                    &mut self.next.authorizations_in,
+                    &ns,
+                    reference,
+                    adding.then_some(policy),
+                    |p| &p.meta,
+                );
+                self.keys.policies.insert(ns);
+            }
+            Item::Mesh(mesh) => {
+                self.next.mesh = Arc::new(if adding { (**mesh).clone() } else { Default::default() });
+                self.keys.mesh = true;
+            }
+        }
+    }
+
+    fn service(&mut self, reference: &ResourceRef, service: &Service, adding: bool) {
+        let (host, ns) = (service.hostname.clone(), service.namespace().to_owned());
+        update_aged(&mut self.next.services, &host, reference, adding.then_some(service), |s| &s.meta);
+        let still_there =
+            self.next.services.get(&host).is_some_and(|all| all.iter().any(|s| s.namespace() == ns));
+        update_set(&mut self.next.services_in, &ns, &host, still_there);
+        self.mentioned(&host);
+        self.keys.services.insert(host.clone());
+        self.endpoints.insert(ServiceKey { host, namespace: ns });
+    }
+
+    fn slice(&mut self, reference: &ResourceRef, slice: &Slice, adding: bool) {
+        update_set(&mut self.next.slices_of, &slice.service, reference, adding);
+        for pod in slice.endpoints.iter().filter_map(|e| e.pod.as_ref()) {
+            if adding {
+                update_set(&mut self.next.services_of_pod, pod, &slice.service, true);
+            }
+            self.pods.insert(pod.clone());
+        }
+        let key = self.kubernetes_key(&slice.service);
+        self.endpoints.insert(key);
+    }
+
+    fn kubernetes_key(&self, service: &NsName) -> ServiceKey {
+        let NsName { namespace, name } = service;
+        let host = Host::new(&format!("{name}.{namespace}.svc.{}", self.next.mesh.domain));
+        ServiceKey { host, namespace: namespace.clone() }
+    }
+
+    fn workload(&mut self, workload: &Workload, adding: bool) {
+        let pod = &workload.pod;
+        update_set(&mut self.next.pods_in, &pod.namespace, pod, adding);
+        if adding {
+            self.next.workloads.insert_mut(pod.clone(), Arc::new(workload.clone()));
+        } else {
+            self.next.workloads.remove_mut(pod);
+        }
+        for ip in &workload.ips {
+            if adding {
+                self.next.pod_of_ip.insert_mut(ip.clone(), pod.clone());
+            } else if self.next.pod_of_ip.get(ip) == Some(pod) {
+                self.next.pod_of_ip.remove_mut(ip);
+            }
+        }
+        let slices_of = self.next.services_of_pod.get(pod).cloned().unwrap_or_default();
+        for service in slices_of.iter() {
+            let key = self.kubernetes_key(service);
+            self.endpoints.insert(key);
+        }
+        let selected: Vec<ServiceKey> = self
+            .services_in(&pod.namespace)
+            .filter(|s| s.registry == Registry::External)
+            .filter(|s| s.selector.as_ref().is_some_and(|sel| sel.matches(&workload.labels)))
+            .map(|s| ServiceKey { host: s.hostname.clone(), namespace: pod.namespace.clone() })
+            .collect();
+        self.endpoints.extend(selected);
+        self.pods.insert(pod.clone());
+        self.keys.workloads.insert(pod.clone());
+    }
+
+    fn services_in(&self, namespace: &str) -> impl Iterator<Item = &Arc<Service>> {
+        let hosts = self.next.services_in.get(namespace).into_iter().flat_map(|set| set.iter());
+        let all = hosts.filter_map(|h| self.next.services.get(h)).flat_map(|all| all.iter());
+        let namespace = namespace.to_owned();
+        all.filter(move |s| s.namespace() == namespace)
+    }
+
+    /// Modes of mutual TLS say whether clients may use it: endpoints depend on them.
+    fn peers_changed(&mut self, namespace: &str) {
+        let all = namespace == self.next.mesh.root_namespace;
+        let affected: Vec<ServiceKey> = if all {
+            self.next.endpoints.keys().cloned().collect()
+        } else {
+            self.next.endpoints.keys().filter(|k| k.namespace == namespace).cloned().collect()
+        };
+        self.endpoints.extend(affected);
+    }
+
+    fn routes(&mut self, reference: &ResourceRef, routes: &RouteSet, adding: bool) {
+        let hosts: BTreeSet<&Host> = routes.hosts.iter().collect();
+        for host in hosts {
+            // Whoever claims the same host may win or lose by this.
+            let rivals = self.next.routes_of(host).to_vec();
+            self.recheck.extend(rivals.iter().map(|r| r.meta.resource.clone()));
+            update_aged(&mut self.next.routes_of_host, host, reference, adding.then_some(routes), |r| {
+                &r.meta
+            });
+            self.keys.routes.insert(host.clone());
+        }
+        let gateways: BTreeSet<&NsName> = routes
+            .gateways
+            .iter()
+            .filter_map(|g| match g {
+                GatewayRef::Named(name) => Some(name),
+                GatewayRef::Mesh => None,
+            })
+            .collect();
+        for name in gateways {
+            update_aged(&mut self.next.routes_of_gateway, name, reference, adding.then_some(routes), |r| {
+                &r.meta
+            });
+            self.keys.gateways.insert(name.clone());
+        }
+        for (destination, _) in routes.destinations() {
+            update_set(&mut self.next.mentions, &destination.host, reference, adding);
+        }
+    }
+
+    fn destination(&mut self, reference: &ResourceRef, rule: &DestinationRule, adding: bool) {
+        let ns = rule.meta.namespace().to_owned();
+        let mut rules = self.next.rules_in.get(&ns).map(|r| NamespaceRules::clone(r)).unwrap_or_default();
+        let raw = rules.raw.entry(rule.host.clone()).or_default();
+        raw.retain(|r| r.meta.resource != *reference);
+        if adding {
+            raw.push(Arc::new(rule.clone()));
+        }
+        if raw.is_empty() {
+            rules.raw.remove(&rule.host);
+            rules.by_host.remove(&rule.host);
+        } else {
+            let merged = merge_same_host(raw.iter().map(|r| DestinationRule::clone(r)).collect());
+            rules.by_host.insert(rule.host.clone(), merged.into_iter().map(Arc::new).collect());
+        }
+        self.next.rules_in.insert_mut(ns, Arc::new(rules));
+        update_set(&mut self.next.mentions, &rule.host, reference, adding);
+        self.mentioned(&rule.host);
+        self.keys.destinations.insert(rule.host.clone());
+    }
+
+    fn mentioned(&mut self, host: &Host) {
+        if let Some(by) = self.next.mentions.get(host) {
+            self.recheck.extend(by.iter().cloned());
+        }
+    }
+
+    fn finish(mut self) -> (Snapshot, ChangedKeys) {
+        for pod in std::mem::take(&mut self.pods) {
+            self.forget_services_of(&pod);
+        }
+        for key in std::mem::take(&mut self.endpoints) {
+            self.derive_endpoints(key);
+        }
+        for reference in std::mem::take(&mut self.recheck) {
+            let notes = match self.next.items.get(&reference) {
+                Some(item) => check::cross(&self.next, item),
+                None => Diagnostics::new(),
+            };
+            store_notes(&mut self.next.cross_diagnostics, &reference, notes);
+        }
+        (self.next, self.keys)
+    }
+
+    /// Drops the services of `pod` of which no slice names it any more.
+    fn forget_services_of(&mut self, pod: &NsName) {
+        let services = self.next.services_of_pod.get(pod).cloned().unwrap_or_default();
+        for service in services.iter() {
+            let slices = self.next.slices_of.get(service).cloned().unwrap_or_default();
+            let named =
+                slices.iter().filter_map(|r| self.next.items.get(r)).any(|item| match item.as_ref() {
+                    Item::Slice(slice) => slice.endpoints.iter().any(|e| e.pod.as_ref() == Some(pod)),
+                    _ => false,
+                });
+            update_set(&mut self.next.services_of_pod, pod, service, named);
+        }
+    }
+
+    fn derive_endpoints(&mut self, key: ServiceKey) {
+        let service = self
+            .next
+            .services
+            .get(&key.host)
+            .and_then(|all| all.iter().find(|s| s.namespace() == key.namespace))
+            .cloned();
+        let old = self.next.endpoints.get(&key).cloned();
+        let Some(service) = service else {
+            if old.is_some() {
+                self.next.endpoints.remove_mut(&key);
+                self.keys.endpoints.insert(key.host);
+            }
+            return;
+        };
+        let new = derive::endpoints(&self.next, &service);
+        let old = old.unwrap_or_default();
+        if *old == new {
+            return;
+        }
+        self.keys.endpoints.insert(key.host.clone());
+        let trust_domain = self.next.mesh.trust_domain.clone();
+        let shape = |e: &crate::endpoint::ServiceEndpoints| {
+            let port = |p: &crate::service::ServicePort| {
+                (e.any_mtls(p.number), e.all_mtls(p.number), e.identities(p.number, &trust_domain))
+            };
+            service.ports.iter().map(port).collect::<Vec<_>>()
+        };
+        if service.is_headless() || shape(&old) != shape(&new) {
+            self.keys.services.insert(key.host.clone());
+        }
+        self.next.endpoints.insert_mut(key, Arc::new(new));
+    }
+}
+
+fn store_notes(into: &mut Map<ResourceRef, Arc<Diagnostics>>, reference: &ResourceRef, notes: Diagnostics) {
+    if notes.is_empty() {
+        into.remove_mut(reference);
+    } else {
+        into.insert_mut(reference.clone(), Arc::new(notes));
+    }
+}
+
+/// Takes what `reference` made out of the list at `key` and puts `new` in, oldest first.
+fn update_aged<K: Ord + Clone, V: Clone>(
+    map: &mut Map<K, Arc<Vec<Arc<V>>>>,
+    key: &K,
+    reference: &ResourceRef,
+    new: Option<&V>,
+    meta: fn(&V) -> &Meta,
+) {
+    let mut list = map.get(key).map(|l| Vec::clone(l)).unwrap_or_default();
+    list.retain(|v| meta(v).resource != *reference);
+    if let Some(new) = new {
+        list.push(Arc::new(new.clone()));
+        list.sort_by(|a, b| meta(a).by_age(meta(b)));
+    }
+    if list.is_empty() {
+        map.remove_mut(key);
+    } else {
+        map.insert_mut(key.clone(), Arc::new(list));
+    }
+}
+
+/// Puts `value` into the set at `key`, or takes it out.
+fn update_set<K: Ord + Clone, V: Ord + Clone>(
+    map: &mut Map<K, Arc<BTreeSet<V>>>,
+    key: &K,
+    value: &V,
+    there: bool,
+) {
+    let old = map.get(key);
+    if old.is_some_and(|s| s.contains(value)) == there {
+        return;
+    }
+    let mut set = old.map(|s| BTreeSet::clone(s)).unwrap_or_default();
+    if there {
+        set.insert(value.clone());
+    } else {
+        set.remove(value);
+    }
+    if set.is_empty() {
+        map.remove_mut(key);
+    } else {
+        map.insert_mut(key.clone(), Arc::new(set));
+    }
+}

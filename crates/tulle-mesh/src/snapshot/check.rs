@@ -1,0 +1,126 @@
+//! Problems between documents: what a document names and nobody defines, and hosts that several claim.
+
+use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host, Labels};
+
+use super::Snapshot;
+use crate::destination::DestinationRule;
+use crate::item::Item;
+use crate::routing::{Destination, GatewayRef, RouteSet};
+
+/// The problems of one document with the rest of the snapshot.
+pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
+    match item {
+        Item::Routes(routes) => of_routes(snapshot, routes),
+        Item::Destination(rule) => of_rule(snapshot, rule),
+        _ => Diagnostics::new(),
+    }
+}
+
+fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Diagnostics {
+    let mut notes = Diagnostics::new();
+    for (destination, path) in routes.destinations() {
+        notes.extend(of_destination(snapshot, routes, destination, &path));
+    }
+    for (i, gateway) in routes.gateways.iter().enumerate() {
+        if let GatewayRef::Named(name) = gateway
+            && snapshot.gateway(name).is_none()
+        {
+            let path = FieldPath::from(format!("spec.gateways[{i}]").as_str());
+            notes.push(
+                Diagnostic::error(path, format!("no Gateway {name}"))
+                    .with_fix("define it or remove it from the list")
+                    .with_code("IST0101"),
+            );
+        }
+    }
+    for (i, host) in routes.hosts.iter().enumerate() {
+        notes.extend(conflict(snapshot, routes, host, i));
+    }
+    for note in &mut notes {
+        note.resource = Some(routes.meta.resource.clone());
+    }
+    notes
+}
+
+fn of_destination(
+    snapshot: &Snapshot,
+    routes: &RouteSet,
+    destination: &Destination,
+    path: &str,
+) -> Option<Diagnostic> {
+    let Destination { host, subset, port } = destination;
+    let namespace = routes.meta.namespace();
+    let path = FieldPath::from(path);
+    let Some(service) = snapshot.service(host, namespace) else {
+        return Some(
+            Diagnostic::error(path.field("host"), format!("no service has the host {host}"))
+                .with_fix("define a Service or a ServiceEntry for it, or correct the name")
+                .with_code("IST0101"),
+        );
+    };
+    if let Some(number) = port
+        && service.port(*number).is_none()
+    {
+        let has: Vec<String> = service.ports.iter().map(|p| p.number.to_string()).collect();
+        return Some(
+            Diagnostic::error(path.field("port").field("number"), format!("{host} has no port {number}"))
+                .with_fix(format!("write one of {}", has.join(", "))),
+        );
+    }
+    if subset.is_empty() {
+        return None;
+    }
+    let rule = snapshot.destination_rule(host, namespace, Some(service.namespace()), &Labels::new());
+    let names: Vec<&str> = rule.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str()).collect();
+    if names.contains(&subset.as_str()) {
+        return None;
+    }
+    let fix = if names.is_empty() {
+        "define it".to_owned()
+    } else {
+        format!("define it or write one of {}", names.join(", "))
+    };
+    Some(
+        Diagnostic::error(
+            path.field("subset"),
+            format!("no DestinationRule for {host} defines subset {subset}"),
+        )
+        .with_fix(fix)
+        .with_code("IST0101"),
+    )
+}
+
+/// Whether an older document claims `host` for the sidecars that see both: the younger claim is dropped (traps 5).
+fn conflict(snapshot: &Snapshot, routes: &RouteSet, host: &Host, index: usize) -> Option<Diagnostic> {
+    if !routes.applies_to_mesh() {
+        return None;
+    }
+    let winner = snapshot.routes_of(host).iter().find(|other| {
+        other.applies_to_mesh()
+            && (other.export_to == routes.export_to || other.meta.namespace() == routes.meta.namespace())
+    })?;
+    if winner.meta.resource == routes.meta.resource {
+        return None;
+    }
+    let message = format!(
+        "{host} is claimed for sidecars by {} too, which is older and wins: this claim has no effect there",
+        winner.meta.resource
+    );
+    Some(
+        Diagnostic::warning(FieldPath::from(format!("spec.hosts[{index}]").as_str()), message)
+            .with_fix("merge the two or remove one of them")
+            .with_code("IST0109"),
+    )
+}
+
+fn of_rule(snapshot: &Snapshot, rule: &DestinationRule) -> Diagnostics {
+    if rule.host.is_wildcard() || snapshot.service(&rule.host, rule.meta.namespace()).is_some() {
+        return Diagnostics::new();
+    }
+    vec![
+        Diagnostic::error(FieldPath::from("spec.host"), format!("no service has the host {}", rule.host))
+            .with_fix("define a Service or a ServiceEntry for it, or correct the name")
+            .with_code("IST0101")
+            .with_resource(rule.meta.resource.clone()),
+    ]
+}

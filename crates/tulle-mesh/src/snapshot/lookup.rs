@@ -1,0 +1,204 @@
+//! Questions to a snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tulle_base::{Host, Labels};
+
+use super::{ServiceKey, Snapshot};
+use crate::destination::DestinationRule;
+use crate::endpoint::ServiceEndpoints;
+use crate::gateway::Gateway;
+use crate::meta::NsName;
+use crate::policy::{AuthorizationPolicy, PeerModes, applicable, effective_modes};
+use crate::routing::RouteSet;
+use crate::service::{Registry, Service, TargetPort};
+use crate::sidecar::Sidecar;
+use crate::workload::Workload;
+
+/// The destination rules of one namespace, merged per host. Hosts sort most specific first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct NamespaceRules {
+    /// After merging.
+    pub(crate) by_host: BTreeMap<Host, Vec<Arc<DestinationRule>>>,
+    /// As written.
+    pub(crate) raw: BTreeMap<Host, Vec<Arc<DestinationRule>>>,
+}
+
+/// A port of a workload that some service declares.
+#[derive(Clone, Debug)]
+pub struct InboundPort {
+    /// The workload's port.
+    pub target: u16,
+    /// The service that declares it (the oldest, when several do).
+    pub service: Arc<Service>,
+    /// Index into the service's ports.
+    pub port: usize,
+}
+
+impl Snapshot {
+    /// The service that a client in `namespace` means by `host`: visible to it, of its own namespace first, then a
+    /// Kubernetes Service, then the oldest.
+    pub fn service(&self, host: &Host, namespace: &str) -> Option<&Arc<Service>> {
+        let all = self.services.get(host)?;
+        all.iter().filter(|s| s.export_to.visible_to(namespace)).min_by(|a, b| {
+            let rank = |s: &Service| (s.namespace() != namespace, s.registry != Registry::Kubernetes);
+            rank(a).cmp(&rank(b)).then_with(|| a.meta.by_age(&b.meta))
+        })
+    }
+
+    /// The endpoints of `service`; empty when it has none.
+    pub fn endpoints(&self, service: &Service) -> Arc<ServiceEndpoints> {
+        let key = ServiceKey { host: service.hostname.clone(), namespace: service.namespace().to_owned() };
+        self.endpoints.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// The workload of `pod`.
+    pub fn workload(&self, pod: &NsName) -> Option<&Arc<Workload>> {
+        self.workloads.get(pod)
+    }
+
+    /// The workload at `ip`.
+    pub fn workload_at(&self, ip: &str) -> Option<&Arc<Workload>> {
+        self.workloads.get(self.pod_of_ip.get(ip)?)
+    }
+
+    /// The ports of a workload of `namespace` that services declare, sorted by port; the oldest service wins a port.
+    /// `ip` finds services whose endpoints were written by hand.
+    pub fn inbound_ports(
+        &self,
+        namespace: &str,
+        labels: &Labels,
+        pod: &NsName,
+        ip: &str,
+    ) -> Vec<InboundPort> {
+        let mut services: Vec<&Arc<Service>> = Vec::new();
+        for host in self.services_in.get(namespace).into_iter().flat_map(|s| s.iter()) {
+            let in_namespace = self.services.get(host).into_iter().flat_map(|all| all.iter());
+            services.extend(in_namespace.filter(|s| {
+                s.namespace() == namespace
+                    && match &s.selector {
+                        Some(selector) => !selector.is_empty() && selector.matches(labels),
+                        None => {
+                            let endpoints = self.endpoints(s);
+                            endpoints.ports.iter().flat_map(|p| &p.endpoints).any(|e| e.address == ip)
+                        }
+                    }
+            }));
+        }
+        services.sort_by(|a, b| a.meta.by_age(&b.meta));
+        let named = self.workloads.get(pod).map(|w| &w.named_ports);
+        let mut out: BTreeMap<u16, InboundPort> = BTreeMap::new();
+        for service in services {
+            for (i, port) in service.ports.iter().enumerate() {
+                let target = match &port.target {
+                    TargetPort::Number(n) => Some(*n),
+                    TargetPort::Name(name) => named.and_then(|n| n.get(name)).copied(),
+                };
+                if let Some(target) = target {
+                    out.entry(target).or_insert_with(|| InboundPort {
+                        target,
+                        service: Arc::clone(service),
+                        port: i,
+                    });
+                }
+            }
+        }
+        out.into_values().collect()
+    }
+
+    /// The destination rule for `host` seen by a client of `namespace` with `labels`: the client's namespace, then the
+    /// service's, then the root; the first namespace with a match decides, by the most specific host (traps 7).
+    pub fn destination_rule(
+        &self,
+        host: &Host,
+        namespace: &str,
+        service_namespace: Option<&str>,
+        labels: &Labels,
+    ) -> Option<&Arc<DestinationRule>> {
+        let root = self.mesh.root_namespace.as_str();
+        let order = [Some(namespace), service_namespace, Some(root)];
+        order.into_iter().flatten().find_map(|ns| {
+            let rules = self.rules_in.get(ns)?;
+            let visible = |all: &'_ [Arc<DestinationRule>]| -> Option<usize> {
+                let usable = |r: &Arc<DestinationRule>| {
+                    r.export_to.visible_to(namespace) && r.selects(namespace, labels)
+                };
+                // A rule with a selector that fits is for exactly this client.
+                all.iter()
+                    .position(|r| r.workload_selector.is_some() && usable(r))
+                    .or_else(|| all.iter().position(usable))
+            };
+            let exact = rules.by_host.get(host).and_then(|all| Some(&all[visible(all)?]));
+            exact.or_else(|| {
+                let mut wild = rules.by_host.iter().filter(|(h, _)| h.is_wildcard() && h.covers(host));
+                wild.find_map(|(_, all)| Some(&all[visible(all)?]))
+            })
+        })
+    }
+
+    /// The routes that claim `host` exactly as written, oldest first.
+    pub fn routes_of(&self, host: &Host) -> &[Arc<RouteSet>] {
+        self.routes_of_host.get(host).map_or(&[], |all| all.as_slice())
+    }
+
+    /// The hosts that routes claim, most specific first.
+    pub fn routed_hosts(&self) -> impl Iterator<Item = &Host> {
+        self.routes_of_host.keys()
+    }
+
+    /// The routes bound to a gateway, oldest first.
+    pub fn routes_of_gateway(&self, gateway: &NsName) -> &[Arc<RouteSet>] {
+        self.routes_of_gateway.get(gateway).map_or(&[], |all| all.as_slice())
+    }
+
+    /// The gateway `name`.
+    pub fn gateway(&self, name: &NsName) -> Option<&Arc<Gateway>> {
+        self.gateways.get(name)
+    }
+
+    /// The mutual TLS modes of a workload.
+    pub fn peer_modes(&self, namespace: &str, labels: &Labels) -> PeerModes {
+        let root = self.mesh.root_namespace.as_str();
+        let other = (root != namespace).then_some(root);
+        let policies = [Some(namespace), other].into_iter().flatten();
+        let policies = policies.filter_map(|ns| self.peers_in.get(ns)).flat_map(|all| all.iter());
+        effective_modes(policies.map(Arc::as_ref), root, namespace, labels)
+    }
+
+    /// The authorization policies of a workload, the root namespace's first, each oldest first.
+    pub fn authorizations(&self, namespace: &str, labels: &Labels) -> Vec<&AuthorizationPolicy> {
+        let root = self.mesh.root_namespace.as_str();
+        let other = (root != namespace).then_some(root);
+        let policies = [Some(namespace), other].into_iter().flatten();
+        let policies = policies.filter_map(|ns| self.authorizations_in.get(ns)).flat_map(|all| all.iter());
+        applicable(policies.map(Arc::as_ref), root, namespace, labels)
+    }
+
+    /// The Sidecar in force for a workload: one that selects it, then its namespace's, then the root's; the oldest wins
+    /// at each (traps 14).
+    pub fn sidecar(&self, namespace: &str, labels: &Labels) -> Option<&Arc<Sidecar>> {
+        let local = self.sidecars_in.get(namespace).map_or(&[][..], |all| all.as_slice());
+        let selector = |s: &Sidecar| s.selector.as_ref().filter(|s| !s.is_empty()).cloned();
+        local
+            .iter()
+            .find(|s| selector(s).is_some_and(|sel| sel.matches(labels)))
+            .or_else(|| local.iter().find(|s| selector(s).is_none()))
+            .or_else(|| {
+                let root = self.sidecars_in.get(&self.mesh.root_namespace)?;
+                root.iter().find(|s| selector(s).is_none())
+            })
+    }
+
+    /// Whether any Sidecar or route makes what a client of `namespace` sees depend on its labels.
+    pub fn labels_matter(&self, namespace: &str) -> bool {
+        self.sidecars_in
+            .get(namespace)
+            .is_some_and(|all| all.iter().any(|s| s.selector.as_ref().is_some_and(|s| !s.is_empty())))
+            || self
+                .rules_in
+                .get(namespace)
+                .is_some_and(|r| r.by_host.values().flatten().any(|r| r.workload_selector.is_some()))
+            || self.routes().any(|(_, r)| r.uses_source_labels() && r.export_to.visible_to(namespace))
+    }
+}

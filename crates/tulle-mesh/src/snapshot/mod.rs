@@ -1,0 +1,130 @@
+//! One immutable state of the mesh.
+//!
+//! Every collection is persistent: a new snapshot shares with the old one all that did not change, so taking one is
+//! cheap and keeping one costs what differs.
+
+mod apply;
+mod change;
+mod check;
+mod derive;
+mod lookup;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tulle_base::{Diagnostic, Diagnostics, Host, ResourceRef};
+
+use crate::config::MeshConfig;
+use crate::destination::DestinationRule;
+use crate::endpoint::ServiceEndpoints;
+use crate::gateway::Gateway;
+use crate::item::Item;
+use crate::meta::NsName;
+use crate::policy::{AuthorizationPolicy, PeerAuthentication};
+use crate::routing::RouteSet;
+use crate::service::Service;
+use crate::sidecar::Sidecar;
+use crate::workload::Workload;
+
+pub use change::{Change, ChangedKeys};
+
+/// A persistent ordered map.
+pub(crate) type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;
+
+/// The service of a host in one namespace (a host may be defined in several).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceKey {
+    /// Host.
+    pub host: Host,
+    /// Namespace of the document.
+    pub namespace: String,
+}
+
+/// One immutable state of the mesh. Clones are cheap.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(crate) mesh: Arc<MeshConfig>,
+    /// What each document became: the inputs of everything below.
+    pub(crate) items: Map<ResourceRef, Arc<Item>>,
+    /// Problems of each document alone, found when it was modelled.
+    pub(crate) own_diagnostics: Map<ResourceRef, Arc<Diagnostics>>,
+    /// Problems between documents.
+    pub(crate) cross_diagnostics: Map<ResourceRef, Arc<Diagnostics>>,
+
+    pub(crate) services: Map<Host, Arc<Vec<Arc<Service>>>>,
+    pub(crate) services_in: Map<String, Arc<BTreeSet<Host>>>,
+    pub(crate) endpoints: Map<ServiceKey, Arc<ServiceEndpoints>>,
+    pub(crate) slices_of: Map<NsName, Arc<BTreeSet<ResourceRef>>>,
+    pub(crate) services_of_pod: Map<NsName, Arc<BTreeSet<NsName>>>,
+    pub(crate) workloads: Map<NsName, Arc<Workload>>,
+    pub(crate) pods_in: Map<String, Arc<BTreeSet<NsName>>>,
+    pub(crate) pod_of_ip: Map<String, NsName>,
+
+    pub(crate) routes_of_host: Map<Host, Arc<Vec<Arc<RouteSet>>>>,
+    pub(crate) routes_of_gateway: Map<NsName, Arc<Vec<Arc<RouteSet>>>>,
+    pub(crate) rules_in: Map<String, Arc<lookup::NamespaceRules>>,
+    pub(crate) gateways: Map<NsName, Arc<Gateway>>,
+    pub(crate) sidecars_in: Map<String, Arc<Vec<Arc<Sidecar>>>>,
+    pub(crate) peers_in: Map<String, Arc<Vec<Arc<PeerAuthentication>>>>,
+    pub(crate) authorizations_in: Map<String, Arc<Vec<Arc<AuthorizationPolicy>>>>,
+
+    /// Which documents name a host, so that its coming and going is checked again for them alone.
+    pub(crate) mentions: Map<Host, Arc<BTreeSet<ResourceRef>>>,
+}
+
+impl Snapshot {
+    /// An empty mesh with `mesh`'s settings.
+    pub fn new(mesh: MeshConfig) -> Self {
+        Self { mesh: Arc::new(mesh), ..Self::default() }
+    }
+
+    /// The mesh's settings.
+    pub fn mesh(&self) -> &MeshConfig {
+        &self.mesh
+    }
+
+    /// Applies changes in order. Only what depends on a changed document is derived again; the rest is shared with
+    /// `self`. Documents that were refused when they were read never come here: their last good form stays in force.
+    pub fn apply(&self, changes: &[Change]) -> (Self, ChangedKeys) {
+        apply::apply(self, changes)
+    }
+
+    /// Every problem known, by resource: those of single documents first, then those between documents.
+    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.own_diagnostics
+            .values()
+            .flat_map(|d| d.iter())
+            .chain(self.cross_diagnostics.values().flat_map(|d| d.iter()))
+    }
+
+    /// The problems of one resource.
+    pub fn diagnostics_of(&self, resource: &ResourceRef) -> impl Iterator<Item = &Diagnostic> {
+        let own = self.own_diagnostics.get(resource).into_iter().flat_map(|d| d.iter());
+        own.chain(self.cross_diagnostics.get(resource).into_iter().flat_map(|d| d.iter()))
+    }
+
+    /// Every service, sorted by host, then by namespace.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values().flat_map(|all| all.iter())
+    }
+
+    /// Every workload, by pod.
+    pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.workloads.values()
+    }
+
+    /// Every gateway, by name.
+    pub fn gateways(&self) -> impl Iterator<Item = &Arc<Gateway>> {
+        self.gateways.values()
+    }
+
+    /// Every set of routes with the hosts it claims, by host.
+    pub fn routes(&self) -> impl Iterator<Item = (&Host, &Arc<RouteSet>)> {
+        self.routes_of_host.iter().flat_map(|(host, all)| all.iter().map(move |r| (host, r)))
+    }
+
+    /// Every destination rule after merging.
+    pub fn destination_rules(&self) -> impl Iterator<Item = &Arc<DestinationRule>> {
+        self.rules_in.values().flat_map(|ns| ns.by_host.values().flatten())
+    }
+}
