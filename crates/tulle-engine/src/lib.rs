@@ -5,4 +5,5 @@
 //! * `compile`: one function per Envoy message, from what travels to what runs.
 //! * `decide`: the decisions, pure functions of compiled configuration, a view of the request, time and randomness.
 
+pub mod decide;
 pub mod runtime;

@@ -123,7 +123,7 @@ pub enum DnsFamily {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginalDst {
     /// A request header that names the destination, `IP:PORT`.
-    pub header: Option<super::matcher::HeaderName>,
+    pub header: Option<super::matcher::HeaderKey>,
     /// Another port.
     pub port: Option<u16>,
     /// How long an endpoint is kept without use. Default 5 s.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::matcher::HeaderName;
+use super::matcher::{HeaderKey, HeaderName};
 
 /// Changes of one level (weighted cluster, route, virtual host, route table), in order.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ impl HeaderOps {
 /// One header to add (`HeaderValueOption`).
 #[derive(Clone, Debug)]
 pub struct HeaderAdd {
-    /// The header; lower case.
+    /// The header.
     pub name: HeaderName,
     /// What to write.
     pub value: Template,
@@ -70,18 +70,18 @@ pub enum Variable {
     /// `%REQ(X?Y):Z%`: a request header, or another if it is missing, cut to Z characters.
     RequestHeader {
         /// First choice.
-        name: HeaderName,
+        name: HeaderKey,
         /// Second choice.
-        alternative: Option<HeaderName>,
+        alternative: Option<HeaderKey>,
         /// Most characters to write.
         max_len: Option<usize>,
     },
     /// `%RESP(X?Y):Z%`: a response header.
     ResponseHeader {
         /// First choice.
-        name: HeaderName,
+        name: HeaderKey,
         /// Second choice.
-        alternative: Option<HeaderName>,
+        alternative: Option<HeaderKey>,
         /// Most characters to write.
         max_len: Option<usize>,
     },

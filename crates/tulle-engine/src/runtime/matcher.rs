@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
+use regex::bytes::Regex;
+pub use tulle_http::HeaderName;
 
 /// `envoy.type.matcher.v3.StringMatcher`, and its older spellings.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub enum StringMatcher {
     Regex(FullRegex),
 }
 
-/// A regular expression that must match the whole text, as RE2's `FullMatch`.
+/// A regular expression that must match the whole text, as RE2's `FullMatch`. Classes such as `\\w` are ASCII, as RE2's.
 #[derive(Clone, Debug)]
 pub struct FullRegex {
     /// The pattern as configured.
@@ -54,19 +55,53 @@ pub enum ReplacementPart {
     Group(usize),
 }
 
-/// The name of a header, lower case; a pseudo header keeps its colon (`:path`, `:method`, `:authority`, `:scheme`).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HeaderName(Arc<str>);
+/// What a configuration means by a header name: a field, or a pseudo header.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HeaderKey {
+    /// `:method`.
+    Method,
+    /// `:path`, with query.
+    Path,
+    /// `:authority` or `host`.
+    Authority,
+    /// `:scheme`.
+    Scheme,
+    /// `:protocol` of an extended CONNECT.
+    Protocol,
+    /// `:status` of a response.
+    Status,
+    /// Any other.
+    Field(HeaderName),
+}
 
-impl HeaderName {
-    /// A name; made lower case.
-    pub fn new(name: &str) -> Self {
-        Self(name.to_ascii_lowercase().into())
+impl HeaderKey {
+    /// Reads a name in any case.
+    ///
+    /// # Errors
+    /// [`tulle_http::InvalidName`] when it is neither a token nor a known pseudo header.
+    pub fn new(name: &str) -> Result<Self, tulle_http::InvalidName> {
+        Ok(match name.to_ascii_lowercase().as_str() {
+            ":method" => Self::Method,
+            ":path" => Self::Path,
+            ":authority" | "host" => Self::Authority,
+            ":scheme" => Self::Scheme,
+            ":protocol" => Self::Protocol,
+            ":status" => Self::Status,
+            _ => Self::Field(HeaderName::new(name)?),
+        })
     }
 
     /// The name, lower case.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match self {
+            Self::Method => ":method",
+            Self::Path => ":path",
+            Self::Authority => ":authority",
+            Self::Scheme => ":scheme",
+            Self::Protocol => ":protocol",
+            Self::Status => ":status",
+            Self::Field(name) => name.as_str(),
+        }
     }
 }
 
@@ -74,7 +109,7 @@ impl HeaderName {
 #[derive(Clone, Debug)]
 pub struct HeaderMatcher {
     /// The header concerned.
-    pub name: HeaderName,
+    pub name: HeaderKey,
     /// What is asked of it.
     pub predicate: HeaderPredicate,
     /// Whether the answer is turned round. A missing header does not match a value predicate either way.

@@ -9,7 +9,7 @@ use tulle_base::Provenance;
 use super::filter::FilterOverrides;
 use super::headers::{HeaderOps, Template};
 use super::matcher::{
-    CookieMatcher, Fraction, FullRegex, HeaderMatcher, HeaderName, MetadataMatcher, QueryMatcher,
+    CookieMatcher, Fraction, FullRegex, HeaderKey, HeaderMatcher, HeaderName, MetadataMatcher, QueryMatcher,
     RegexSubstitution,
 };
 use super::metadata::Fields;
@@ -38,7 +38,7 @@ pub struct RouteTable {
     /// Whether path parameters (`;a=b`) are ignored by path matchers.
     pub ignore_path_parameters: bool,
     /// Which header names the host instead of `:authority`; `None` for `:authority`.
-    pub host_header: Option<HeaderName>,
+    pub host_header: Option<HeaderKey>,
     /// Which resource made it.
     pub provenance: Option<Arc<Provenance>>,
 }
@@ -49,14 +49,17 @@ pub struct RouteTable {
 #[derive(Clone, Debug, Default)]
 pub struct DomainIndex {
     /// Exact names, lower case.
-    pub exact: HashMap<Box<str>, u32, foldhash::fast::FixedState>,
+    pub exact: NameMap,
     /// `*SUFFIX`, longest first: length, then the suffixes of that length.
-    pub suffixes: Vec<(usize, HashMap<Box<str>, u32, foldhash::fast::FixedState>)>,
+    pub suffixes: Vec<(usize, NameMap)>,
     /// `PREFIX*`, longest first.
-    pub prefixes: Vec<(usize, HashMap<Box<str>, u32, foldhash::fast::FixedState>)>,
+    pub prefixes: Vec<(usize, NameMap)>,
     /// `*`.
     pub default: Option<u32>,
 }
+
+/// Names to indices of virtual hosts.
+pub type NameMap = HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>;
 
 /// A virtual host.
 #[derive(Clone, Debug)]
@@ -281,7 +284,7 @@ pub enum ClusterChoice {
     /// One of these, by weight.
     Weighted(WeightedClusters),
     /// The one that a request header names.
-    Header(HeaderName),
+    Header(HeaderKey),
 }
 
 /// Clusters by weight.
@@ -292,7 +295,7 @@ pub struct WeightedClusters {
     /// Sum of the weights; above zero.
     pub total: u64,
     /// A header whose number decides instead of chance.
-    pub random_header: Option<HeaderName>,
+    pub random_header: Option<HeaderKey>,
     /// Whether the route's hash policies decide instead of chance.
     pub use_hash_policy: bool,
 }
@@ -322,7 +325,7 @@ pub enum ClusterName {
     /// This.
     Name(Arc<str>),
     /// What a request header says.
-    Header(HeaderName),
+    Header(HeaderKey),
 }
 
 /// How the host changes.
@@ -335,7 +338,7 @@ pub enum HostRewrite {
     /// To the endpoint's host name, if it has one (`auto_host_rewrite`).
     FromEndpoint,
     /// To what a request header says, if it is there.
-    FromHeader(HeaderName),
+    FromHeader(HeaderKey),
     /// To what a regular expression makes of the path.
     FromPath(RegexSubstitution),
     /// To what a template makes.
@@ -383,7 +386,7 @@ pub struct HashPolicy {
 #[derive(Clone, Debug)]
 pub enum HashSource {
     /// A request header, perhaps rewritten.
-    Header(HeaderName, Option<RegexSubstitution>),
+    Header(HeaderKey, Option<RegexSubstitution>),
     /// A cookie; made if `ttl` is given.
     Cookie {
         /// Its name.

@@ -1,0 +1,22 @@
+//! The decisions: pure functions of compiled configuration, a view of the connection or request, time and randomness.
+//!
+//! Nothing here blocks, reads a clock or draws a random number: the caller passes them. What the data path does and
+//! what `explain` tells come from the same functions.
+
+pub mod authorize;
+pub mod balance;
+pub mod breaker;
+pub mod client;
+pub mod cors;
+pub mod fault;
+pub mod filter_chain;
+pub mod format;
+pub mod header_ops;
+pub mod matcher;
+pub mod outlier;
+pub mod path;
+pub mod retry;
+pub mod rewrite;
+pub mod route;
+pub mod timeout;
+pub mod view;

@@ -1,0 +1,181 @@
+//! Endpoints among which a balancer chooses: one priority, one kind of health.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use super::Host;
+use crate::runtime::cluster::LbPolicy;
+use crate::runtime::endpoint::EndpointSet;
+
+/// Endpoints by index, with what their balancer remembers.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// Localities (one, without locality weights) with their effective weights.
+    groups: Vec<Group>,
+    total: u64,
+}
+
+#[derive(Debug)]
+struct Group {
+    weight: u64,
+    members: Vec<u32>,
+    /// Running sums of the members' weights; empty if they are equal.
+    sums: Vec<u64>,
+    next: usize,
+    schedule: BinaryHeap<Turn>,
+}
+
+/// When a member is next, earliest first (earliest deadline first scheduling).
+#[derive(Debug)]
+struct Turn {
+    deadline: f64,
+    order: u64,
+    member: u32,
+    weight: f64,
+}
+
+impl PartialEq for Turn {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Turn {}
+impl PartialOrd for Turn {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Turn {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.deadline.total_cmp(&self.deadline).then_with(|| other.order.cmp(&self.order))
+    }
+}
+
+impl Pool {
+    /// `indices` are the members. With `by_locality`, localities are chosen by weight first, less what they lost.
+    pub(super) fn new(
+        indices: Vec<u32>,
+        hosts: &[Host],
+        set: &EndpointSet,
+        by_locality: bool,
+        seed: u64,
+    ) -> Self {
+        let mut groups = Vec::new();
+        if by_locality {
+            let chosen: std::collections::HashSet<u32> = indices.iter().copied().collect();
+            for locality in set.localities.iter().filter(|l| l.weight > 0) {
+                let members: Vec<u32> =
+                    locality.endpoints.iter().copied().filter(|i| chosen.contains(i)).collect();
+                if !members.is_empty() {
+                    // Availability times the overprovisioning factor, at most all of it.
+                    let share = (members.len() as u64 * u64::from(set.overprovisioning_factor) * 100
+                        / locality.endpoints.len().max(1) as u64)
+                        .min(10_000);
+                    groups.push(Group::new(u64::from(locality.weight) * share, members, hosts, seed));
+                }
+            }
+        }
+        if groups.is_empty() && !indices.is_empty() {
+            groups.push(Group::new(1, indices, hosts, seed));
+        }
+        let total = groups.iter().map(|g| g.weight).sum();
+        Self { groups, total }
+    }
+
+    pub(super) fn pick(
+        &mut self,
+        policy: LbPolicy,
+        hosts: &[Host],
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<u32> {
+        let group = match self.groups.len() {
+            0 => return None,
+            1 => &mut self.groups[0],
+            _ => {
+                let mut at = random() % self.total.max(1);
+                let found = self.groups.iter().position(|g| {
+                    let hit = at < g.weight;
+                    at = at.saturating_sub(g.weight);
+                    hit
+                });
+                &mut self.groups[found.unwrap_or(0)]
+            }
+        };
+        match policy {
+            LbPolicy::RoundRobin => Some(group.round_robin()),
+            LbPolicy::LeastRequest { choices, .. } => Some(group.least_request(choices, hosts, random)),
+            LbPolicy::Random
+            | LbPolicy::RingHash { .. }
+            | LbPolicy::Maglev { .. }
+            | LbPolicy::ClusterProvided => Some(group.random(random())),
+        }
+    }
+}
+
+impl Group {
+    fn new(weight: u64, members: Vec<u32>, hosts: &[Host], seed: u64) -> Self {
+        let weight_of = |member: &u32| hosts[*member as usize].endpoint.weight.max(1);
+        let equal = members.windows(2).all(|pair| weight_of(&pair[0]) == weight_of(&pair[1]));
+        let mut group = Self {
+            weight,
+            sums: Vec::new(),
+            next: usize::try_from(seed % members.len().max(1) as u64).unwrap_or(0),
+            schedule: BinaryHeap::new(),
+            members,
+        };
+        if !equal {
+            let mut sum = 0;
+            for (order, member) in (0..).zip(&group.members) {
+                let weight = weight_of(member);
+                sum += u64::from(weight);
+                group.sums.push(sum);
+                let weight = f64::from(weight);
+                group.schedule.push(Turn { deadline: 1.0 / weight, order, member: *member, weight });
+            }
+        }
+        group
+    }
+
+    fn round_robin(&mut self) -> u32 {
+        let Some(mut turn) = self.schedule.pop() else {
+            let member = self.members[self.next % self.members.len()];
+            self.next = (self.next + 1) % self.members.len();
+            return member;
+        };
+        let member = turn.member;
+        turn.deadline += 1.0 / turn.weight;
+        self.schedule.push(turn);
+        member
+    }
+
+    /// A member by weight.
+    fn random(&self, random: u64) -> u32 {
+        match self.sums.last() {
+            None => self.members[usize::try_from(random % self.members.len() as u64).unwrap_or(0)],
+            Some(total) => {
+                let at = random % total;
+                self.members[self.sums.partition_point(|sum| *sum <= at)]
+            }
+        }
+    }
+
+    /// Of some members drawn by weight, the one with the fewest active requests for its weight; the first of equals.
+    fn least_request(&self, choices: u32, hosts: &[Host], random: &mut dyn FnMut() -> u64) -> u32 {
+        let load = |member: u32| {
+            let host = &hosts[member as usize];
+            (u64::from(host.active()), u64::from(host.endpoint.weight.max(1)))
+        };
+        let mut best = self.random(random());
+        if self.members.len() == 1 {
+            return best;
+        }
+        for _ in 1..choices {
+            let other = self.random(random());
+            let ((busy, weight), (other_busy, other_weight)) = (load(best), load(other));
+            if other_busy * weight < busy * other_weight {
+                best = other;
+            }
+        }
+        best
+    }
+}

@@ -1,0 +1,107 @@
+//! How long a request may take.
+
+use std::time::Duration;
+
+use tulle_http::{Known, RequestHead};
+
+use super::route::is_grpc;
+use crate::runtime::http_manager::HttpTimeouts;
+use crate::runtime::route::{Forward, GrpcTimeout, IdleTimeout};
+
+/// The times of a request. `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the end of the request to the end of the response, all tries together (504, `UT`).
+    pub global: Option<Duration>,
+    /// For each try; only if shorter than `global`.
+    pub per_try: Option<Duration>,
+    /// Longest silence of a try.
+    pub per_try_idle: Option<Duration>,
+    /// Longest silence of the stream (408 while the request is incomplete, 504 after).
+    pub stream_idle: Option<Duration>,
+    /// Longest life of the stream, from its first byte (504 with details `max_duration_timeout`).
+    pub max_stream: Option<Duration>,
+}
+
+/// The times of a request on its route. Headers that ask for other times are believed only of internal requests
+/// (`trusted`), and are removed.
+pub fn resolve(forward: &Forward, manager: &HttpTimeouts, head: &mut RequestHead, trusted: bool) -> Timeouts {
+    let mut times = Timeouts {
+        global: forward.timeout,
+        per_try: forward.retry.as_ref().and_then(|retry| retry.per_try_timeout),
+        per_try_idle: forward.retry.as_ref().and_then(|retry| retry.per_try_idle_timeout),
+        stream_idle: match forward.idle_timeout {
+            IdleTimeout::Inherit => manager.stream_idle,
+            IdleTimeout::Off => None,
+            IdleTimeout::After(after) => Some(after),
+        },
+        max_stream: max_stream(forward, manager, head),
+    };
+    if trusted {
+        if let Some(asked) = header_millis(head, Known::XEnvoyUpstreamRqTimeoutMs) {
+            times.global = (!asked.is_zero()).then_some(asked);
+        }
+        if let Some(asked) = header_millis(head, Known::XEnvoyUpstreamRqPerTryTimeoutMs) {
+            times.per_try = (!asked.is_zero()).then_some(asked);
+        }
+    }
+    head.headers.remove(Known::XEnvoyUpstreamRqTimeoutMs);
+    head.headers.remove(Known::XEnvoyUpstreamRqPerTryTimeoutMs);
+    if let (Some(try_), Some(global)) = (times.per_try, times.global)
+        && try_ >= global
+    {
+        times.per_try = None;
+    }
+    times
+}
+
+/// What `x-envoy-expected-rq-timeout-ms` tells the upstream: the time of a try, or what is left of the whole.
+pub fn expected_millis(times: &Timeouts, elapsed: Duration) -> Option<u64> {
+    let left = times.global.map(|global| global.saturating_sub(elapsed));
+    let expected = match (times.per_try, left) {
+        (Some(try_), Some(left)) => try_.min(left),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => return None,
+    };
+    Some(u64::try_from(expected.as_millis()).unwrap_or(u64::MAX).max(1))
+}
+
+fn max_stream(forward: &Forward, manager: &HttpTimeouts, head: &RequestHead) -> Option<Duration> {
+    let route = &forward.max_stream_duration;
+    let cap = match route.grpc {
+        GrpcTimeout::Ignore => None,
+        GrpcTimeout::UpTo(max) => Some(Some(max)),
+        GrpcTimeout::Any => Some(None),
+    };
+    if let (Some(cap), Some(asked), true) = (cap, grpc_timeout(head), is_grpc(head)) {
+        let capped = match cap {
+            Some(max) if asked > max || asked.is_zero() => max,
+            _ => asked,
+        };
+        return (!capped.is_zero()).then(|| capped.saturating_sub(route.grpc_offset));
+    }
+    if route.unlimited { None } else { route.max.or(manager.max_stream) }
+}
+
+/// Reads `grpc-timeout`: up to eight digits and a unit (`H M S m u n`); `None` if missing or malformed.
+pub fn grpc_timeout(head: &RequestHead) -> Option<Duration> {
+    let text = head.headers.get_str(Known::GrpcTimeout)?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+fn header_millis(head: &RequestHead, name: Known) -> Option<Duration> {
+    head.headers.get_str(name)?.parse().ok().map(Duration::from_millis)
+}
