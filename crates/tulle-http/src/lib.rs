@@ -6,9 +6,10 @@
 //!
 //! * [`HeaderList`] holds fields in the order and with the name case in which they came.
 //! * [`h1`] is HTTP/1.1: heads, body framing, keep-alive, upgrade.
-//! * [`hpack`] and `h2` are HTTP/2: header compression and the connection.
+//! * [`hpack`] and [`h2`] are HTTP/2: header compression and the connection.
 
 pub mod h1;
+pub mod h2;
 mod head;
 pub mod headers;
 pub mod hpack;

@@ -3,7 +3,8 @@
 use super::error::BodyError;
 use super::fields::{self, From};
 use super::framing::BodyLength;
-use crate::{HeaderList, Known, Limits};
+use crate::headers::forbidden_in_trailers;
+use crate::{HeaderList, Limits};
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Takes a body out of a read buffer.
@@ -250,30 +251,4 @@ fn parse_trailers(
     fields::parse(&input[..end - 2], trailers, limits.headers, From::Client)?;
     trailers.retain(|field| !field.known.is_some_and(forbidden_in_trailers));
     Ok(Some(end))
-}
-
-/// Fields that frame, route, authenticate or change the processing of a message (RFC 9110 section 6.5.1).
-fn forbidden_in_trailers(known: Known) -> bool {
-    matches!(
-        known,
-        Known::Authorization
-            | Known::CacheControl
-            | Known::Connection
-            | Known::ContentEncoding
-            | Known::ContentLength
-            | Known::ContentRange
-            | Known::ContentType
-            | Known::Cookie
-            | Known::Expect
-            | Known::Host
-            | Known::KeepAlive
-            | Known::ProxyAuthorization
-            | Known::ProxyConnection
-            | Known::Range
-            | Known::SetCookie
-            | Known::Te
-            | Known::Trailer
-            | Known::TransferEncoding
-            | Known::Upgrade
-    )
 }

@@ -18,6 +18,7 @@ mod response;
 pub use body::{BodyDecoder, BodyEvent, Step};
 pub use encode::{BodyEncoder, Persistence, write_informational, write_request, write_response};
 pub use error::{BodyError, EncodeError, FieldError, RequestError, ResponseError};
+pub(crate) use framing::decimal;
 pub use framing::{BodyLength, response_length};
 pub use hop::strip_hop_by_hop;
 pub use request::{RequestParsed, parse_request};

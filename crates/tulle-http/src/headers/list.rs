@@ -263,6 +263,17 @@ impl HeaderList {
         self.entries.push(Entry { start, name_len, value_len, known, sensitive });
     }
 
+    /// Removes the first `count` fields.
+    pub(crate) fn drop_front(&mut self, count: usize) {
+        self.entries.drain(..count);
+    }
+
+    /// Makes one `Cookie` of several (RFC 9113 section 8.2.3).
+    pub(crate) fn join_cookies(&mut self) {
+        let all = self.get_all(Known::Cookie).collect::<Vec<_>>().join(&b"; "[..]);
+        self.set(Known::Cookie, &all);
+    }
+
     /// The arena, for a decoder that writes lines straight into it.
     pub(crate) fn arena(&mut self) -> &mut Vec<u8> {
         &mut self.arena

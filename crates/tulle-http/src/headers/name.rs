@@ -89,10 +89,41 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| TOKEN[usize::from(*b)])
 }
 
+/// A token without upper case, as names in HTTP/2 must be (RFC 9113 section 8.2.1).
+pub(crate) fn is_lower_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|b| TOKEN[usize::from(*b)] && !b.is_ascii_uppercase())
+}
+
 /// No control character but tab (RFC 9110 section 5.5); bytes from 0x80 pass.
 pub(crate) fn is_value(text: &[u8]) -> bool {
     // Without early exit, so that the loop is vectorised.
     !text.iter().fold(false, |bad, b| bad | (*b < 0x20 && *b != b'\t') | (*b == 0x7f))
+}
+
+/// Fields that frame, route, authenticate or change the processing of a message (RFC 9110 section 6.5.1).
+pub(crate) fn forbidden_in_trailers(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Authorization
+            | Known::CacheControl
+            | Known::Connection
+            | Known::ContentEncoding
+            | Known::ContentLength
+            | Known::ContentRange
+            | Known::ContentType
+            | Known::Cookie
+            | Known::Expect
+            | Known::Host
+            | Known::KeepAlive
+            | Known::ProxyAuthorization
+            | Known::ProxyConnection
+            | Known::Range
+            | Known::SetCookie
+            | Known::Te
+            | Known::Trailer
+            | Known::TransferEncoding
+            | Known::Upgrade
+    )
 }
 
 /// Which bytes are token characters.

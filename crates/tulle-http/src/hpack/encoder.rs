@@ -91,13 +91,13 @@ impl Encoder {
     }
 
     /// Writes every field of the list, names in lower case, without those that `skip` names.
-    pub fn fields(&mut self, list: &HeaderList, skip: impl Fn(Known) -> bool, out: &mut Vec<u8>) {
+    pub fn fields(&mut self, list: &HeaderList, skip: impl Fn(Known, &[u8]) -> bool, out: &mut Vec<u8>) {
         for field in list {
             let Some(known) = field.known else {
                 self.unknown(field.name, field.value, field.sensitive, out);
                 continue;
             };
-            if skip(known) {
+            if skip(known, field.value) {
                 continue;
             }
             let index = usize::from(NAME_INDEX[known as usize]);
@@ -245,7 +245,7 @@ mod tests {
     fn encode(encoder: &mut Encoder, list: &HeaderList) -> Vec<u8> {
         let mut out = Vec::new();
         encoder.begin(&mut out);
-        encoder.fields(list, |_| false, &mut out);
+        encoder.fields(list, |_, _| false, &mut out);
         out
     }
 
