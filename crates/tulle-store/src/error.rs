@@ -29,12 +29,12 @@ pub enum StoreError {
         oldest: Version,
     },
     /// The object has no name, or a version that is not a number.
-    #[error("{resource} cannot be stored: {reason}")]
+    #[error("{resource} cannot be stored: {}", reason.as_str())]
     Invalid {
         /// The object, as far as it is known.
         resource: ResourceRef,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: Refusal,
     },
     /// The store cannot be reached now; it is safe to try again, and a write may have been done.
     #[error("the store cannot be reached: {0}")]
@@ -48,4 +48,30 @@ pub enum StoreError {
     /// The store is gone for good.
     #[error("the store is closed")]
     Closed,
+}
+
+/// Why an object cannot be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has no name.
+    NoName,
+    /// Its `resourceVersion` is not a number.
+    BadVersion,
+}
+
+impl Refusal {
+    const ALL: [Self; 2] = [Self::NoName, Self::BadVersion];
+
+    /// The reason in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoName => "it has no name",
+            Self::BadVersion => "its resourceVersion is not a number",
+        }
+    }
+
+    /// The refusal with these words.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.as_str() == text)
+    }
 }

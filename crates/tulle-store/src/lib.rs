@@ -5,11 +5,15 @@
 //! the way to keep up with a store: a list, then every change, whatever happens to the connection.
 
 mod error;
+mod folder;
 mod follow;
 mod memory;
 mod store;
+mod wire;
 
-pub use error::StoreError;
+pub use error::{Refusal, StoreError};
+pub use folder::{Folder, FolderError, Report};
 pub use follow::{Follow, Update};
 pub use memory::Memory;
 pub use store::{Answer, Change, Event, Filter, Listing, Store, Version, Watch, WatchSource};
+pub use wire::{RemoteStore, serve};

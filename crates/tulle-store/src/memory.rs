@@ -10,8 +10,8 @@ use tulle_api::value::Timestamp;
 use tulle_api::{Kind, Object};
 use tulle_base::ResourceRef;
 
-use crate::StoreError;
 use crate::store::{Answer, Change, Event, Filter, Listing, Store, Version, Watch, WatchSource};
+use crate::{Refusal, StoreError};
 
 /// Changes that are remembered for watchers by default.
 const DEFAULT_LOG: usize = 16_384;
@@ -74,7 +74,7 @@ impl Memory {
     pub fn put_now(&self, mut object: Object) -> Result<Arc<Object>, StoreError> {
         let resource = object.resource();
         if object.meta.name.is_empty() {
-            return Err(StoreError::Invalid { resource, reason: "it has no name" });
+            return Err(StoreError::Invalid { resource, reason: Refusal::NoName });
         }
         let expected = expected_version(&object)?;
         let mut state = self.state();
@@ -211,7 +211,7 @@ fn expected_version(object: &Object) -> Result<Option<Version>, StoreError> {
     if text.is_empty() {
         return Ok(None);
     }
-    let reason = "its resourceVersion is not a number";
+    let reason = Refusal::BadVersion;
     text.parse().map(Some).map_err(|_| StoreError::Invalid { resource: object.resource(), reason })
 }
 

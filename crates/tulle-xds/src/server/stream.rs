@@ -1,0 +1,81 @@
+//! One stream: its subscriptions, and which of them may speak next.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
+use super::catalog::{Catalog, TypeId};
+use super::ids::{SetId, StreamOptions};
+use super::subscription::{Allowed, Subscription};
+
+/// How long what is new may wait for earlier phases that do not come to an end.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) struct Stream {
+    pub(super) options: StreamOptions,
+    pub(super) sets: Vec<SetId>,
+    pub(super) subscriptions: Vec<Option<Box<Subscription>>>,
+    pub(super) nonce: u64,
+    /// Resources that the client is expected to ask for, until when.
+    pub(super) awaited: HashMap<(TypeId, Arc<str>), Instant>,
+    pub(super) queued: bool,
+}
+
+impl Stream {
+    pub(super) fn new(options: StreamOptions, sets: Vec<SetId>) -> Self {
+        let subscriptions = sets.iter().map(|_| None).collect();
+        Self { options, sets, subscriptions, nonce: 0, awaited: HashMap::new(), queued: false }
+    }
+
+    /// The first type, in order, that has something to send and may. `Err` when something waits for others or for time.
+    pub(super) fn next(&self, catalog: &Catalog, now: Instant) -> Result<Option<(TypeId, Allowed)>, Blocked> {
+        let mut blocked = false;
+        for id in catalog.ids() {
+            let Some(sub) = &self.subscriptions[id.index()] else { continue };
+            if sub.in_flight.is_some() {
+                continue;
+            }
+            let news = sub.owed || sub.has_news();
+            let removals = sub.has_removals();
+            if !news && !removals {
+                continue;
+            }
+            let allowed = self.allowed(catalog, id, sub, now);
+            if (news && allowed.news) || (removals && allowed.removals) {
+                return Ok(Some((id, allowed)));
+            }
+            blocked = true;
+        }
+        if blocked { Err(Blocked) } else { Ok(None) }
+    }
+
+    fn allowed(&self, catalog: &Catalog, id: TypeId, sub: &Subscription, now: Instant) -> Allowed {
+        let Some(phase) = catalog.get(id).phase else { return Allowed { news: true, removals: true } };
+        if sub.since.is_some_and(|since| now.saturating_duration_since(since) > PATIENCE) {
+            return Allowed { news: true, removals: true };
+        }
+        let mut allowed = Allowed { news: true, removals: true };
+        if self.awaited.values().any(|until| *until > now) {
+            allowed.removals = false;
+            allowed.news =
+                !self.awaited.keys().any(|(t, _)| catalog.get(*t).phase.is_some_and(|p| p < phase));
+        }
+        for other in catalog.ids() {
+            let Some(theirs) = catalog.get(other).phase else { continue };
+            let Some(other_sub) = &self.subscriptions[other.index()] else { continue };
+            let flying = other_sub.in_flight.is_some();
+            if other < id && (other_sub.has_news() || (flying && theirs < phase)) {
+                allowed.news = false;
+            }
+            if other > id && (other_sub.has_news() || flying) {
+                allowed.removals = false;
+            }
+        }
+        allowed
+    }
+}
+
+/// Something is to be sent, but other types come first.
+#[derive(Debug)]
+pub(super) struct Blocked;
