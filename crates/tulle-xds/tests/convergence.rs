@@ -223,7 +223,7 @@ impl World {
                 client.core.unsubscribe(TYPES[k], &[NAMES[n].to_owned()]);
                 client.collect();
             }
-            Op::ToServer(c) => self.to_server(c),
+            Op::ToServer(c) => self.upstream(c),
             Op::ToClient(c) => self.clients[c].receive(),
             Op::Rebind(c) => {
                 self.view[c] = 1 - self.view[c];
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    fn to_server(&mut self, c: usize) {
+    fn upstream(&mut self, c: usize) {
         let (Some(id), Some(request)) = (self.clients[c].id, self.clients[c].to_server.pop_front()) else {
             return;
         };
@@ -289,7 +289,7 @@ impl World {
             self.core.tick(self.now);
             self.flush();
             for c in 0..2 {
-                self.to_server(c);
+                self.upstream(c);
                 self.flush();
                 self.clients[c].receive();
             }
@@ -341,8 +341,8 @@ proptest! {
         }
         // Refused resources are offered again to a new stream; here there are none.
         for k in 0..3 {
-            for n in 0..NAMES.len() {
-                if world.content[0].get(&(k, NAMES[n].to_owned())) == Some(&BAD) {
+            for (n, name) in NAMES.iter().enumerate() {
+                if world.content[0].get(&(k, (*name).to_owned())) == Some(&BAD) {
                     world.run(Op::Put(k, n, 1));
                 }
             }
@@ -354,7 +354,7 @@ proptest! {
         }
         for _ in 0..50 {
             for c in 0..2 {
-                world.to_server(c);
+                world.upstream(c);
                 world.flush();
                 for response in &world.clients[c].to_client {
                     prop_assert!(response.resources.is_empty(), "sent again: {response:?}");

@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    fn to_server(&mut self) {
+    fn upstream(&mut self) {
         if let Some(request) = self.client.core.next_request() {
             self.core.delta_request(StreamId(1), request, self.now).unwrap();
         }
@@ -174,14 +174,14 @@ proptest! {
                 world.become_mesh(&services);
             }
             for _ in 0..requests {
-                world.to_server();
+                world.upstream();
             }
             for _ in 0..responses {
                 world.client.receive();
             }
         }
         for _ in 0..200 {
-            world.to_server();
+            world.upstream();
             world.client.receive();
         }
         let clusters: BTreeSet<String> = world.mesh.iter().map(|s| format!("c{s}")).collect();
@@ -260,7 +260,7 @@ fn names_that_do_not_exist_are_answered() {
     world.client.core.subscribe(RDS, Interest::Names(vec!["none".into()]));
     let mut answers = Vec::new();
     for _ in 0..10 {
-        world.to_server();
+        world.upstream();
         while let Some(response) = world.client.inbox.pop_front() {
             answers.push((
                 response.type_url.clone(),
