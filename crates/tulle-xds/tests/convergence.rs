@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use prost::Message;
 use tulle_xds::client::{ClientCore, Interest};
 use tulle_xds::server::{
-    Catalog, Change, Limits, Protocol, Response, ServerCore, SetId, StreamId, StreamOptions, TypeConfig,
+    Catalog, Change, Layers, Limits, Protocol, Response, ServerCore, StreamId, StreamOptions, TypeConfig,
 };
 use tulle_xds::wire::{
     Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
@@ -155,7 +155,8 @@ fn op() -> impl Strategy<Value = Op> {
 struct World {
     core: ServerCore,
     /// Two views; every client is on one of them.
-    sets: [Vec<SetId>; 2],
+    /// By view, type and layer; a resource is in the layer of its name's parity.
+    sets: [Vec<Layers>; 2],
     content: [Held; 2],
     view: [usize; 2],
     clients: [DeltaClient; 2],
@@ -168,7 +169,9 @@ impl World {
         let limits = Limits { response_bytes: 60, ..Limits::default() };
         let mut core = ServerCore::new(catalog(), limits, "test");
         let kinds: Vec<_> = core.catalog().ids().collect();
-        let sets = [(); 2].map(|()| kinds.iter().map(|k| core.create_set(*k)).collect());
+        let sets = [(); 2].map(|()| {
+            kinds.iter().map(|k| Layers::from([core.create_set(*k), core.create_set(*k)])).collect()
+        });
         let clients = [(); 2].map(|()| DeltaClient {
             core: ClientCore::new(Bytes::from_static(b"node")),
             held: Held::new(),
@@ -188,13 +191,13 @@ impl World {
                 for view in 0..2 {
                     let v = if v == 3 { v + view as u8 } else { v };
                     let change = Change::Put(resource(k, NAMES[n], v));
-                    self.core.update(self.sets[view][k], [change], self.now);
+                    self.core.update(self.sets[view][k][n % 2], [change], self.now);
                     self.content[view].insert((k, NAMES[n].to_owned()), v);
                 }
             }
             Op::Remove(k, n) => {
                 for view in 0..2 {
-                    self.core.update(self.sets[view][k], [Change::Remove(NAMES[n].into())], self.now);
+                    self.core.update(self.sets[view][k][n % 2], [Change::Remove(NAMES[n].into())], self.now);
                     self.content[view].remove(&(k, NAMES[n].to_owned()));
                 }
             }
@@ -372,9 +375,10 @@ proptest! {
         let mut core = ServerCore::new(catalog(), Limits::default(), "test");
         let kinds: Vec<_> = core.catalog().ids().collect();
         let sets: Vec<_> = kinds.iter().map(|k| core.create_set(*k)).collect();
+        let layers = sets.iter().map(|s| Layers::from([*s])).collect();
         let mut now = Instant::now();
         let id = StreamId(1);
-        core.open(id, StreamOptions { protocol: Protocol::StateOfTheWorld, rewarm: true }, sets.clone());
+        core.open(id, StreamOptions { protocol: Protocol::StateOfTheWorld, rewarm: true }, layers);
         let mut client = SotwClient {
             held: Held::new(), id, to_server: VecDeque::new(), to_client: VecDeque::new(),
             names: BTreeSet::new(), nonce: String::new(),

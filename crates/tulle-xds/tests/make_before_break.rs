@@ -12,7 +12,8 @@ use tulle_xds::Resource;
 use tulle_xds::client::{ClientCore, Interest};
 use tulle_xds::resource::Follow;
 use tulle_xds::server::{
-    Catalog, Change, Limits, Protocol, Response, ServerCore, SetId, StreamId, StreamOptions, TypeConfig,
+    Catalog, Change, Layers, Limits, Protocol, Response, ServerCore, SetId, StreamId, StreamOptions,
+    TypeConfig,
 };
 use tulle_xds::wire::DeltaDiscoveryResponse;
 
@@ -29,6 +30,10 @@ fn catalog() -> Catalog {
         TypeConfig::ordered(LDS, 1).with_full_state(),
         TypeConfig::ordered(RDS, 1),
     ])
+}
+
+fn layers(sets: &[SetId]) -> Vec<Layers> {
+    sets.iter().map(|s| Layers::from([*s])).collect()
 }
 
 /// A client that behaves as Envoy does: subscribes to the endpoints of every cluster it is given, after accepting it.
@@ -111,7 +116,7 @@ impl World {
         let kinds: Vec<_> = core.catalog().ids().collect();
         let sets: Vec<_> = kinds.iter().map(|k| core.create_set(*k)).collect();
         let options = StreamOptions { protocol: Protocol::Delta, rewarm: false };
-        core.open(StreamId(1), options, sets.clone());
+        core.open(StreamId(1), options, layers(&sets));
         let mut client = Client {
             core: ClientCore::new(Bytes::from_static(b"n")),
             clusters: BTreeSet::new(),
@@ -222,7 +227,7 @@ fn a_stock_envoy_gets_endpoints_again_when_a_cluster_changes() {
     core.update(sets[0], [put(CDS, "c", "1".into())], now);
     core.update(sets[1], [put(EDS, "c", "e".into())], now);
     for (id, rewarm) in [(1, true), (2, false)] {
-        core.open(StreamId(id), StreamOptions { protocol: Protocol::Delta, rewarm }, sets.clone());
+        core.open(StreamId(id), StreamOptions { protocol: Protocol::Delta, rewarm }, layers(&sets));
         let mut client = ClientCore::new(Bytes::new());
         client.subscribe(CDS, Interest::Wildcard);
         client.subscribe(EDS, Interest::Names(vec!["c".into()]));

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_stream::wrappers::TcpListenerStream;
 use tulle_xds::client::{Client, Config, Event, Events, Interest, Update, connector};
 use tulle_xds::server::{
-    AdsService, Catalog, Change, CoreEvent, Hub, HubEvent, Limits, SetId, StreamOptions, TypeConfig,
+    AdsService, Catalog, Change, CoreEvent, Hub, HubEvent, Layers, Limits, SetId, StreamOptions, TypeConfig,
 };
 use tulle_xds::{Resource, ResourceError};
 
@@ -63,7 +63,7 @@ fn admit_all(hub: Hub, set: SetId, mut events: UnboundedReceiver<HubEvent>) -> U
                     hub.refuse(stream, tonic::Status::permission_denied("who are you"));
                 }
                 HubEvent::Opening { stream, protocol, .. } => {
-                    hub.admit(stream, StreamOptions { protocol, rewarm: false }, vec![set]);
+                    hub.admit(stream, StreamOptions { protocol, rewarm: false }, vec![Layers::from([set])]);
                 }
                 event => {
                     let _ = sender.send(event);

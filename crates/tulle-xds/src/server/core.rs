@@ -7,8 +7,9 @@ use std::time::Instant;
 use hashbrown::{HashMap, HashSet};
 
 use super::catalog::{Catalog, TypeId};
-use super::desk::{Desk, detach};
+use super::desk::{Desk, attach, detach};
 use super::ids::{Protocol, SetId, StreamId, StreamOptions};
+use super::layers::{Layers, lookup, resources};
 use super::report::{CoreEvent, Limits, Outgoing, Response, TypeStatus, Violation};
 use super::set::{Change, Set, Turn};
 use super::stream::{PATIENCE, Stream};
@@ -99,40 +100,31 @@ impl ServerCore {
         set.wildcard = wildcard;
     }
 
-    /// Opens a stream on `sets`, one per type of the catalogue, in its order.
-    pub fn open(&mut self, id: StreamId, options: StreamOptions, sets: Vec<SetId>) {
+    /// Opens a stream on `sets`: for each type of the catalogue, in its order, the sets that together are its resources.
+    pub fn open(&mut self, id: StreamId, options: StreamOptions, sets: Vec<Layers>) {
         debug_assert_eq!(sets.len(), usize::from(self.catalog.len()));
         self.streams.insert(id, Stream::new(options, sets));
     }
 
     /// Moves a stream to other sets; it is sent the difference.
-    pub fn rebind(&mut self, id: StreamId, sets: &[SetId], now: Instant) {
+    pub fn rebind(&mut self, id: StreamId, sets: &[Layers], now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        for kind in self.catalog.ids() {
-            let (old, new) = (stream.sets[kind.index()], sets[kind.index()]);
-            stream.sets[kind.index()] = new;
+        for (kind, new) in self.catalog.ids().zip(sets) {
+            let old = std::mem::replace(&mut stream.sets[kind.index()], new.clone());
             let Some(sub) = &mut stream.subscriptions[kind.index()] else { continue };
-            if old == new {
+            if old == *new {
                 continue;
             }
-            let before = detach(&mut self.sets, old, id, sub);
-            sub.set = new;
-            let stand_in = self.catalog.get(kind).stand_in.clone();
-            let Some(set) = self.sets.get_mut(&new) else { continue };
-            if sub.wildcard {
-                set.wildcard.insert(id);
-            }
-            let names: Vec<Arc<str>> = sub.names.iter().cloned().collect();
-            for name in &names {
-                set.subscribe(id, name, stand_in.as_ref());
-            }
+            let before = detach(&mut self.sets, id, sub);
+            sub.sets = new.clone();
+            attach(&mut self.sets, id, sub, self.catalog.get(kind).stand_in.as_ref());
             let mut wanted: HashSet<Arc<str>> = before.keys().cloned().collect();
-            wanted.extend(names);
+            wanted.extend(sub.names.iter().cloned());
             if sub.wildcard {
-                wanted.extend(set.resources().map(|r| r.name().clone()));
+                wanted.extend(resources(&self.sets, new).map(|r| r.name().clone()));
             }
             for name in wanted {
-                let after = set.get(&name, sub.names.contains(&name)).cloned();
+                let after = lookup(&self.sets, new, &name, sub.names.contains(&name)).cloned();
                 let before = before.get(&name).cloned();
                 if before.as_ref().map(|r| r.version()) != after.as_ref().map(|r| r.version()) {
                     sub.turn(&name, &Turn { before, after }, now);
@@ -147,7 +139,7 @@ impl ServerCore {
         let Some(mut stream) = self.streams.remove(&id) else { return };
         self.blocked.remove(&id);
         for sub in stream.subscriptions.iter_mut().flatten() {
-            detach(&mut self.sets, sub.set, id, sub);
+            detach(&mut self.sets, id, sub);
         }
     }
 
@@ -286,14 +278,9 @@ impl ServerCore {
             // There may be more; it is looked at after everybody else.
             enqueue(&mut self.queue, id, stream);
             let Some(sub) = stream.subscriptions[kind.index()].as_deref_mut() else { continue };
-            let Some(set) = self.sets.get(&sub.set) else {
-                let empty = Set::new(kind);
-                if let Some(batch) = sub.take(&empty, stream.nonce + 1, allowed, self.limits.response_bytes) {
-                    return Some(self.send(id, kind, batch, now));
-                }
-                continue;
-            };
-            if let Some(batch) = sub.take(set, stream.nonce + 1, allowed, self.limits.response_bytes) {
+            let (sets, layers) = (&self.sets, sub.sets.clone());
+            let find = |name: &str, named: bool| lookup(sets, &layers, name, named);
+            if let Some(batch) = sub.take(find, stream.nonce + 1, allowed, self.limits.response_bytes) {
                 return Some(self.send(id, kind, batch, now));
             }
         }
@@ -335,16 +322,15 @@ impl ServerCore {
     fn desk(&mut self, id: StreamId, kind: TypeId, now: Instant) -> Result<Desk<'_>, Violation> {
         let config = self.catalog.get(kind);
         let stream = self.streams.get_mut(&id).ok_or(Violation::NotOpen)?;
-        let set_id = stream.sets[kind.index()];
-        let set = self.sets.entry(set_id).or_insert_with(|| Set::new(kind));
+        let layers = stream.sets[kind.index()].clone();
         Ok(Desk {
             id,
             kind,
             keep_all: stream.options.protocol == Protocol::StateOfTheWorld && config.full_state,
             stand_in: config.stand_in.clone(),
             stream,
-            set,
-            set_id,
+            sets: &mut self.sets,
+            layers,
             now,
         })
     }
@@ -377,8 +363,8 @@ impl ServerCore {
         let flight = sub.answered(errors.iter().map(|e| e.name.as_str()));
         let converged = flight.and_then(|f| f.since).filter(|_| sub.since.is_none());
         for error in &errors {
-            let set = self.sets.get(&sub.set);
-            let resource = set.and_then(|s| s.get(&error.name, sub.names.contains(error.name.as_str())));
+            let named = sub.names.contains(error.name.as_str());
+            let resource = lookup(&self.sets, &sub.sets, &error.name, named);
             if let Some(follow) = resource.and_then(|r| r.follows())
                 && let Some(other) = self.catalog.find(&follow.type_url)
             {

@@ -7,20 +7,21 @@ use hashbrown::HashMap;
 
 use super::catalog::{StandIn, TypeId};
 use super::ids::{SetId, StreamId};
+use super::layers::{Layers, lookup, resources};
 use super::set::Set;
 use super::stream::Stream;
 use super::subscription::{Base, Subscription};
 use crate::Resource;
 
-/// One stream's place at one set, while a request is read.
+/// One stream's place at the sets of one type, while a request is read.
 pub(super) struct Desk<'a> {
     pub(super) id: StreamId,
     pub(super) kind: TypeId,
     pub(super) keep_all: bool,
     pub(super) stand_in: Option<StandIn>,
     pub(super) stream: &'a mut Stream,
-    pub(super) set: &'a mut Set,
-    pub(super) set_id: SetId,
+    pub(super) sets: &'a mut HashMap<SetId, Set>,
+    pub(super) layers: Layers,
     pub(super) now: Instant,
 }
 
@@ -34,43 +35,52 @@ impl Desk<'_> {
     }
 
     pub(super) fn sub(&mut self) -> &mut Subscription {
-        let (set_id, keep_all, now) = (self.set_id, self.keep_all, self.now);
+        let (keep_all, now) = (self.keep_all, self.now);
         self.stream.subscriptions[self.kind.index()]
-            .get_or_insert_with(|| Box::new(Subscription::new(set_id, keep_all, now)))
+            .get_or_insert_with(|| Box::new(Subscription::new(self.layers.clone(), keep_all, now)))
     }
 
     /// Everything is wanted; `base` says what the client holds of a name already.
     pub(super) fn want_all(&mut self, base: &dyn Fn(&str) -> Base) {
-        let now = self.now;
         if self.sub().wildcard {
             return;
         }
         self.sub().wildcard = true;
-        self.set.wildcard.insert(self.id);
+        for id in self.layers.iter() {
+            if let Some(set) = self.sets.get_mut(id) {
+                set.wildcard.insert(self.id);
+            }
+        }
         let index = self.kind.index();
         let Some(sub) = self.stream.subscriptions[index].as_deref_mut() else { return };
-        for resource in self.set.resources() {
+        for resource in resources(self.sets, &self.layers) {
             let base = base(resource.name());
             if !sub.names.contains(resource.name()) && base != Base::Version(resource.version()) {
-                sub.mark(resource.name(), base, false, now);
+                sub.mark(resource.name(), base, false, self.now);
             }
         }
     }
 
     /// The client holds a resource from an earlier stream; tells it if that is gone.
     pub(super) fn gone_meanwhile(&mut self, name: &str) {
-        let now = self.now;
-        if self.set.get(name, false).is_none() {
+        if lookup(self.sets, &self.layers, name, false).is_none() {
+            let now = self.now;
             self.sub().mark(&name.into(), Base::Unknown, true, now);
         }
     }
 
     /// One name is wanted. Asking again for a name sends it again.
     pub(super) fn want(&mut self, name: &str, base: Base) {
-        let now = self.now;
-        let shared = self.set.subscribe(self.id, name, self.stand_in.as_ref());
+        let mut shared: Option<Arc<str>> = None;
+        for id in self.layers.iter() {
+            if let Some(set) = self.sets.get_mut(id) {
+                shared = Some(set.subscribe(self.id, name, self.stand_in.as_ref()));
+            }
+        }
+        let shared = shared.unwrap_or_else(|| name.into());
         self.stream.awaited.remove(&(self.kind, shared.clone()));
-        let current = self.set.get(name, true).map(|r| r.version());
+        let current = lookup(self.sets, &self.layers, name, true).map(|r| r.version());
+        let now = self.now;
         let sub = self.sub();
         sub.names.insert(shared.clone());
         if base == Base::Unknown || current.map(Base::Version) != Some(base) {
@@ -79,9 +89,8 @@ impl Desk<'_> {
     }
 
     pub(super) fn unwant(&mut self, name: &str) {
+        let exists = lookup(self.sets, &self.layers, name, false).is_some();
         let now = self.now;
-        let exists = self.set.get(name, false).is_some();
-        let id = self.id;
         let sub = self.sub();
         if !sub.names.remove(name) {
             return;
@@ -91,13 +100,20 @@ impl Desk<'_> {
             // It is still wanted, as one of all (xDS protocol, "unsubscribing from resources").
             sub.mark(&name.into(), Base::Unknown, !exists, now);
         }
-        self.set.unsubscribe(id, name);
+        for id in self.layers.iter() {
+            if let Some(set) = self.sets.get_mut(id) {
+                set.unsubscribe(self.id, name);
+            }
+        }
     }
 
     pub(super) fn unwant_all(&mut self) {
-        let id = self.id;
-        let names: Vec<Arc<str>> = self.set.resources().map(|r| r.name().clone()).collect();
-        self.set.wildcard.remove(&id);
+        let names: Vec<Arc<str>> = resources(self.sets, &self.layers).map(|r| r.name().clone()).collect();
+        for id in self.layers.iter() {
+            if let Some(set) = self.sets.get_mut(id) {
+                set.wildcard.remove(&self.id);
+            }
+        }
         let sub = self.sub();
         sub.wildcard = false;
         for name in names {
@@ -108,24 +124,45 @@ impl Desk<'_> {
     }
 }
 
-/// Takes a subscription off its set; returns what the client has been offered from it.
+/// Puts a subscription on its sets, as it stands.
+pub(super) fn attach(
+    sets: &mut HashMap<SetId, Set>,
+    id: StreamId,
+    sub: &Subscription,
+    stand_in: Option<&StandIn>,
+) {
+    for set in sub.sets.iter() {
+        let Some(set) = sets.get_mut(set) else { continue };
+        if sub.wildcard {
+            set.wildcard.insert(id);
+        }
+        for name in &sub.names {
+            set.subscribe(id, name, stand_in);
+        }
+    }
+}
+
+/// Takes a subscription off its sets; returns what the client has been offered from them.
 pub(super) fn detach(
     sets: &mut HashMap<SetId, Set>,
-    set: SetId,
     id: StreamId,
     sub: &Subscription,
 ) -> HashMap<Arc<str>, Arc<Resource>> {
     let mut offered = HashMap::new();
-    let Some(set) = sets.get_mut(&set) else { return offered };
     if sub.wildcard {
-        set.wildcard.remove(&id);
-        offered.extend(set.resources().map(|r| (r.name().clone(), r.clone())));
+        offered.extend(resources(sets, &sub.sets).map(|r| (r.name().clone(), r.clone())));
     }
     for name in &sub.names {
-        if let Some(resource) = set.get(name, true) {
+        if let Some(resource) = lookup(sets, &sub.sets, name, true) {
             offered.insert(name.clone(), resource.clone());
         }
-        set.unsubscribe(id, name);
+    }
+    for set in sub.sets.iter() {
+        let Some(set) = sets.get_mut(set) else { continue };
+        set.wildcard.remove(&id);
+        for name in &sub.names {
+            set.unsubscribe(id, name);
+        }
     }
     offered
 }

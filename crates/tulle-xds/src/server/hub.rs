@@ -15,6 +15,7 @@ use tonic::Status;
 use super::catalog::{Catalog, TypeId};
 use super::core::ServerCore;
 use super::ids::{Protocol, SetId, StreamId, StreamOptions};
+use super::layers::Layers;
 use super::report::{CoreEvent, Limits, Response, TypeStatus, Violation};
 use super::set::Change;
 use crate::wire::{DeltaDiscoveryRequest, DiscoveryRequest};
@@ -102,9 +103,9 @@ enum Command {
     InsertSet(SetId, TypeId),
     DropSet(SetId),
     Update(SetId, Vec<Change>, Instant),
-    Admit(StreamId, StreamOptions, Vec<SetId>),
+    Admit(StreamId, StreamOptions, Vec<Layers>),
     Refuse(StreamId, Status),
-    Rebind(StreamId, Vec<SetId>),
+    Rebind(StreamId, Vec<Layers>),
     Snapshot(oneshot::Sender<Vec<StreamSnapshot>>),
 }
 
@@ -179,8 +180,8 @@ impl Hub {
         }
     }
 
-    /// Lets a stream in, on these sets: one per type of the catalogue, in its order.
-    pub fn admit(&self, stream: StreamId, options: StreamOptions, sets: Vec<SetId>) {
+    /// Lets a stream in on these sets: for each type of the catalogue, in its order, those that together are its resources.
+    pub fn admit(&self, stream: StreamId, options: StreamOptions, sets: Vec<Layers>) {
         self.send(Command::Admit(stream, options, sets));
     }
 
@@ -190,7 +191,7 @@ impl Hub {
     }
 
     /// Moves a stream to other sets.
-    pub fn rebind(&self, stream: StreamId, sets: Vec<SetId>) {
+    pub fn rebind(&self, stream: StreamId, sets: Vec<Layers>) {
         self.send(Command::Rebind(stream, sets));
     }
 
@@ -299,7 +300,7 @@ impl Task {
         }
     }
 
-    fn admit(&mut self, stream: StreamId, options: StreamOptions, sets: Vec<SetId>) {
+    fn admit(&mut self, stream: StreamId, options: StreamOptions, sets: Vec<Layers>) {
         let Some(line) = self.streams.get_mut(&stream) else { return };
         let State::Waiting(stash) = std::mem::replace(&mut line.state, State::Admitted) else { return };
         self.core.open(stream, options, sets);

@@ -123,13 +123,14 @@ impl Set {
         }
     }
 
-    /// What `name` stands for, to a stream that asked for it by name (`named`) or for everything.
-    pub(super) fn get(&self, name: &str, named: bool) -> Option<&Arc<Resource>> {
-        let entry = self.entries.get(name)?;
-        match &entry.current {
-            None if named => entry.stand_in.as_ref(),
-            current => current.as_ref(),
-        }
+    /// The resource `name`, if it exists.
+    pub(super) fn current(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.entries.get(name)?.current.as_ref()
+    }
+
+    /// What those who ask for `name` get while it does not exist.
+    pub(super) fn stand_in(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.entries.get(name)?.stand_in.as_ref()
     }
 
     /// Every resource that exists.
@@ -174,7 +175,7 @@ mod tests {
         let stand_in: StandIn = Arc::new(|name: &str| Some(Resource::new("t", name, Bytes::new())));
         let mut set = Set::new(kind);
         set.subscribe(StreamId(1), "a", Some(&stand_in));
-        assert!(set.get("a", true).is_some() && set.get("a", false).is_none());
+        assert!(set.stand_in("a").is_some() && set.current("a").is_none());
         set.apply(put("a", "1"), Some(&stand_in));
         set.unsubscribe(StreamId(1), "a");
         assert_eq!(set.len(), 1);

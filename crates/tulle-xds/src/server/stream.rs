@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 
 use super::catalog::{Catalog, TypeId};
-use super::ids::{SetId, StreamOptions};
+use super::ids::StreamOptions;
+use super::layers::Layers;
 use super::subscription::{Allowed, Subscription};
 
 /// How long what is new may wait for earlier phases that do not come to an end.
@@ -14,7 +15,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) struct Stream {
     pub(super) options: StreamOptions,
-    pub(super) sets: Vec<SetId>,
+    pub(super) sets: Vec<Layers>,
     pub(super) subscriptions: Vec<Option<Box<Subscription>>>,
     pub(super) nonce: u64,
     /// Resources that the client is expected to ask for, until when.
@@ -23,7 +24,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(options: StreamOptions, sets: Vec<SetId>) -> Self {
+    pub(super) fn new(options: StreamOptions, sets: Vec<Layers>) -> Self {
         let subscriptions = sets.iter().map(|_| None).collect();
         Self { options, sets, subscriptions, nonce: 0, awaited: HashMap::new(), queued: false }
     }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::ids::SetId;
-use super::set::{Set, Turn};
+use super::layers::Layers;
+use super::set::Turn;
 use crate::{Resource, Version};
 
 /// What the client is thought to hold of a name that is to be told about.
@@ -56,7 +56,7 @@ pub(super) struct Batch {
 /// State of one type on one stream.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) set: SetId,
+    pub(super) sets: Layers,
     pub(super) wildcard: bool,
     pub(super) names: HashSet<Arc<str>>,
     dirty: HashMap<Arc<str>, Dirty>,
@@ -75,9 +75,9 @@ pub(super) struct Subscription {
 
 impl Subscription {
     /// `keep_all`: this is a state-of-the-world stream and a type whose responses are complete.
-    pub(super) fn new(set: SetId, keep_all: bool, now: Instant) -> Self {
+    pub(super) fn new(sets: Layers, keep_all: bool, now: Instant) -> Self {
         Self {
-            set,
+            sets,
             wildcard: false,
             names: HashSet::new(),
             dirty: HashMap::new(),
@@ -148,7 +148,13 @@ impl Subscription {
     /// Takes what may be sent now, at most about `limit` bytes of it (the rest stays), and puts it in flight.
     ///
     /// `None` when there is nothing to say after all.
-    pub(super) fn take(&mut self, set: &Set, nonce: u64, may: Allowed, limit: usize) -> Option<Batch> {
+    pub(super) fn take<'a>(
+        &mut self,
+        lookup: impl Fn(&str, bool) -> Option<&'a Arc<Resource>>,
+        nonce: u64,
+        may: Allowed,
+        limit: usize,
+    ) -> Option<Batch> {
         let mut batch = Batch::default();
         let mut items = HashMap::new();
         let mut bytes = 0;
@@ -164,7 +170,7 @@ impl Subscription {
             }
             let Some(dirty) = self.dirty.remove(&name) else { continue };
             self.gone -= usize::from(dirty.gone);
-            match set.get(&name, self.names.contains(&name)) {
+            match lookup(&name, self.names.contains(&name)) {
                 Some(resource) => {
                     let version = resource.version();
                     let known = dirty.base == Base::Version(version);
