@@ -10,6 +10,7 @@
 pub mod any;
 pub mod envoy;
 pub mod istio;
+pub mod json;
 pub mod type_url;
 
 pub use any::{AnyError, pack, unpack};
