@@ -1,12 +1,71 @@
-//! Rules about single objects, beyond the types of their fields.
+//! Rules about single objects, beyond the types of their fields: Istio's validation and the parts of Kubernetes' that
+//! matter on one machine. What takes several objects to decide is for the analyzers.
+//!
+//! One file per kind; [`rules`] collects, [`names`] and [`common`] know what several kinds share.
+
+mod authorization_policy;
+mod common;
+mod destination_rule;
+mod gateway;
+mod http_route;
+mod kubernetes;
+mod metadata;
+mod names;
+mod peer_authentication;
+mod pod;
+mod request_authentication;
+mod rules;
+mod service_entry;
+mod sidecar;
+mod telemetry;
+mod virtual_service;
 
 use tulle_base::Diagnostics;
 
+use crate::kind::Spec;
 use crate::object::Object;
+use crate::schema::At;
+use rules::Rules;
 
-/// Every rule that `object` breaks on its own, as Istio's and Kubernetes' validation would. Each finding has its field;
-/// the place is that of the object, if known.
+/// Every rule that `object` breaks on its own, as Istio's and Kubernetes' validation would, in the order of the fields. Each
+/// finding names its field; its place is that of the object, if it came from a file.
 pub fn validate(object: &Object) -> Diagnostics {
-    let _ = object;
-    Vec::new()
+    let mut rules = Rules::new(object);
+    let spec = At::ROOT.field("spec");
+    metadata::check(object, &mut rules);
+    match &object.spec {
+        Spec::VirtualService(s) => virtual_service::check(s, &object.meta, &spec, &mut rules),
+        Spec::DestinationRule(s) => destination_rule::check(s, &object.meta, &spec, &mut rules),
+        Spec::Gateway(s) => gateway::check(s, &object.meta, &spec, &mut rules),
+        Spec::ServiceEntry(s) => service_entry::check(s, &object.meta, &spec, &mut rules),
+        Spec::WorkloadEntry(s) => service_entry::check_workload(s, &spec, &mut rules),
+        Spec::Sidecar(s) => sidecar::check(s, &spec, &mut rules),
+        Spec::PeerAuthentication(s) => peer_authentication::check(s, &spec, &mut rules),
+        Spec::RequestAuthentication(s) => request_authentication::check(s, &spec, &mut rules),
+        Spec::AuthorizationPolicy(s) => authorization_policy::check(s, &spec, &mut rules),
+        Spec::Telemetry(s) => telemetry::check(s, &spec, &mut rules),
+        Spec::Service(s) => kubernetes::check_service(s, &spec, &mut rules),
+        Spec::Pod(s) => pod::check(s, &spec, &mut rules),
+        Spec::Deployment(s) => {
+            kubernetes::check_replicas(s.replicas, &spec, &mut rules);
+            kubernetes::check_template(Some(&s.selector), &s.template, &spec, &mut rules);
+        }
+        Spec::ReplicaSet(s) => {
+            kubernetes::check_replicas(s.replicas, &spec, &mut rules);
+            if let Some(template) = &s.template {
+                kubernetes::check_template(Some(&s.selector), template, &spec, &mut rules);
+            }
+        }
+        Spec::StatefulSet(s) => {
+            kubernetes::check_replicas(s.replicas, &spec, &mut rules);
+            kubernetes::check_template(Some(&s.selector), &s.template, &spec, &mut rules);
+        }
+        Spec::DaemonSet(s) => kubernetes::check_template(Some(&s.selector), &s.template, &spec, &mut rules),
+        Spec::Job(s) => kubernetes::check_job(s, &spec, &mut rules),
+        Spec::ConfigMap(s) => kubernetes::check_config_map(s, &mut rules),
+        Spec::Secret(s) => kubernetes::check_secret(s, &mut rules),
+        Spec::EndpointSlice(s) => kubernetes::check_endpoint_slice(s, &mut rules),
+        Spec::Namespace(_) | Spec::ServiceAccount(_) => {}
+    }
+    rules.finish()
 }

@@ -1,0 +1,435 @@
+//! Rules about the http routes of a `VirtualService`.
+
+use super::common::{
+    self, destination, duration, duration_or_zero, headers, is_authority, percent, regex, string_match,
+};
+use super::names;
+use super::rules::Rules;
+use super::virtual_service::gateway_names;
+use crate::istio::{
+    CorsPolicy, FaultAbort, FaultAbortType, FaultDelay, FaultDelayType, HttpBodySpecifier,
+    HttpDirectResponse, HttpFaultInjection, HttpMatchRequest, HttpMirrorPolicy, HttpRedirect, HttpRetry,
+    HttpRewrite, HttpRoute, HttpRouteDestination, RedirectPort, RegexRewrite, StringMatch,
+};
+use crate::schema::At;
+
+/// What `retryOn` may list, besides status codes (Envoy's `x-envoy-retry-on` and `x-envoy-retry-grpc-on`).
+const RETRY_ON: [&str; 16] = [
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "retriable-4xx",
+    "refused-stream",
+    "retriable-status-codes",
+    "retriable-headers",
+    "envoy-ratelimited",
+    "http3-post-connect-failure",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+];
+/// Names of gRPC status codes.
+const GRPC_STATUS: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+const CORS_METHODS: [&str; 10] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"];
+/// Largest body of a direct response.
+const MAX_BODY: usize = 1 << 20;
+
+/// Checks one http route.
+pub(super) fn check(route: &HttpRoute, in_delegate: bool, at: &At<'_>, rules: &mut Rules) {
+    conflicts(route, in_delegate, at, rules);
+    for (i, matched) in route.matches.iter().enumerate() {
+        let list = at.field("match");
+        check_match(matched, &list.index(i), rules);
+    }
+    destinations(&route.route, &at.field("route"), rules);
+    if let Some(given) = &route.redirect {
+        redirect(given, &route.matches, &at.field("redirect"), rules);
+    }
+    if let Some(given) = &route.direct_response {
+        direct_response(given, &at.field("directResponse"), rules);
+    }
+    if let Some(given) = &route.rewrite {
+        rewrite(given, &at.field("rewrite"), rules);
+    }
+    duration_or_zero(route.timeout.as_ref(), &at.field("timeout"), rules);
+    retry(route.retries.as_ref(), &at.field("retries"), rules);
+    if let Some(given) = &route.fault {
+        fault(given, &at.field("fault"), rules);
+    }
+    mirrors(route, at, rules);
+    if let Some(given) = &route.cors_policy {
+        cors(given, &at.field("corsPolicy"), rules);
+    }
+    headers(route.headers.as_ref(), &at.field("headers"), rules);
+    one_authority(route, at, rules);
+}
+
+/// Whether a rule matches every request, so that those below are never used.
+pub(super) fn matches_everything(route: &HttpRoute) -> bool {
+    let everything = |m: &HttpMatchRequest| {
+        let any_path = match &m.uri {
+            None => true,
+            Some(StringMatch::Prefix(p)) => p == "/" || p.is_empty(),
+            Some(StringMatch::Regex(r)) => r == "*" || r == ".*",
+            Some(_) => false,
+        };
+        any_path
+            && HttpMatchRequest {
+                name: m.name.clone(),
+                uri: m.uri.clone(),
+                stat_prefix: m.stat_prefix.clone(),
+                ..HttpMatchRequest::default()
+            } == *m
+    };
+    route.matches.is_empty() || route.matches.iter().any(everything)
+}
+
+/// Whether a header stands for a claim of a token: `@request.auth.claims.NAME` or `@request.auth.claims[NAME]`.
+pub(super) fn is_claim(name: &str) -> bool {
+    let rest = name.strip_prefix("@request.auth.claims");
+    rest.is_some_and(|r| {
+        (r.starts_with('.') && r.len() > 1) || (r.starts_with('[') && r.ends_with(']') && r.len() > 2)
+    })
+}
+
+fn conflicts(route: &HttpRoute, in_delegate: bool, at: &At<'_>, rules: &mut Rules) {
+    let routed = !route.route.is_empty();
+    if route.delegate.is_some() {
+        if in_delegate {
+            rules.error(&at.field("delegate"), "a delegate cannot delegate further", "put the routes here");
+        }
+        for (field, set) in [
+            ("route", routed),
+            ("redirect", route.redirect.is_some()),
+            ("directResponse", route.direct_response.is_some()),
+        ] {
+            if set {
+                rules.error(&at.field(field), "cannot be set together with delegate", "keep one of them");
+            }
+        }
+        return;
+    }
+    if !routed && route.redirect.is_none() && route.direct_response.is_none() {
+        rules.error(at, "does nothing with the request", "give route, redirect or directResponse");
+    }
+    rules.exclusive(
+        at,
+        &[
+            ("redirect", route.redirect.is_some()),
+            ("directResponse", route.direct_response.is_some()),
+            ("route", routed),
+        ],
+    );
+    for (answer, set) in
+        [("redirect", route.redirect.is_some()), ("directResponse", route.direct_response.is_some())]
+    {
+        for (field, other) in [("fault", route.fault.is_some()), ("rewrite", route.rewrite.is_some())] {
+            if set && other {
+                rules.error(
+                    &at.field(field),
+                    format!("cannot be set together with {answer}"),
+                    "keep one of them",
+                );
+            }
+        }
+    }
+    rules.exclusive(at, &[("mirror", route.mirror.is_some()), ("mirrors", !route.mirrors.is_empty())]);
+}
+
+fn check_match(matched: &HttpMatchRequest, at: &At<'_>, rules: &mut Rules) {
+    for (field, headers) in [("headers", &matched.headers), ("withoutHeaders", &matched.without_headers)] {
+        for (name, value) in headers {
+            let list = at.field(field);
+            let here = list.field(name);
+            if !is_claim(name)
+                && !matches!(name.as_str(), ":method" | ":scheme" | ":authority" | ":path" | ":status")
+            {
+                rules.check(&here, names::header_name(name));
+            }
+            // `*` is not a regular expression, but Istio reads it as "is there".
+            if *value != StringMatch::Regex("*".into()) {
+                string_match(value, false, &here, rules);
+            }
+        }
+    }
+    let texts = [
+        ("uri", &matched.uri),
+        ("scheme", &matched.scheme),
+        ("method", &matched.method),
+        ("authority", &matched.authority),
+    ];
+    for (field, given) in texts {
+        if let Some(given) = given {
+            string_match(given, field == "uri", &at.field(field), rules);
+        }
+    }
+    for (name, value) in &matched.query_params {
+        string_match(value, false, &at.field("queryParams").field(name), rules);
+    }
+    if matched.ignore_uri_case == Some(true) && matches!(matched.uri, Some(StringMatch::Regex(_))) {
+        rules.warn(
+            &at.field("ignoreUriCase"),
+            "has no effect on a regular expression",
+            "begin the expression with (?i)",
+        );
+    }
+    common::port(matched.port, &at.field("port"), rules);
+    common::labels(&matched.source_labels, &at.field("sourceLabels"), rules);
+    gateway_names(&matched.gateways, &at.field("gateways"), rules);
+    if !matched.source_namespace.is_empty() {
+        rules.check(&at.field("sourceNamespace"), names::dns_label(&matched.source_namespace));
+    }
+}
+
+fn destinations(given: &[HttpRouteDestination], at: &At<'_>, rules: &mut Rules) {
+    for (i, HttpRouteDestination { destination: to, weight, headers: changes }) in given.iter().enumerate() {
+        let here = at.index(i);
+        destination(to, &here.field("destination"), rules);
+        common::not_negative(*weight, &here.field("weight"), rules);
+        headers(changes.as_ref(), &here.field("headers"), rules);
+    }
+    total_weight(given.iter().map(|d| d.weight), at, rules);
+}
+
+/// Of several destinations one must have a weight.
+pub(super) fn total_weight(
+    weights: impl ExactSizeIterator<Item = Option<i32>>,
+    at: &At<'_>,
+    rules: &mut Rules,
+) {
+    let count = weights.len();
+    let total: i64 = weights.map(|w| i64::from(w.unwrap_or(0))).sum();
+    if count > 1 && total == 0 {
+        rules.error(
+            at,
+            "all weights are 0, so that no destination is ever chosen",
+            "give each destination its weight",
+        );
+    } else if total > i64::from(u32::MAX) {
+        rules.error(
+            at,
+            format!("the weights add up to {total}, more than 4294967295"),
+            "use smaller weights",
+        );
+    }
+}
+
+fn redirect(given: &HttpRedirect, matches: &[HttpMatchRequest], at: &At<'_>, rules: &mut Rules) {
+    let HttpRedirect { uri, authority, scheme, redirect_code, prefix_rewrite, redirect_port } = given;
+    rules.exclusive(at, &[("uri", !uri.is_empty()), ("prefixRewrite", !prefix_rewrite.is_empty())]);
+    let prefixes_only = matches.iter().all(|m| matches!(m.uri, None | Some(StringMatch::Prefix(_))));
+    if !prefix_rewrite.is_empty() && !prefixes_only {
+        rules.error(&at.field("prefixRewrite"), "needs a prefix in every uri match of this route", "");
+    }
+    if uri.is_empty()
+        && prefix_rewrite.is_empty()
+        && authority.is_empty()
+        && scheme.is_empty()
+        && redirect_port.is_none()
+    {
+        rules.error(at, "leads to where the request is already", "give uri, authority, scheme or port");
+    }
+    if let Some(code) = redirect_code.filter(|c| *c != 0 && !(300..=399).contains(c)) {
+        rules.error(&at.field("redirectCode"), format!("must be between 300 and 399 but is {code}"), "");
+    }
+    if !matches!(scheme.as_str(), "" | "http" | "https") {
+        rules.error(&at.field("scheme"), format!("must be http or https but is {scheme:?}"), "");
+    }
+    if let Some(RedirectPort::Port(number)) = redirect_port {
+        common::port(Some(*number), &at.field("port"), rules);
+    }
+}
+
+fn direct_response(given: &HttpDirectResponse, at: &At<'_>, rules: &mut Rules) {
+    let HttpDirectResponse { status, body } = given;
+    if !(200..=599).contains(status) {
+        rules.error(&at.field("status"), format!("must be between 200 and 599 but is {status}"), "");
+    }
+    let size = match body.as_ref().and_then(|b| b.specifier.as_ref()) {
+        Some(HttpBodySpecifier::String(text)) => text.len(),
+        Some(HttpBodySpecifier::Bytes(bytes)) => bytes.0.len(),
+        None => 0,
+    };
+    if size > MAX_BODY {
+        rules.error(&at.field("body"), format!("has {size} bytes, more than 1 MiB"), "serve it by a service");
+    }
+}
+
+fn rewrite(given: &HttpRewrite, at: &At<'_>, rules: &mut Rules) {
+    let HttpRewrite { uri, authority, uri_regex_rewrite } = given;
+    rules.exclusive(at, &[("uri", !uri.is_empty()), ("uriRegexRewrite", uri_regex_rewrite.is_some())]);
+    if uri.is_empty() && authority.is_empty() && uri_regex_rewrite.is_none() {
+        rules.error(at, "changes nothing", "give uri, uriRegexRewrite or authority");
+    }
+    if let Some(RegexRewrite { pattern, rewrite }) = uri_regex_rewrite {
+        let here = at.field("uriRegexRewrite");
+        regex(pattern, &here.field("match"), rules);
+        if rewrite.is_empty() {
+            rules.error(&here.field("rewrite"), "must be given", "");
+        }
+    }
+}
+
+/// Checks a retry policy, wherever it stands.
+pub(super) fn retry(given: Option<&HttpRetry>, at: &At<'_>, rules: &mut Rules) {
+    let Some(given) = given else { return };
+    let HttpRetry {
+        attempts,
+        per_try_timeout,
+        retry_on,
+        retry_remote_localities,
+        retry_ignore_previous_hosts: _,
+        backoff,
+    } = given;
+    common::not_negative(*attempts, &at.field("attempts"), rules);
+    let more = per_try_timeout.is_some() || !retry_on.is_empty() || retry_remote_localities.is_some();
+    if attempts.unwrap_or(0) == 0 && more {
+        let missing = if attempts.is_none() { "not given, which means 0 and" } else { "0, which" };
+        let message = format!("is {missing} turns retries off, but other retry settings are given");
+        rules.error(&at.field("attempts"), message, "write how often to try again, such as attempts: 2");
+    }
+    duration(per_try_timeout.as_ref(), &at.field("perTryTimeout"), rules);
+    duration(backoff.as_ref(), &at.field("backoff"), rules);
+    for condition in retry_on.split(',').map(str::trim).filter(|c| !c.is_empty()) {
+        let status = condition.parse::<u16>().is_ok_and(|code| (100..=599).contains(&code));
+        if !status && !RETRY_ON.contains(&condition) {
+            let near = tulle_base::nearest::nearest(condition, RETRY_ON);
+            let fix = near.map_or_else(
+                || format!("known are {} and status codes", RETRY_ON.join(", ")),
+                |n| format!("did you mean {n}?"),
+            );
+            rules.error(&at.field("retryOn"), format!("{condition:?} is not a condition for retries"), fix);
+        }
+    }
+}
+
+fn fault(given: &HttpFaultInjection, at: &At<'_>, rules: &mut Rules) {
+    let HttpFaultInjection { delay, abort } = given;
+    if delay.is_none() && abort.is_none() {
+        rules.error(at, "injects nothing", "give delay or abort");
+    }
+    if let Some(FaultDelay { percent: old, percentage, http_delay_type }) = delay {
+        let here = at.field("delay");
+        common::whole_percent(*old, &here.field("percent"), rules);
+        percent(percentage.as_ref(), &here.field("percentage"), rules);
+        match http_delay_type {
+            Some(FaultDelayType::FixedDelay(time)) => duration(Some(time), &here.field("fixedDelay"), rules),
+            Some(FaultDelayType::ExponentialDelay(_)) => {
+                rules.error(
+                    &here.field("exponentialDelay"),
+                    "is not supported, here or in Istio",
+                    "use fixedDelay",
+                );
+            }
+            None => rules.warn(&here, "delays nothing", "give fixedDelay"),
+        }
+    }
+    if let Some(FaultAbort { percentage, error_type }) = abort {
+        let here = at.field("abort");
+        percent(percentage.as_ref(), &here.field("percentage"), rules);
+        match error_type {
+            Some(FaultAbortType::HttpStatus(code)) if !(200..=599).contains(code) => {
+                rules.error(
+                    &here.field("httpStatus"),
+                    format!("must be between 200 and 599 but is {code}"),
+                    "",
+                );
+            }
+            Some(FaultAbortType::GrpcStatus(name)) if !GRPC_STATUS.contains(&name.as_str()) => {
+                let message = format!("{name:?} is not the name of a gRPC status");
+                rules.error(&here.field("grpcStatus"), message, "write a name such as UNAVAILABLE");
+            }
+            Some(FaultAbortType::Http2Error(_)) => {
+                rules.error(
+                    &here.field("http2Error"),
+                    "is not supported, here or in Istio",
+                    "use httpStatus",
+                );
+            }
+            Some(_) => {}
+            None => rules.warn(&here, "aborts nothing", "give httpStatus or grpcStatus"),
+        }
+    }
+}
+
+fn mirrors(route: &HttpRoute, at: &At<'_>, rules: &mut Rules) {
+    if let Some(to) = &route.mirror {
+        destination(to, &at.field("mirror"), rules);
+    }
+    if let Some(share) = route.mirror_percent.filter(|s| *s > 100) {
+        rules.error(&at.field("mirrorPercent"), format!("must be between 0 and 100 but is {share}"), "");
+    }
+    percent(route.mirror_percentage.as_ref(), &at.field("mirrorPercentage"), rules);
+    if route.mirror.is_none() && (route.mirror_percentage.is_some() || route.mirror_percent.is_some()) {
+        rules.warn(&at.field("mirrorPercentage"), "has no effect without mirror", "give mirror");
+    }
+    for (i, HttpMirrorPolicy { destination: to, percentage }) in route.mirrors.iter().enumerate() {
+        let list = at.field("mirrors");
+        let here = list.index(i);
+        destination(to, &here.field("destination"), rules);
+        percent(percentage.as_ref(), &here.field("percentage"), rules);
+    }
+}
+
+fn cors(given: &CorsPolicy, at: &At<'_>, rules: &mut Rules) {
+    for (i, origin) in given.allow_origins.iter().enumerate() {
+        let list = at.field("allowOrigins");
+        let empty = matches!(origin, StringMatch::Exact(t) | StringMatch::Prefix(t) if t.is_empty());
+        if empty || *origin == StringMatch::Any {
+            rules.error(&list.index(i), "allows no origin", "give exact, prefix or regex");
+        }
+        string_match(origin, true, &list.index(i), rules);
+    }
+    for (i, method) in given.allow_methods.iter().enumerate() {
+        if !CORS_METHODS.contains(&method.as_str()) {
+            let message = format!("{method:?} is not a method");
+            rules.error(&at.field("allowMethods").index(i), message, "methods are written in capitals");
+        }
+    }
+    for (field, names) in [("allowHeaders", &given.allow_headers), ("exposeHeaders", &given.expose_headers)] {
+        for (i, name) in names.iter().enumerate().filter(|(_, n)| *n != "*") {
+            rules.check(&at.field(field).index(i), names::header_name(name));
+        }
+    }
+    duration_or_zero(given.max_age.as_ref(), &at.field("maxAge"), rules);
+    if given.max_age.as_ref().is_some_and(|age| age.get().subsec_nanos() > 0) {
+        rules.error(&at.field("maxAge"), "must be a whole number of seconds", "");
+    }
+}
+
+/// The authority can be set in one place only.
+fn one_authority(route: &HttpRoute, at: &At<'_>, rules: &mut Rules) {
+    let rewritten = route.rewrite.as_ref().is_some_and(|r| !r.authority.is_empty());
+    let Some(changes) = route.headers.as_ref().and_then(|h| h.request.as_ref()) else { return };
+    let in_headers = changes.set.keys().chain(changes.add.keys()).filter(|n| is_authority(n)).count();
+    if in_headers + usize::from(rewritten) > 1 {
+        rules.error(
+            &at.field("headers").field("request"),
+            "the authority is set more than once",
+            "use rewrite.authority alone",
+        );
+    }
+}
