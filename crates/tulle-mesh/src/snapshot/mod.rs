@@ -27,6 +27,7 @@ use crate::sidecar::Sidecar;
 use crate::workload::Workload;
 
 pub use change::{Change, ChangedKeys};
+pub use lookup::InboundPort;
 
 /// A persistent ordered map.
 pub(crate) type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;

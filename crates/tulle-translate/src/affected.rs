@@ -1,0 +1,98 @@
+//! Which discovery types of a proxy a change concerns.
+
+use tulle_base::Host;
+use tulle_mesh::{ChangedKeys, Snapshot};
+
+use crate::edge::servers;
+use crate::proxy::{Kind, Proxy};
+use crate::view::View;
+
+/// Discovery types that may differ after a change. `false` is certain: that type need not be made again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Types {
+    /// CDS.
+    pub clusters: bool,
+    /// EDS.
+    pub endpoints: bool,
+    /// LDS.
+    pub listeners: bool,
+    /// RDS.
+    pub routes: bool,
+    /// NDS.
+    pub names: bool,
+    /// The proxy sees other things than before: its [`View`] must be made again (it must be also where any other field
+    /// but `endpoints` is set).
+    pub view: bool,
+}
+
+impl Types {
+    /// Everything.
+    pub const ALL: Self =
+        Self { clusters: true, endpoints: true, listeners: true, routes: true, names: true, view: true };
+
+    /// Whether nothing need be done.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// What `changed` concerns of `proxy`, whose view was `before`. `after` is the snapshot with the change.
+pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &ChangedKeys) -> Types {
+    let ChangedKeys {
+        services,
+        endpoints,
+        routes,
+        destinations,
+        gateways,
+        policies,
+        scopes,
+        workloads,
+        mesh,
+    } = changed;
+    let root = &after.mesh().root_namespace;
+    let own = |namespaces: &std::collections::BTreeSet<String>| {
+        namespaces.contains(proxy.namespace()) || namespaces.contains(root)
+    };
+    let rescoped = proxy.kind == Kind::Sidecar && own(scopes);
+    if *mesh || rescoped || workloads.contains(&proxy.pod) {
+        return Types::ALL;
+    }
+    let mut out = Types::default();
+    if services.iter().any(|host| sees(after, before, host)) {
+        // The view holds the services themselves.
+        out =
+            Types { clusters: true, endpoints: true, listeners: true, routes: true, names: true, view: true };
+    }
+    out.endpoints |= endpoints.iter().any(|host| before.service(host).is_some());
+    if destinations.iter().any(|host| before.services().any(|s| host.covers(&s.hostname))) {
+        // Subsets are clusters and endpoints of their own; hashing and default retries are the routes'.
+        out.clusters = true;
+        out.endpoints = true;
+        out.routes = true;
+    }
+    match proxy.kind {
+        Kind::Sidecar => {
+            if !routes.is_empty() {
+                out.routes = true;
+                // Routes for TCP and TLS are in the listeners; imported routes bring their destinations along.
+                out.listeners = true;
+                out.view = true;
+            }
+            out.listeners |= own(policies);
+        }
+        Kind::Router => {
+            let mine =
+                |name: &tulle_mesh::NsName| servers(after, proxy).iter().any(|b| b.gateway.name() == *name);
+            if gateways.iter().any(|name| mine(name) || after.gateway(name).is_none()) {
+                out.routes = true;
+                out.listeners = true;
+            }
+        }
+    }
+    out
+}
+
+/// Whether the proxy saw the host before, or sees it now.
+fn sees(after: &Snapshot, before: &View, host: &Host) -> bool {
+    before.service(host).is_some() || after.service(host, &before.namespace).is_some()
+}

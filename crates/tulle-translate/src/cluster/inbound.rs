@@ -1,0 +1,64 @@
+//! Clusters of the workload's own ports, seen from its sidecar.
+
+use tulle_mesh::Snapshot;
+use tulle_mesh::port::Protocol;
+use tulle_proto::envoy::cluster::cluster::DiscoveryType;
+use tulle_proto::envoy::core::{BindConfig, SocketAddress, socket_address::PortSpecifier};
+
+use super::{Draft, metadata};
+use crate::listener::inbound::{Port, ports};
+use crate::names::{ClusterName, INBOUND_PASSTHROUGH};
+use crate::pb::{address, duration, provenance_fields};
+use crate::proxy::Proxy;
+use crate::resource::Resource;
+
+/// The source address of connections to the application: redirection lets it pass.
+const PASSTHROUGH_BIND: &str = "127.0.0.6";
+
+/// Every inbound cluster of a sidecar.
+pub(crate) fn all(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
+    let mut out: Vec<Resource> = ports(snapshot, proxy).iter().map(|p| of_port(snapshot, p)).collect();
+    let mut draft = original_dst(snapshot, INBOUND_PASSTHROUGH.to_owned());
+    draft.downstream_protocol();
+    draft.http().common_http_protocol_options.get_or_insert_default().idle_timeout =
+        Some(duration(std::time::Duration::from_secs(300)));
+    out.push(draft.finish());
+    out
+}
+
+fn of_port(snapshot: &Snapshot, port: &Port) -> Resource {
+    let name = ClusterName::inbound(port.target).to_string();
+    let mut draft = match &port.endpoint {
+        None => original_dst(snapshot, name),
+        Some((ip, number)) => {
+            let mut draft = Draft::new(snapshot, name.clone(), DiscoveryType::Static);
+            draft.cluster.load_assignment = Some(crate::endpoint::single(&name, address(ip, *number)));
+            draft
+        }
+    };
+    match port.protocol {
+        p if p.is_http2() => draft.http2(),
+        Protocol::Sniff => draft.downstream_protocol(),
+        _ => {}
+    }
+    let fields = provenance_fields(&port.made_by);
+    draft.cluster.metadata = match &port.service {
+        Some(service) => metadata(fields, service),
+        None => crate::pb::istio_metadata(fields),
+    };
+    draft.finish()
+}
+
+fn original_dst(snapshot: &Snapshot, name: String) -> Draft {
+    let mut draft = Draft::new(snapshot, name, DiscoveryType::OriginalDst);
+    draft.cluster.cleanup_interval = Some(duration(std::time::Duration::from_secs(60)));
+    draft.cluster.upstream_bind_config = Some(BindConfig {
+        source_address: Some(SocketAddress {
+            address: PASSTHROUGH_BIND.to_owned(),
+            port_specifier: Some(PortSpecifier::PortValue(0)),
+            ..SocketAddress::default()
+        }),
+        ..BindConfig::default()
+    });
+    draft
+}

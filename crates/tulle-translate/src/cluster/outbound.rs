@@ -1,0 +1,236 @@
+//! Clusters of the mesh's services, seen from clients.
+
+use std::sync::Arc;
+
+use tulle_mesh::Snapshot;
+use tulle_mesh::destination::{Algorithm, ClientTls, ClientTlsMode, DestinationRule, Effective};
+use tulle_mesh::endpoint::ServiceEndpoints;
+use tulle_mesh::port::Protocol;
+use tulle_mesh::service::{Resolution, Service, ServicePort};
+use tulle_proto::envoy::cluster::cluster::{self as kinds, DiscoveryType, TransportSocketMatch};
+use tulle_proto::envoy::core::TransportSocket;
+
+use super::{Draft, black_hole, metadata, passthrough, policy};
+use crate::endpoint;
+use crate::names::ClusterName;
+use crate::pb::{ads, duration, provenance_fields, structure, text};
+use crate::proxy::Kind;
+use crate::resource::Resource;
+use crate::tls::{alpn, mesh_upstream, raw_buffer, strings, user_upstream};
+use crate::view::View;
+
+/// Every outbound cluster of a view.
+pub(crate) fn all(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
+    let mut out: Vec<Resource> = view.services().flat_map(|s| of_service(snapshot, view, s)).collect();
+    out.push(black_hole(snapshot));
+    if view.kind == Kind::Sidecar {
+        out.push(passthrough(snapshot));
+    }
+    out
+}
+
+/// The clusters of one service: one per port, and one per port and subset.
+pub(crate) fn of_service(snapshot: &Snapshot, view: &View, service: &Arc<Service>) -> Vec<Resource> {
+    let rule = snapshot.destination_rule(
+        &service.hostname,
+        &view.namespace,
+        Some(service.namespace()),
+        &view.labels,
+    );
+    let mut builder = Builder {
+        snapshot,
+        view,
+        service,
+        endpoints: snapshot.endpoints(service),
+        rule: rule.map(Arc::as_ref),
+        out: Vec::new(),
+    };
+    for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {
+        builder.cluster(port, "");
+        for subset in rule.iter().flat_map(|r| &r.subsets) {
+            builder.cluster(port, &subset.name);
+        }
+    }
+    builder.out
+}
+
+/// Which way the endpoints of `service` are found by proxies of `kind`. Gateways are nobody's original destination.
+pub(crate) fn discovery(kind: Kind, service: &Service) -> DiscoveryType {
+    match (service.resolution, kind) {
+        (Resolution::Static, _) | (Resolution::Passthrough, Kind::Router) => DiscoveryType::Eds,
+        (Resolution::Passthrough, Kind::Sidecar) => DiscoveryType::OriginalDst,
+        (Resolution::Dns, _) => DiscoveryType::StrictDns,
+        (Resolution::DnsRoundRobin, _) => DiscoveryType::LogicalDns,
+    }
+}
+
+struct Builder<'a> {
+    snapshot: &'a Snapshot,
+    view: &'a View,
+    service: &'a Arc<Service>,
+    endpoints: Arc<ServiceEndpoints>,
+    rule: Option<&'a DestinationRule>,
+    out: Vec<Resource>,
+}
+
+impl Builder<'_> {
+    fn cluster(&mut self, port: &ServicePort, subset: &str) {
+        let name = ClusterName::outbound(&self.service.hostname, port.number, subset);
+        let policy = self.rule.map(|r| r.effective(subset, port.number)).unwrap_or_default();
+        let discovery = self.discovery(&policy);
+        let mut draft = Draft::new(self.snapshot, name.to_string(), discovery);
+        match discovery {
+            DiscoveryType::Eds => {
+                draft.cluster.eds_cluster_config =
+                    Some(kinds::EdsClusterConfig { eds_config: Some(ads()), service_name: name.to_string() });
+            }
+            DiscoveryType::StrictDns | DiscoveryType::LogicalDns => self.dns(&mut draft, port, subset),
+            DiscoveryType::OriginalDst | DiscoveryType::Static => {}
+        }
+        match port.protocol {
+            p if p.is_http2() => draft.http2(),
+            Protocol::Sniff => draft.downstream_protocol(),
+            _ => {}
+        }
+        policy::apply(&mut draft, &policy);
+        self.tls(&mut draft, &name, port, policy.tls);
+        let made_by = match self.rule {
+            Some(rule) => rule.meta.provenance(rule_path(rule, subset)),
+            None => self.service.meta.provenance(""),
+        };
+        let mut fields = provenance_fields(&made_by);
+        if !subset.is_empty() {
+            fields.insert("subset".to_owned(), text(subset));
+        }
+        draft.cluster.metadata = metadata(fields, self.service);
+        self.out.push(draft.finish());
+    }
+
+    fn discovery(&self, policy: &Effective<'_>) -> DiscoveryType {
+        let passthrough =
+            policy.load_balancer.is_some_and(|l| matches!(l.algorithm, Some(Algorithm::Passthrough)));
+        if passthrough && self.view.kind == Kind::Sidecar {
+            return DiscoveryType::OriginalDst;
+        }
+        discovery(self.view.kind, self.service)
+    }
+
+    #[allow(deprecated, reason = "the fields that Istio writes, and that every Envoy reads")]
+    fn dns(&self, draft: &mut Draft, port: &ServicePort, subset: &str) {
+        let name = draft.cluster.name.clone();
+        let labels = self.rule.and_then(|r| r.subsets.iter().find(|s| s.name == subset)).map(|s| &s.labels);
+        draft.cluster.load_assignment = Some(endpoint::load_assignment(
+            self.snapshot,
+            &name,
+            self.endpoints.of_port(port.number),
+            labels,
+        ));
+        draft.cluster.dns_lookup_family = kinds::DnsLookupFamily::V4Only as i32;
+        draft.cluster.dns_refresh_rate = Some(duration(std::time::Duration::from_secs(60)));
+        draft.cluster.respect_dns_ttl = true;
+    }
+
+    /// TLS as the rule says; else mutual TLS of the mesh toward endpoints that can.
+    fn tls(&self, draft: &mut Draft, name: &ClusterName, port: &ServicePort, tls: Option<&ClientTls>) {
+        match tls {
+            Some(tls) => self.tls_of_rule(draft, name, port, tls),
+            None if self.service.mesh_external => {}
+            None if draft.is_original_dst() => {
+                // No endpoint metadata to match: TLS only when every endpoint can.
+                if self.endpoints.all_mtls(port.number) {
+                    draft.cluster.transport_socket = Some(self.mesh_socket(draft, name, port, None));
+                }
+            }
+            None => {
+                let socket = self.mesh_socket(draft, name, port, None);
+                draft.cluster.transport_socket_matches = matches_of(socket);
+            }
+        }
+    }
+
+    fn tls_of_rule(&self, draft: &mut Draft, name: &ClusterName, port: &ServicePort, tls: &ClientTls) {
+        let h2 = if draft.is_http2() { strings(&["h2"]) } else { Vec::new() };
+        match tls.mode {
+            ClientTlsMode::Disable => {}
+            ClientTlsMode::IstioMutual => {
+                draft.cluster.transport_socket = Some(self.mesh_socket(draft, name, port, Some(tls)));
+            }
+            ClientTlsMode::Simple | ClientTlsMode::Mutual => {
+                let names = if tls.subject_alt_names.is_empty() {
+                    &self.service.subject_alt_names
+                } else {
+                    &tls.subject_alt_names
+                };
+                let derive_sni = tls.sni.is_empty();
+                let derive_names = derive_sni && names.is_empty() && !tls.insecure_skip_verify;
+                policy::derive_names(draft, derive_sni, derive_names);
+                let mutual = tls.mode == ClientTlsMode::Mutual;
+                draft.cluster.transport_socket = Some(user_upstream(tls, names, mutual, h2));
+            }
+        }
+    }
+
+    fn mesh_socket(
+        &self,
+        draft: &Draft,
+        name: &ClusterName,
+        port: &ServicePort,
+        tls: Option<&ClientTls>,
+    ) -> TransportSocket {
+        let sni = tls.map(|t| t.sni.clone()).filter(|s| !s.is_empty()).unwrap_or_else(|| name.sni());
+        let written = tls.map(|t| &t.subject_alt_names).filter(|n| !n.is_empty());
+        let identities = match written {
+            Some(names) => names.clone(),
+            None => self.identities(port),
+        };
+        mesh_upstream(&sni, &identities, self.alpn(draft, port))
+    }
+
+    /// Whom clients expect: the identities behind the port, and those that the document allows.
+    fn identities(&self, port: &ServicePort) -> Vec<String> {
+        let mut all = self.endpoints.identities(port.number, &self.snapshot.mesh().trust_domain);
+        all.extend(self.service.subject_alt_names.iter().cloned());
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// For TCP, and for HTTP of proxies whose ALPN filter says more for each request. A stock Envoy has no such filter:
+    /// it offers what picks the HTTP chain of the other side.
+    fn alpn(&self, draft: &Draft, port: &ServicePort) -> Vec<String> {
+        match (self.view.stock, draft.is_http2(), port.protocol.is_http()) {
+            (true, true, _) => strings(&["istio-h2", "istio", "h2"]),
+            (true, false, true) => strings(&["istio-http/1.1", "istio", "http/1.1"]),
+            (_, true, _) => {
+                let mut all = strings(alpn::MTLS_TCP);
+                all.push("h2".to_owned());
+                all
+            }
+            (_, false, _) => strings(alpn::MTLS_TCP),
+        }
+    }
+}
+
+/// Where in the rule the policy of a subset stands.
+fn rule_path(rule: &DestinationRule, subset: &str) -> String {
+    match rule.subsets.iter().position(|s| s.name == subset) {
+        Some(i) => format!("subsets[{i}]"),
+        None => String::new(),
+    }
+}
+
+/// TLS for endpoints that say they can, plain text for the others.
+fn matches_of(tls: TransportSocket) -> Vec<TransportSocketMatch> {
+    vec![
+        TransportSocketMatch {
+            name: "tlsMode-istio".into(),
+            r#match: Some(structure([("tlsMode", text("istio"))])),
+            transport_socket: Some(tls),
+        },
+        TransportSocketMatch {
+            name: "tlsMode-disabled".into(),
+            r#match: Some(structure([])),
+            transport_socket: Some(raw_buffer()),
+        },
+    ]
+}

@@ -1,0 +1,109 @@
+//! Which servers of which Gateways a gateway proxy serves, and on which of its ports.
+
+use std::sync::Arc;
+
+use tulle_mesh::Snapshot;
+use tulle_mesh::gateway::{Gateway, Server, ServerTlsMode};
+use tulle_mesh::port::{Protocol, Serving};
+use tulle_mesh::service::{Registry, TargetPort};
+
+use crate::proxy::Proxy;
+
+/// One server on one port of the proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub(crate) gateway: Arc<Gateway>,
+    /// Index into the gateway's servers.
+    pub(crate) index: usize,
+    /// The port on which the proxy listens.
+    pub(crate) port: u16,
+}
+
+/// How a server is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServedAs {
+    /// HTTP without TLS.
+    Http,
+    /// HTTP over TLS that ends here.
+    Https,
+    /// TLS that ends here, with opaque bytes inside.
+    TlsTcp,
+    /// TLS that passes, by server name.
+    Passthrough,
+    /// Opaque bytes.
+    Tcp,
+}
+
+impl Bound {
+    pub(crate) fn server(&self) -> &Server {
+        &self.gateway.servers[self.index]
+    }
+
+    /// How it is served. `None` for what is not built (AUTO_PASSTHROUGH, UDP).
+    pub(crate) fn served_as(&self) -> Option<ServedAs> {
+        let server = self.server();
+        let mode = server.tls.as_ref().map(|t| t.mode);
+        if mode == Some(ServerTlsMode::AutoPassthrough) {
+            return None;
+        }
+        match server.protocol {
+            Protocol::Https if mode.is_none() => None,
+            Protocol::Https if mode != Some(ServerTlsMode::Passthrough) => Some(ServedAs::Https),
+            Protocol::Tls if mode.is_some_and(|m| m != ServerTlsMode::Passthrough) => Some(ServedAs::TlsTcp),
+            Protocol::Https | Protocol::Tls => Some(ServedAs::Passthrough),
+            p if p.serving() == Some(Serving::Http) => Some(ServedAs::Http),
+            Protocol::Tcp if mode.is_some_and(|m| m != ServerTlsMode::Passthrough) => Some(ServedAs::TlsTcp),
+            Protocol::Tcp => Some(ServedAs::Tcp),
+            _ => None,
+        }
+    }
+
+    /// The name of its route configuration: `http.PORT`, or `https.PORT.NAME.GATEWAY.NAMESPACE`.
+    pub(crate) fn route_name(&self) -> Option<String> {
+        match self.served_as()? {
+            ServedAs::Http => Some(format!("http.{}", self.port)),
+            ServedAs::Https => Some(format!(
+                "https.{}.{}.{}.{}",
+                self.port,
+                self.server().port_name,
+                self.gateway.meta.name(),
+                self.gateway.meta.namespace()
+            )),
+            ServedAs::TlsTcp | ServedAs::Passthrough | ServedAs::Tcp => None,
+        }
+    }
+}
+
+/// Every server for `proxy`, by port, then by age of the gateway.
+pub(crate) fn servers(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Bound> {
+    let mut gateways: Vec<&Arc<Gateway>> =
+        snapshot.gateways().filter(|g| g.selector.matches(&proxy.labels)).collect();
+    gateways.sort_by(|a, b| a.meta.by_age(&b.meta));
+    let mut out = Vec::new();
+    for gateway in gateways {
+        for (index, server) in gateway.servers.iter().enumerate() {
+            for port in listen_ports(snapshot, proxy, server.port) {
+                out.push(Bound { gateway: Arc::clone(gateway), index, port });
+            }
+        }
+    }
+    out.sort_by_key(|b| b.port);
+    out
+}
+
+/// The ports of the proxy to which its Services send `port`; the port itself when none does.
+fn listen_ports(snapshot: &Snapshot, proxy: &Proxy, port: u16) -> Vec<u16> {
+    let named = snapshot.workload(&proxy.pod).map(|w| &w.named_ports);
+    let mut out: Vec<u16> = snapshot
+        .services()
+        .filter(|s| s.registry == Registry::Kubernetes && s.namespace() == proxy.namespace())
+        .filter(|s| s.selector.as_ref().is_some_and(|sel| sel.matches(&proxy.labels)))
+        .filter_map(|s| match &s.port(port)?.target {
+            TargetPort::Number(n) => Some(*n),
+            TargetPort::Name(name) => named?.get(name).copied(),
+        })
+        .collect();
+    out.sort_unstable();
+    out.dedup();
+    if out.is_empty() { vec![port] } else { out }
+}

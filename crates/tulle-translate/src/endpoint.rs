@@ -1,0 +1,160 @@
+//! Endpoints (EDS).
+
+use std::collections::{BTreeMap, HashMap};
+
+use tulle_base::{Labels, Locality};
+use tulle_mesh::Snapshot;
+use tulle_mesh::endpoint::{Endpoint, Health};
+use tulle_mesh::port::Protocol;
+use tulle_proto::envoy::cluster::cluster::DiscoveryType;
+use tulle_proto::envoy::core::{Address, HealthStatus, Locality as LocalityPb, Metadata};
+use tulle_proto::envoy::endpoint::{
+    ClusterLoadAssignment, Endpoint as EndpointPb, LbEndpoint, LocalityLbEndpoints,
+    lb_endpoint::HostIdentifier,
+};
+use tulle_proto::type_url;
+
+use crate::cluster::outbound::discovery;
+use crate::names::{ClusterName, Direction};
+use crate::pb::{address, structure, text, u32v};
+use crate::resource::Resource;
+use crate::view::View;
+
+/// The endpoints of the cluster `name`; `None` when the view has no such EDS cluster.
+pub(crate) fn assignment(snapshot: &Snapshot, view: &View, name: &str) -> Option<Resource> {
+    let parsed = ClusterName::parse(name).filter(|n| n.direction == Direction::Outbound)?;
+    let service = view.service(&parsed.host.as_str().into())?;
+    let port = service.port(parsed.port)?;
+    if discovery(view.kind, service) != DiscoveryType::Eds || port.protocol == Protocol::Udp {
+        return None;
+    }
+    let rule = snapshot.destination_rule(
+        &service.hostname,
+        &view.namespace,
+        Some(service.namespace()),
+        &view.labels,
+    );
+    let labels = if parsed.subset.is_empty() {
+        None
+    } else {
+        Some(&rule?.subsets.iter().find(|s| s.name == parsed.subset)?.labels)
+    };
+    let endpoints = snapshot.endpoints(service);
+    let mut message = load_assignment(snapshot, name, endpoints.of_port(port.number), labels);
+    if let Some(rule) = rule.filter(|_| labels.is_some()) {
+        stamp(&mut message, &rule.meta.provenance(""));
+    } else {
+        stamp(&mut message, &service.meta.provenance(""));
+    }
+    Some(Resource::new(name, type_url::CLUSTER_LOAD_ASSIGNMENT, &message))
+}
+
+/// Says on each locality which resource chose its endpoints.
+fn stamp(message: &mut ClusterLoadAssignment, made_by: &tulle_base::Provenance) {
+    for locality in &mut message.endpoints {
+        locality.metadata = crate::pb::provenance(made_by);
+    }
+}
+
+/// The names of all EDS clusters of a view.
+pub(crate) fn names(snapshot: &Snapshot, view: &View) -> Vec<String> {
+    let mut out = Vec::new();
+    for service in view.services().filter(|s| discovery(view.kind, s) == DiscoveryType::Eds) {
+        let rule = snapshot.destination_rule(
+            &service.hostname,
+            &view.namespace,
+            Some(service.namespace()),
+            &view.labels,
+        );
+        for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {
+            out.push(ClusterName::outbound(&service.hostname, port.number, "").to_string());
+            for subset in rule.iter().flat_map(|r| &r.subsets) {
+                out.push(ClusterName::outbound(&service.hostname, port.number, &subset.name).to_string());
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
+/// The endpoints that have `labels`, grouped by locality.
+pub(crate) fn load_assignment(
+    snapshot: &Snapshot,
+    name: &str,
+    endpoints: &[Endpoint],
+    labels: Option<&Labels>,
+) -> ClusterLoadAssignment {
+    let wanted = |e: &&Endpoint| labels.is_none_or(|l| l.iter().all(|(k, v)| e.labels.get(k) == Some(v)));
+    let mut localities: BTreeMap<&Locality, Vec<&Endpoint>> = BTreeMap::new();
+    for endpoint in endpoints.iter().filter(wanted) {
+        localities.entry(&endpoint.locality).or_default().push(endpoint);
+    }
+    let localities = localities.into_iter().map(|(locality, all)| LocalityLbEndpoints {
+        locality: Some(LocalityPb {
+            region: locality.region.clone(),
+            zone: locality.zone.clone(),
+            sub_zone: locality.sub_zone.clone(),
+        }),
+        load_balancing_weight: u32v(all.iter().fold(0, |sum, e| sum.saturating_add(e.weight))),
+        lb_endpoints: all.into_iter().map(|e| lb_endpoint(snapshot, e)).collect(),
+        ..LocalityLbEndpoints::default()
+    });
+    ClusterLoadAssignment {
+        cluster_name: name.to_owned(),
+        endpoints: localities.collect(),
+        ..ClusterLoadAssignment::default()
+    }
+}
+
+/// An assignment of one address.
+pub(crate) fn single(name: &str, address: Address) -> ClusterLoadAssignment {
+    let endpoint = LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(EndpointPb {
+            address: Some(address),
+            ..EndpointPb::default()
+        })),
+        ..LbEndpoint::default()
+    };
+    let locality = LocalityLbEndpoints { lb_endpoints: vec![endpoint], ..LocalityLbEndpoints::default() };
+    ClusterLoadAssignment {
+        cluster_name: name.to_owned(),
+        endpoints: vec![locality],
+        ..ClusterLoadAssignment::default()
+    }
+}
+
+fn lb_endpoint(snapshot: &Snapshot, e: &Endpoint) -> LbEndpoint {
+    let health = match e.health {
+        Health::Healthy => HealthStatus::Healthy,
+        Health::Draining => HealthStatus::Draining,
+    };
+    LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(EndpointPb {
+            address: Some(address(&e.address, e.port)),
+            ..EndpointPb::default()
+        })),
+        health_status: health as i32,
+        metadata: metadata(snapshot, e),
+        load_balancing_weight: u32v(e.weight),
+    }
+}
+
+/// `envoy.transport_socket_match.tlsMode`, and `istio.workload` = `NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER`.
+fn metadata(snapshot: &Snapshot, e: &Endpoint) -> Option<Metadata> {
+    let mut all = HashMap::new();
+    if e.mtls_ready {
+        all.insert("envoy.transport_socket_match".to_owned(), structure([("tlsMode", text("istio"))]));
+    }
+    if let Some(w) = &e.workload {
+        let workload = format!(
+            "{};{};{};{};{}",
+            w.workload_name,
+            w.namespace(),
+            w.canonical_name,
+            w.canonical_revision,
+            snapshot.mesh().cluster_id
+        );
+        all.insert("istio".to_owned(), structure([("workload", text(workload))]));
+    }
+    (!all.is_empty()).then(|| Metadata { filter_metadata: all, ..Metadata::default() })
+}

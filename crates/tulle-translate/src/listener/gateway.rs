@@ -1,0 +1,172 @@
+//! Listeners of gateways: one per port, HTTP in one chain, TLS by server name.
+
+use std::collections::BTreeMap;
+
+use tulle_base::Host;
+use tulle_mesh::Snapshot;
+use tulle_mesh::routing::{GatewayRef, L4Match, L4Route, RouteSet};
+use tulle_proto::envoy::core::TrafficDirection;
+use tulle_proto::envoy::listener::{FilterChain, FilterChainMatch, Listener};
+
+use super::outbound::with_stats;
+use super::{direction, encode, hcm, tcp};
+use crate::access_log;
+use crate::edge::{Bound, ServedAs, servers};
+use crate::filters;
+use crate::pb::{address, cidr, provenance};
+use crate::proxy::Proxy;
+use crate::resource::Resource;
+use crate::tls::{server as server_tls, strings};
+use crate::view::View;
+
+/// Every listener of a gateway. A port without anything to serve has none.
+pub(crate) fn listeners(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<Resource> {
+    let mut by_port: BTreeMap<u16, Vec<Bound>> = BTreeMap::new();
+    for bound in servers(snapshot, proxy) {
+        by_port.entry(bound.port).or_default().push(bound);
+    }
+    by_port.iter().filter_map(|(port, bound)| listener(snapshot, view, *port, bound)).collect()
+}
+
+fn listener(snapshot: &Snapshot, view: &View, port: u16, bound: &[Bound]) -> Option<Resource> {
+    let mut chains: Vec<FilterChain> = Vec::new();
+    // All plain HTTP servers of a port share a chain and its routes; it excludes everything else there.
+    let http = bound.iter().find(|b| b.served_as() == Some(ServedAs::Http));
+    if let Some(first) = http {
+        chains.push(http_chain(snapshot, view, first, None));
+    } else {
+        for b in bound {
+            match b.served_as() {
+                Some(ServedAs::Https) => chains.push(http_chain(snapshot, view, b, tls_match(b))),
+                Some(ServedAs::Passthrough | ServedAs::TlsTcp | ServedAs::Tcp) => {
+                    chains.extend(tcp_chains(snapshot, view, b));
+                }
+                Some(ServedAs::Http) | None => {}
+            }
+        }
+    }
+    distinct(&mut chains);
+    if chains.is_empty() {
+        return None;
+    }
+    let inspects_tls = chains.iter().any(|c| {
+        c.filter_chain_match
+            .as_ref()
+            .is_some_and(|m| !m.server_names.is_empty() || m.transport_protocol == "tls")
+    });
+    let mesh = snapshot.mesh();
+    Some(encode(&Listener {
+        name: format!("0.0.0.0_{port}"),
+        address: Some(address("0.0.0.0", port)),
+        filter_chains: chains,
+        listener_filters: if inspects_tls { vec![filters::tls_inspector()] } else { Vec::new() },
+        traffic_direction: direction(TrafficDirection::Outbound),
+        access_log: access_log::of_listener(mesh),
+        ..Listener::default()
+    }))
+}
+
+/// Envoy refuses two chains with one match: the oldest gateway's stays.
+fn distinct(chains: &mut Vec<FilterChain>) {
+    let mut seen: Vec<Option<FilterChainMatch>> = Vec::new();
+    chains.retain(|c| {
+        let new = !seen.contains(&c.filter_chain_match);
+        if new {
+            seen.push(c.filter_chain_match.clone());
+        }
+        new
+    });
+}
+
+fn http_chain(snapshot: &Snapshot, view: &View, b: &Bound, matches: Option<FilterChainMatch>) -> FilterChain {
+    let routes = b.route_name().unwrap_or_default();
+    let prefix = format!("outbound_0.0.0.0_{}", b.port);
+    let terminated = b.served_as() == Some(ServedAs::Https);
+    let tls = b.server().tls.as_ref().filter(|_| terminated);
+    FilterChain {
+        filter_chain_match: matches,
+        filters: vec![hcm::with_rds(snapshot.mesh(), hcm::Side::Gateway, view.stock, &prefix, &routes)],
+        transport_socket: tls.map(|t| server_tls(t, strings(&["h2", "http/1.1"]))),
+        metadata: made_by(b),
+        ..FilterChain::default()
+    }
+}
+
+fn made_by(b: &Bound) -> Option<tulle_proto::envoy::core::Metadata> {
+    provenance(&b.gateway.meta.provenance(format!("servers[{}]", b.index)))
+}
+
+/// By the server's hosts; every name when one of them is `*`.
+fn tls_match(b: &Bound) -> Option<FilterChainMatch> {
+    let names = server_names(b.server().hosts.iter().map(|h| &h.host));
+    (!names.is_empty()).then(|| FilterChainMatch { server_names: names, ..FilterChainMatch::default() })
+}
+
+fn server_names<'a>(hosts: impl Iterator<Item = &'a Host>) -> Vec<String> {
+    let mut names: Vec<String> = hosts.map(|h| h.as_str().to_owned()).collect();
+    if names.iter().any(|n| n == "*") {
+        return Vec::new();
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The chains of a server that passes bytes on: as the routes bound to its gateway say.
+fn tcp_chains(snapshot: &Snapshot, view: &View, b: &Bound) -> Vec<FilterChain> {
+    let by_name = b.served_as() == Some(ServedAs::Passthrough);
+    let mut out = Vec::new();
+    for set in snapshot.routes_of_gateway(&b.gateway.name()) {
+        let served = set.hosts.iter().any(|h| !b.server().intersect(set.meta.namespace(), h).is_empty());
+        if !served || !set.export_to.visible_to(&view.namespace) {
+            continue;
+        }
+        let rules = if by_name { &set.tls } else { &set.tcp };
+        for rule in rules {
+            out.extend(rule_chains(snapshot, view, b, set, rule));
+        }
+    }
+    out
+}
+
+fn rule_chains(
+    snapshot: &Snapshot,
+    view: &View,
+    b: &Bound,
+    set: &RouteSet,
+    rule: &L4Route,
+) -> Vec<FilterChain> {
+    let gateway = GatewayRef::Named(b.gateway.name());
+    let port = b.server().port;
+    let Some(terminal) = tcp::to_destinations(snapshot.mesh(), view, &rule.destinations, port) else {
+        return Vec::new();
+    };
+    let terminated = b.served_as() == Some(ServedAs::TlsTcp);
+    let chain = |block: Option<&L4Match>| {
+        let names = match block.filter(|b| !b.sni_hosts.is_empty()) {
+            Some(block) => server_names(block.sni_hosts.iter()),
+            None if terminated => server_names(b.server().hosts.iter().map(|h| &h.host)),
+            None => Vec::new(),
+        };
+        let subnets: Vec<_> =
+            block.iter().flat_map(|b| &b.destination_subnets).filter_map(|s| cidr(s)).collect();
+        let matches = (!names.is_empty() || !subnets.is_empty()).then(|| FilterChainMatch {
+            server_names: names,
+            prefix_ranges: subnets,
+            ..FilterChainMatch::default()
+        });
+        let tls = b.server().tls.as_ref().filter(|_| terminated);
+        FilterChain {
+            filter_chain_match: matches,
+            filters: with_stats(view, terminal.clone()),
+            transport_socket: tls.map(|t| server_tls(t, Vec::new())),
+            metadata: provenance(&set.meta.provenance(rule.rule.clone())),
+            ..FilterChain::default()
+        }
+    };
+    if rule.matches.is_empty() {
+        return vec![chain(None)];
+    }
+    let applies = |m: &&L4Match| m.applies(&gateway, &view.namespace, &view.labels, port);
+    rule.matches.iter().filter(applies).map(|m| chain(Some(m))).collect()
+}

@@ -1,0 +1,28 @@
+//! Listeners (LDS).
+
+pub(crate) mod gateway;
+mod hcm;
+pub(crate) mod inbound;
+pub(crate) mod outbound;
+mod tcp;
+
+use tulle_proto::envoy::core::TrafficDirection;
+use tulle_proto::envoy::listener::Listener;
+use tulle_proto::type_url;
+
+use crate::resource::Resource;
+
+/// Encodes a listener.
+fn encode(listener: &Listener) -> Resource {
+    Resource::new(listener.name.clone(), type_url::LISTENER, listener)
+}
+
+/// Port of `virtualOutbound`.
+const OUTBOUND_PORT: u16 = 15001;
+/// Port of `virtualInbound`.
+const INBOUND_PORT: u16 = 15006;
+
+/// The number of a direction.
+fn direction(d: TrafficDirection) -> i32 {
+    d as i32
+}

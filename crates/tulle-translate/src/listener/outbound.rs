@@ -1,0 +1,70 @@
+//! Outbound listeners of sidecars: what the workload sends.
+
+mod bindings;
+mod chains;
+
+use tulle_mesh::Snapshot;
+use tulle_mesh::config::OutboundPolicy;
+use tulle_proto::envoy::core::TrafficDirection;
+use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch, Listener};
+
+use super::{INBOUND_PORT, OUTBOUND_PORT, direction, encode, tcp};
+use crate::access_log;
+use crate::filters;
+use crate::names::{BLACK_HOLE, PASSTHROUGH};
+use crate::pb::{address, boolv, u32v};
+use crate::resource::Resource;
+use crate::view::View;
+
+/// Ports of the proxy itself: a service on them cannot be listened for.
+const INBOUND_AND_OUTBOUND: [u16; 2] = [INBOUND_PORT, OUTBOUND_PORT];
+
+/// Every outbound listener of a view.
+pub(crate) fn listeners(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
+    let mut out = vec![encode(&virtual_outbound(snapshot, view))];
+    out.extend(bindings::all(snapshot, view).iter().map(|b| encode(&b.listener(snapshot, view))));
+    out
+}
+
+/// The listener to which all outbound traffic is redirected. It hands connections over to the listener of their
+/// original destination; what no listener takes is unknown.
+fn virtual_outbound(snapshot: &Snapshot, view: &View) -> Listener {
+    let mesh = snapshot.mesh();
+    // A connection to the port itself would come back for ever.
+    let black_hole = FilterChain {
+        name: "virtualOutbound-blackhole".into(),
+        filter_chain_match: Some(FilterChainMatch {
+            destination_port: u32v(u32::from(OUTBOUND_PORT)),
+            ..FilterChainMatch::default()
+        }),
+        filters: with_stats(view, tcp::to_cluster(mesh, BLACK_HOLE)),
+        ..FilterChain::default()
+    };
+    Listener {
+        name: "virtualOutbound".into(),
+        address: Some(address("0.0.0.0", OUTBOUND_PORT)),
+        use_original_dst: boolv(true),
+        filter_chains: vec![black_hole, catch_all(snapshot, view, "virtualOutbound-catchall-tcp")],
+        traffic_direction: direction(TrafficDirection::Outbound),
+        access_log: access_log::of_listener(mesh),
+        ..Listener::default()
+    }
+}
+
+/// Where connections to unknown destinations go.
+fn catch_all(snapshot: &Snapshot, view: &View, name: &str) -> FilterChain {
+    let cluster = match view.outbound {
+        OutboundPolicy::AllowAny => PASSTHROUGH,
+        OutboundPolicy::RegistryOnly => BLACK_HOLE,
+    };
+    FilterChain {
+        name: name.to_owned(),
+        filters: with_stats(view, tcp::to_cluster(snapshot.mesh(), cluster)),
+        ..FilterChain::default()
+    }
+}
+
+/// The metrics filter, unless the proxy has none, and the terminal filter.
+pub(super) fn with_stats(view: &View, terminal: Filter) -> Vec<Filter> {
+    if view.stock { vec![terminal] } else { vec![filters::stats_tcp(false), terminal] }
+}

@@ -1,0 +1,95 @@
+//! Names of clusters, as Istio builds and reads them.
+
+use std::fmt;
+
+use tulle_base::Host;
+
+/// Which way a cluster's traffic goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the workload.
+    Outbound,
+    /// To the workload.
+    Inbound,
+}
+
+/// `outbound|PORT|SUBSET|HOST` or `inbound|PORT||`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClusterName {
+    /// Direction.
+    pub direction: Direction,
+    /// Port: of the service outbound, of the workload inbound.
+    pub port: u16,
+    /// Subset, empty for the whole service.
+    pub subset: String,
+    /// Host, empty inbound.
+    pub host: String,
+}
+
+impl ClusterName {
+    /// The name of an outbound cluster.
+    pub fn outbound(host: &Host, port: u16, subset: &str) -> Self {
+        Self {
+            direction: Direction::Outbound,
+            port,
+            subset: subset.to_owned(),
+            host: host.as_str().to_owned(),
+        }
+    }
+
+    /// The name of an inbound cluster.
+    pub fn inbound(port: u16) -> Self {
+        Self { direction: Direction::Inbound, port, subset: String::new(), host: String::new() }
+    }
+
+    /// Reads a name; `None` for names of another form, such as `PassthroughCluster`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.split('|');
+        let direction = match parts.next()? {
+            "outbound" => Direction::Outbound,
+            "inbound" => Direction::Inbound,
+            _ => return None,
+        };
+        let (port, subset, host) = (parts.next()?.parse().ok()?, parts.next()?, parts.next()?);
+        parts.next().is_none().then(|| Self { direction, port, subset: subset.into(), host: host.into() })
+    }
+
+    /// The server name in mutual TLS: `outbound_.PORT_.SUBSET_.HOST`.
+    pub fn sni(&self) -> String {
+        self.to_string().replace('|', "_.")
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = match self.direction {
+            Direction::Outbound => "outbound",
+            Direction::Inbound => "inbound",
+        };
+        write!(f, "{direction}|{}|{}|{}", self.port, self.subset, self.host)
+    }
+}
+
+/// Unknown destinations that may pass.
+pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
+/// Unknown destinations that may not.
+pub(crate) const BLACK_HOLE: &str = "BlackHoleCluster";
+/// Inbound ports that no service declares.
+pub(crate) const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let name = ClusterName::outbound(&"a.b.svc.cluster.local".into(), 80, "v1");
+        assert_eq!(name.to_string(), "outbound|80|v1|a.b.svc.cluster.local");
+        assert_eq!(name.sni(), "outbound_.80_.v1_.a.b.svc.cluster.local");
+        assert_eq!(ClusterName::parse(&name.to_string()), Some(name));
+        assert_eq!(ClusterName::parse("inbound|80||"), Some(ClusterName::inbound(80)));
+        for other in ["PassthroughCluster", "outbound|x||h", "outbound|80||h|more", "outbound|99999||h"] {
+            assert_eq!(ClusterName::parse(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `when`: conditions on attributes.
+
+use tulle_proto::envoy::matcher::{
+    ListMatcher, MetadataMatcher, ValueMatcher, list_matcher, metadata_matcher, value_matcher,
+};
+use tulle_proto::envoy::rbac::{Permission, Principal, permission::Rule, principal::Identifier};
+
+use super::rule::{authenticated, direct_ip, ids, remote_ip};
+use super::values;
+use crate::pb::cidr;
+
+/// Where the payload of a verified token is kept.
+const JWT: &str = "envoy.filters.http.jwt_authn";
+
+/// What a condition asks of, and whether only HTTP has it.
+pub(super) enum Asked {
+    /// The client.
+    Principal(Vec<Principal>),
+    /// The connection or request.
+    Permission(Vec<Permission>),
+    /// Something that only HTTP has, asked of TCP.
+    HttpOnly,
+    /// An attribute that nobody knows.
+    Unknown,
+}
+
+/// One matcher per value of the attribute `key`.
+pub(super) fn asked(key: &str, values: &[String], tcp: bool) -> Asked {
+    let principals = |f: &dyn Fn(&str) -> Option<Principal>| {
+        Asked::Principal(values.iter().filter_map(|v| f(v)).collect())
+    };
+    let (name, arguments) = split(key);
+    match name {
+        "source.ip" => principals(&|v| direct_ip(v)),
+        "remote.ip" => principals(&|v| remote_ip(v)),
+        "source.namespace" => principals(&|v| Some(authenticated(values::namespace(v)))),
+        "source.principal" => principals(&|v| Some(authenticated(values::with_prefix("spiffe://", v)))),
+        "source.serviceAccount" => principals(&|v| Some(authenticated(values::service_account(v)))),
+        "destination.ip" => Asked::Permission(
+            values
+                .iter()
+                .filter_map(|v| Some(Permission { rule: Some(Rule::DestinationIp(cidr(v)?)) }))
+                .collect(),
+        ),
+        "destination.port" => Asked::Permission(
+            values
+                .iter()
+                .filter_map(|v| Some(Permission { rule: Some(Rule::DestinationPort(v.parse().ok()?)) }))
+                .collect(),
+        ),
+        "connection.sni" => Asked::Permission(
+            values
+                .iter()
+                .map(|v| Permission { rule: Some(Rule::RequestedServerName(values::string(v))) })
+                .collect(),
+        ),
+        _ if tcp && name.starts_with("request.") => Asked::HttpOnly,
+        "request.headers" => match arguments.as_slice() {
+            [header] => principals(&|v| {
+                Some(Principal { identifier: Some(Identifier::Header(values::header(header, v, false))) })
+            }),
+            _ => Asked::Unknown,
+        },
+        "request.auth.principal" => principals(&|v| Some(request_principal(v))),
+        "request.auth.audiences" => principals(&|v| Some(claim(&["aud"], v))),
+        "request.auth.presenter" => principals(&|v| Some(claim(&["azp"], v))),
+        "request.auth.claims" if !arguments.is_empty() => principals(&|v| Some(claim(&arguments, v))),
+        _ => Asked::Unknown,
+    }
+}
+
+/// `name[a][b]` to its parts.
+fn split(key: &str) -> (&str, Vec<&str>) {
+    match key.find('[') {
+        Some(start) if key.ends_with(']') => {
+            (&key[..start], key[start + 1..key.len() - 1].split("][").collect())
+        }
+        _ => (key, Vec::new()),
+    }
+}
+
+/// `ISSUER/SUBJECT` of a verified token.
+pub(super) fn request_principal(value: &str) -> Principal {
+    if value == "*" {
+        return ids(vec![claim(&["iss"], "*"), claim(&["sub"], "*")], true);
+    }
+    // The issuer may have slashes of its own: the subject is what follows the last one.
+    match value.rsplit_once('/') {
+        Some((issuer, subject)) if !value.starts_with('*') => {
+            ids(vec![claim(&["iss"], issuer), claim(&["sub"], subject)], true)
+        }
+        Some((issuer, subject)) => {
+            let issuer = if issuer.is_empty() { "*" } else { issuer };
+            ids(vec![claim(&["iss"], issuer), claim(&["sub"], subject)], true)
+        }
+        None => ids(vec![claim(&["iss"], value), claim(&["sub"], "*")], true),
+    }
+}
+
+/// A claim of a verified token: the text itself, or some element of a list.
+fn claim(path: &[&str], value: &str) -> Principal {
+    let text = values::string(value);
+    let single = value_of(value_matcher::MatchPattern::StringMatch(text.clone()));
+    let in_list = value_of(value_matcher::MatchPattern::ListMatch(Box::new(ListMatcher {
+        match_pattern: Some(list_matcher::MatchPattern::OneOf(Box::new(value_of(
+            value_matcher::MatchPattern::StringMatch(text),
+        )))),
+    })));
+    ids(vec![metadata(path, single), metadata(path, in_list)], false)
+}
+
+fn value_of(pattern: value_matcher::MatchPattern) -> ValueMatcher {
+    ValueMatcher { match_pattern: Some(pattern) }
+}
+
+#[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
+fn metadata(path: &[&str], value: ValueMatcher) -> Principal {
+    let segment = |key: &str| metadata_matcher::PathSegment {
+        segment: Some(metadata_matcher::path_segment::Segment::Key(key.to_owned())),
+    };
+    let path = std::iter::once("payload").chain(path.iter().copied()).map(segment).collect();
+    Principal {
+        identifier: Some(Identifier::Metadata(MetadataMatcher {
+            filter: JWT.to_owned(),
+            path,
+            value: Some(value),
+            invert: false,
+        })),
+    }
+}

@@ -1,0 +1,125 @@
+//! Route configurations of gateways: `http.PORT`, and one per HTTPS server.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tulle_base::Host;
+use tulle_mesh::Snapshot;
+use tulle_mesh::routing::{GatewayRef, RouteSet};
+use tulle_proto::envoy::route::{VirtualHost, virtual_host::TlsRequirementType};
+
+use super::configuration as encode;
+use super::http::{Arrival, is_catch_all, routes};
+use crate::edge::{Bound, ServedAs, servers};
+use crate::proxy::Proxy;
+use crate::resource::Resource;
+use crate::view::View;
+
+/// The configuration `name`; `None` when no server of the proxy has it.
+pub(crate) fn configuration(snapshot: &Snapshot, proxy: &Proxy, view: &View, name: &str) -> Option<Resource> {
+    let bound: Vec<Bound> =
+        servers(snapshot, proxy).into_iter().filter(|b| b.route_name().as_deref() == Some(name)).collect();
+    let first = bound.first()?;
+    let port = first.server().port;
+    let mut hosts: Vec<(Host, VirtualHost)> = Vec::new();
+    for server in &bound {
+        for set in snapshot.routes_of_gateway(&server.gateway.name()) {
+            if set.export_to.visible_to(&view.namespace) {
+                add(snapshot, view, server, set, &mut hosts);
+            }
+        }
+        if server.server().tls.as_ref().is_some_and(|t| t.https_redirect) {
+            redirect_hosts(server, &mut hosts);
+        }
+    }
+    hosts.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut hosts: Vec<VirtualHost> = hosts.into_iter().map(|(_, h)| h).collect();
+    for host in &mut hosts {
+        order(host);
+    }
+    if hosts.is_empty() {
+        // Without routes every request is answered with 404.
+        hosts.push(virtual_host(&"*".into(), format!("blackhole:{port}")));
+    }
+    Some(encode(name, hosts))
+}
+
+/// The names of all configurations of the proxy.
+pub(crate) fn names(snapshot: &Snapshot, proxy: &Proxy) -> Vec<String> {
+    let all: BTreeSet<String> = servers(snapshot, proxy).iter().filter_map(Bound::route_name).collect();
+    all.into_iter().collect()
+}
+
+/// Adds the routes of a document to the hosts that it has in common with the server. Several documents may have routes
+/// for one host: they are appended, oldest first (traps 5).
+fn add(
+    snapshot: &Snapshot,
+    view: &View,
+    server: &Bound,
+    set: &Arc<RouteSet>,
+    hosts: &mut Vec<(Host, VirtualHost)>,
+) {
+    let gateway = GatewayRef::Named(server.gateway.name());
+    let port = server.server().port;
+    let tls = server.served_as() == Some(ServedAs::Https);
+    let common: BTreeSet<Host> =
+        set.hosts.iter().flat_map(|h| server.server().intersect(set.meta.namespace(), h)).collect();
+    if common.is_empty() {
+        return;
+    }
+    let at = Arrival { snapshot, view, gateway: &gateway, port, tls };
+    let routes = routes(&at, set);
+    if routes.is_empty() {
+        return;
+    }
+    for host in common {
+        let entry = match hosts.iter().position(|(h, _)| *h == host) {
+            Some(i) => &mut hosts[i].1,
+            None => {
+                let name = format!("{host}:{port}");
+                hosts.push((host.clone(), virtual_host(&host, name)));
+                let last = hosts.len() - 1;
+                &mut hosts[last].1
+            }
+        };
+        entry.routes.extend(routes.iter().cloned());
+    }
+}
+
+/// Every host of a server with `httpsRedirect` sends clients to https.
+fn redirect_hosts(server: &Bound, hosts: &mut Vec<(Host, VirtualHost)>) {
+    let port = server.server().port;
+    for wanted in &server.server().hosts {
+        let position = hosts.iter().position(|(h, _)| *h == wanted.host);
+        let i = position.unwrap_or_else(|| {
+            let name = format!("{}:{port}", wanted.host);
+            hosts.push((wanted.host.clone(), virtual_host(&wanted.host, name)));
+            hosts.len() - 1
+        });
+        hosts[i].1.require_tls = TlsRequirementType::All as i32;
+    }
+    // Hosts below a wildcard of the server as well.
+    for (host, entry) in hosts.iter_mut() {
+        if server.server().hosts.iter().any(|h| h.host.covers(host)) {
+            entry.require_tls = TlsRequirementType::All as i32;
+        }
+    }
+}
+
+fn virtual_host(host: &Host, name: String) -> VirtualHost {
+    VirtualHost {
+        name,
+        domains: vec![host.as_str().to_owned()],
+        include_request_attempt_count: true,
+        ..VirtualHost::default()
+    }
+}
+
+/// Routes that take everything come last, and only the first of them can ever be reached.
+fn order(host: &mut VirtualHost) {
+    let (mut last, mut rest): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut host.routes).into_iter().partition(is_catch_all);
+    last.truncate(1);
+    rest.append(&mut last);
+    host.routes = rest;
+}

@@ -1,0 +1,32 @@
+//! Routes (RDS).
+
+mod action;
+mod domains;
+pub(crate) mod gateway;
+mod http;
+mod matching;
+pub(crate) mod sidecar;
+
+use tulle_proto::envoy::route::{RouteConfiguration, VirtualHost};
+use tulle_proto::type_url;
+
+use crate::pb::{boolv, u32v};
+use crate::resource::Resource;
+
+pub(crate) use action::{cluster_of, inbound};
+
+/// Largest body of a direct response, in bytes, as Istio sets it.
+const MAX_DIRECT_BODY: u32 = 1024 * 1024;
+
+/// A route configuration in which ports of the authority do not count.
+fn configuration(name: &str, virtual_hosts: Vec<VirtualHost>) -> Resource {
+    let message = RouteConfiguration {
+        name: name.to_owned(),
+        virtual_hosts,
+        validate_clusters: boolv(false),
+        max_direct_response_body_size_bytes: u32v(MAX_DIRECT_BODY),
+        ignore_port_in_host_matching: true,
+        ..RouteConfiguration::default()
+    };
+    Resource::new(name, type_url::ROUTE_CONFIGURATION, &message)
+}

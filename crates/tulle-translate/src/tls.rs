@@ -1,0 +1,236 @@
+//! TLS contexts, toward endpoints and toward clients.
+
+use tulle_mesh::destination::ClientTls;
+use tulle_proto::envoy::core::{DataSource, TransportSocket, data_source, transport_socket};
+use tulle_proto::envoy::raw_buffer::RawBuffer;
+use tulle_proto::envoy::tls::{
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, TlsCertificate,
+    TlsParameters, UpstreamTlsContext,
+    common_tls_context::{self, ValidationContextType},
+    tls_parameters,
+};
+
+use crate::pb::{ads, boolv, exact, matcher, pack};
+
+/// Name of the workload's own certificate, answered inside the proxy.
+const OWN_CERTIFICATE: &str = "default";
+/// Name of the trust bundle, answered inside the proxy.
+const TRUST_BUNDLE: &str = "ROOTCA";
+
+/// The ALPN lists of the mesh.
+pub(crate) mod alpn {
+    /// What sidecars send for HTTP, which picks the HTTP chains of the other side.
+    pub(crate) const MTLS_HTTP: &[&str] = &["istio-http/1.0", "istio-http/1.1", "istio-h2"];
+    /// HTTP/1.1 messages in HTTP/2 frames, between our own proxies.
+    pub(crate) const OURS: &str = "tulle-h1";
+    /// What sidecars send for TCP. (`istio-peer-exchange`, which asks for an exchange of metadata first, is only accepted.)
+    pub(crate) const MTLS_TCP: &[&str] = &["istio"];
+    /// What the HTTP inspector finds.
+    pub(crate) const PLAIN_HTTP: &[&str] = &["http/1.0", "http/1.1", "h2c"];
+}
+
+/// Owned texts from constants.
+pub(crate) fn strings(all: &[&str]) -> Vec<String> {
+    all.iter().map(|s| (*s).to_owned()).collect()
+}
+
+/// Mutual TLS with the mesh's identities toward endpoints that may show one of `identities` (none: any of the mesh).
+pub(crate) fn mesh_upstream(sni: &str, identities: &[String], alpn: Vec<String>) -> TransportSocket {
+    let validation = CertificateValidationContext {
+        #[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
+        match_subject_alt_names: identities.iter().map(exact).collect(),
+        ..CertificateValidationContext::default()
+    };
+    let common = CommonTlsContext {
+        tls_params: Some(versions("", "TLSV1_3")),
+        tls_certificate_sds_secret_configs: vec![secret(OWN_CERTIFICATE)],
+        alpn_protocols: alpn,
+        validation_context_type: Some(combined(validation)),
+        ..CommonTlsContext::default()
+    };
+    upstream(UpstreamTlsContext {
+        common_tls_context: Some(common),
+        sni: sni.to_owned(),
+        ..UpstreamTlsContext::default()
+    })
+}
+
+/// TLS toward a host as its destination rule says: SIMPLE, or with `mutual` MUTUAL from files.
+pub(crate) fn user_upstream(
+    tls: &ClientTls,
+    names: &[String],
+    mutual: bool,
+    alpn: Vec<String>,
+) -> TransportSocket {
+    let mut common = CommonTlsContext {
+        tls_params: Some(versions("", "TLSV1_3")),
+        alpn_protocols: alpn,
+        ..CommonTlsContext::default()
+    };
+    let validation = CertificateValidationContext {
+        #[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
+        match_subject_alt_names: names.iter().map(exact).collect(),
+        ..CertificateValidationContext::default()
+    };
+    if !tls.credential_name.is_empty() {
+        let name = format!("kubernetes://{}", tls.credential_name);
+        if mutual {
+            common.tls_certificate_sds_secret_configs = vec![secret(&name)];
+        }
+        common.validation_context_type = Some(combined_with(validation, &format!("{name}-cacert")));
+    } else {
+        if mutual {
+            common.tls_certificates = vec![files(&tls.client_certificate, &tls.private_key)];
+        }
+        if !tls.insecure_skip_verify {
+            let ca = if tls.ca_certificates.is_empty() {
+                "/etc/ssl/certs/ca-certificates.crt"
+            } else {
+                tls.ca_certificates.as_str()
+            };
+            common.validation_context_type =
+                Some(ValidationContextType::ValidationContext(CertificateValidationContext {
+                    trusted_ca: Some(file(ca)),
+                    ..validation
+                }));
+        }
+    }
+    upstream(UpstreamTlsContext {
+        common_tls_context: Some(common),
+        sni: tls.sni.clone(),
+        ..UpstreamTlsContext::default()
+    })
+}
+
+/// Mutual TLS of the mesh toward clients: a certificate of the trust domain is demanded.
+pub(crate) fn mesh_downstream(trust_domain: &str, alpn: Vec<String>) -> TransportSocket {
+    let prefix = format!("spiffe://{trust_domain}/");
+    let validation = CertificateValidationContext {
+        #[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
+        match_subject_alt_names: vec![matcher(
+            tulle_proto::envoy::matcher::string_matcher::MatchPattern::Prefix(prefix),
+        )],
+        ..CertificateValidationContext::default()
+    };
+    let common = CommonTlsContext {
+        tls_params: Some(versions("TLSV1_2", "TLSV1_3")),
+        tls_certificate_sds_secret_configs: vec![secret(OWN_CERTIFICATE)],
+        alpn_protocols: alpn,
+        validation_context_type: Some(combined(validation)),
+        ..CommonTlsContext::default()
+    };
+    downstream(common, true)
+}
+
+/// TLS of a gateway's server.
+pub(crate) fn server(tls: &tulle_mesh::gateway::ServerTls, alpn: Vec<String>) -> TransportSocket {
+    use tulle_mesh::gateway::ServerTlsMode;
+    let mut params = versions(
+        if tls.min_version.is_empty() { "TLSV1_2" } else { &tls.min_version },
+        if tls.max_version.is_empty() { "TLSV1_3" } else { &tls.max_version },
+    );
+    params.cipher_suites.clone_from(&tls.cipher_suites);
+    let mut common =
+        CommonTlsContext { tls_params: Some(params), alpn_protocols: alpn, ..CommonTlsContext::default() };
+    let asks = matches!(tls.mode, ServerTlsMode::Mutual | ServerTlsMode::OptionalMutual);
+    let validation = CertificateValidationContext {
+        #[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
+        match_subject_alt_names: tls.subject_alt_names.iter().map(exact).collect(),
+        ..CertificateValidationContext::default()
+    };
+    if tls.mode == ServerTlsMode::IstioMutual {
+        common.tls_certificate_sds_secret_configs = vec![secret(OWN_CERTIFICATE)];
+        common.validation_context_type = Some(combined(validation));
+        return downstream(common, true);
+    }
+    if tls.credentials.is_empty() {
+        common.tls_certificates = vec![files(&tls.server_certificate, &tls.private_key)];
+        if asks {
+            common.validation_context_type =
+                Some(ValidationContextType::ValidationContext(CertificateValidationContext {
+                    trusted_ca: Some(file(&tls.ca_certificates)),
+                    ..validation
+                }));
+        }
+    } else {
+        let names = tls.credentials.iter().map(|c| format!("kubernetes://{c}"));
+        common.tls_certificate_sds_secret_configs = names.map(|n| secret(&n)).collect();
+        if asks {
+            let ca = format!("kubernetes://{}-cacert", tls.credentials[0]);
+            common.validation_context_type = Some(combined_with(validation, &ca));
+        }
+    }
+    downstream(common, tls.mode == ServerTlsMode::Mutual)
+}
+
+/// No TLS.
+pub(crate) fn raw_buffer() -> TransportSocket {
+    TransportSocket {
+        name: "envoy.transport_sockets.raw_buffer".into(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(pack(&RawBuffer {}))),
+    }
+}
+
+fn upstream(context: UpstreamTlsContext) -> TransportSocket {
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".into(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(pack(&context))),
+    }
+}
+
+fn downstream(common: CommonTlsContext, demands_certificate: bool) -> TransportSocket {
+    let context = DownstreamTlsContext {
+        common_tls_context: Some(common),
+        require_client_certificate: boolv(demands_certificate),
+        ..DownstreamTlsContext::default()
+    };
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".into(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(pack(&context))),
+    }
+}
+
+fn combined(validation: CertificateValidationContext) -> ValidationContextType {
+    combined_with(validation, TRUST_BUNDLE)
+}
+
+fn combined_with(validation: CertificateValidationContext, bundle: &str) -> ValidationContextType {
+    ValidationContextType::CombinedValidationContext(
+        common_tls_context::CombinedCertificateValidationContext {
+            default_validation_context: Some(validation),
+            validation_context_sds_secret_config: Some(secret(bundle)),
+            ..Default::default()
+        },
+    )
+}
+
+fn secret(name: &str) -> SdsSecretConfig {
+    SdsSecretConfig { name: name.to_owned(), sds_config: Some(ads()) }
+}
+
+fn files(certificate: &str, key: &str) -> TlsCertificate {
+    TlsCertificate {
+        certificate_chain: Some(file(certificate)),
+        private_key: Some(file(key)),
+        ..TlsCertificate::default()
+    }
+}
+
+fn file(path: &str) -> DataSource {
+    DataSource { specifier: Some(data_source::Specifier::Filename(path.to_owned())), ..DataSource::default() }
+}
+
+fn versions(least: &str, greatest: &str) -> TlsParameters {
+    let version = |name: &str| match name {
+        "TLSV1_0" => tls_parameters::TlsProtocol::TlSv10,
+        "TLSV1_1" => tls_parameters::TlsProtocol::TlSv11,
+        "TLSV1_2" | "" => tls_parameters::TlsProtocol::TlSv12,
+        "TLSV1_3" => tls_parameters::TlsProtocol::TlSv13,
+        _ => tls_parameters::TlsProtocol::TlsAuto,
+    };
+    TlsParameters {
+        tls_minimum_protocol_version: version(least) as i32,
+        tls_maximum_protocol_version: version(greatest) as i32,
+        ..TlsParameters::default()
+    }
+}

@@ -1,0 +1,189 @@
+//! What a proxy sees of the mesh. Proxies with equal views get equal outbound resources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tulle_base::{Host, Labels};
+use tulle_mesh::Snapshot;
+use tulle_mesh::config::OutboundPolicy;
+use tulle_mesh::routing::RouteSet;
+use tulle_mesh::service::Service;
+use tulle_mesh::sidecar::{Egress, NamespaceMatch, Sidecar};
+
+use crate::proxy::{Kind, Proxy};
+
+/// What a proxy sees, made once per snapshot and key.
+#[derive(Clone, Debug)]
+pub struct View {
+    key: String,
+    /// Sidecar or gateway.
+    pub(crate) kind: Kind,
+    /// The client's namespace.
+    pub(crate) namespace: String,
+    /// The client's labels, if anything that it sees depends on them; else empty.
+    pub(crate) labels: Labels,
+    /// Without Istio's filters.
+    pub(crate) stock: bool,
+    /// Where unknown traffic goes.
+    pub(crate) outbound: OutboundPolicy,
+    services: BTreeMap<Host, Arc<Service>>,
+    /// Hosts that are seen on some ports only (Sidecar egress with a port).
+    ports: BTreeMap<Host, BTreeSet<u16>>,
+    sidecar: Option<Arc<Sidecar>>,
+}
+
+impl View {
+    /// The key of `proxy`'s view: proxies with equal keys have equal views of one snapshot.
+    pub fn key_of(snapshot: &Snapshot, proxy: &Proxy) -> String {
+        let namespace = proxy.namespace();
+        let kind = match proxy.kind {
+            Kind::Sidecar => "sidecar",
+            Kind::Router => "router",
+        };
+        let mut key = format!("{kind}/{namespace}");
+        if proxy.stock_envoy {
+            key.push_str("/stock");
+        }
+        if let Some(sidecar) = sidecar_of(snapshot, proxy) {
+            key.push_str("/scope=");
+            key.push_str(&format!("{}.{}", sidecar.meta.name(), sidecar.meta.namespace()));
+        }
+        // Gateways are selected by their labels.
+        if proxy.kind == Kind::Router || snapshot.labels_matter(namespace) {
+            for (k, v) in &proxy.labels {
+                key.push_str(&format!("/{k}={v}"));
+            }
+        }
+        key
+    }
+
+    /// The view of `proxy`.
+    pub fn of(snapshot: &Snapshot, proxy: &Proxy) -> Self {
+        let namespace = proxy.namespace().to_owned();
+        let labels = if snapshot.labels_matter(&namespace) { proxy.labels.clone() } else { Labels::new() };
+        let sidecar = sidecar_of(snapshot, proxy).cloned();
+        let outbound = sidecar.as_ref().and_then(|s| s.outbound).unwrap_or(snapshot.mesh().outbound);
+        let mut view = Self {
+            key: Self::key_of(snapshot, proxy),
+            kind: proxy.kind,
+            namespace,
+            labels,
+            stock: proxy.stock_envoy,
+            outbound,
+            services: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            sidecar,
+        };
+        view.collect(snapshot);
+        view
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The services seen, sorted by host.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// The service seen for `host`.
+    pub(crate) fn service(&self, host: &Host) -> Option<&Arc<Service>> {
+        self.services.get(host)
+    }
+
+    /// Whether listeners and virtual hosts are made for `port` of `host`.
+    pub(crate) fn sees_port(&self, host: &Host, port: u16) -> bool {
+        self.ports.get(host).is_none_or(|ports| ports.contains(&port))
+    }
+
+    /// Whether the routes are seen, by export and by scope: some host of them is among the hosts imported.
+    pub(crate) fn sees_routes(&self, routes: &RouteSet) -> bool {
+        routes.export_to.visible_to(&self.namespace)
+            && match self.egress() {
+                None => true,
+                Some(egress) => routes
+                    .hosts
+                    .iter()
+                    .any(|h| imported(egress, routes.meta.namespace(), h, &self.namespace).is_some()),
+            }
+    }
+
+    fn egress(&self) -> Option<&[Egress]> {
+        self.sidecar.as_ref().and_then(|s| s.egress.as_deref())
+    }
+
+    fn collect(&mut self, snapshot: &Snapshot) {
+        let mut seen: Option<&Host> = None;
+        for service in snapshot.services() {
+            // Several namespaces may define one host: the snapshot decides which is meant.
+            if seen == Some(&service.hostname) {
+                continue;
+            }
+            seen = Some(&service.hostname);
+            let Some(service) = snapshot.service(&service.hostname, &self.namespace) else { continue };
+            let Some(egress) = self.egress() else {
+                self.services.insert(service.hostname.clone(), Arc::clone(service));
+                continue;
+            };
+            if let Some(ports) = imported(egress, service.namespace(), &service.hostname, &self.namespace) {
+                let host = service.hostname.clone();
+                if !ports.is_empty() {
+                    self.ports.insert(host.clone(), ports);
+                }
+                self.services.insert(host, Arc::clone(service));
+            }
+        }
+        if self.egress().is_some() {
+            self.add_destinations(snapshot);
+        }
+    }
+
+    /// Destinations of imported routes come along (traps 14).
+    fn add_destinations(&mut self, snapshot: &Snapshot) {
+        let wanted: Vec<Host> = snapshot
+            .routes()
+            .filter(|(_, routes)| self.sees_routes(routes))
+            .flat_map(|(_, routes)| routes.destinations().into_iter().map(|(d, _)| d.host.clone()))
+            .collect();
+        for host in wanted {
+            if let Some(service) = snapshot.service(&host, &self.namespace) {
+                self.services.entry(host).or_insert_with(|| Arc::clone(service));
+            }
+        }
+    }
+}
+
+/// Gateways ignore Sidecar (traps 14).
+fn sidecar_of<'a>(snapshot: &'a Snapshot, proxy: &Proxy) -> Option<&'a Arc<Sidecar>> {
+    match proxy.kind {
+        Kind::Sidecar => snapshot.sidecar(proxy.namespace(), &proxy.labels),
+        Kind::Router => None,
+    }
+}
+
+/// Whether `host` of `namespace` is imported by some egress entry; the ports, when every entry that does names one.
+fn imported(egress: &[Egress], namespace: &str, host: &Host, own: &str) -> Option<BTreeSet<u16>> {
+    let (mut ports, mut all_ports, mut found) = (BTreeSet::new(), false, false);
+    for entry in egress {
+        let excluded = entry.hosts.iter().any(|h| {
+            matches!(&h.namespace, NamespaceMatch::Excluded(ns) if ns == namespace) && h.host.covers(host)
+        });
+        let named = entry
+            .hosts
+            .iter()
+            .any(|h| h.namespace.matches(namespace, own) && (h.host.covers(host) || host.covers(&h.host)));
+        if named && !excluded {
+            found = true;
+            match entry.port {
+                Some(port) => drop(ports.insert(port)),
+                None => all_ports = true,
+            }
+        }
+    }
+    if all_ports {
+        ports.clear();
+    }
+    found.then_some(ports)
+}
