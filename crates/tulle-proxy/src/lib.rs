@@ -1,9 +1,12 @@
 //! Sidecar and gateway: sockets, TLS, pools and the life of a request.
 
-#![allow(dead_code, reason = "the protocols on top of these rooms come next")]
+#![allow(dead_code, reason = "HTTP/2 comes next and uses the rest")]
+
+mod cluster;
 mod http;
 pub mod listener;
 mod net;
 mod tcp;
+mod telemetry;
 mod tls;
 pub mod worker;

@@ -33,6 +33,12 @@ pub(crate) struct H1 {
     options: Options,
     /// The peer has ended its stream.
     eof: bool,
+    /// From here on only bytes: the end of our direction is told by closing it.
+    tunnel: bool,
+    /// Our direction is to be closed once everything is written.
+    closing: bool,
+    /// The message under way was cut off: the peer is told by a reset.
+    aborted: bool,
     /// Bytes of the message that is being read, framing and head included; for telemetry.
     pub(crate) bytes_in: u64,
     /// Bytes of the message that is being written.
@@ -65,6 +71,9 @@ impl H1 {
             trailers: HeaderList::new(),
             options,
             eof: false,
+            tunnel: false,
+            closing: false,
+            aborted: false,
             bytes_in: 0,
             bytes_out: 0,
         }
@@ -226,6 +235,10 @@ impl H1 {
     /// When the body is shorter than announced.
     pub(crate) fn write_end(&mut self, trailers: &HeaderList) -> Result<(), h1::EncodeError> {
         let before = self.outbox.len();
+        if self.tunnel {
+            self.closing = true;
+            return Ok(());
+        }
         self.encoder.finish(trailers, self.outbox.bytes())?;
         self.bytes_out += (self.outbox.len() - before) as u64;
         Ok(())
@@ -233,8 +246,30 @@ impl H1 {
 
     /// Writes out what waits. Ready when the kernel has all of it.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = ready!(self.stream.poll_send(cx, &mut self.outbox));
-        Poll::Ready(result)
+        ready!(self.stream.poll_send(cx, &mut self.outbox))?;
+        if self.closing {
+            ready!(self.stream.poll_shutdown(cx))?;
+            self.closing = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Turns the connection into a tunnel: from here on both directions are bytes until they end.
+    pub(crate) fn become_tunnel(&mut self) {
+        self.tunnel = true;
+        self.decoder = BodyDecoder::new(BodyLength::UntilClose);
+        self.encoder = BodyEncoder::new(BodyLength::UntilClose);
+    }
+
+    /// Writes the head that switches protocols, and becomes a tunnel.
+    pub(crate) fn write_switch(&mut self, head: &ResponseHead) {
+        h1::write_response(head, BodyLength::None, Persistence::Upgrade, self.outbox.bytes());
+        self.become_tunnel();
+    }
+
+    /// The message under way cannot be completed: the connection will be reset.
+    pub(crate) fn abort(&mut self) {
+        self.aborted = true;
     }
 
     /// Gives back the memory of a connection that waits.
@@ -271,9 +306,10 @@ impl H1 {
         self.outbox.is_empty()
     }
 
-    /// Takes the connection apart for a tunnel: the stream, what was read ahead, and what is still to be written.
-    pub(crate) fn into_parts(self) -> (Stream, Buffer, Outbox) {
-        (self.stream, self.inbox, self.outbox)
+    /// Takes the connection apart to close it: the stream, what was read ahead, what is still to be written, and whether
+    /// it is to be reset.
+    pub(crate) fn into_parts(self) -> (Stream, Buffer, Outbox, bool) {
+        (self.stream, self.inbox, self.outbox, self.aborted)
     }
 }
 

@@ -1,8 +1,19 @@
-//! Either end of an exchange, whatever version of HTTP it speaks.
+//! Either end of an exchange, whatever version of HTTP it speaks, and the body that flows between two of them.
 
-use std::io;
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
 
-use tulle_http::h1::BodyError;
+use tulle_http::{
+    HeaderList, RequestHead, ResponseHead, Version,
+    h1::{self, BodyError, BodyLength, EncodeError, Persistence, RequestSent},
+};
+
+use super::{
+    attempt::{Answer, UpstreamFault},
+    h1::H1,
+};
 
 /// What reading on in a body brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,4 +33,283 @@ pub(crate) enum ReadFault {
     /// The framing is broken, or the connection ended too early.
     #[error(transparent)]
     Malformed(BodyError),
+}
+
+/// Why a message cannot be written on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteFault {
+    /// The socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The body does not fit what was announced.
+    #[error(transparent)]
+    Length(#[from] EncodeError),
+}
+
+/// How long a body is, as far as its head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// There is none.
+    None,
+    /// So many bytes.
+    Known(u64),
+    /// Until it ends.
+    Unknown,
+}
+
+impl From<BodyLength> for Length {
+    fn from(length: BodyLength) -> Self {
+        match length {
+            BodyLength::None => Self::None,
+            BodyLength::Length(n) => Self::Known(n),
+            BodyLength::Chunked | BodyLength::UntilClose => Self::Unknown,
+        }
+    }
+}
+
+impl Length {
+    /// Whether no byte of body follows.
+    pub(crate) fn is_empty(self) -> bool {
+        matches!(self, Self::None | Self::Known(0))
+    }
+}
+
+/// One end of an exchange.
+#[derive(Debug)]
+pub(crate) enum Side {
+    /// An HTTP/1 connection.
+    H1(Box<H1>),
+}
+
+impl Side {
+    /// What it speaks.
+    pub(crate) fn version(&self) -> Version {
+        match self {
+            Self::H1(_) => Version::Http11,
+        }
+    }
+
+    /// Reads on in the body. After [`Piece::Data`], [`Side::data`] is not empty.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, ReadFault>> {
+        match self {
+            Self::H1(h1) => h1.poll_piece(cx),
+        }
+    }
+
+    /// The piece of body that waits.
+    pub(crate) fn data(&self) -> &[u8] {
+        match self {
+            Self::H1(h1) => h1.data(),
+        }
+    }
+
+    /// Drops the first `count` bytes of [`Side::data`].
+    pub(crate) fn consume(&mut self, count: usize) {
+        match self {
+            Self::H1(h1) => h1.consume(count),
+        }
+    }
+
+    /// The trailers that came behind the body.
+    pub(crate) fn trailers(&self) -> &HeaderList {
+        match self {
+            Self::H1(h1) => h1.trailers(),
+        }
+    }
+
+    /// How much body may be written now; waits until it is at least one byte.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, WriteFault>> {
+        match self {
+            Self::H1(h1) => {
+                if h1.room() == 0 {
+                    // Some of it may go even if not all does.
+                    if let Poll::Ready(Err(error)) = h1.poll_flush(cx) {
+                        return Poll::Ready(Err(error.into()));
+                    }
+                }
+                match h1.room() {
+                    0 => Poll::Pending,
+                    room => Poll::Ready(Ok(room)),
+                }
+            }
+        }
+    }
+
+    /// Writes a piece of the body.
+    pub(crate) fn write_data(&mut self, data: &[u8]) -> Result<(), WriteFault> {
+        match self {
+            Self::H1(h1) => Ok(h1.write_data(data)?),
+        }
+    }
+
+    /// Ends the body.
+    pub(crate) fn write_end(&mut self, trailers: &HeaderList) -> Result<(), WriteFault> {
+        match self {
+            Self::H1(h1) => Ok(h1.write_end(trailers)?),
+        }
+    }
+
+    /// Writes out what waits. Ready when it is with the kernel (HTTP/2: with the connection, which flushes by itself).
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::H1(h1) => h1.poll_flush(cx),
+        }
+    }
+
+    /// Watches a peer that has nothing more to say. Ready when it is gone.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::H1(h1) => match ready!(h1.poll_gone(cx)) {
+                true => Poll::Ready(()),
+                // Pipelined requests wait for their turn; the peer is not watched meanwhile.
+                false => Poll::Pending,
+            },
+        }
+    }
+
+    /// Writes a request head upstream.
+    pub(crate) fn write_request(&mut self, head: &RequestHead, length: Length, persistence: Persistence) {
+        match self {
+            Self::H1(h1) => {
+                let body = match length {
+                    Length::None => BodyLength::None,
+                    Length::Known(n) => BodyLength::Length(n),
+                    Length::Unknown => BodyLength::Chunked,
+                };
+                h1.write_request(head, body, persistence);
+            }
+        }
+    }
+
+    /// Writes a response head downstream. `request` is the one it answers; `keep` says whether the connection may live on.
+    /// Returns whether it will.
+    pub(crate) fn write_response(
+        &mut self,
+        head: &ResponseHead,
+        length: Length,
+        request: (&tulle_http::Method, Version),
+        keep: bool,
+    ) -> bool {
+        match self {
+            Self::H1(h1) => {
+                let known = match length {
+                    Length::None => Some(0),
+                    Length::Known(n) => Some(n),
+                    Length::Unknown => None,
+                };
+                let body = h1::response_length(request.0, request.1, head.status, known);
+                let keep = keep && body != BodyLength::UntilClose;
+                let persistence = match (keep, request.1) {
+                    (false, _) => Persistence::Close,
+                    (true, Version::Http10) => Persistence::KeepAliveSaid,
+                    (true, _) => Persistence::KeepAlive,
+                };
+                h1.write_response(head, body, persistence);
+                keep
+            }
+        }
+    }
+
+    /// Reads the head of a response.
+    pub(crate) fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: RequestSent<'_>,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<Answer, UpstreamFault>> {
+        match self {
+            Self::H1(h1) => {
+                let parsed = ready!(h1.poll_response(cx, request, head))?;
+                Poll::Ready(Ok(Answer {
+                    length: parsed.body.into(),
+                    keep_alive: parsed.keep_alive,
+                    tunnel: parsed.tunnel,
+                }))
+            }
+        }
+    }
+
+    /// Turns an upstream connection (or stream) into a tunnel.
+    pub(crate) fn become_tunnel(&mut self) {
+        match self {
+            Self::H1(h1) => h1.become_tunnel(),
+        }
+    }
+
+    /// Writes the head that lets the client go on as a tunnel.
+    pub(crate) fn write_tunnel(&mut self, head: &ResponseHead) {
+        match self {
+            Self::H1(h1) => h1.write_switch(head),
+        }
+    }
+
+    /// Cuts the message under way off: the peer is told by a reset.
+    pub(crate) fn abort(&mut self) {
+        match self {
+            Self::H1(h1) => h1.abort(),
+        }
+    }
+
+    /// Writes a 1xx head downstream.
+    pub(crate) fn write_informational(&mut self, head: &ResponseHead) {
+        match self {
+            Self::H1(h1) => h1.write_informational(head),
+        }
+    }
+
+    /// Bytes read and written for the message under way, heads and framing included.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        match self {
+            Self::H1(h1) => (h1.bytes_in, h1.bytes_out),
+        }
+    }
+}
+
+/// A body on its way from one side to the other.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// The end has been passed on.
+    pub(crate) done: bool,
+    /// Bytes of body so far, without framing.
+    pub(crate) bytes: u64,
+}
+
+/// Which half of a transfer failed.
+#[derive(Debug)]
+pub(crate) enum FlowFault {
+    /// The side that is read.
+    Read(ReadFault),
+    /// The side that is written.
+    Write(WriteFault),
+}
+
+impl Flow {
+    /// Moves what can be moved. Ready when the end has been passed on; otherwise one side waits. `copy` sees every byte.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Side,
+        to: &mut Side,
+        mut copy: impl FnMut(&[u8]),
+    ) -> Poll<Result<(), FlowFault>> {
+        while !self.done {
+            let room = ready!(to.poll_room(cx)).map_err(FlowFault::Write)?;
+            match ready!(from.poll_piece(cx)).map_err(FlowFault::Read)? {
+                Piece::Data => {
+                    let data = from.data();
+                    let data = &data[..data.len().min(room)];
+                    copy(data);
+                    to.write_data(data).map_err(FlowFault::Write)?;
+                    let count = data.len();
+                    from.consume(count);
+                    self.bytes += count as u64;
+                }
+                Piece::End => {
+                    to.write_end(from.trailers()).map_err(FlowFault::Write)?;
+                    self.done = true;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }

@@ -5,11 +5,13 @@ use std::{rc::Rc, sync::Arc};
 use rustls::ServerConfig;
 use tulle_engine::runtime::{
     FilterChain, Listener,
-    listener::{DownstreamTransport, ListenerFilterKind},
+    listener::{DownstreamTransport, ListenerFilterKind, Terminal},
 };
+use tulle_identity::CertificateSource;
+use tulle_telemetry::metrics::proxy::{ListenerStats, TcpStats};
 
 use super::sniff;
-use crate::{tls, worker::Worker};
+use crate::{http::manager::LocalManager, telemetry::access_log::LocalLog, tls, worker::Worker};
 
 /// A listener with its chains made ready.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct LocalListener {
     default_chain: Option<Rc<LocalChain>>,
     /// Whether the original destination is asked of the kernel.
     pub(crate) wants_original_dst: bool,
+    /// Statistics.
+    pub(crate) stats: Rc<ListenerStats>,
 }
 
 /// A filter chain made ready.
@@ -30,6 +34,16 @@ pub(crate) struct LocalChain {
     pub(crate) config: Arc<FilterChain>,
     /// How connections are wrapped.
     pub(crate) transport: Transport,
+    /// The connection manager, where the chain speaks HTTP.
+    pub(crate) manager: Option<Rc<LocalManager>>,
+    /// Access logs of a TCP proxy.
+    pub(crate) logs: Vec<LocalLog>,
+    /// Statistics of a TCP proxy.
+    pub(crate) tcp_stats: Option<Rc<TcpStats>>,
+    /// Statistics of the listener.
+    pub(crate) stats: Rc<ListenerStats>,
+    /// The certificate that connections of this chain are met with.
+    certificate: Option<CertificateSource>,
 }
 
 /// How a chain's connections are wrapped.
@@ -46,13 +60,15 @@ pub(crate) enum Transport {
 impl LocalListener {
     /// Makes `config` ready.
     pub(crate) fn new(worker: &Worker, config: &Arc<Listener>) -> Self {
-        let ready = |chain: &Arc<FilterChain>| Rc::new(LocalChain::new(worker, config, chain));
+        let stats = worker.telemetry.store.borrow_mut().proxy.listeners.get(&config.stat_prefix);
+        let ready = |chain: &Arc<FilterChain>| Rc::new(LocalChain::new(worker, config, chain, &stats));
         Self {
             chains: config.chains.iter().map(ready).collect(),
             default_chain: config.default_chain.as_ref().map(ready),
             wants_original_dst: config.use_original_dst
                 || config.filters.iter().any(|f| f.kind == ListenerFilterKind::OriginalDst),
             config: Arc::clone(config),
+            stats,
         }
     }
 
@@ -81,17 +97,53 @@ impl LocalListener {
 }
 
 impl LocalChain {
-    fn new(worker: &Worker, listener: &Listener, config: &Arc<FilterChain>) -> Self {
-        let transport = match &config.transport {
-            DownstreamTransport::Plain => Transport::Plain,
-            DownstreamTransport::Tls(context) => match tls::server(context, &worker.settings.secrets) {
-                Ok(config) => Transport::Tls(config),
+    fn new(
+        worker: &Worker,
+        listener: &Listener,
+        config: &Arc<FilterChain>,
+        stats: &Rc<ListenerStats>,
+    ) -> Self {
+        let secrets = &worker.settings.secrets;
+        let (transport, certificate) = match &config.transport {
+            DownstreamTransport::Plain => (Transport::Plain, None),
+            DownstreamTransport::Tls(context) => match tls::server(context, secrets) {
+                Ok((config, certificate)) => (Transport::Tls(config), Some(certificate)),
                 Err(error) => {
-                    tracing::error!(listener = %listener.name, chain = %config.name, %error, "TLS cannot be set up: connections of this chain are refused");
-                    Transport::Broken
+                    tracing::error!(
+                        listener = %listener.name, chain = %config.name, %error,
+                        "TLS cannot be set up: connections of this chain are refused"
+                    );
+                    (Transport::Broken, None)
                 }
             },
         };
-        Self { config: Arc::clone(config), transport }
+        let mut chain = Self {
+            config: Arc::clone(config),
+            transport,
+            manager: None,
+            logs: Vec::new(),
+            tcp_stats: None,
+            stats: Rc::clone(stats),
+            certificate,
+        };
+        match &config.terminal {
+            Terminal::Http(manager) => {
+                chain.manager = Some(Rc::new(LocalManager::new(worker, manager, listener.direction)));
+            }
+            Terminal::Tcp(proxy) => {
+                chain.logs = LocalLog::all(&worker.telemetry, &proxy.access_logs);
+                let mut store = worker.telemetry.store.borrow_mut();
+                chain.tcp_stats = Some(store.proxy.tcp.get(&proxy.stat_prefix));
+            }
+        }
+        chain
+    }
+
+    /// The URI name of the certificate that a client meets now; empty for none.
+    pub(crate) fn local_uri_san(&self) -> Arc<str> {
+        let current = self.certificate.as_ref().and_then(CertificateSource::current);
+        current
+            .and_then(|c| c.info().uri_sans.first().map(|s| Arc::from(s.as_str())))
+            .unwrap_or_else(|| "".into())
     }
 }

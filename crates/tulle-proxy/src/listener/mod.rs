@@ -5,5 +5,6 @@ pub mod bind;
 pub(crate) mod chain;
 pub(crate) mod client_hello;
 pub(crate) mod connection;
+pub(crate) mod facts;
 pub(crate) mod registry;
 pub(crate) mod sniff;

@@ -146,9 +146,9 @@ impl Drop for Buffer {
 /// Memory of at least `needed` bytes, all initialised.
 fn take(needed: usize) -> Vec<u8> {
     let (class, size) = match needed {
-        0..=SMALL => (0, SMALL),
-        0..=MEDIUM => (1, MEDIUM),
-        0..=LARGE => (2, LARGE),
+        _ if needed <= SMALL => (0, SMALL),
+        _ if needed <= MEDIUM => (1, MEDIUM),
+        _ if needed <= LARGE => (2, LARGE),
         _ => return vec![0; needed.next_multiple_of(LARGE)],
     };
     SHELVES.with_borrow_mut(|shelves| shelves[class].pop()).unwrap_or_else(|| vec![0; size])

@@ -76,3 +76,8 @@ pub(crate) fn reset(stream: TcpStream) {
     // A socket that refuses the option is closed in the ordinary way.
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
 }
+
+/// [`reset`] for a connection that has been looked at.
+pub(crate) fn reset_tcp(tcp: super::stream::Tcp) {
+    reset(tcp.into_socket());
+}

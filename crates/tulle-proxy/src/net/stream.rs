@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,6 +11,8 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+
+use tulle_identity::PeerIdentity;
 
 use super::{
     buffer::{Buffer, LARGE, MEDIUM},
@@ -34,6 +37,11 @@ impl Tcp {
     /// The socket itself, for its addresses and options.
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// The socket, without what was read ahead.
+    pub(crate) fn into_socket(self) -> TcpStream {
+        self.socket
     }
 
     /// The bytes that were read ahead.
@@ -188,7 +196,7 @@ impl Stream {
             Self::TlsServer(tls) => tls.into_inner().0,
             Self::TlsClient(tls) => tls.into_inner().0,
         };
-        connect::reset(tcp.socket);
+        connect::reset_tcp(tcp);
     }
 
     /// The ALPN protocol that the handshake chose.
@@ -200,14 +208,11 @@ impl Stream {
         }
     }
 
-    /// The peer's certificate in DER, if it showed one.
-    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
-        let chain = match self {
-            Self::Plain(_) => None,
-            Self::TlsServer(tls) => tls.get_ref().1.peer_certificates(),
-            Self::TlsClient(tls) => tls.get_ref().1.peer_certificates(),
-        };
-        Some(chain?.first()?.as_ref())
+    /// The first URI name of the server's certificate, which the handshake has verified.
+    pub(crate) fn peer_principal(&self) -> Option<Arc<str>> {
+        let Self::TlsClient(tls) = self else { return None };
+        let peer = PeerIdentity::read(tls.get_ref().1.peer_certificates()?).ok()??;
+        peer.principal().cloned()
     }
 }
 

@@ -1,3 +1,4 @@
-//! Raw TCP.
+//! Raw TCP: [`proxy`] decides where a connection goes, [`relay`] moves its bytes.
 
+pub(crate) mod proxy;
 pub(crate) mod relay;

@@ -39,8 +39,11 @@ pub(crate) enum TlsError {
     NoSystemRoots,
 }
 
-/// A configuration for accepting TLS.
-pub(crate) fn server(tls: &DownstreamTls, secrets: &Secrets) -> Result<Arc<ServerConfig>, TlsError> {
+/// A configuration for accepting TLS, and where its certificate comes from.
+pub(crate) fn server(
+    tls: &DownstreamTls,
+    secrets: &Secrets,
+) -> Result<(Arc<ServerConfig>, identity::CertificateSource), TlsError> {
     let DownstreamTls {
         common,
         require_client_certificate,
@@ -55,14 +58,16 @@ pub(crate) fn server(tls: &DownstreamTls, secrets: &Secrets) -> Result<Arc<Serve
         (rules, false) => ClientAuth::Optional(rules),
         (rules, true) => ClientAuth::Required(rules),
     };
-    Ok(ServerTls {
-        certificate: certificate(certificates, secrets)?,
+    let certificate = certificate(certificates, secrets)?;
+    let config = ServerTls {
+        certificate: certificate.clone(),
         client_auth,
         alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
         min_version: version(versions.min),
         max_version: version(versions.max),
     }
-    .build()?)
+    .build()?;
+    Ok((config, certificate))
 }
 
 /// A configuration for connecting with TLS, offering `alpn` (the context's own where `None`).
@@ -169,7 +174,7 @@ fn san(matcher: &SanMatcher) -> identity::SanMatcher {
         StringMatcher::ContainsNoCase(s) => (TextMatch::Contains(s.to_string()), true),
         StringMatcher::Regex(full) => {
             let regex = full.regex.clone();
-            (TextMatch::Custom(Arc::new(move |name| regex.is_match(name))), false)
+            (TextMatch::Custom(Arc::new(move |name| regex.is_match(name.as_bytes()))), false)
         }
     };
     identity::SanMatcher { kind, text, ignore_case }

@@ -18,6 +18,7 @@ use super::{
     Settings,
     query::{EndpointStatus, Query, Vitals},
     run,
+    shared::SharedClusters,
     update::{Changes, Command, Update},
 };
 use crate::listener::bind::{bind_shared, duplicate};
@@ -30,6 +31,8 @@ pub struct Fleet {
     workers: Vec<Worker>,
     /// What is bound, under the listener's name.
     bound: HashMap<Arc<str>, Bound>,
+    /// Clusters, and what workers share of them.
+    clusters: SharedClusters,
     /// Host sockets that a listener with this address also accepts on.
     inherited: HashMap<SocketAddr, OwnedFd>,
 }
@@ -68,8 +71,12 @@ impl Fleet {
     /// When a thread or its event loop cannot be made.
     pub fn start(settings: Settings, inherited: Vec<(SocketAddr, OwnedFd)>) -> io::Result<Self> {
         let settings = Arc::new(settings);
-        let mut fleet =
-            Self { workers: Vec::new(), bound: HashMap::new(), inherited: inherited.into_iter().collect() };
+        let mut fleet = Self {
+            workers: Vec::new(),
+            bound: HashMap::new(),
+            clusters: SharedClusters::default(),
+            inherited: inherited.into_iter().collect(),
+        };
         for id in 0..settings.workers.max(1) {
             let (commands, receiver) = mpsc::unbounded_channel();
             let settings = Arc::clone(&settings);
@@ -97,7 +104,9 @@ impl Fleet {
     ///
     /// # Errors
     /// The listeners whose sockets could not be opened. Everything else is in force nevertheless.
-    pub fn apply(&mut self, changes: Changes) -> Result<(), Vec<BindError>> {
+    pub fn apply(&mut self, mut changes: Changes) -> Result<(), Vec<BindError>> {
+        changes.tidy();
+        let shared = self.clusters.update(&changes);
         let mut sockets: Vec<Vec<(Arc<str>, TcpListener)>> =
             (0..self.workers.len()).map(|_| Vec::new()).collect();
         let mut rebound = Vec::new();
@@ -116,12 +125,15 @@ impl Fleet {
             }
         }
         for name in &changes.listeners.removed {
-            if !changes.listeners.changed.iter().any(|(changed, _)| changed == name) {
-                self.bound.remove(name);
-            }
+            self.bound.remove(name);
         }
         for (worker, sockets) in self.workers.iter().zip(sockets) {
-            let update = Update { changes: changes.clone(), sockets, rebound: rebound.clone() };
+            let update = Update {
+                changes: changes.clone(),
+                sockets,
+                rebound: rebound.clone(),
+                shared: shared.clone(),
+            };
             worker.tell(Command::Update(Box::new(update)));
         }
         if failed.is_empty() { Ok(()) } else { Err(failed) }

@@ -2,10 +2,12 @@
 //!
 //! The main thread speaks to a worker by [`Command`]s and is answered by messages; see [`Fleet`].
 
+pub(crate) mod alarm;
 mod apply;
 mod fleet;
 mod query;
 mod settings;
+mod shared;
 pub(crate) mod state;
 pub(crate) mod timers;
 mod update;
@@ -18,7 +20,7 @@ pub use self::{
     fleet::{BindError, Fleet, Remote},
     query::{EndpointStatus, Query, Vitals},
     settings::Settings,
-    update::{Changes, Command, Delta, Update},
+    update::{Changes, Command, Delta, Shared, Update},
 };
 pub(crate) use state::Worker;
 

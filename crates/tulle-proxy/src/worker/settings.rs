@@ -1,6 +1,8 @@
 //! What a worker is told once, at its start.
 
-use tulle_base::agent::NodeConfig;
+use std::time::Instant;
+
+use tulle_base::{SpiffeId, agent::NodeConfig};
 use tulle_identity::Secrets;
 
 /// Settings of all workers.
@@ -15,6 +17,10 @@ pub struct Settings {
     /// Mark of upstream sockets (`SO_MARK`, 1337 in the mesh), by which the redirection lets our own traffic pass; needs
     /// CAP_NET_ADMIN. `None` marks nothing.
     pub mark: Option<u32>,
+    /// Trust domain of our own identity, for example `cluster.local`.
+    pub trust_domain: String,
+    /// The moment from which outlier detection counts its time.
+    pub started: Instant,
     /// Most downstream connections per worker; beyond it new ones are reset at once. Default 100,000.
     pub max_connections: usize,
 }
@@ -26,7 +32,20 @@ impl Default for Settings {
             node: NodeConfig::default(),
             secrets: Secrets::default(),
             mark: None,
+            trust_domain: "cluster.local".to_owned(),
+            started: Instant::now(),
             max_connections: 100_000,
         }
+    }
+}
+
+impl Settings {
+    /// Our own SPIFFE id as the node's configuration implies it; empty where the node has no service account.
+    pub(crate) fn principal(&self) -> String {
+        let NodeConfig { namespace, service_account, .. } = &self.node;
+        if namespace.is_empty() || service_account.is_empty() {
+            return String::new();
+        }
+        SpiffeId::new(&self.trust_domain, namespace, service_account).to_string()
     }
 }

@@ -3,19 +3,29 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    net::IpAddr,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use foldhash::fast::RandomState;
 use tulle_base::drain::DrainState;
-use tulle_engine::runtime::RouteTable;
+use tulle_engine::runtime::{EndpointSet, RouteTable};
 
 use super::{Settings, timers::Timers};
-use crate::listener::registry::Listeners;
+use crate::{
+    cluster::{LocalCluster, sweep::Sweeper},
+    http::rate_limit::Buckets,
+    listener::registry::Listeners,
+    telemetry::Telemetry,
+};
 
 /// A map whose keys come from configuration.
 pub(crate) type Map<T> = HashMap<Arc<str>, T, RandomState>;
+
+/// A route table as a worker holds it: a clone touches no counter that other workers touch.
+pub(crate) type LocalTable = Rc<Arc<RouteTable>>;
 
 /// One worker. Everything in it belongs to its thread.
 #[derive(Debug)]
@@ -26,10 +36,23 @@ pub(crate) struct Worker {
     pub(crate) settings: Arc<Settings>,
     /// Listeners by name, address and original destination.
     pub(crate) listeners: RefCell<Listeners>,
+    /// Clusters by name.
+    pub(crate) clusters: RefCell<Map<Rc<LocalCluster>>>,
+    /// Endpoints by the name under which clusters wait for them.
+    pub(crate) endpoints: RefCell<Map<Arc<EndpointSet>>>,
     /// Route tables by RDS name.
-    pub(crate) routes: RefCell<Map<Arc<RouteTable>>>,
-    /// Counts up with every change of a route table, so that connections notice.
-    pub(crate) routes_epoch: Cell<u64>,
+    pub(crate) routes: RefCell<Map<LocalTable>>,
+    /// Counters and logs.
+    pub(crate) telemetry: Telemetry,
+    /// Closes idle upstream connections.
+    pub(crate) sweeper: Sweeper,
+    /// Local rate limits.
+    pub(crate) buckets: Buckets,
+    /// Requests under an injected fault.
+    pub(crate) faults: Cell<u32>,
+    /// The address that stands for this machine where a client is on it.
+    pub(crate) own_ip: Option<IpAddr>,
+    next_id: Cell<u64>,
     /// Coarse deadlines.
     pub(crate) timers: Timers,
     /// Gauges.
@@ -57,13 +80,20 @@ impl Worker {
     pub(crate) fn new(id: usize, settings: Arc<Settings>) -> Self {
         Self {
             id,
-            settings,
             listeners: RefCell::default(),
+            clusters: RefCell::default(),
+            endpoints: RefCell::default(),
             routes: RefCell::default(),
-            routes_epoch: Cell::new(0),
+            telemetry: Telemetry::new(&settings.node, &settings.principal()),
+            sweeper: Sweeper::default(),
+            buckets: Buckets::default(),
+            faults: Cell::new(0),
+            own_ip: settings.node.ip.parse().ok(),
+            next_id: Cell::new((id as u64) << 48),
             timers: Timers::default(),
             gauges: Gauges::default(),
             drain: Cell::new(DrainState::Serving),
+            settings,
         }
     }
 
@@ -87,10 +117,28 @@ impl Worker {
     /// Stops accepting at once.
     pub(crate) fn stop(&self) {
         self.listeners.borrow_mut().close_sockets();
+        self.telemetry.sinks.flush();
+    }
+
+    /// The cluster of that name.
+    pub(crate) fn cluster(&self, name: &str) -> Option<Rc<LocalCluster>> {
+        self.clusters.borrow().get(name).cloned()
+    }
+
+    /// A number that no other connection of the process has.
+    pub(crate) fn next_id(&self) -> u64 {
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        id
+    }
+
+    /// How long the process has been running: the clock of outlier detection, the same for all workers.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.settings.started.elapsed()
     }
 
     /// The route table of that name.
-    pub(crate) fn route_table(&self, name: &str) -> Option<Arc<RouteTable>> {
+    pub(crate) fn route_table(&self, name: &str) -> Option<LocalTable> {
         self.routes.borrow().get(name).cloned()
     }
 

@@ -6,6 +6,7 @@ use tulle_base::drain::DrainState;
 use tulle_engine::runtime::{Cluster, EndpointSet, Listener, RouteTable};
 
 use super::query::Query;
+pub use crate::cluster::local::Shared;
 
 /// The changed and removed resources of one kind. What is not named stays as it is.
 #[derive(Clone, Debug)]
@@ -49,6 +50,15 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Takes names that are also changed out of the removed ones.
+    pub(super) fn tidy(&mut self) {
+        let Self { listeners, clusters, endpoints, routes } = self;
+        super::apply::tidy(listeners);
+        super::apply::tidy(clusters);
+        super::apply::tidy(endpoints);
+        super::apply::tidy(routes);
+    }
+
     /// Whether there is nothing to apply.
     pub fn is_empty(&self) -> bool {
         let Self { listeners, clusters, endpoints, routes } = self;
@@ -63,6 +73,8 @@ pub struct Update {
     pub changes: Changes,
     /// New sockets under the listener's name, in addition to those that the worker has; non-blocking and listening.
     pub sockets: Vec<(Arc<str>, TcpListener)>,
+    /// What all workers have in common of the clusters that changed, themselves or in their endpoints.
+    pub shared: Vec<(Arc<str>, Shared)>,
     /// Listeners whose present sockets are to be closed before the new ones are used (their address changed).
     pub rebound: Vec<Arc<str>>,
 }

@@ -1,0 +1,196 @@
+//! One endpoint with its connections.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use smallvec::SmallVec;
+use tulle_engine::runtime::Endpoint;
+use tulle_telemetry::metrics::PeerId;
+
+use super::local::Hold;
+use crate::{http::h1::H1, worker::state::Counted};
+
+/// What must be the same for two requests to share a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PoolKey {
+    /// Index into the cluster's transports.
+    pub(crate) transport: usize,
+    /// Protocols offered in TLS, and the codec without TLS.
+    pub(crate) class: Class,
+    /// Server name.
+    pub(crate) sni: Arc<str>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Requests that came as HTTP/1.
+    Http1,
+    /// Requests that came as HTTP/2.
+    Http2,
+    /// Bytes.
+    Tcp,
+}
+
+/// What is known of an upstream connection.
+#[derive(Debug)]
+pub(crate) struct UpstreamFacts {
+    /// Our address.
+    pub(crate) local: Option<SocketAddr>,
+    /// The server's URI SAN; empty for none.
+    pub(crate) principal: Arc<str>,
+    /// When it was opened.
+    pub(crate) opened: Instant,
+    /// The server, as `istio_*` metrics number it.
+    pub(crate) peer_id: Cell<Option<PeerId>>,
+    /// Counts it among the worker's upstream connections, the host's, and those that the circuit breaker allows.
+    pub(crate) _counted: (Counted, HostConnection, Hold),
+}
+
+/// An upstream HTTP/1 connection that carries one request at a time.
+#[derive(Debug)]
+pub(crate) struct H1Upstream {
+    /// The connection.
+    pub(crate) h1: Box<H1>,
+    /// What is known of it.
+    pub(crate) facts: Rc<UpstreamFacts>,
+    /// Requests so far, the one under way included.
+    pub(crate) uses: u32,
+    /// Since when it is idle.
+    pub(crate) since: Instant,
+}
+
+/// Idle connections of one kind, the most recent last.
+type IdlePool = (PoolKey, Vec<H1Upstream>);
+
+/// One endpoint of one cluster, or one original destination.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    /// What is configured of it.
+    pub(crate) endpoint: RefCell<Arc<Endpoint>>,
+    /// Index into the cluster's transports.
+    pub(crate) transport: usize,
+    /// Requests and connections under way.
+    pub(crate) active: Cell<u32>,
+    /// Connections, idle ones included.
+    pub(crate) connections: Cell<u32>,
+    /// Requests so far.
+    pub(crate) total: Cell<u64>,
+    /// Requests that failed.
+    pub(crate) errors: Cell<u64>,
+    /// No longer among the cluster's endpoints: idle connections are not kept.
+    pub(crate) gone: Cell<bool>,
+    /// When it was used last, for original destinations.
+    pub(crate) used: Cell<Instant>,
+    idle: RefCell<SmallVec<[IdlePool; 1]>>,
+    /// Whether the sweeper knows of it.
+    pub(crate) swept: Cell<bool>,
+}
+
+impl Host {
+    /// An endpoint without connections.
+    pub(crate) fn new(address: SocketAddr, endpoint: Arc<Endpoint>, transport: usize) -> Self {
+        Self {
+            address,
+            endpoint: RefCell::new(endpoint),
+            transport,
+            active: Cell::new(0),
+            connections: Cell::new(0),
+            total: Cell::new(0),
+            errors: Cell::new(0),
+            gone: Cell::new(false),
+            used: Cell::new(Instant::now()),
+            idle: RefCell::default(),
+            swept: Cell::new(false),
+        }
+    }
+
+    /// The connection that became idle last and is still alive.
+    pub(crate) fn take_idle(&self, cx: &mut Context<'_>, key: &PoolKey) -> Option<H1Upstream> {
+        let mut pools = self.idle.borrow_mut();
+        let (_, idle) = pools.iter_mut().find(|(k, _)| k == key)?;
+        while let Some(mut connection) = idle.pop() {
+            if connection.h1.poll_gone(cx).is_pending() {
+                connection.uses += 1;
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request.
+    pub(crate) fn put_idle(&self, key: &PoolKey, mut connection: H1Upstream, now: Instant) {
+        if self.gone.get() {
+            return;
+        }
+        connection.h1.rest();
+        connection.since = now;
+        let mut pools = self.idle.borrow_mut();
+        match pools.iter_mut().find(|(k, _)| k == key) {
+            Some((_, idle)) => idle.push(connection),
+            None => pools.push((key.clone(), vec![connection])),
+        }
+    }
+
+    /// Closes idle connections that the peer has closed, or that have waited for longer than `limit`. Returns how many stay.
+    pub(crate) fn sweep(&self, cx: &mut Context<'_>, now: Instant, limit: Option<Duration>) -> usize {
+        let gone = self.gone.get();
+        let mut left = 0;
+        for (_, idle) in self.idle.borrow_mut().iter_mut() {
+            idle.retain_mut(|c| {
+                let late = limit.is_some_and(|limit| now.saturating_duration_since(c.since) >= limit);
+                !gone && !late && c.h1.poll_gone(cx).is_pending()
+            });
+            idle.shrink_to(idle.len() * 2);
+            left += idle.len();
+        }
+        left
+    }
+
+    /// Says that it is no longer an endpoint: idle connections are closed, busy ones end with their request.
+    pub(crate) fn retire(&self) {
+        self.gone.set(true);
+        self.idle.borrow_mut().clear();
+    }
+
+    /// Counts a connection for as long as the result lives.
+    pub(crate) fn count_connection(self: &Rc<Self>) -> HostConnection {
+        self.connections.set(self.connections.get() + 1);
+        HostConnection(Rc::clone(self))
+    }
+
+    /// Counts a request (or a TCP connection) for as long as the result lives.
+    pub(crate) fn count_active(self: &Rc<Self>) -> HostActive {
+        self.active.set(self.active.get() + 1);
+        self.total.set(self.total.get() + 1);
+        HostActive(Rc::clone(self))
+    }
+}
+
+/// A connection counted at its host.
+#[derive(Debug)]
+pub(crate) struct HostConnection(Rc<Host>);
+
+impl Drop for HostConnection {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get().saturating_sub(1));
+    }
+}
+
+/// A request counted at its host.
+#[derive(Debug)]
+pub(crate) struct HostActive(pub(crate) Rc<Host>);
+
+impl Drop for HostActive {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,84 @@
+//! The body of a response on its way to the client.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use super::{
+    attempt::{ClientFault, Clocks, Late, UpstreamFault},
+    side::{Flow, FlowFault, ReadFault, Side},
+};
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeliveryEnd {
+    /// All of it is with the kernel.
+    Complete,
+    /// The upstream broke off.
+    Upstream(UpstreamFault),
+    /// The client went away.
+    Client(ClientFault),
+    /// Time ran out.
+    Late(Late),
+}
+
+/// A response under way; its head has been written to the client.
+pub(crate) struct Delivery<'a> {
+    /// The client.
+    pub(crate) down: &'a mut Side,
+    /// The upstream.
+    pub(crate) up: &'a mut Side,
+    /// The request's body, which may still be coming.
+    pub(crate) request: &'a mut Flow,
+    /// The response's body.
+    pub(crate) response: &'a mut Flow,
+    /// The clocks.
+    pub(crate) clocks: &'a mut Clocks,
+}
+
+impl Delivery<'_> {
+    /// Moves both bodies until the response is complete.
+    pub(crate) async fn run(&mut self) -> DeliveryEnd {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<DeliveryEnd> {
+        let before = (self.request.bytes, self.response.bytes);
+        if let Poll::Ready(Err(fault)) = self.response.poll(cx, self.up, self.down, |_| {}) {
+            // What came so far is the client's all the same.
+            let _ = self.down.poll_flush(cx);
+            return Poll::Ready(response_fault(&fault));
+        }
+        match self.down.poll_flush(cx) {
+            Poll::Ready(Err(_)) => return Poll::Ready(DeliveryEnd::Client(ClientFault::Gone)),
+            Poll::Ready(Ok(())) if self.response.done => return Poll::Ready(DeliveryEnd::Complete),
+            _ => {}
+        }
+        if self.request.done {
+            if self.down.poll_gone(cx).is_ready() {
+                return Poll::Ready(DeliveryEnd::Client(ClientFault::Gone));
+            }
+        } else if let Poll::Ready(Err(FlowFault::Read(_))) = self.request.poll(cx, self.down, self.up, |_| {})
+        {
+            return Poll::Ready(DeliveryEnd::Client(ClientFault::Gone));
+        }
+        // An upstream that no longer reads may still be answering.
+        let _ = self.up.poll_flush(cx);
+        if before != (self.request.bytes, self.response.bytes) {
+            self.clocks.moved();
+        }
+        self.clocks.poll(cx).map(DeliveryEnd::Late)
+    }
+}
+
+fn response_fault(fault: &FlowFault) -> DeliveryEnd {
+    match fault {
+        FlowFault::Write(_) => DeliveryEnd::Client(ClientFault::Gone),
+        FlowFault::Read(ReadFault::Malformed(error)) => {
+            let _ = error;
+            DeliveryEnd::Upstream(UpstreamFault::Malformed)
+        }
+        FlowFault::Read(ReadFault::Io(_)) => DeliveryEnd::Upstream(UpstreamFault::Closed),
+    }
+}

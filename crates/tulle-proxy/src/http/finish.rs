@@ -1,0 +1,111 @@
+//! The end of a request: metrics and log lines.
+
+use std::time::{Duration, SystemTime};
+
+use tulle_engine::runtime::route::Route;
+use tulle_http::Version;
+use tulle_telemetry::access_log::RequestRecord;
+
+use super::{exchange::Exchange, side::Side};
+use crate::telemetry::{
+    access_log::Fields,
+    istio::{Ending, Parties, host_counts},
+};
+
+/// Counts and logs a request that has ended, on the route that took it.
+pub(crate) fn finish(x: &mut Exchange<'_>, route: Option<&Route>) {
+    x.record.body = (x.flow.bytes, x.record.body.1.max(x.back.bytes));
+    let duration = x.record.start.elapsed();
+    if x.record.status != 0 {
+        x.manager.stats.count_status(x.record.status);
+    }
+    let wire = x.down.bytes();
+    if let Some((reporter, stats)) = &x.manager.istio {
+        let parties = Parties {
+            reporter: *reporter,
+            conn: x.conn,
+            cluster: x.record.cluster.as_ref(),
+            host: x.record.host.as_ref(),
+            upstream: x.record.upstream.as_deref(),
+            told: x.record.peer,
+            authority: host_counts(stats).then_some(x.s.request.authority.as_str()),
+        };
+        let ending = Ending {
+            grpc: x.record.grpc,
+            status: x.record.status,
+            grpc_status: x.record.grpc_status,
+            flags: x.record.flags,
+            duration: x.record.completed.then_some(duration),
+            bytes: wire,
+        };
+        x.conn.worker.telemetry.request(&parties, &ending);
+    }
+    if !x.manager.logs.is_empty() {
+        log(x, route, duration);
+    }
+}
+
+fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
+    let record = &x.record;
+    let request = &x.s.request;
+    let (request_fields, response_fields) = (Fields(&request.headers), Fields(&x.s.response.headers));
+    let cluster = record.cluster.as_ref().map(|c| &c.config);
+    let tls = x.conn.tls.as_ref();
+    let line = RequestRecord {
+        start: record.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+        duration: Some(duration),
+        request_duration: None,
+        response_duration: record.answered,
+        protocol: request.version.as_str(),
+        upstream_protocol: match (&record.upstream, record.upstream_h2) {
+            (None, _) => "",
+            (Some(_), true) => Version::Http2.as_str(),
+            (Some(_), false) => Version::Http11.as_str(),
+        },
+        method: request.method.as_str().as_bytes(),
+        path: request.path.as_bytes(),
+        authority: request.authority.as_bytes(),
+        scheme: request.scheme.as_str().as_bytes(),
+        request_headers: &request_fields,
+        response_headers: &response_fields,
+        response_code: record.status,
+        response_code_details: &record.details,
+        response_flags: record.flags,
+        bytes_received: record.body.0,
+        bytes_sent: record.body.1,
+        grpc_status: record.grpc_status,
+        attempts: record.attempts,
+        upstream_host: record.host.as_ref().map(|h| h.address),
+        upstream_local_address: record.upstream.as_ref().and_then(|u| u.local),
+        upstream_cluster: cluster.map_or("", |c| &c.stat_name),
+        upstream_cluster_raw: cluster.map_or("", |c| &c.name),
+        upstream_transport_failure_reason: &record.transport_failure,
+        downstream_local_address: Some(x.conn.arrival.destination),
+        downstream_remote_address: Some(record.remote),
+        downstream_direct_remote_address: Some(x.conn.arrival.peer),
+        requested_server_name: &x.conn.arrival.server_name,
+        route_name: route.map_or("", |r| &r.name),
+        filter_chain_name: &x.conn.chain.config.name,
+        downstream_peer_uri_san: x.conn.identity().and_then(|p| p.principal()).map_or("", |p| p),
+        downstream_local_uri_san: tls.map_or("", |t| &t.local_uri_san),
+        upstream_peer_uri_san: record.upstream.as_ref().map_or("", |u| &u.principal),
+        downstream_tls_version: tls.map_or("", |t| t.version),
+        connection_id: x.conn.id,
+        ..RequestRecord::default()
+    };
+    for log in &x.manager.logs {
+        log.write(&line, Some(request), record.random);
+    }
+}
+
+impl Side {
+    /// Forgets the byte counts of the message before.
+    pub(crate) fn reset_bytes(&mut self) {
+        match self {
+            Self::H1(h1) => {
+                h1.bytes_in = 0;
+                h1.bytes_out = 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Header fields that the proxy itself reads, removes and writes.
+
+use std::{
+    cell::RefCell,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tulle_engine::{
+    decide::client::Client,
+    runtime::{HttpManager, http_manager::ServerHeaderMode},
+};
+use tulle_http::{HeaderList, Known, RequestHead, ResponseHead, h1::strip_hop_by_hop};
+
+/// Brings a request's fields in order: hop-by-hop fields go, an id comes.
+pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Client, upgrade: bool) {
+    strip_hop_by_hop(&mut head.headers, upgrade);
+    let ids = config.request_id;
+    let foreign = client.edge && !ids.preserve_external;
+    if ids.generate && (foreign || !head.headers.contains(Known::XRequestId)) {
+        head.headers.set(Known::XRequestId, &uuid(fastrand::u128(..)));
+    }
+    if !config.via.is_empty() {
+        head.headers.join(Known::Via, config.via.as_bytes());
+    }
+}
+
+/// Brings a response's fields in order: hop-by-hop fields go, `server` and `date` come.
+pub(crate) fn accept_response(head: &mut ResponseHead, config: &HttpManager, now: SystemTime, tunnel: bool) {
+    strip_hop_by_hop(&mut head.headers, tunnel);
+    if !config.via.is_empty() {
+        head.headers.join(Known::Via, config.via.as_bytes());
+    }
+    finish_response(head, config, now);
+}
+
+/// Adds `server` and `date`.
+pub(crate) fn finish_response(head: &mut ResponseHead, config: &HttpManager, now: SystemTime) {
+    match config.server.mode {
+        ServerHeaderMode::Overwrite => {
+            head.headers.set(Known::Server, config.server.name.as_bytes());
+        }
+        ServerHeaderMode::AppendIfAbsent if !head.headers.contains(Known::Server) => {
+            head.headers.append(Known::Server, config.server.name.as_bytes());
+        }
+        ServerHeaderMode::AppendIfAbsent | ServerHeaderMode::PassThrough => {}
+    }
+    if !head.headers.contains(Known::Date) {
+        with_date(now, |date| {
+            head.headers.append(Known::Date, date);
+        });
+    }
+}
+
+/// The gRPC status in a head or in trailers.
+pub(crate) fn grpc_status(headers: &HeaderList) -> Option<u32> {
+    headers.get_str(Known::GrpcStatus)?.trim().parse().ok()
+}
+
+/// A version 4 UUID of these random bits (RFC 9562 section 5.4), in lower case.
+fn uuid(random: u128) -> [u8; 36] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bits = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let mut out = [b'-'; 36];
+    let mut shift = 128;
+    for (at, byte) in out.iter_mut().enumerate() {
+        if !matches!(at, 8 | 13 | 18 | 23) {
+            shift -= 4;
+            *byte = HEX[(bits >> shift & 0xf) as usize];
+        }
+    }
+    out
+}
+
+thread_local! {
+    static DATE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+}
+
+/// The date in the form of RFC 9110 section 5.6.7, written once a second.
+fn with_date(now: SystemTime, use_it: impl FnOnce(&[u8])) {
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    DATE.with_borrow_mut(|(at, text)| {
+        if *at != seconds {
+            *at = seconds;
+            *text = imf_date(seconds);
+        }
+        use_it(text.as_bytes());
+    });
+}
+
+fn imf_date(seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let days = seconds / 86_400;
+    let date = i64::try_from(seconds)
+        .ok()
+        .and_then(|s| jiff::Timestamp::from_second(s).ok())
+        .map(|t| t.to_zoned(jiff::tz::TimeZone::UTC))
+        .unwrap_or_default();
+    let weekday = DAYS[usize::try_from(days % 7).unwrap_or_default()];
+    let month = MONTHS[usize::try_from(date.month() - 1).unwrap_or_default()];
+    format!(
+        "{weekday}, {:02} {month} {:04} {:02}:{:02}:{:02} GMT",
+        date.day(),
+        date.year(),
+        date.hour(),
+        date.minute(),
+        date.second()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_ids_have_their_form() {
+        assert_eq!(imf_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        let id = String::from_utf8(uuid(u128::MAX).to_vec()).unwrap();
+        assert_eq!(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    }
+}

@@ -1,0 +1,130 @@
+//! A connection manager made ready for a worker.
+
+use std::{rc::Rc, sync::Arc};
+
+use tulle_engine::runtime::{
+    HttpFilterKind, HttpManager,
+    filter::{IstioAlpn, IstioStats, PeerMetadata, RouterOptions},
+    http_manager::RouteSource,
+    listener::Direction,
+};
+use tulle_http::{Limits, h1};
+use tulle_telemetry::metrics::{Reporter, proxy::HttpStats};
+
+use crate::{
+    telemetry::access_log::LocalLog,
+    worker::{Worker, state::LocalTable},
+};
+
+/// A connection manager with everything that need not be looked up for each request.
+#[derive(Debug)]
+pub(crate) struct LocalManager {
+    /// The configuration.
+    pub(crate) config: Arc<HttpManager>,
+    /// Its statistics.
+    pub(crate) stats: Rc<HttpStats>,
+    /// Its access logs.
+    pub(crate) logs: Vec<LocalLog>,
+    /// How HTTP/1 is read.
+    pub(crate) h1: h1::Options,
+    /// Who reports `istio_*` metrics; `None` where nobody does.
+    pub(crate) istio: Option<(Reporter, IstioStats)>,
+    /// The exchange of peer metadata.
+    pub(crate) peer_metadata: PeerMetadata,
+    /// Protocols to offer upstream, by the protocol of the request.
+    pub(crate) alpn: Option<IstioAlpn>,
+    /// The router's options.
+    pub(crate) router: RouterOptions,
+    /// Which way requests go.
+    pub(crate) direction: Direction,
+    inline: Option<LocalTable>,
+}
+
+impl LocalManager {
+    /// Makes `config`, of a listener of that direction, ready.
+    pub(crate) fn new(worker: &Worker, config: &Arc<HttpManager>, direction: Direction) -> Self {
+        let mut manager = Self {
+            stats: worker.telemetry.store.borrow_mut().proxy.http.get(&config.stat_prefix),
+            logs: LocalLog::all(&worker.telemetry, &config.access_logs),
+            h1: options(config),
+            istio: None,
+            peer_metadata: PeerMetadata::default(),
+            alpn: None,
+            router: RouterOptions::default(),
+            direction,
+            inline: match &config.routes {
+                RouteSource::Inline(table) => Some(Rc::new(Arc::clone(table))),
+                RouteSource::Rds(_) => None,
+            },
+            config: Arc::clone(config),
+        };
+        for filter in config.filters.iter().filter(|f| !f.disabled) {
+            match &filter.kind {
+                HttpFilterKind::IstioStats(stats) => {
+                    manager.istio = Some((reporter(direction, stats), stats.clone()));
+                }
+                HttpFilterKind::PeerMetadata(how) => merge(&mut manager.peer_metadata, *how),
+                HttpFilterKind::IstioAlpn(alpn) => manager.alpn = Some(alpn.clone()),
+                HttpFilterKind::Router(router) => manager.router = router.clone(),
+                HttpFilterKind::Rbac(_)
+                | HttpFilterKind::Fault(_)
+                | HttpFilterKind::Cors
+                | HttpFilterKind::GrpcStats(_)
+                | HttpFilterKind::LocalRateLimit(_) => {}
+            }
+        }
+        manager
+    }
+
+    /// The route table in force: new requests use the newest.
+    pub(crate) fn table(&self, worker: &Worker) -> Option<LocalTable> {
+        match (&self.inline, &self.config.routes) {
+            (Some(table), _) => Some(Rc::clone(table)),
+            (None, RouteSource::Rds(name)) => worker.route_table(name),
+            (None, RouteSource::Inline(_)) => None,
+        }
+    }
+
+    /// The protocols to offer upstream for a request of this version; `None` leaves the transport socket's own.
+    pub(crate) fn alpn_for(&self, version: tulle_http::Version) -> Option<&[Arc<str>]> {
+        let alpn = self.alpn.as_ref()?;
+        let list = match version {
+            tulle_http::Version::Http10 => &alpn.http10,
+            tulle_http::Version::Http11 => &alpn.http11,
+            tulle_http::Version::Http2 => &alpn.http2,
+        };
+        (!list.is_empty()).then_some(list.as_slice())
+    }
+}
+
+fn options(config: &HttpManager) -> h1::Options {
+    let head = config.limits.max_headers_bytes as usize;
+    h1::Options {
+        limits: Limits { head_bytes: head, headers: config.limits.max_headers as usize, target_bytes: head },
+        accept_http_10: config.http1.accept_http_10,
+        allow_custom_methods: config.http1.allow_custom_methods,
+    }
+}
+
+fn reporter(direction: Direction, stats: &IstioStats) -> Reporter {
+    match direction {
+        _ if stats.server_gateway => Reporter::Waypoint,
+        Direction::Inbound => Reporter::Destination,
+        Direction::Outbound | Direction::Unspecified => Reporter::Source,
+    }
+}
+
+fn merge(into: &mut PeerMetadata, from: PeerMetadata) {
+    let PeerMetadata {
+        read_from_request,
+        read_from_response,
+        write_to_response,
+        write_to_request,
+        skip_external,
+    } = from;
+    into.read_from_request |= read_from_request;
+    into.read_from_response |= read_from_response;
+    into.write_to_response |= write_to_response;
+    into.write_to_request |= write_to_request;
+    into.skip_external |= skip_external;
+}

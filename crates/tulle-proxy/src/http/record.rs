@@ -1,0 +1,91 @@
+//! What is remembered of a request until its end, for metrics and access logs.
+
+use std::{
+    borrow::Cow,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tulle_telemetry::{ResponseFlag, ResponseFlags, metrics::PeerId};
+
+use crate::cluster::{Host, LocalCluster, host::UpstreamFacts};
+
+/// The record of one request.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// When its first byte was seen.
+    pub(crate) start: Instant,
+    /// The same by the calendar.
+    pub(crate) wall: SystemTime,
+    /// Uniform; the same for every decision about the request.
+    pub(crate) random: u64,
+    /// The client, behind trusted proxies.
+    pub(crate) remote: SocketAddr,
+    /// Whether the client is believed what it says in `x-envoy-*` headers.
+    pub(crate) trusted: bool,
+    /// What happened beyond the status.
+    pub(crate) flags: ResponseFlags,
+    /// Why the status is what it is.
+    pub(crate) details: Cow<'static, str>,
+    /// The status sent; 0 for none.
+    pub(crate) status: u16,
+    /// Whether the response was complete.
+    pub(crate) completed: bool,
+    /// Whether it is gRPC.
+    pub(crate) grpc: bool,
+    /// gRPC status, from the head or the trailers of the response.
+    pub(crate) grpc_status: Option<u32>,
+    /// Bytes of body received and sent.
+    pub(crate) body: (u64, u64),
+    /// Tries made.
+    pub(crate) attempts: u32,
+    /// The cluster, once one was chosen.
+    pub(crate) cluster: Option<Rc<LocalCluster>>,
+    /// The endpoint, once one was chosen.
+    pub(crate) host: Option<Rc<Host>>,
+    /// The connection to it.
+    pub(crate) upstream: Option<Rc<UpstreamFacts>>,
+    /// Whether HTTP/2 was spoken upstream.
+    pub(crate) upstream_h2: bool,
+    /// From start to the first byte of the endpoint's answer.
+    pub(crate) answered: Option<Duration>,
+    /// Why the transport failed.
+    pub(crate) transport_failure: String,
+    /// What the peer told about itself.
+    pub(crate) peer: Option<PeerId>,
+}
+
+impl Record {
+    /// The record of a request that begins now.
+    pub(crate) fn new(start: Instant, remote: SocketAddr) -> Self {
+        Self {
+            start,
+            wall: SystemTime::now(),
+            random: fastrand::u64(..),
+            remote,
+            trusted: false,
+            flags: ResponseFlags::NONE,
+            details: Cow::Borrowed(""),
+            status: 0,
+            completed: false,
+            grpc: false,
+            grpc_status: None,
+            body: (0, 0),
+            attempts: 0,
+            cluster: None,
+            host: None,
+            upstream: None,
+            upstream_h2: false,
+            answered: None,
+            transport_failure: String::new(),
+            peer: None,
+        }
+    }
+
+    /// Notes a flag and why.
+    pub(crate) fn note(&mut self, flag: ResponseFlag, details: impl Into<Cow<'static, str>>) {
+        self.flags.insert(flag);
+        self.details = details.into();
+    }
+}

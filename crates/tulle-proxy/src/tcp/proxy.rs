@@ -1,0 +1,316 @@
+//! Connections whose chain forwards bytes: L4 authorization, cluster, endpoint, relay.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tulle_engine::{
+    decide::{
+        authorize::{self, AuthInput},
+        breaker::Resource,
+        outlier::Outcome,
+    },
+    runtime::{
+        TcpProxy,
+        listener::{Direction, NetworkFilter, NetworkRbac, TcpClusters},
+    },
+};
+use tulle_telemetry::{
+    ResponseFlag, ResponseFlags,
+    access_log::RequestRecord,
+    metrics::{Reporter, TcpKey, proxy::TcpStats},
+};
+
+use super::relay::{Direction as Flow, End, Limits, Report, relay};
+use crate::{
+    cluster::{
+        LocalCluster, PoolKey,
+        connecting::{self, ConnectFault},
+        host::{Class, UpstreamFacts},
+        local::{Chosen, Hold, LocalTransport},
+    },
+    listener::facts::Conn,
+    net::stream::Stream,
+    telemetry::istio::Parties,
+};
+
+/// What is remembered of a connection for its log line.
+struct Outcomes {
+    flags: ResponseFlags,
+    details: String,
+    transport_failure: String,
+    bytes: (u64, u64),
+    cluster: Option<Rc<LocalCluster>>,
+    upstream: Option<(Chosen, Rc<UpstreamFacts>)>,
+    /// Tries to connect.
+    attempts: u32,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
+    let Some(stats) = conn.chain.tcp_stats.clone() else { return };
+    let wall = SystemTime::now();
+    stats.downstream_cx_total.inc();
+    let mut outcomes = Outcomes {
+        flags: ResponseFlags::NONE,
+        details: String::new(),
+        transport_failure: String::new(),
+        bytes: (0, 0),
+        cluster: None,
+        upstream: None,
+        attempts: 0,
+    };
+    if let Some(policy) = denied(&conn, &stats) {
+        outcomes.details = tulle_telemetry::details::rbac_denied(policy.as_deref());
+        down.reset();
+    } else {
+        forward(&conn, &proxy, &stats, down, &mut outcomes).await;
+    }
+    log(&conn, wall, &outcomes);
+}
+
+/// Asks the chain's L4 rules. `Some` refuses, with the policy that decided.
+fn denied(conn: &Conn, stats: &TcpStats) -> Option<Option<String>> {
+    let names = conn.names();
+    let view = conn.view(conn.arrival.peer, (&names.0, &names.1));
+    let principal = conn.identity().and_then(|peer| peer.principal());
+    let state = [("io.istio.peer_principal", principal.map_or("", |p| p))];
+    let input = AuthInput {
+        head: None,
+        connection: &view,
+        metadata: None,
+        filter_state: if principal.is_some() { &state } else { &[] },
+    };
+    for filter in &conn.chain.config.filters {
+        let NetworkFilter::Rbac(rbac) = filter else { continue };
+        let NetworkRbac { rules, enforcement: _, delay_deny: _ } = &**rbac;
+        let verdict = authorize::filter(rules, &input).enforced;
+        if !verdict.allowed {
+            stats.rbac_denied.inc();
+            return Some(verdict.policy.map(|p| p.name.to_string()));
+        }
+        if rules.rules.is_some() {
+            stats.rbac_allowed.inc();
+        }
+    }
+    None
+}
+
+async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stream, out: &mut Outcomes) {
+    let name = pick(&proxy.clusters);
+    let Some(cluster) = conn.worker.cluster(name) else {
+        stats.downstream_cx_no_route.inc();
+        out.flags.insert(ResponseFlag::NoClusterFound);
+        down.reset();
+        return;
+    };
+    out.cluster = Some(Rc::clone(&cluster));
+    let Some((up, chosen, facts)) = connect(conn, proxy, &cluster, out).await else {
+        down.reset();
+        return;
+    };
+    out.upstream = Some((chosen, Rc::clone(&facts)));
+    let mut counter = Counter::open(conn, &cluster, out);
+    let idle = proxy.idle_timeout.unwrap_or_default();
+    let deadline = conn.worker.timers.deadline();
+    let report = {
+        let mut moved = |received, sent| counter.moved(received, sent);
+        let worker = Rc::clone(&conn.worker);
+        // Bytes have no natural end: a relay lives until the worker is stopped at the deadline of the drain.
+        let closing = |_: &mut std::task::Context<'_>| false;
+        let _ = worker;
+        let limits = Limits { deadline: &deadline, idle, on_moved: &mut moved, closing: &closing };
+        let (mut down, mut up) = (down, up);
+        let relayed = relay(&mut down, &mut up, Flow::default(), Flow::default(), limits);
+        let report = match proxy.max_duration {
+            None => relayed.await,
+            Some(max) => match tokio::time::timeout(max, relayed).await {
+                Ok(report) => report,
+                Err(_) => {
+                    stats.max_downstream_connection_duration.inc();
+                    out.flags.insert(ResponseFlag::DurationTimeout);
+                    Report { received: 0, sent: 0, end: End::Idle }
+                }
+            },
+        };
+        // A side that was cut off learns it from a reset, not from an orderly end.
+        match report.end {
+            End::Downstream(_) => up.reset(),
+            End::Upstream(_) => down.reset(),
+            End::Finished | End::Idle | End::Drained => {}
+        }
+        report
+    };
+    stats.downstream_cx_rx_bytes_total.add(report.received);
+    stats.downstream_cx_tx_bytes_total.add(report.sent);
+    out.bytes = (report.received, report.sent);
+    match &report.end {
+        End::Finished | End::Drained => {}
+        End::Idle => stats.idle_timeout.inc(),
+        End::Downstream(_) => out.flags.insert(ResponseFlag::DownstreamConnectionTermination),
+        End::Upstream(_) => out.flags.insert(ResponseFlag::UpstreamConnectionTermination),
+    }
+    counter.close(out.flags);
+}
+
+fn pick(clusters: &TcpClusters) -> &str {
+    match clusters {
+        TcpClusters::Single(name) => name,
+        TcpClusters::Weighted { clusters, total } => {
+            let mut left = fastrand::u64(..(*total).max(1));
+            for (name, weight) in clusters {
+                if left < u64::from(*weight) {
+                    return name;
+                }
+                left -= u64::from(*weight);
+            }
+            clusters.last().map_or("", |(name, _)| name)
+        }
+    }
+}
+
+/// Connects to an endpoint, trying others as often as configured.
+async fn connect(
+    conn: &Rc<Conn>,
+    proxy: &TcpProxy,
+    cluster: &Rc<LocalCluster>,
+    out: &mut Outcomes,
+) -> Option<(Stream, Chosen, Rc<UpstreamFacts>)> {
+    let worker = &conn.worker;
+    for attempt in 0..proxy.max_connect_attempts.max(1) {
+        out.attempts = attempt + 1;
+        let Some(chosen) = cluster.choose(conn.arrival.destination, &|_| false, 1) else {
+            cluster.stats.upstream_cx_none_healthy.inc();
+            out.flags.insert(ResponseFlag::NoHealthyUpstream);
+            return None;
+        };
+        let Some(hold) = Hold::acquire(cluster, 0, Resource::Connection) else {
+            cluster.stats.upstream_cx_overflow.inc();
+            out.flags.insert(ResponseFlag::UpstreamOverflow);
+            return None;
+        };
+        let sni = match cluster.transports.get(chosen.host.transport) {
+            Some(LocalTransport::Tls(tls)) => Arc::clone(&tls.context.sni),
+            _ => Arc::clone(&cluster.no_name),
+        };
+        let key = PoolKey { transport: chosen.host.transport, class: Class::Tcp, sni };
+        match connecting::connect(worker, cluster, &chosen.host, &key, None, hold).await {
+            Ok((stream, facts)) => {
+                cluster.stats.upstream_cx_total.inc();
+                cluster.report(&chosen, Outcome::Connected, worker.uptime());
+                return Some((stream, chosen, facts));
+            }
+            Err(fault) => {
+                cluster.stats.upstream_cx_connect_fail.inc();
+                if matches!(fault, ConnectFault::Timeout) {
+                    cluster.stats.upstream_cx_connect_timeout.inc();
+                }
+                cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
+                out.transport_failure = fault.to_string();
+                tracing::debug!(cluster = %cluster.config.name, endpoint = %chosen.host.address, %fault, "no upstream connection");
+            }
+        }
+    }
+    out.flags.insert(ResponseFlag::UpstreamConnectionFailure);
+    out.flags.insert(ResponseFlag::UpstreamRetryLimitExceeded);
+    None
+}
+
+/// Keeps `istio_tcp_*` up to date while bytes move.
+struct Counter<'a> {
+    conn: &'a Conn,
+    key: Option<TcpKey>,
+    pending: (u64, u64),
+    reported: std::time::Instant,
+}
+
+/// How often bytes under way are reported.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+impl<'a> Counter<'a> {
+    fn open(conn: &'a Conn, cluster: &Rc<LocalCluster>, out: &Outcomes) -> Self {
+        let on = conn.chain.config.filters.iter().any(|f| matches!(f, NetworkFilter::IstioStats));
+        let key = on.then(|| {
+            let reporter = match conn.listener.config.direction {
+                Direction::Inbound => Reporter::Destination,
+                Direction::Outbound | Direction::Unspecified => Reporter::Source,
+            };
+            let parties = Parties {
+                reporter,
+                conn,
+                cluster: Some(cluster),
+                host: out.upstream.as_ref().map(|(c, _)| &c.host),
+                upstream: out.upstream.as_ref().map(|(_, facts)| &**facts),
+                told: None,
+                authority: None,
+            };
+            conn.worker.telemetry.tcp_key(&parties, ResponseFlags::NONE)
+        });
+        if let Some(key) = &key {
+            conn.worker.telemetry.store.borrow_mut().tcp_opened(key);
+        }
+        Self { conn, key, pending: (0, 0), reported: std::time::Instant::now() }
+    }
+
+    fn moved(&mut self, received: u64, sent: u64) {
+        self.pending.0 += received;
+        self.pending.1 += sent;
+        if self.key.is_some() && self.reported.elapsed() >= REPORT_EVERY {
+            self.flush();
+            self.reported = std::time::Instant::now();
+        }
+    }
+
+    fn flush(&mut self) {
+        let (received, sent) = std::mem::take(&mut self.pending);
+        if let Some(key) = &self.key {
+            self.conn.worker.telemetry.store.borrow_mut().tcp_bytes(key, sent, received);
+        }
+    }
+
+    fn close(mut self, flags: ResponseFlags) {
+        self.flush();
+        if let Some(key) = self.key {
+            let key = TcpKey { flags, ..key };
+            self.conn.worker.telemetry.store.borrow_mut().tcp_closed(&key);
+        }
+    }
+}
+
+fn log(conn: &Conn, wall: SystemTime, out: &Outcomes) {
+    if conn.chain.logs.is_empty() {
+        return;
+    }
+    let cluster = out.cluster.as_ref().map(|c| &c.config);
+    let tls = conn.tls.as_ref();
+    let line = RequestRecord {
+        start: wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+        duration: Some(conn.start.elapsed()),
+        response_flags: out.flags,
+        connection_termination_details: &out.details,
+        bytes_received: out.bytes.0,
+        bytes_sent: out.bytes.1,
+        attempts: out.attempts,
+        upstream_host: out.upstream.as_ref().map(|(c, _)| c.host.address),
+        upstream_local_address: out.upstream.as_ref().and_then(|(_, facts)| facts.local),
+        upstream_cluster: cluster.map_or("", |c| &c.stat_name),
+        upstream_cluster_raw: cluster.map_or("", |c| &c.name),
+        upstream_transport_failure_reason: &out.transport_failure,
+        downstream_local_address: Some(conn.arrival.destination),
+        downstream_remote_address: Some(conn.arrival.peer),
+        downstream_direct_remote_address: Some(conn.arrival.peer),
+        requested_server_name: &conn.arrival.server_name,
+        filter_chain_name: &conn.chain.config.name,
+        downstream_peer_uri_san: conn.identity().and_then(|p| p.principal()).map_or("", |p| p),
+        downstream_local_uri_san: tls.map_or("", |t| &t.local_uri_san),
+        upstream_peer_uri_san: out.upstream.as_ref().map_or("", |(_, f)| &f.principal),
+        downstream_tls_version: tls.map_or("", |t| t.version),
+        connection_id: conn.id,
+        ..RequestRecord::default()
+    };
+    for log in &conn.chain.logs {
+        log.write(&line, None, fastrand::u64(..));
+    }
+}

@@ -1,0 +1,112 @@
+//! Access logs of a listener or connection manager, compiled for a worker.
+
+use std::rc::Rc;
+
+use tulle_engine::{
+    decide::matcher,
+    runtime::access_log::{AccessLog, Comparison, ComparisonOp, LogFilter, LogFormat},
+};
+use tulle_http::{HeaderList, RequestHead};
+use tulle_telemetry::access_log::{
+    AccessLogFormat, ENVOY_TEXT, FormatError, HeaderLookup, JsonFormat, RequestRecord,
+};
+
+use super::{Telemetry, sink::Sink};
+
+/// One access log, ready to write.
+#[derive(Debug)]
+pub(crate) struct LocalLog {
+    sink: Rc<Sink>,
+    format: AccessLogFormat,
+    filter: LogFilter,
+}
+
+/// Header fields as the log asks for them.
+pub(crate) struct Fields<'a>(pub(crate) &'a HeaderList);
+
+impl HeaderLookup for Fields<'_> {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name)
+    }
+}
+
+impl LocalLog {
+    /// Makes every log of `configs` ready. One whose format has an unknown operator is left out with an error in our own log.
+    pub(crate) fn all(telemetry: &Telemetry, configs: &[AccessLog]) -> Vec<Self> {
+        configs
+            .iter()
+            .filter_map(|config| {
+                let AccessLog { sink, format, filter } = config;
+                match compile(format) {
+                    Ok(format) => {
+                        Some(Self { sink: telemetry.sinks.get(sink), format, filter: filter.clone() })
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "access log left out");
+                        None
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// Writes a line if the filter wants it. `request` is the head as far as there was one; `random` the request's own.
+    pub(crate) fn write(&self, record: &RequestRecord<'_>, request: Option<&RequestHead>, random: u64) {
+        if wanted(&self.filter, record, request, random) {
+            self.sink.write(|out| self.format.render(record, out));
+        }
+    }
+}
+
+fn compile(format: &LogFormat) -> Result<AccessLogFormat, FormatError> {
+    match format {
+        LogFormat::Default => AccessLogFormat::text(ENVOY_TEXT, false),
+        LogFormat::Text(text) => AccessLogFormat::text(text, false),
+        LogFormat::Json { template, omit_empty } => AccessLogFormat::json(&json(template), *omit_empty),
+    }
+}
+
+fn json(value: &serde_json::Value) -> JsonFormat {
+    use serde_json::Value;
+    match value {
+        Value::Null => JsonFormat::Null,
+        Value::Bool(b) => JsonFormat::Bool(*b),
+        Value::Number(n) => JsonFormat::Number(n.as_f64().unwrap_or_default()),
+        Value::String(s) => JsonFormat::Format(s.clone()),
+        Value::Array(list) => JsonFormat::List(list.iter().map(json).collect()),
+        Value::Object(map) => JsonFormat::Object(map.iter().map(|(k, v)| (k.clone(), json(v))).collect()),
+    }
+}
+
+fn wanted(filter: &LogFilter, r: &RequestRecord<'_>, request: Option<&RequestHead>, random: u64) -> bool {
+    match filter {
+        LogFilter::Always => true,
+        LogFilter::Status(c) => compare(*c, u64::from(r.response_code)),
+        LogFilter::Duration(c) => {
+            compare(*c, r.duration.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+        }
+        // Nothing here is known as a health check.
+        LogFilter::NotHealthCheck => true,
+        LogFilter::Sampled(fraction) => fraction.hits(random),
+        LogFilter::Header(header) => request.is_some_and(|head| matcher::header(header, head)),
+        LogFilter::ResponseFlags(names) if names.is_empty() => !r.response_flags.is_empty(),
+        LogFilter::ResponseFlags(names) => {
+            r.response_flags.iter().any(|flag| names.iter().any(|n| **n == *flag.short()))
+        }
+        LogFilter::GrpcStatus { statuses, exclude } => {
+            statuses.contains(&r.grpc_status.unwrap_or(0)) != *exclude
+        }
+        LogFilter::And(all) => all.iter().all(|f| wanted(f, r, request, random)),
+        LogFilter::Or(any) => any.iter().any(|f| wanted(f, r, request, random)),
+    }
+}
+
+fn compare(comparison: Comparison, value: u64) -> bool {
+    let wanted = u64::from(comparison.value);
+    match comparison.op {
+        ComparisonOp::Equal => value == wanted,
+        ComparisonOp::AtLeast => value >= wanted,
+        ComparisonOp::AtMost => value <= wanted,
+        ComparisonOp::NotEqual => value != wanted,
+    }
+}

@@ -1,0 +1,50 @@
+//! What a worker counts and logs.
+
+pub(crate) mod access_log;
+pub(crate) mod istio;
+pub(crate) mod peer;
+pub(crate) mod sink;
+
+use std::{cell::RefCell, rc::Rc};
+
+use tulle_base::agent::NodeConfig;
+use tulle_telemetry::metrics::{PeerId, Snapshot, Store};
+
+use self::sink::Sinks;
+
+/// The counters and log buffers of one worker.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    /// All metrics.
+    pub(crate) store: RefCell<Store>,
+    /// Open log files.
+    pub(crate) sinks: Sinks,
+    /// Ourselves, as a label set with a number.
+    own: PeerId,
+    /// What we tell peers about ourselves.
+    pub(crate) card: Rc<peer::Card>,
+}
+
+impl Telemetry {
+    /// Empty counters of a worker of `node`.
+    pub(crate) fn new(node: &NodeConfig, principal: &str) -> Self {
+        let mut store = Store::default();
+        let own = store.peer(&peer::own_labels(node, principal));
+        Self {
+            store: RefCell::new(store),
+            sinks: Sinks::default(),
+            own,
+            card: Rc::new(peer::Card::new(node)),
+        }
+    }
+
+    /// Our own number.
+    pub(crate) fn own(&self) -> PeerId {
+        self.own
+    }
+
+    /// Everything counted so far.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.store.borrow().snapshot()
+    }
+}
