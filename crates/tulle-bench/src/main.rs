@@ -1,0 +1,62 @@
+//! What the proxy costs beside Envoy, nginx and HAProxy, measured in one run (docs/benchmarks.md).
+
+mod backend;
+mod certs;
+mod compare;
+mod configs;
+mod idle;
+mod load;
+mod machine;
+mod peers;
+mod report;
+mod scenario;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Measures the proxy beside others. Everything runs on one CPU, rounds are interleaved, the minimum counts.
+#[derive(Debug, Parser)]
+#[command(name = "tulle-bench", max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints D1, D2, D3 and D13 (and D4, D5 on request) for each proxy, and the ratios to Envoy.
+    Compare(compare::Args),
+    /// Writes the bootstraps and certificates to a folder, to run a proxy by hand.
+    Configs(configs::Args),
+    /// The backend alone: answers every request with 64 bytes.
+    #[command(hide = true)]
+    Backend {
+        /// Where to listen on 127.0.0.1.
+        port: u16,
+    },
+    /// The floor alone: moves bytes and looks at none.
+    #[command(hide = true)]
+    Relay {
+        /// Where to listen on 127.0.0.1.
+        port: u16,
+        /// Where to connect to on 127.0.0.1.
+        upstream: u16,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Compare(args) => compare::run(&args),
+        Command::Configs(args) => configs::run(&args),
+        Command::Backend { port } => backend::run(port),
+        Command::Relay { port, upstream } => backend::relay(port, upstream),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let missing = error.is::<peers::Missing>();
+            report::complain(&error);
+            ExitCode::from(if missing { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A proxy, or two of them, between a client and the backend.
+
+use crate::certs::Certs;
+use crate::configs::{Between, Job, Place};
+use crate::machine::{Running, free_port};
+use crate::peers::{Peer, Programs};
+use std::path::Path;
+use std::process::Command;
+
+/// Running proxies and where the client goes.
+pub(crate) struct Target {
+    pub(crate) label: String,
+    pub(crate) peer: Peer,
+    pub(crate) port: u16,
+    pub(crate) running: Vec<Running>,
+}
+
+/// What targets are made of.
+pub(crate) struct Bench<'a> {
+    pub(crate) programs: &'a Programs,
+    pub(crate) certs: &'a Certs,
+    pub(crate) folder: &'a Path,
+    pub(crate) backend: u16,
+}
+
+impl Bench<'_> {
+    /// One proxy in the clear. `between` H2: the client speaks HTTP/2.
+    pub(crate) fn hop(&self, peer: Peer, between: Between) -> anyhow::Result<Target> {
+        let port = free_port()?;
+        let job = Job { place: Place::Hop, between, listen: port, upstream: self.backend, certs: self.certs };
+        let mut running = self.start(peer, &job.write(peer, self.folder)?)?;
+        // nginx's HTTP/2 listener does not answer HTTP/1: it is ready when the load says so.
+        if !(between == Between::H2 && peer == Peer::Nginx) {
+            running.wait_ready(peer.name(), port)?;
+        } else {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        Ok(Target { label: peer.name().to_owned(), peer, port, running: vec![running] })
+    }
+
+    /// Two proxies with mutual TLS between them.
+    pub(crate) fn pair(&self, peer: Peer, between: Between) -> anyhow::Result<Target> {
+        let (port, middle) = (free_port()?, free_port()?);
+        let second =
+            Job { place: Place::Second, between, listen: middle, upstream: self.backend, certs: self.certs };
+        let first = Job { place: Place::First, between, listen: port, upstream: middle, certs: self.certs };
+        let second = self.start(peer, &second.write(peer, self.folder)?)?;
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let mut first = self.start(peer, &first.write(peer, self.folder)?)?;
+        first.wait_ready(peer.name(), port)?;
+        let hop = match between {
+            Between::H1 => "H1",
+            Between::H2 => "H2",
+        };
+        Ok(Target { label: format!("{} {hop}", peer.name()), peer, port, running: vec![first, second] })
+    }
+
+    /// Starts a proxy with one worker.
+    pub(crate) fn start(&self, peer: Peer, config: &Path) -> anyhow::Result<Running> {
+        let mut command = Command::new(self.programs.of(peer));
+        match peer {
+            Peer::Tulle => command.args(["proxy", "--workers", "1", "--bootstrap"]).arg(config),
+            Peer::Envoy => {
+                command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error", "-c"]).arg(config)
+            }
+            Peer::Nginx => command.arg("-c").arg(config).arg("-p").arg(self.folder),
+            Peer::Haproxy => command.args(["-db", "-f"]).arg(config),
+            Peer::Relay => command.arg("relay").args(std::fs::read_to_string(config)?.split(' ')),
+        };
+        let stem = config.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Running::start(&mut command, &stem, self.folder)
+    }
+}
