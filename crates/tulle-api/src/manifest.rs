@@ -30,9 +30,9 @@ pub fn parse_manifests(file: &str, bytes: &[u8]) -> (Vec<Object>, Diagnostics) {
         return (reader.objects, reader.diagnostics);
     }
     for document in yaml::split(bytes) {
-        match document.text.map_err(|p| vec![p]).and_then(|t| yaml::read_document(t, document.first_line)) {
-            Ok(nodes) => nodes.into_iter().for_each(|node| reader.document(node)),
-            Err(problems) => problems.into_iter().for_each(|p| reader.syntax(p)),
+        match document.text {
+            Ok(text) => reader.text(text, document.first_line),
+            Err(problem) => reader.syntax(problem),
         }
     }
     (reader.objects, once(reader.diagnostics))
@@ -86,6 +86,22 @@ impl Reader {
         self.diagnostics.push(
             Diagnostic::error(FieldPath::root(), problem.message).with_fix(problem.fix).with_span(span),
         );
+    }
+
+    /// Reads the objects of one document; if its syntax is broken they are only looked at for more problems.
+    fn text(&mut self, text: &str, first_line: u32) {
+        let (objects, diagnostics) = (self.objects.len(), self.diagnostics.len());
+        let read = yaml::read_document(text, first_line);
+        let broken = !read.problems.is_empty();
+        let resource = read.values.first().and_then(resource_of);
+        read.problems.into_iter().for_each(|p| self.syntax(p));
+        for problem in &mut self.diagnostics[diagnostics..] {
+            problem.resource.clone_from(&resource);
+        }
+        read.values.into_iter().for_each(|node| self.document(node));
+        if broken {
+            self.objects.truncate(objects);
+        }
     }
 
     fn report(
@@ -153,16 +169,16 @@ impl Reader {
             let message = format!("{kind} is not served in version {version:?}");
             let fix = format!("write {}", info.api_version());
             self.report(&node, Severity::Error, "apiVersion", message, fix);
+            if let Some(problem) = self.diagnostics.last_mut() {
+                problem.resource = resource_of(&node);
+            }
             return None;
         }
         Some((info, found, node))
     }
 
     fn unknown_kind(&mut self, node: &Node, group: &str, kind: &str) {
-        let metadata = node.get("metadata");
-        let text = |name: &str| metadata.and_then(|m| m.get(name)).and_then(Node::as_str);
-        let namespace = text("namespace").unwrap_or(DEFAULT_NAMESPACE);
-        let resource = ResourceRef::new(group, kind, namespace, text("name").unwrap_or_default());
+        let resource = resource_of(node);
         let before = self.diagnostics.len();
         if let Some(reason) = unsupported::reason(group, kind) {
             let message = format!("kind {kind} is not supported yet and has no effect: {reason}");
@@ -190,7 +206,7 @@ impl Reader {
             self.report(node, Severity::Warning, "kind", message, "");
         }
         for problem in &mut self.diagnostics[before..] {
-            problem.resource = Some(resource.clone());
+            problem.resource.clone_from(&resource);
         }
     }
 
@@ -217,12 +233,7 @@ impl Reader {
                 Spec::decode(kind, &empty, &At::ROOT.field("spec"), &mut cx)
             }
         };
-        let resource = ResourceRef::new(
-            info.group,
-            info.kind,
-            meta.as_ref().map(|m| m.namespace.clone()).unwrap_or_default(),
-            meta.as_ref().map(|m| m.name.clone()).unwrap_or_default(),
-        );
+        let resource = resource_of(&node);
         if let (Some(meta), Some(spec)) = (meta, spec) {
             let status = parts.status.map(|s| s.to_json());
             let object = Object { api_version: parts.api_version, meta, spec, status, origin };
@@ -236,7 +247,10 @@ impl Reader {
                 self.objects.push(object);
             }
         }
-        self.diagnostics.extend(cx.finish().into_iter().map(|d| d.with_resource(resource.clone())));
+        self.diagnostics.extend(cx.finish().into_iter().map(|mut d| {
+            d.resource.clone_from(&resource);
+            d
+        }));
     }
 
     fn metadata(
@@ -272,6 +286,19 @@ impl Reader {
     }
 }
 
+/// The resource that a document is about, whatever else is wrong with it.
+fn resource_of(node: &Node) -> Option<ResourceRef> {
+    let kind = node.get("kind").and_then(Node::as_str)?;
+    let api_version = node.get("apiVersion").and_then(Node::as_str).unwrap_or_default();
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let metadata = node.get("metadata");
+    let text =
+        |name: &str| metadata.and_then(|m| m.get(name)).and_then(Node::as_str).filter(|t| !t.is_empty());
+    let namespaced = Kind::find(group, kind).is_none_or(|k| k.info().namespaced);
+    let namespace = if namespaced { text("namespace").unwrap_or(DEFAULT_NAMESPACE) } else { "" };
+    Some(ResourceRef::new(group, kind, namespace, text("name").unwrap_or_default()))
+}
+
 fn is_list(node: &Node) -> bool {
     node.get("kind").and_then(Node::as_str).is_some_and(|k| k.ends_with("List"))
         && matches!(node.get("items").map(|i| &i.data), Some(Data::List(_)))
@@ -299,4 +326,36 @@ fn parts(node: &Node, info: &KindInfo, cx: &mut Context) -> Parts {
         }
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// Good documents give no complaint, and are written back as they were read.
+    #[test]
+    fn good_documents_are_kept_word_for_word() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/valid");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            let (objects, diagnostics) = parse_manifests(&path.to_string_lossy(), &bytes);
+            assert_eq!(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
+            let documents: Vec<Value> = yaml::split(&bytes)
+                .into_iter()
+                .flat_map(|d| yaml::read_document(d.text.unwrap(), d.first_line).values)
+                .map(|node| node.to_json())
+                .collect();
+            assert_eq!(documents.len(), objects.len());
+            for (mut document, object) in documents.into_iter().zip(objects) {
+                if let Some(uri) = document.pointer_mut("/spec/jwtRules/0").and_then(Value::as_object_mut) {
+                    let moved = uri.remove("jwks_uri").unwrap();
+                    uri.insert("jwksUri".into(), moved);
+                }
+                assert_eq!(object.to_json(), document);
+                assert_eq!(decode_object(&document).unwrap().spec, object.spec);
+            }
+        }
+    }
 }

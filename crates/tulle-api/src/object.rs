@@ -25,7 +25,7 @@ pub struct Object {
 
 record! {
     /// What every object has (`metav1.ObjectMeta`).
-    pub struct ObjectMeta {
+    pub struct ObjectMeta or default {
         /// Name, unique in namespace and kind.
         pub name: String = "name",
         /// Beginning of a name that is to be made up.
@@ -136,6 +136,7 @@ impl Object {
         map.insert("metadata".into(), self.meta.encode());
         match (info.body, self.spec.encode()) {
             (Body::Top, Value::Object(fields)) => map.extend(fields),
+            (_, Value::Object(fields)) if fields.is_empty() && self.kind() == Kind::Namespace => {}
             (_, spec) => drop(map.insert("spec".into(), spec)),
         }
         if let Some(status) = &self.status {

@@ -78,7 +78,15 @@ impl<'n, 'a> Fields<'n, 'a> {
         let (info, entry) = (&self.info.fields[self.next_own], self.own[self.next_own]);
         self.next_own += 1;
         match entry {
-            Some(entry) if !entry.value.is_null() => T::decode(&entry.value, &self.at.field(&entry.key), cx),
+            Some(entry) if !entry.value.is_null() => {
+                let here = self.at.field(&entry.key);
+                let read = T::decode(&entry.value, &here, cx)?;
+                if info.required && read.is_absent() {
+                    cx.error(&entry.value, &here, "is required but empty", "");
+                    return None;
+                }
+                Some(read)
+            }
             _ => match T::absent() {
                 Some(absent) if !info.required => Some(absent),
                 _ => {

@@ -4,11 +4,11 @@
 ///
 /// Each line reads `pub rust_name: Type = "jsonName" => attribute("text"),`. A plain `String`, `Vec` or map that is
 /// not written is empty; an `Option` is `None`; any other type must be written. Attributes are the `const fn`s of
-/// [`FieldInfo`](super::FieldInfo). Groups of exclusive fields follow in a `oneof { pub name: Type, }` block.
+/// [`FieldInfo`](super::FieldInfo). A record marked `or default` may be left out. Groups of exclusive fields follow in a `oneof { pub name: Type, }` block.
 macro_rules! record {
     (
         $(#[doc = $doc:literal])+
-        pub struct $name:ident {
+        pub struct $name:ident $( or $empty:ident )? {
             $( $(#[doc = $fdoc:literal])+ pub $field:ident : $ty:ty = $json:literal
                 $(=> $attr:ident $(($arg:literal))? )* , )*
         }
@@ -51,6 +51,16 @@ macro_rules! record {
                 let _ = fields;
                 Some(Self { $( $field: $field?, )* $($( $ofield: $ofield?, )+)? })
             }
+
+            $(
+            fn absent() -> Option<Self> {
+                Some(Self::$empty())
+            }
+
+            fn is_absent(&self) -> bool {
+                *self == Self::$empty()
+            }
+            )?
 
             fn encode(&self) -> serde_json::Value {
                 #[allow(unused_mut, reason = "a record may be empty")]

@@ -20,11 +20,17 @@ pub(crate) struct Problem {
     pub(crate) fix: String,
 }
 
-/// Reads the values of one document (several, if `...` separates them); the text begins on `first_line` of its file.
-///
-/// # Errors
-/// Everything that is wrong with its syntax: at least one problem.
-pub(crate) fn read_document(text: &str, first_line: u32) -> Result<Vec<Node>, Vec<Problem>> {
+/// What a document holds, as far as it could be read.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// Its values; several, if `...` separates them.
+    pub(crate) values: Vec<Node>,
+    /// What is wrong with it. The values are good to look for more problems, but not to be used.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Reads one document; the text begins on `first_line` of its file.
+pub(crate) fn read_document(text: &str, first_line: u32) -> Read {
     let mut builder = Builder { offset: first_line - 1, ..Builder::default() };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
@@ -37,7 +43,7 @@ pub(crate) fn read_document(text: &str, first_line: u32) -> Result<Vec<Node>, Ve
             break;
         }
     }
-    if builder.problems.is_empty() { Ok(builder.documents) } else { Err(builder.problems) }
+    Read { values: builder.documents, problems: builder.problems }
 }
 
 #[derive(Default)]
@@ -259,11 +265,11 @@ mod tests {
     use super::*;
 
     fn json(text: &str) -> serde_json::Value {
-        read_document(text, 1).unwrap()[0].to_json()
+        read_document(text, 1).values[0].to_json()
     }
 
     fn problems(text: &str) -> Vec<(u32, String)> {
-        read_document(text, 1).unwrap_err().into_iter().map(|p| (p.line, p.message)).collect()
+        read_document(text, 1).problems.into_iter().map(|p| (p.line, p.message)).collect()
     }
 
     #[test]
@@ -304,7 +310,7 @@ mod tests {
 
     #[test]
     fn tabs_are_named() {
-        let found = read_document("a:\n\tb: 1\n", 1).unwrap_err();
+        let found = read_document("a:\n\tb: 1\n", 1).problems;
         assert_eq!((found[0].line, &*found[0].fix), (2, "indent with blanks, not with tabs"));
     }
 }
