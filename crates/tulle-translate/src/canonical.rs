@@ -27,15 +27,16 @@ static VALUE: Fields = &[(5, Message(&STRUCT)), (6, Message(&LIST))];
 static LIST: Fields = &[(1, Message(&VALUE))];
 static METADATA: Fields = &[(1, Map(&STRUCT)), (2, MapAny)];
 static EXTENSION: Fields = &[(2, Any)];
-/// `Filter`, `HttpFilter`, `ListenerFilter`, `AccessLog`: typed configuration in field 4, or 3 for listener filters.
-static FILTER: Fields = &[(3, Any), (4, Any)];
+/// `Filter`, `HttpFilter`, `AccessLog`.
+static FILTER: Fields = &[(4, Any)];
+static LISTENER_FILTER: Fields = &[(3, Any)];
 static TRANSPORT_SOCKET: Fields = &[(3, Any)];
 static FILTER_CHAIN: Fields =
     &[(3, Message(&FILTER)), (5, Message(&METADATA)), (6, Message(&TRANSPORT_SOCKET))];
 static LISTENER: Fields = &[
     (3, Message(&FILTER_CHAIN)),
     (6, Message(&METADATA)),
-    (9, Message(&FILTER)),
+    (9, Message(&LISTENER_FILTER)),
     (22, Message(&FILTER)),
     (25, Message(&FILTER_CHAIN)),
 ];

@@ -30,10 +30,15 @@ pub(super) fn to_destinations(
         [] => None,
         [single] => Some(to_cluster(mesh, &named(single))),
         several => {
+            let no_preference = several.iter().all(|d| d.weight == 0);
             let clusters: Vec<ClusterWeight> = several
                 .iter()
-                .filter(|d| d.weight > 0)
-                .map(|d| ClusterWeight { name: named(d), weight: d.weight, ..ClusterWeight::default() })
+                .filter(|d| d.weight > 0 || no_preference)
+                .map(|d| ClusterWeight {
+                    name: named(d),
+                    weight: d.weight.max(1),
+                    ..ClusterWeight::default()
+                })
                 .collect();
             let prefix = clusters.first()?.name.clone();
             Some(proxy(mesh, &prefix, ClusterSpecifier::WeightedClusters(WeightedCluster { clusters })))

@@ -2,7 +2,7 @@
 
 use tulle_mesh::Snapshot;
 use tulle_mesh::routing::{
-    Forward, GatewayRef, HttpAction, HttpMatch, HttpRoute, RouteSet, WeightedDestination,
+    DirectResponse, Forward, GatewayRef, HttpAction, HttpMatch, HttpRoute, RouteSet, WeightedDestination,
 };
 use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::matcher::RegexMatchAndSubstitute;
@@ -112,6 +112,10 @@ fn route_of(at: &Arrival<'_>, set: &RouteSet, rule: &HttpRoute, block: Option<&H
     match &rule.action {
         HttpAction::Redirect(r) => out.action = Some(action::redirect(r, at.port, at.tls)),
         HttpAction::Direct(d) => out.action = Some(action::direct(d)),
+        // Validation asks for a destination; without one there is nowhere to go.
+        HttpAction::Forward(f) if f.destinations.is_empty() => {
+            out.action = Some(action::direct(&DirectResponse { status: 503, body: None }));
+        }
         HttpAction::Forward(f) => forward(at, &mut out, f, headers.authority),
     }
     if let Some(fault) = &rule.fault {
@@ -192,16 +196,18 @@ fn merge_headers(out: &mut Route, action: &mut RouteAction, destination: &Weight
     }
 }
 
-/// Splits by weight; destinations of weight 0 get nothing. Gives back the first cluster.
+/// Splits by weight; destinations of weight 0 get nothing, unless all have it, which means no preference. Gives back the
+/// first cluster.
 fn weighted(at: &Arrival<'_>, action: &mut RouteAction, several: &[WeightedDestination]) -> String {
     let mut clusters = Vec::new();
-    for destination in several.iter().filter(|d| d.weight > 0) {
+    let no_preference = several.iter().all(|d| d.weight == 0);
+    for destination in several.iter().filter(|d| d.weight > 0 || no_preference) {
         let cluster = action::cluster_of(at.view, &destination.destination, at.port);
         let headers = action::headers(&destination.headers);
         action.hash_policy.extend(action::hash_policy(at.snapshot, at.view, &cluster));
         clusters.push(ClusterWeight {
             name: cluster,
-            weight: u32v(destination.weight),
+            weight: u32v(destination.weight.max(1)),
             request_headers_to_add: headers.request_add,
             request_headers_to_remove: headers.request_remove,
             response_headers_to_add: headers.response_add,

@@ -1,0 +1,101 @@
+//! What proxies share, and what a change concerns.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+use std::sync::Arc;
+
+use tulle_mesh::{Change, MeshConfig, NsName, Snapshot};
+use tulle_translate::{Kind, Proxy, View, affected};
+
+const MESH: &str = "
+{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 10.96.0.1, selector: {app: a}, ports: [{port: 80, name: http}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: b, namespace: far}, spec: {clusterIP: 10.96.0.2, selector: {app: b}, ports: [{port: 80, name: http}]}}
+";
+
+fn apply(snapshot: &Snapshot, yaml: &str) -> (Snapshot, tulle_mesh::ChangedKeys) {
+    let (objects, problems) = tulle_api::parse_manifests("test", yaml.as_bytes());
+    assert!(problems.iter().all(|p| p.severity < tulle_base::Severity::Error), "{problems:?}");
+    let changes: Vec<Change> = objects.into_iter().map(|o| Change::Put(Arc::new(o))).collect();
+    snapshot.apply(&changes)
+}
+
+fn mesh() -> Snapshot {
+    apply(&Snapshot::new(MeshConfig::default()), MESH).0
+}
+
+fn sidecar(namespace: &str, pod: &str, app: &str) -> Proxy {
+    Proxy {
+        kind: Kind::Sidecar,
+        id: String::new(),
+        ip: "10.0.0.1".into(),
+        pod: NsName::new(namespace, pod),
+        labels: [("app".to_owned(), app.to_owned())].into(),
+        service_account: "default".into(),
+        workload: app.into(),
+        cluster_id: "Kubernetes".into(),
+        network: String::new(),
+        locality: Default::default(),
+        stock_envoy: false,
+    }
+}
+
+#[test]
+fn proxies_of_a_namespace_share_until_labels_matter() {
+    let mesh = mesh();
+    let (x, y) = (sidecar("default", "x", "a"), sidecar("default", "y", "z"));
+    let far = sidecar("far", "x", "a");
+    assert_eq!(View::key_of(&mesh, &x), View::key_of(&mesh, &y));
+    assert_ne!(View::key_of(&mesh, &x), View::key_of(&mesh, &far));
+    let outbound = |mesh: &Snapshot, p: &Proxy| {
+        let view = View::of(mesh, p);
+        (tulle_translate::outbound_clusters(mesh, &view), tulle_translate::outbound_listeners(mesh, &view))
+    };
+    assert_eq!(outbound(&mesh, &x), outbound(&mesh, &y), "equal keys, equal resources");
+    let (mesh, _) = apply(
+        &mesh,
+        "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v}, spec: {hosts: [a], \
+         http: [{match: [{sourceLabels: {app: z}}], route: [{destination: {host: b.far.svc.cluster.local}}]}, \
+         {route: [{destination: {host: a}}]}]}}",
+    );
+    assert_ne!(View::key_of(&mesh, &x), View::key_of(&mesh, &y));
+    let routes = |p: &Proxy| tulle_translate::routes(&mesh, p, &View::of(&mesh, p), "80").unwrap();
+    assert_ne!(routes(&x).version, routes(&y).version);
+}
+
+#[test]
+fn a_change_concerns_what_depends_on_it() {
+    let before = mesh();
+    let proxy = sidecar("default", "x", "a");
+    let view = View::of(&before, &proxy);
+    let types = |yaml: &str| {
+        let (after, keys) = apply(&before, yaml);
+        affected(&after, &proxy, &view, &keys)
+    };
+    let rule = types(
+        "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: d}, spec: {host: a}}",
+    );
+    assert!(rule.clusters && rule.routes && !rule.listeners && !rule.names);
+    let elsewhere = types(
+        "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: d}, spec: {host: none}}",
+    );
+    assert!(elsewhere.is_empty());
+    let policy = |ns: &str| {
+        types(&format!(
+            "{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: p, namespace: {ns}}}, spec: {{}}}}"
+        ))
+    };
+    assert!(policy("default").listeners && !policy("default").clusters);
+    assert!(policy("istio-system").listeners);
+    assert!(policy("far").is_empty());
+    let endpoints = types(
+        "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: a-1, labels: {kubernetes.io/service-name: a}}, \
+         addressType: IPv4, ports: [{port: 80, name: http}], endpoints: [{addresses: [10.0.0.9]}]}",
+    );
+    assert!(endpoints.endpoints && !endpoints.clusters && !endpoints.listeners, "{endpoints:?}");
+    let gateway = types(
+        "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g}, spec: {selector: {a: b}, \
+         servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}}",
+    );
+    assert!(gateway.is_empty(), "sidecars do not see gateways");
+}
