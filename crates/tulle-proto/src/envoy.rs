@@ -4,6 +4,8 @@
 
 use envoy_types::pb;
 
+pub use pb::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
+
 /// `envoy.admin.v3`: what `/config_dump` and `/clusters` answer.
 pub mod admin {
     pub use super::pb::envoy::admin::v3::*;

@@ -1,0 +1,431 @@
+//! Clusters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tulle_proto::envoy::{cluster as pb, core, endpoint as pbendpoint};
+
+use super::context::{At, Context, UNSUPPORTED};
+use super::endpoint::{Names, endpoint_set};
+use super::lb::{LbFields, lb};
+use super::matcher::header_key;
+use super::outlier::{breakers, outlier};
+use super::upstream::{OldFields, upstream};
+use super::value::{config_source, fields, metadata, number, provenance, text};
+use super::{net, tls};
+use crate::runtime::cluster::{
+    Cluster, Discovery, DnsFamily, DnsSettings, LbPolicy, OriginalDst, ServiceMeta, TransportMatch,
+};
+use crate::runtime::endpoint::EndpointSet;
+use crate::runtime::metadata::{Metadata, Value};
+use crate::runtime::net::Address;
+
+const FIVE_SECONDS: Duration = Duration::from_secs(5);
+
+#[allow(clippy::too_many_lines, reason = "one message, taken apart in one place")]
+pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) -> Option<Cluster> {
+    let pb::Cluster {
+        transport_socket_matches,
+        transport_socket_matcher,
+        name,
+        alt_stat_name,
+        stats_matcher,
+        eds_cluster_config,
+        connect_timeout,
+        per_connection_buffer_limit_bytes,
+        per_connection_buffer_high_watermark_timeout,
+        lb_policy,
+        load_assignment,
+        health_checks,
+        max_requests_per_connection,
+        circuit_breakers,
+        upstream_http_protocol_options,
+        common_http_protocol_options,
+        http_protocol_options,
+        http2_protocol_options,
+        typed_extension_protocol_options,
+        dns_refresh_rate,
+        dns_jitter,
+        dns_failure_refresh_rate,
+        respect_dns_ttl,
+        dns_lookup_family,
+        dns_resolvers,
+        use_tcp_for_dns_lookups,
+        dns_resolution_config,
+        typed_dns_resolver_config,
+        wait_for_warm_on_init,
+        outlier_detection,
+        cleanup_interval,
+        upstream_bind_config,
+        lb_subset_config,
+        common_lb_config,
+        transport_socket,
+        metadata: meta,
+        protocol_selection,
+        upstream_connection_options,
+        close_connections_on_host_health_failure,
+        ignore_health_on_host_removal,
+        filters,
+        load_balancing_policy,
+        lrs_server,
+        lrs_report_endpoint_metrics,
+        track_timeout_budgets,
+        upstream_config,
+        track_cluster_stats,
+        preconnect_policy,
+        connection_pool_per_downstream_connection,
+        queuing_policies,
+        cluster_discovery_type,
+        lb_config,
+    } = message;
+    refuse!(cx, at,
+        transport_socket_matcher: UNSUPPORTED,
+        health_checks: "active health checks are not supported",
+        lb_subset_config: "subsets of endpoints are not supported; use a cluster for each",
+        filters: UNSUPPORTED,
+        upstream_config: UNSUPPORTED,
+        queuing_policies: UNSUPPORTED,
+        dns_resolvers: "is not supported: the system's resolvers are asked",
+        dns_resolution_config: "is not supported: the system's resolvers are asked",
+    );
+    no_effect!(cx, at,
+        stats_matcher: "statistics are those of the metric contract",
+        per_connection_buffer_high_watermark_timeout: "full buffers wait for the idle timeout",
+        use_tcp_for_dns_lookups: "the system's resolvers are asked",
+        typed_dns_resolver_config: "the system's resolvers are asked",
+        wait_for_warm_on_init: "a cluster takes traffic as soon as it has endpoints",
+        lrs_server: "load is not reported",
+        lrs_report_endpoint_metrics: "load is not reported",
+        track_timeout_budgets: "statistics are those of the metric contract",
+        track_cluster_stats: "statistics are those of the metric contract",
+        preconnect_policy: "connections are made when they are needed",
+    );
+    if name.is_empty() {
+        cx.refuse(&at.field("name"), "must not be empty");
+    }
+    let meta = metadata(cx, &at.field("metadata"), meta.as_ref());
+    let dns = dns(
+        cx,
+        at,
+        &DnsFields {
+            refresh: dns_refresh_rate.as_ref(),
+            jitter: dns_jitter.as_ref(),
+            failure: dns_failure_refresh_rate.as_ref(),
+            respect_ttl: *respect_dns_ttl,
+            family: *dns_lookup_family,
+        },
+    );
+    let discovery = discovery(
+        cx,
+        at,
+        &DiscoveryFields {
+            name,
+            kind: cluster_discovery_type.as_ref(),
+            eds: eds_cluster_config.as_ref(),
+            assignment: load_assignment.as_ref(),
+            lb_config: lb_config.as_ref(),
+            cleanup: cleanup_interval.as_ref(),
+            dns,
+        },
+    );
+    let lb = lb(
+        cx,
+        at,
+        &LbFields {
+            policy: *lb_policy,
+            config: lb_config.as_ref(),
+            extension: load_balancing_policy.as_ref(),
+            common: common_lb_config.as_ref(),
+        },
+    );
+    let connect_timeout = match connect_timeout {
+        Some(_) => cx.positive(&at.field("connect_timeout"), connect_timeout.as_ref()),
+        None => Some(FIVE_SECONDS),
+    };
+    let transports = transports(cx, at, transport_socket_matches, transport_socket.as_ref());
+    let use_downstream = cx.choice::<pb::cluster::ClusterProtocolSelection>(
+        &at.field("protocol_selection"),
+        *protocol_selection,
+    ) == Some(pb::cluster::ClusterProtocolSelection::UseDownstreamProtocol);
+    let old = OldFields {
+        upstream: upstream_http_protocol_options.as_ref(),
+        common: common_http_protocol_options.as_ref(),
+        http1: http_protocol_options.as_ref(),
+        http2: http2_protocol_options.as_ref(),
+        use_downstream,
+        max_requests_per_connection: max_requests_per_connection.as_ref().map(|v| v.value),
+    };
+    let upstream = upstream(cx, at, typed_extension_protocol_options, &old);
+    let source = source_address(cx, &at.field("upstream_bind_config"), upstream_bind_config.as_ref());
+    let breakers = breakers(cx, &at.field("circuit_breakers"), circuit_breakers.as_ref());
+    let outlier = match outlier_detection {
+        Some(message) => Some(outlier(cx, &at.field("outlier_detection"), message)?),
+        None => None,
+    };
+    let keepalive = connection_options(
+        cx,
+        &at.field("upstream_connection_options"),
+        upstream_connection_options.as_ref(),
+    );
+    let (discovery, (policy, lb_common)) = (discovery?, lb?);
+    if matches!(discovery, Discovery::OriginalDst(_)) != (policy == LbPolicy::ClusterProvided) {
+        cx.refuse(&at.field("lb_policy"), "CLUSTER_PROVIDED and type ORIGINAL_DST belong together");
+    }
+    let (protocol, http) = upstream?;
+    let (circuit_breakers, circuit_breakers_high, per_host_max_connections) = breakers?;
+    let (services, external) = istio_metadata(&meta);
+    Some(Cluster {
+        name: text(name),
+        stat_name: text(if alt_stat_name.is_empty() { name } else { alt_stat_name }),
+        discovery,
+        lb: policy,
+        lb_common,
+        connect_timeout: connect_timeout?,
+        buffer_limit: number(per_connection_buffer_limit_bytes.as_ref(), 1 << 20),
+        transports: transports?,
+        protocol,
+        http,
+        source_address: source?,
+        circuit_breakers,
+        circuit_breakers_high,
+        per_host_max_connections,
+        outlier,
+        keepalive,
+        close_on_unhealthy: *close_connections_on_host_health_failure,
+        ignore_health_on_removal: *ignore_health_on_host_removal,
+        pool_per_downstream: *connection_pool_per_downstream_connection,
+        services,
+        external,
+        provenance: provenance(&meta),
+    })
+}
+
+struct DiscoveryFields<'m> {
+    name: &'m str,
+    kind: Option<&'m pb::cluster::ClusterDiscoveryType>,
+    eds: Option<&'m pb::cluster::EdsClusterConfig>,
+    assignment: Option<&'m pbendpoint::ClusterLoadAssignment>,
+    lb_config: Option<&'m pb::cluster::LbConfig>,
+    cleanup: Option<&'m tulle_proto::envoy::google::Duration>,
+    dns: Option<DnsSettings>,
+}
+
+fn discovery(cx: &mut Context<'_>, at: &At<'_>, fields: &DiscoveryFields<'_>) -> Option<Discovery> {
+    use pb::cluster::{ClusterDiscoveryType, DiscoveryType};
+    let kind = match fields.kind {
+        None => DiscoveryType::Static,
+        Some(ClusterDiscoveryType::Type(value)) => cx.choice(&at.field("type"), *value)?,
+        Some(ClusterDiscoveryType::ClusterType(pb::cluster::CustomClusterType { name, typed_config: _ })) => {
+            cx.refuse(&at.field("cluster_type"), format!("{name:?} is not supported"));
+            return None;
+        }
+    };
+    match kind {
+        DiscoveryType::Static => {
+            Some(Discovery::Static(Arc::new(assignment(cx, at, fields, Names::Refused)?)))
+        }
+        DiscoveryType::StrictDns => {
+            Some(Discovery::StrictDns(Arc::new(assignment(cx, at, fields, Names::Allowed)?), fields.dns?))
+        }
+        DiscoveryType::LogicalDns => {
+            let set = assignment(cx, at, fields, Names::Allowed)?;
+            if set.endpoints.len() != 1 {
+                cx.refuse(&at.field("load_assignment"), "a LOGICAL_DNS cluster has exactly one endpoint");
+            }
+            Some(Discovery::LogicalDns(Arc::new(set), fields.dns?))
+        }
+        DiscoveryType::Eds => {
+            let at = at.field("eds_cluster_config");
+            let pb::cluster::EdsClusterConfig { eds_config, service_name } = cx.required(&at, fields.eds)?;
+            config_source(cx, &at.field("eds_config"), eds_config.as_ref());
+            let name = if service_name.is_empty() { fields.name } else { service_name };
+            Some(Discovery::Eds(text(name)))
+        }
+        DiscoveryType::OriginalDst => original_dst(cx, at, fields).map(Discovery::OriginalDst),
+    }
+}
+
+fn assignment(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    fields: &DiscoveryFields<'_>,
+    names: Names,
+) -> Option<EndpointSet> {
+    let at = at.field("load_assignment");
+    let empty =
+        pbendpoint::ClusterLoadAssignment { cluster_name: fields.name.to_owned(), ..Default::default() };
+    endpoint_set(cx, &at, fields.assignment.unwrap_or(&empty), names)
+}
+
+fn original_dst(cx: &mut Context<'_>, at: &At<'_>, fields: &DiscoveryFields<'_>) -> Option<OriginalDst> {
+    if fields.assignment.is_some() {
+        cx.refuse(&at.field("load_assignment"), "an ORIGINAL_DST cluster has no endpoints of its own");
+    }
+    let empty = pb::cluster::OriginalDstLbConfig::default();
+    let config = match fields.lb_config {
+        Some(pb::cluster::LbConfig::OriginalDstLbConfig(config)) => config,
+        _ => &empty,
+    };
+    let pb::cluster::OriginalDstLbConfig {
+        use_http_header,
+        http_header_name,
+        upstream_port_override,
+        metadata_key,
+    } = config;
+    let inner = at.field("original_dst_lb_config");
+    refuse!(cx, inner, metadata_key: UNSUPPORTED);
+    let header = match (use_http_header, http_header_name.as_str()) {
+        (false, _) => None,
+        (true, "") => Some(header_key(cx, &inner, "x-envoy-original-dst-host")?),
+        (true, name) => Some(header_key(cx, &inner.field("http_header_name"), name)?),
+    };
+    let port = match upstream_port_override {
+        Some(port) => Some(cx.port(&inner.field("upstream_port_override"), port.value)?),
+        None => None,
+    };
+    let cleanup = match fields.cleanup {
+        Some(_) => cx.positive(&at.field("cleanup_interval"), fields.cleanup)?,
+        None => FIVE_SECONDS,
+    };
+    Some(OriginalDst { header, port, cleanup })
+}
+
+struct DnsFields<'m> {
+    refresh: Option<&'m tulle_proto::envoy::google::Duration>,
+    jitter: Option<&'m tulle_proto::envoy::google::Duration>,
+    failure: Option<&'m pb::cluster::RefreshRate>,
+    respect_ttl: bool,
+    family: i32,
+}
+
+fn dns(cx: &mut Context<'_>, at: &At<'_>, fields: &DnsFields<'_>) -> Option<DnsSettings> {
+    use pb::cluster::DnsLookupFamily;
+    let refresh = match fields.refresh {
+        Some(_) => cx.positive(&at.field("dns_refresh_rate"), fields.refresh)?,
+        None => FIVE_SECONDS,
+    };
+    let (failure_base, failure_max) = match fields.failure {
+        Some(pb::cluster::RefreshRate { base_interval, max_interval }) => {
+            let at = at.field("dns_failure_refresh_rate");
+            let base_at = at.field("base_interval");
+            cx.required(&base_at, base_interval.as_ref())?;
+            let base = cx.positive(&base_at, base_interval.as_ref())?;
+            let max = match max_interval {
+                Some(_) => cx.positive(&at.field("max_interval"), max_interval.as_ref())?,
+                None => base.saturating_mul(10),
+            };
+            (base, max.max(base))
+        }
+        None => (refresh, refresh),
+    };
+    let family = match cx.choice(&at.field("dns_lookup_family"), fields.family)? {
+        DnsLookupFamily::Auto => DnsFamily::V6Preferred,
+        DnsLookupFamily::V4Only => DnsFamily::V4Only,
+        DnsLookupFamily::V6Only => DnsFamily::V6Only,
+        DnsLookupFamily::V4Preferred => DnsFamily::V4Preferred,
+        DnsLookupFamily::All => DnsFamily::All,
+    };
+    let jitter = cx.duration(&at.field("dns_jitter"), fields.jitter).unwrap_or_default();
+    Some(DnsSettings { refresh, respect_ttl: fields.respect_ttl, failure_base, failure_max, jitter, family })
+}
+
+/// The transport sockets by match, and the default one at the end.
+fn transports(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    matches: &[pb::cluster::TransportSocketMatch],
+    default: Option<&core::TransportSocket>,
+) -> Option<Vec<TransportMatch>> {
+    let list_at = at.field("transport_socket_matches");
+    let mut transports = Vec::with_capacity(matches.len() + 1);
+    for (i, message) in matches.iter().enumerate() {
+        let at = list_at.index(i);
+        let pb::cluster::TransportSocketMatch { name, r#match, transport_socket } = message;
+        let criteria =
+            r#match.as_ref().map(|message| fields(cx, &at.field("match"), message)).unwrap_or_default();
+        let transport = tls::upstream(cx, &at.field("transport_socket"), transport_socket.as_ref())?;
+        transports.push(TransportMatch { name: text(name), criteria, transport });
+    }
+    let transport = tls::upstream(cx, &at.field("transport_socket"), default)?;
+    transports.push(TransportMatch { name: text(""), criteria: Default::default(), transport });
+    Some(transports)
+}
+
+/// `None` is a problem, `Some(None)` leaves the address to the system.
+fn source_address(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&core::BindConfig>,
+) -> Option<Option<SocketAddr>> {
+    let Some(core::BindConfig {
+        source_address,
+        freebind,
+        socket_options,
+        extra_source_addresses,
+        additional_source_addresses,
+        local_address_selector,
+        validate_network_namespaces,
+    }) = message
+    else {
+        return Some(None);
+    };
+    {
+        refuse!(cx, at,
+            socket_options: UNSUPPORTED,
+            additional_source_addresses: UNSUPPORTED,
+            local_address_selector: UNSUPPORTED,
+        );
+    }
+    no_effect!(cx, at,
+        freebind: "addresses are bound as they are there",
+        validate_network_namespaces: "namespaces are not changed",
+        // Istio adds ::6 beside 127.0.0.6 on dual-stack pods; it is for endpoints of the other family.
+        extra_source_addresses: "one source address is used",
+    );
+    let Some(address) = source_address else { return Some(None) };
+    match net::socket_address(cx, &at.field("source_address"), address, Names::Refused)? {
+        Address::Ip(address) => Some(Some(address)),
+        Address::Name(..) | Address::Pipe(_) => None,
+    }
+}
+
+fn connection_options(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&pb::UpstreamConnectionOptions>,
+) -> Option<crate::runtime::net::TcpKeepalive> {
+    let pb::UpstreamConnectionOptions {
+        tcp_keepalive,
+        set_local_interface_name_on_upstream_connections,
+        happy_eyeballs_config,
+    } = message?;
+    no_effect!(cx, at,
+        set_local_interface_name_on_upstream_connections: "nothing reads it",
+        happy_eyeballs_config: "one address is tried at a time",
+    );
+    tcp_keepalive.as_ref().map(net::keepalive)
+}
+
+/// What `filter_metadata["istio"]` says of a cluster: its services, and whether it is outside the mesh.
+fn istio_metadata(metadata: &Metadata) -> (Vec<ServiceMeta>, bool) {
+    let Some(istio) = metadata.get("istio") else { return (Vec::new(), false) };
+    let part = |fields: &crate::runtime::metadata::Fields, name: &str| {
+        fields.get(name).and_then(Value::as_str).map(text).unwrap_or_default()
+    };
+    let services = match istio.get("services") {
+        Some(Value::List(list)) => list
+            .iter()
+            .filter_map(|item| match item {
+                Value::Struct(fields) => Some(ServiceMeta {
+                    host: part(fields, "host"),
+                    name: part(fields, "name"),
+                    namespace: part(fields, "namespace"),
+                }),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    (services, istio.get("external") == Some(&Value::Bool(true)))
+}

@@ -1,0 +1,286 @@
+//! HTTP filters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tulle_proto::envoy::http_connection_manager as hcm;
+use tulle_proto::envoy::{cors, fault as pbfault, grpc_stats, http_rbac, local_ratelimit, router};
+use tulle_proto::istio::{alpn, peer_metadata, stats};
+use tulle_proto::{Any, type_url};
+
+use super::context::{At, Context, UNSUPPORTED};
+use super::value::{text, texts};
+use super::{fault, local_rate_limit, rbac};
+use crate::runtime::filter::{
+    GrpcStats, HttpFilter, HttpFilterKind, IstioAlpn, IstioStats, MetricOverride, PeerMetadata, RouterOptions,
+};
+
+const KNOWN: &[&str] = &[
+    type_url::ROUTER,
+    type_url::HTTP_RBAC,
+    type_url::HTTP_FAULT,
+    type_url::CORS,
+    type_url::GRPC_STATS,
+    type_url::LOCAL_RATE_LIMIT,
+    type_url::ISTIO_STATS,
+    type_url::PEER_METADATA,
+    type_url::ISTIO_ALPN,
+];
+
+/// The filters of a connection manager; the last one must be the router.
+pub(super) fn filters(cx: &mut Context<'_>, at: &At<'_>, list: &[hcm::HttpFilter]) -> Vec<HttpFilter> {
+    let mut filters = Vec::with_capacity(list.len());
+    for (i, message) in list.iter().enumerate() {
+        let at = at.index(i);
+        let Some(filter) = filter(cx, &at, message) else { continue };
+        let is_router = matches!(filter.kind, HttpFilterKind::Router(_));
+        if is_router != (i + 1 == list.len()) {
+            cx.refuse(&at, "the router must be the last filter, and no other may be");
+        }
+        filters.push(filter);
+    }
+    if list.is_empty() {
+        cx.refuse(at, "needs at least envoy.filters.http.router");
+    }
+    filters
+}
+
+fn filter(cx: &mut Context<'_>, at: &At<'_>, message: &hcm::HttpFilter) -> Option<HttpFilter> {
+    use hcm::http_filter::ConfigType;
+    let hcm::HttpFilter { name, is_optional, disabled, config_type } = message;
+    if name.is_empty() {
+        cx.refuse(&at.field("name"), "must not be empty");
+    }
+    let kind = match config_type {
+        Some(ConfigType::TypedConfig(any)) => {
+            let at = at.field("typed_config");
+            if *is_optional && !KNOWN.contains(&any.type_url.as_str()) {
+                cx.note(&at, format!("the filter is optional, and {} is not known here", any.type_url));
+                return None;
+            }
+            kind(cx, &at, any)?
+        }
+        Some(ConfigType::ConfigDiscovery(_)) => {
+            cx.refuse(&at.field("config_discovery"), UNSUPPORTED);
+            return None;
+        }
+        None if name == "envoy.filters.http.router" => HttpFilterKind::Router(RouterOptions::default()),
+        None => {
+            cx.refuse(&at.field("typed_config"), "is required");
+            return None;
+        }
+    };
+    Some(HttpFilter { name: text(name), disabled: *disabled, kind })
+}
+
+fn kind(cx: &mut Context<'_>, at: &At<'_>, any: &Any) -> Option<HttpFilterKind> {
+    match any.type_url.as_str() {
+        type_url::ROUTER => {
+            let message: router::Router = cx.unpack(at, any)?;
+            Some(HttpFilterKind::Router(self::router(cx, at, &message)))
+        }
+        type_url::HTTP_RBAC => {
+            let message: http_rbac::Rbac = cx.unpack(at, any)?;
+            rbac::http(cx, at, &message).map(|filter| HttpFilterKind::Rbac(Arc::new(filter)))
+        }
+        type_url::HTTP_FAULT => {
+            let message: pbfault::HttpFault = cx.unpack(at, any)?;
+            fault::fault(cx, at, &message).map(|fault| HttpFilterKind::Fault(Arc::new(fault)))
+        }
+        type_url::CORS => cx.unpack(at, any).map(|cors::Cors {}| HttpFilterKind::Cors),
+        type_url::GRPC_STATS => {
+            let message: grpc_stats::FilterConfig = cx.unpack(at, any)?;
+            Some(HttpFilterKind::GrpcStats(self::grpc_stats(cx, at, &message)))
+        }
+        type_url::LOCAL_RATE_LIMIT => {
+            let message: local_ratelimit::LocalRateLimit = cx.unpack(at, any)?;
+            match local_rate_limit::local_rate_limit(cx, at, &message)? {
+                Some(limit) => Some(HttpFilterKind::LocalRateLimit(Arc::new(limit))),
+                None => {
+                    cx.note(at, "there is no token_bucket; routes may bring their own");
+                    None
+                }
+            }
+        }
+        type_url::ISTIO_STATS => {
+            let message: stats::PluginConfig = cx.unpack(at, any)?;
+            istio_stats(cx, at, &message).map(HttpFilterKind::IstioStats)
+        }
+        type_url::PEER_METADATA => {
+            let message: peer_metadata::Config = cx.unpack(at, any)?;
+            Some(HttpFilterKind::PeerMetadata(self::peer_metadata(cx, at, &message)))
+        }
+        type_url::ISTIO_ALPN => {
+            let message: alpn::FilterConfig = cx.unpack(at, any)?;
+            istio_alpn(cx, at, &message).map(HttpFilterKind::IstioAlpn)
+        }
+        _ => {
+            cx.unknown_extension(at, any, "HTTP filter", KNOWN);
+            None
+        }
+    }
+}
+
+fn router(cx: &mut Context<'_>, at: &At<'_>, message: &router::Router) -> RouterOptions {
+    let router::Router {
+        dynamic_stats,
+        start_child_span,
+        upstream_log,
+        upstream_log_options,
+        suppress_envoy_headers,
+        strict_check_headers,
+        respect_expected_rq_timeout,
+        suppress_grpc_request_failure_code_stats,
+        upstream_http_filters,
+        reject_connect_request_early_data,
+    } = message;
+    refuse!(cx, at,
+        upstream_log: UNSUPPORTED,
+        strict_check_headers: UNSUPPORTED,
+        upstream_http_filters: UNSUPPORTED,
+    );
+    no_effect!(cx, at,
+        dynamic_stats: "statistics are those of the metric contract",
+        start_child_span: "spans are not exported",
+        upstream_log_options: "there is no upstream log",
+        suppress_grpc_request_failure_code_stats: "statistics are those of the metric contract",
+        reject_connect_request_early_data: "data after CONNECT waits for the answer",
+    );
+    RouterOptions {
+        suppress_envoy_headers: *suppress_envoy_headers,
+        respect_expected_timeout: *respect_expected_rq_timeout,
+    }
+}
+
+fn grpc_stats(cx: &mut Context<'_>, at: &At<'_>, message: &grpc_stats::FilterConfig) -> GrpcStats {
+    use grpc_stats::filter_config::PerMethodStatSpecifier;
+    let grpc_stats::FilterConfig {
+        emit_filter_state,
+        enable_upstream_stats,
+        replace_dots_in_grpc_service_name,
+        per_method_stat_specifier,
+    } = message;
+    no_effect!(cx, at,
+        enable_upstream_stats: "statistics are those of the metric contract",
+        replace_dots_in_grpc_service_name: "statistics are those of the metric contract",
+    );
+    match per_method_stat_specifier {
+        None => {}
+        Some(PerMethodStatSpecifier::StatsForAllMethods(all)) if !all.value => {}
+        Some(PerMethodStatSpecifier::StatsForAllMethods(_)) => {
+            cx.note(&at.field("stats_for_all_methods"), "methods are not counted one by one");
+        }
+        Some(PerMethodStatSpecifier::IndividualMethodStatsAllowlist(_)) => {
+            cx.note(&at.field("individual_method_stats_allowlist"), "methods are not counted one by one");
+        }
+    }
+    GrpcStats { emit_filter_state: *emit_filter_state }
+}
+
+pub(super) fn istio_stats(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &stats::PluginConfig,
+) -> Option<IstioStats> {
+    let stats::PluginConfig {
+        disable_host_header_fallback,
+        tcp_reporting_duration,
+        metrics,
+        definitions,
+        reporter,
+        rescoping_duration,
+        scope_grace_period_duration,
+    } = message;
+    refuse!(cx, at, definitions: UNSUPPORTED);
+    no_effect!(cx, at,
+        rescoping_duration: "series are not rotated",
+        scope_grace_period_duration: "series are not rotated",
+    );
+    let reporter = cx.choice::<stats::Reporter>(&at.field("reporter"), *reporter)?;
+    let tcp_reporting = match tcp_reporting_duration {
+        Some(_) => cx.positive(&at.field("tcp_reporting_duration"), tcp_reporting_duration.as_ref())?,
+        None => Duration::from_secs(15),
+    };
+    let metrics_at = at.field("metrics");
+    let mut overrides = Vec::with_capacity(metrics.len());
+    for (i, message) in metrics.iter().enumerate() {
+        let at = metrics_at.index(i);
+        let stats::MetricConfig { dimensions, name, tags_to_remove, r#match, drop } = message;
+        refuse!(cx, at, dimensions: "expressions for labels are not supported");
+        no_effect!(cx, at, r#match: "no proxy reads it");
+        overrides.push(MetricOverride { metric: text(name), remove: texts(tags_to_remove), drop: *drop });
+    }
+    Some(IstioStats {
+        host_header_fallback: !disable_host_header_fallback,
+        tcp_reporting,
+        server_gateway: reporter == stats::Reporter::ServerGateway,
+        overrides,
+    })
+}
+
+fn peer_metadata(cx: &mut Context<'_>, at: &At<'_>, message: &peer_metadata::Config) -> PeerMetadata {
+    use peer_metadata::discovery_method::MethodSpecifier as Find;
+    use peer_metadata::propagation_method::MethodSpecifier as Tell;
+    let peer_metadata::Config {
+        downstream_discovery,
+        upstream_discovery,
+        downstream_propagation,
+        upstream_propagation,
+        shared_with_upstream,
+        additional_labels,
+    } = message;
+    no_effect!(cx, at,
+        shared_with_upstream: "there are no internal upstream connections",
+        additional_labels: "the labels told are those of the metric contract",
+    );
+    let mut out = PeerMetadata::default();
+    let mut finds = |name: &str, list: &[peer_metadata::DiscoveryMethod]| {
+        let mut headers = false;
+        for (i, peer_metadata::DiscoveryMethod { method_specifier }) in list.iter().enumerate() {
+            match method_specifier {
+                Some(Find::IstioHeaders(_)) => headers = true,
+                // The endpoint's metadata and the certificate say who the peer is without being asked.
+                Some(Find::WorkloadDiscovery(_)) => {}
+                Some(Find::Baggage(_)) | None => {
+                    cx.note(&at.field(name).index(i), "only istio_headers and workload_discovery are used");
+                }
+            }
+        }
+        headers
+    };
+    out.read_from_request = finds("downstream_discovery", downstream_discovery);
+    out.read_from_response = finds("upstream_discovery", upstream_discovery);
+    let mut tells = |name: &str, list: &[peer_metadata::PropagationMethod]| {
+        let mut headers = false;
+        for (i, peer_metadata::PropagationMethod { method_specifier }) in list.iter().enumerate() {
+            match method_specifier {
+                Some(Tell::IstioHeaders(peer_metadata::IstioHeaders { skip_external_clusters })) => {
+                    headers = true;
+                    out.skip_external |= *skip_external_clusters;
+                }
+                Some(Tell::Baggage(_)) | None => {
+                    cx.note(&at.field(name).index(i), "only istio_headers is used");
+                }
+            }
+        }
+        headers
+    };
+    let to_response = tells("downstream_propagation", downstream_propagation);
+    let to_request = tells("upstream_propagation", upstream_propagation);
+    PeerMetadata { write_to_response: to_response, write_to_request: to_request, ..out }
+}
+
+fn istio_alpn(cx: &mut Context<'_>, at: &At<'_>, message: &alpn::FilterConfig) -> Option<IstioAlpn> {
+    let alpn::FilterConfig { alpn_override } = message;
+    let list_at = at.field("alpn_override");
+    let mut out = IstioAlpn::default();
+    for (i, alpn::AlpnOverride { upstream_protocol, alpn_override }) in alpn_override.iter().enumerate() {
+        let list = texts(alpn_override);
+        match cx.choice(&list_at.index(i).field("upstream_protocol"), *upstream_protocol)? {
+            alpn::Protocol::Http10 => out.http10 = list,
+            alpn::Protocol::Http11 => out.http11 = list,
+            alpn::Protocol::Http2 => out.http2 = list,
+        }
+    }
+    Some(out)
+}

@@ -1,0 +1,451 @@
+//! The HTTP connection manager.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tulle_proto::envoy::http_connection_manager::{self as hcm, http_connection_manager as part};
+use tulle_proto::envoy::{core, google};
+
+use super::context::{At, Context, NO_HTTP3, UNSUPPORTED};
+use super::value::{config_source, data, flag, number, percent_fraction, text};
+use super::{access_log, headers, http_filter, http_options, net, route_table};
+use crate::runtime::http_manager::{
+    BodyFormat, Codec, EscapedSlashes, ForwardClientCert, ForwardClientCertMode, HostHandling, HttpManager,
+    HttpTimeouts, LocalReplies, LocalReplyMapper, PathHandling, RemoteAddress, RequestIdOptions,
+    RequestLimits, RouteSource, SchemeHandling, ServerHeader, ServerHeaderMode, StripPort, Tracing, Upgrade,
+};
+use crate::runtime::matcher::Fraction;
+
+#[allow(clippy::too_many_lines, reason = "one message, taken apart in one place")]
+pub(super) fn http_manager(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &hcm::HttpConnectionManager,
+) -> Option<HttpManager> {
+    let hcm::HttpConnectionManager {
+        codec_type,
+        stat_prefix,
+        http_filters,
+        add_user_agent,
+        tracing,
+        common_http_protocol_options,
+        http1_safe_max_connection_duration,
+        http_protocol_options,
+        http2_protocol_options,
+        http3_protocol_options,
+        server_name,
+        server_header_transformation,
+        scheme_header_transformation,
+        max_request_headers_kb,
+        stream_idle_timeout,
+        stream_flush_timeout,
+        request_timeout,
+        request_headers_timeout,
+        drain_timeout,
+        drain_timeout_jitter,
+        delayed_close_timeout,
+        access_log,
+        access_log_flush_interval,
+        flush_access_log_on_new_request,
+        access_log_options,
+        use_remote_address,
+        xff_num_trusted_hops,
+        original_ip_detection_extensions,
+        early_header_mutation_extensions,
+        internal_address_config,
+        skip_xff_append,
+        via,
+        generate_request_id,
+        preserve_external_request_id,
+        always_set_request_id_in_response,
+        forward_client_cert_details,
+        set_current_client_cert_details,
+        forward_client_cert_matcher,
+        proxy_100_continue,
+        represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
+        upgrade_configs,
+        normalize_path,
+        merge_slashes,
+        path_with_escaped_slashes_action,
+        request_id_extension,
+        local_reply_config,
+        strip_matching_host_port,
+        stream_error_on_invalid_http_message,
+        path_normalization_options,
+        strip_trailing_host_dot,
+        proxy_status_config,
+        typed_header_validation_config,
+        append_x_forwarded_port,
+        append_local_overload,
+        add_proxy_protocol_connection_state,
+        forward_proto_config,
+        route_specifier,
+        strip_port_mode,
+    } = message;
+    refuse!(cx, at,
+        original_ip_detection_extensions: UNSUPPORTED,
+        early_header_mutation_extensions: UNSUPPORTED,
+        forward_client_cert_matcher: UNSUPPORTED,
+        path_normalization_options: "is not supported: use normalize_path",
+        typed_header_validation_config: UNSUPPORTED,
+        forward_proto_config: UNSUPPORTED,
+        represent_ipv4_remote_address_as_ipv4_mapped_ipv6: UNSUPPORTED,
+        proxy_status_config: UNSUPPORTED,
+    );
+    no_effect!(cx, at,
+        http3_protocol_options: NO_HTTP3,
+        http1_safe_max_connection_duration: "HTTP/1 connections always end between two requests",
+        drain_timeout_jitter: "connections drain for exactly drain_timeout",
+        access_log_flush_interval: "requests are logged once, at their end",
+        flush_access_log_on_new_request: "requests are logged once, at their end",
+        access_log_options: "requests are logged once, at their end",
+        append_local_overload: "there is no overload manager",
+        add_proxy_protocol_connection_state: "proxy protocol is not spoken",
+    );
+    request_id_extension_is_uuid(cx, &at.field("request_id_extension"), request_id_extension.as_ref());
+    if stat_prefix.is_empty() {
+        cx.refuse(&at.field("stat_prefix"), "must not be empty");
+    }
+    let codec = match cx.choice(&at.field("codec_type"), *codec_type) {
+        Some(part::CodecType::Auto) => Some(Codec::Auto),
+        Some(part::CodecType::Http1) => Some(Codec::Http1),
+        Some(part::CodecType::Http2) => Some(Codec::Http2),
+        Some(part::CodecType::Http3) => {
+            cx.refuse(&at.field("codec_type"), NO_HTTP3);
+            None
+        }
+        None => None,
+    };
+    let invalid_ends_stream = stream_error_on_invalid_http_message.as_ref();
+    let http1 = http_options::http1(cx, &at.field("http_protocol_options"), http_protocol_options.as_ref());
+    let http2 = http_options::http2(cx, &at.field("http2_protocol_options"), http2_protocol_options.as_ref());
+    let common_at = at.field("common_http_protocol_options");
+    let common = http_options::common(cx, &common_at, common_http_protocol_options.as_ref());
+    let routes = routes(cx, at, route_specifier.as_ref());
+    let filters = http_filter::filters(cx, &at.field("http_filters"), http_filters);
+    let access_logs = access_log::access_logs(cx, &at.field("access_log"), access_log);
+    let local_replies = local_replies(cx, &at.field("local_reply_config"), local_reply_config.as_ref());
+    let remote_address = RemoteAddress {
+        use_remote_address: flag(use_remote_address.as_ref(), false),
+        xff_trusted_hops: *xff_num_trusted_hops,
+        skip_xff_append: *skip_xff_append,
+        append_x_forwarded_port: *append_x_forwarded_port,
+        internal: internal_ranges(cx, &at.field("internal_address_config"), internal_address_config.as_ref()),
+        internal_unix_sockets: internal_address_config.as_ref().is_some_and(|c| c.unix_sockets),
+    };
+    let client_cert =
+        client_cert(cx, at, *forward_client_cert_details, set_current_client_cert_details.as_ref());
+    let escaped_slashes = escaped_slashes(cx, at, *path_with_escaped_slashes_action);
+    let server = server(cx, at, server_name, *server_header_transformation);
+    let tracing = self::tracing(cx, &at.field("tracing"), tracing.as_ref());
+    let upgrades = upgrades(cx, &at.field("upgrade_configs"), upgrade_configs);
+    let strip_port = match strip_port_mode {
+        Some(part::StripPortMode::StripAnyHostPort(true)) if *strip_matching_host_port => {
+            cx.refuse(&at.field("strip_any_host_port"), "cannot stand beside strip_matching_host_port");
+            StripPort::Any
+        }
+        Some(part::StripPortMode::StripAnyHostPort(true)) => StripPort::Any,
+        _ if *strip_matching_host_port => StripPort::Matching,
+        _ => StripPort::Never,
+    };
+    let scheme_at = at.field("scheme_header_transformation");
+    let scheme = scheme(cx, &scheme_at, scheme_header_transformation.as_ref());
+    let max_kb = number(max_request_headers_kb.as_ref(), 60);
+    cx.between(&at.field("max_request_headers_kb"), max_kb, 1, 8192);
+    let (common, mut http1, mut http2) = (common?, http1?, http2?);
+    if let Some(google::BoolValue { value }) = invalid_ends_stream {
+        http1.stream_error_on_invalid |= value;
+        http2.stream_error_on_invalid |= value;
+    }
+    let stream_idle = cx.limit(
+        &at.field("stream_idle_timeout"),
+        stream_idle_timeout.as_ref(),
+        Some(Duration::from_secs(300)),
+    );
+    let timeouts = HttpTimeouts {
+        request: cx.limit(&at.field("request_timeout"), request_timeout.as_ref(), None),
+        request_headers: cx.limit(
+            &at.field("request_headers_timeout"),
+            request_headers_timeout.as_ref(),
+            None,
+        ),
+        stream_idle,
+        stream_flush: cx.limit(&at.field("stream_flush_timeout"), stream_flush_timeout.as_ref(), stream_idle),
+        idle: common.idle,
+        max_connection: common.max_connection,
+        max_stream: common.max_stream,
+        drain: cx
+            .duration(&at.field("drain_timeout"), drain_timeout.as_ref())
+            .unwrap_or(Duration::from_secs(5)),
+        delayed_close: cx
+            .duration(&at.field("delayed_close_timeout"), delayed_close_timeout.as_ref())
+            .unwrap_or(Duration::from_secs(1)),
+    };
+    Some(HttpManager {
+        stat_prefix: text(stat_prefix),
+        codec: codec?,
+        routes: routes?,
+        filters,
+        access_logs,
+        timeouts,
+        server: server?,
+        via: text(via),
+        remote_address,
+        client_cert: client_cert?,
+        path: PathHandling {
+            normalize: flag(normalize_path.as_ref(), false),
+            merge_slashes: *merge_slashes,
+            escaped_slashes: escaped_slashes?,
+        },
+        host: HostHandling { strip_port, strip_trailing_dot: *strip_trailing_host_dot },
+        scheme: scheme?,
+        upgrades,
+        http1,
+        http2,
+        limits: RequestLimits {
+            max_headers_bytes: max_kb.saturating_mul(1024),
+            max_headers: common.max_headers,
+            max_requests_per_connection: common.max_requests_per_connection,
+            underscores: common.underscores,
+        },
+        request_id: RequestIdOptions {
+            generate: flag(generate_request_id.as_ref(), true),
+            preserve_external: *preserve_external_request_id,
+            always_in_response: *always_set_request_id_in_response,
+        },
+        local_replies: local_replies?,
+        tracing: tracing?,
+        add_user_agent: flag(add_user_agent.as_ref(), false),
+        proxy_100_continue: *proxy_100_continue,
+    })
+}
+
+/// The only kind of request id is the default one.
+fn request_id_extension_is_uuid(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&hcm::RequestIdExtension>,
+) {
+    let Some(hcm::RequestIdExtension { typed_config: Some(any) }) = message else { return };
+    if any.type_url.ends_with("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig") {
+        cx.note(at, "request ids are UUIDs always");
+    } else {
+        cx.refuse(&at.field("typed_config"), format!("{} is not supported", any.type_url));
+    }
+}
+
+fn routes(cx: &mut Context<'_>, at: &At<'_>, message: Option<&part::RouteSpecifier>) -> Option<RouteSource> {
+    match message {
+        Some(part::RouteSpecifier::RouteConfig(message)) => {
+            let table = route_table::route_table(cx, &at.field("route_config"), message)?;
+            Some(RouteSource::Inline(Arc::new(table)))
+        }
+        Some(part::RouteSpecifier::Rds(hcm::Rds { config_source: source, route_config_name })) => {
+            let at = at.field("rds");
+            config_source(cx, &at.field("config_source"), source.as_ref());
+            if route_config_name.is_empty() {
+                cx.refuse(&at.field("route_config_name"), "must not be empty");
+            }
+            Some(RouteSource::Rds(text(route_config_name)))
+        }
+        Some(part::RouteSpecifier::ScopedRoutes(_)) => {
+            cx.refuse(&at.field("scoped_routes"), UNSUPPORTED);
+            None
+        }
+        None => {
+            cx.refuse(at, "needs route_config or rds");
+            None
+        }
+    }
+}
+
+fn internal_ranges(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&part::InternalAddressConfig>,
+) -> Vec<crate::runtime::net::CidrRange> {
+    let Some(part::InternalAddressConfig { unix_sockets: _read_by_the_caller, cidr_ranges }) = message else {
+        return Vec::new();
+    };
+    net::cidrs(cx, &at.field("cidr_ranges"), cidr_ranges)
+}
+
+fn client_cert(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    mode: i32,
+    details: Option<&part::SetCurrentClientCertDetails>,
+) -> Option<ForwardClientCert> {
+    use part::ForwardClientCertDetails as Mode;
+    let mode = match cx.choice(&at.field("forward_client_cert_details"), mode)? {
+        Mode::Sanitize => ForwardClientCertMode::Sanitize,
+        Mode::ForwardOnly => ForwardClientCertMode::ForwardOnly,
+        Mode::AppendForward => ForwardClientCertMode::AppendForward,
+        Mode::SanitizeSet => ForwardClientCertMode::SanitizeSet,
+        Mode::AlwaysForwardOnly => ForwardClientCertMode::AlwaysForwardOnly,
+    };
+    let default = part::SetCurrentClientCertDetails::default();
+    let part::SetCurrentClientCertDetails { subject, cert, chain, dns, uri, issuer, format } =
+        details.unwrap_or(&default);
+    let at = at.field("set_current_client_cert_details");
+    refuse!(cx, at, issuer: UNSUPPORTED, format: "only TEXT is supported");
+    Some(ForwardClientCert {
+        mode,
+        subject: flag(subject.as_ref(), false),
+        cert: *cert,
+        chain: *chain,
+        dns: *dns,
+        uri: *uri,
+    })
+}
+
+fn escaped_slashes(cx: &mut Context<'_>, at: &At<'_>, action: i32) -> Option<EscapedSlashes> {
+    use part::PathWithEscapedSlashesAction as Action;
+    Some(match cx.choice(&at.field("path_with_escaped_slashes_action"), action)? {
+        Action::ImplementationSpecificDefault | Action::KeepUnchanged => EscapedSlashes::Keep,
+        Action::RejectRequest => EscapedSlashes::Reject,
+        Action::UnescapeAndRedirect => EscapedSlashes::UnescapeAndRedirect,
+        Action::UnescapeAndForward => EscapedSlashes::UnescapeAndForward,
+    })
+}
+
+fn server(cx: &mut Context<'_>, at: &At<'_>, name: &str, mode: i32) -> Option<ServerHeader> {
+    use part::ServerHeaderTransformation as Mode;
+    let mode = match cx.choice(&at.field("server_header_transformation"), mode)? {
+        Mode::Overwrite => ServerHeaderMode::Overwrite,
+        Mode::AppendIfAbsent => ServerHeaderMode::AppendIfAbsent,
+        Mode::PassThrough => ServerHeaderMode::PassThrough,
+    };
+    Some(ServerHeader { name: text(if name.is_empty() { "envoy" } else { name }), mode })
+}
+
+fn scheme(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&core::SchemeHeaderTransformation>,
+) -> Option<SchemeHandling> {
+    use core::scheme_header_transformation::Transformation;
+    let Some(core::SchemeHeaderTransformation { match_upstream, transformation }) = message else {
+        return Some(SchemeHandling::Keep);
+    };
+    match transformation {
+        Some(Transformation::SchemeToOverwrite(scheme)) if ["http", "https"].contains(&scheme.as_str()) => {
+            Some(SchemeHandling::Overwrite(text(scheme)))
+        }
+        Some(Transformation::SchemeToOverwrite(scheme)) => {
+            cx.refuse(&at.field("scheme_to_overwrite"), format!("{scheme:?} must be http or https"));
+            None
+        }
+        None if *match_upstream => Some(SchemeHandling::MatchUpstream),
+        None => Some(SchemeHandling::Keep),
+    }
+}
+
+fn upgrades(cx: &mut Context<'_>, at: &At<'_>, list: &[part::UpgradeConfig]) -> Vec<Upgrade> {
+    let mut upgrades = Vec::with_capacity(list.len());
+    for (i, part::UpgradeConfig { upgrade_type, filters, enabled }) in list.iter().enumerate() {
+        let at = at.index(i);
+        refuse!(cx, at, filters: "filters of their own for upgrades are not supported");
+        if upgrade_type.eq_ignore_ascii_case("connect-udp") {
+            cx.refuse(&at.field("upgrade_type"), UNSUPPORTED);
+        }
+        upgrades.push(Upgrade {
+            kind: text(&upgrade_type.to_ascii_lowercase()),
+            enabled: flag(enabled.as_ref(), true),
+        });
+    }
+    upgrades
+}
+
+fn tracing(cx: &mut Context<'_>, at: &At<'_>, message: Option<&part::Tracing>) -> Option<Tracing> {
+    let Some(part::Tracing {
+        client_sampling,
+        random_sampling,
+        overall_sampling,
+        verbose,
+        max_path_tag_length,
+        custom_tags,
+        provider,
+        spawn_upstream_span,
+        operation,
+        upstream_operation,
+        no_context_propagation,
+    }) = message
+    else {
+        return Some(Tracing { enabled: false, random_sampling: Fraction::ZERO });
+    };
+    no_effect!(cx, at,
+        provider: "spans are not exported yet; trace headers are passed on",
+        client_sampling: "spans are not exported yet",
+        overall_sampling: "spans are not exported yet",
+        verbose: "spans are not exported yet",
+        max_path_tag_length: "spans are not exported yet",
+        custom_tags: "spans are not exported yet",
+        spawn_upstream_span: "spans are not exported yet",
+        operation: "spans are not exported yet",
+        upstream_operation: "spans are not exported yet",
+        no_context_propagation: "spans are not exported yet",
+    );
+    let random_sampling = match random_sampling {
+        Some(percent) => percent_fraction(cx, &at.field("random_sampling"), percent)?,
+        None => Fraction::ALWAYS,
+    };
+    Some(Tracing { enabled: true, random_sampling })
+}
+
+fn local_replies(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&hcm::LocalReplyConfig>,
+) -> Option<LocalReplies> {
+    let Some(hcm::LocalReplyConfig { mappers, body_format: format }) = message else {
+        return Some(LocalReplies::default());
+    };
+    let list_at = at.field("mappers");
+    let mut out = LocalReplies::default();
+    for (i, message) in mappers.iter().enumerate() {
+        out.mappers.push(mapper(cx, &list_at.index(i), message)?);
+    }
+    out.body_format = body_format(cx, &at.field("body_format"), format.as_ref())?;
+    Some(out)
+}
+
+fn mapper(cx: &mut Context<'_>, at: &At<'_>, message: &hcm::ResponseMapper) -> Option<LocalReplyMapper> {
+    let hcm::ResponseMapper { filter, status_code, body, body_format_override, headers_to_add } = message;
+    let filter_at = at.field("filter");
+    let filter = cx.required(&filter_at, filter.as_ref())?;
+    let status = match status_code {
+        Some(code) => {
+            let code = cx.between(&at.field("status_code"), code.value, 200, 599)?;
+            Some(u16::try_from(code).unwrap_or(500))
+        }
+        None => None,
+    };
+    let body = match body {
+        Some(body) => Some(data(cx, &at.field("body"), body)?),
+        None => None,
+    };
+    Some(LocalReplyMapper {
+        filter: access_log::filter(cx, &filter_at, filter)?,
+        status,
+        body,
+        format: body_format(cx, &at.field("body_format_override"), body_format_override.as_ref())?,
+        headers: headers::adds(cx, &at.field("headers_to_add"), headers_to_add),
+    })
+}
+
+/// `None` is a problem, `Some(None)` no format.
+fn body_format(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&core::SubstitutionFormatString>,
+) -> Option<Option<BodyFormat>> {
+    let Some(message) = message else { return Some(None) };
+    let (format, content_type) = access_log::substitution(cx, at, message, false)?;
+    let content_type = match (&*content_type, &format) {
+        ("", crate::runtime::access_log::LogFormat::Json { .. }) => text("application/json"),
+        ("", _) => text("text/plain"),
+        _ => content_type,
+    };
+    Some(Some(BodyFormat { format, content_type }))
+}

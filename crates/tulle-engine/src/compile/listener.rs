@@ -1,0 +1,298 @@
+//! Listeners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tulle_proto::envoy::{core, listener as pb, listener_filters};
+use tulle_proto::type_url;
+
+use super::access_log;
+use super::context::{At, Context, UNSUPPORTED};
+use super::filter_chain::filter_chain;
+use super::net::{Names, address, keepalive};
+use super::value::{flag, metadata, number, provenance, text};
+use crate::runtime::listener::{
+    Direction, FilterChain, FilterChainMatch, Listener, ListenerFilter, ListenerFilterKind, PortPredicate,
+};
+
+pub(super) fn listener(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Listener) -> Option<Listener> {
+    let pb::Listener {
+        name,
+        address: main_address,
+        additional_addresses,
+        stat_prefix,
+        stats_matcher,
+        filter_chains,
+        fcds_config,
+        filter_chain_matcher,
+        use_original_dst,
+        default_filter_chain,
+        per_connection_buffer_limit_bytes,
+        per_connection_buffer_high_watermark_timeout,
+        metadata: meta,
+        deprecated_v1,
+        drain_type,
+        listener_filters,
+        listener_filters_timeout,
+        continue_on_listener_filters_timeout,
+        transparent,
+        freebind,
+        socket_options,
+        tcp_fast_open_queue_length,
+        traffic_direction,
+        udp_listener_config,
+        api_listener,
+        connection_balance_config,
+        reuse_port,
+        enable_reuse_port,
+        access_log,
+        tcp_backlog_size,
+        max_connections_to_accept_per_socket_event,
+        bind_to_port,
+        enable_mptcp,
+        ignore_global_conn_limit,
+        bypass_overload_manager,
+        tcp_keepalive,
+        listener_specifier,
+    } = message;
+    refuse!(cx, at,
+        fcds_config: UNSUPPORTED,
+        filter_chain_matcher: UNSUPPORTED,
+        udp_listener_config: "UDP is not supported",
+        api_listener: UNSUPPORTED,
+        listener_specifier: "internal listeners are not supported",
+        enable_mptcp: UNSUPPORTED,
+        socket_options: UNSUPPORTED,
+    );
+    if flag(transparent.as_ref(), false) {
+        cx.refuse(&at.field("transparent"), "is not supported: use redirection instead of TPROXY");
+    }
+    no_effect!(cx, at,
+        stats_matcher: "statistics are those of the metric contract",
+        per_connection_buffer_high_watermark_timeout: "full buffers wait for the idle timeout",
+        drain_type: "listeners drain when they change or go",
+        freebind: "addresses are bound as they are there",
+        tcp_fast_open_queue_length: "TCP fast open is not used",
+        connection_balance_config: "the kernel spreads connections over the workers' sockets",
+        reuse_port: "every worker has a socket of its own",
+        enable_reuse_port: "every worker has a socket of its own",
+        max_connections_to_accept_per_socket_event: "workers accept as many as there are",
+        ignore_global_conn_limit: "there is no global connection limit",
+        bypass_overload_manager: "there is no overload manager",
+    );
+    let meta = metadata(cx, &at.field("metadata"), meta.as_ref());
+    let mut addresses = Vec::with_capacity(1 + additional_addresses.len());
+    addresses.extend(address(cx, &at.field("address"), main_address.as_ref(), Names::Refused));
+    let more_at = at.field("additional_addresses");
+    for (i, message) in additional_addresses.iter().enumerate() {
+        let at = more_at.index(i);
+        let pb::AdditionalAddress { address: one, socket_options, tcp_keepalive } = message;
+        refuse!(cx, at, socket_options: UNSUPPORTED, tcp_keepalive: UNSUPPORTED);
+        addresses.extend(address(cx, &at.field("address"), one.as_ref(), Names::Refused));
+    }
+    let old_bind = deprecated_v1.as_ref().and_then(|old| old.bind_to_port.as_ref());
+    let direction = match cx.choice(&at.field("traffic_direction"), *traffic_direction)? {
+        core::TrafficDirection::Unspecified => Direction::Unspecified,
+        core::TrafficDirection::Inbound => Direction::Inbound,
+        core::TrafficDirection::Outbound => Direction::Outbound,
+    };
+    let filters = listener_filters_of(cx, &at.field("listener_filters"), listener_filters);
+    let chains_at = at.field("filter_chains");
+    let chains: Vec<Arc<FilterChain>> = filter_chains
+        .iter()
+        .enumerate()
+        .filter_map(|(i, message)| filter_chain(cx, &chains_at.index(i), message).map(Arc::new))
+        .collect();
+    refuse_twins(cx, &chains_at, &chains);
+    let default_chain = match default_filter_chain {
+        Some(message) => filter_chain(cx, &at.field("default_filter_chain"), message).map(Arc::new),
+        None => None,
+    };
+    if filter_chains.is_empty() && default_filter_chain.is_none() {
+        cx.refuse(at, "needs filter_chains or default_filter_chain");
+    }
+    let stat_prefix = match (stat_prefix.as_str(), addresses.first()) {
+        ("", Some(address)) => text(&address.to_string()),
+        (prefix, _) => text(prefix),
+    };
+    Some(Listener {
+        name: text(name),
+        addresses,
+        bind_to_port: flag(bind_to_port.as_ref(), flag(old_bind, true)),
+        use_original_dst: flag(use_original_dst.as_ref(), false),
+        filters,
+        inspect_timeout: cx.limit(
+            &at.field("listener_filters_timeout"),
+            listener_filters_timeout.as_ref(),
+            Some(Duration::from_secs(15)),
+        ),
+        continue_on_timeout: *continue_on_listener_filters_timeout,
+        direction,
+        chains,
+        default_chain,
+        buffer_limit: number(per_connection_buffer_limit_bytes.as_ref(), 1 << 20),
+        access_logs: access_log::access_logs(cx, &at.field("access_log"), access_log),
+        backlog: tcp_backlog_size.as_ref().map(|v| v.value),
+        keepalive: tcp_keepalive.as_ref().map(keepalive),
+        stat_prefix,
+        provenance: provenance(&meta),
+    })
+}
+
+fn listener_filters_of(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    list: &[pb::ListenerFilter],
+) -> Vec<ListenerFilter> {
+    list.iter().enumerate().filter_map(|(i, message)| listener_filter(cx, &at.index(i), message)).collect()
+}
+
+fn listener_filter(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &pb::ListenerFilter,
+) -> Option<ListenerFilter> {
+    use pb::listener_filter::ConfigType;
+    let pb::ListenerFilter { name, filter_disabled, config_type } = message;
+    let disabled = match filter_disabled {
+        Some(message) => predicate(cx, &at.field("filter_disabled"), message)?,
+        None => PortPredicate::Never,
+    };
+    let tls_default = ListenerFilterKind::TlsInspector { max_client_hello: MAX_CLIENT_HELLO };
+    let kind = match config_type {
+        Some(ConfigType::TypedConfig(any)) => {
+            let at = at.field("typed_config");
+            match any.type_url.as_str() {
+                type_url::ORIGINAL_DST => {
+                    let listener_filters::OriginalDst {} = cx.unpack(&at, any)?;
+                    ListenerFilterKind::OriginalDst
+                }
+                type_url::HTTP_INSPECTOR => {
+                    let listener_filters::HttpInspector {} = cx.unpack(&at, any)?;
+                    ListenerFilterKind::HttpInspector
+                }
+                type_url::TLS_INSPECTOR => {
+                    let message: listener_filters::TlsInspector = cx.unpack(&at, any)?;
+                    tls_inspector(cx, &at, &message)
+                }
+                type_url::PROXY_PROTOCOL => {
+                    cx.refuse(&at, "proxy protocol is not supported");
+                    return None;
+                }
+                _ => {
+                    let known = [type_url::ORIGINAL_DST, type_url::TLS_INSPECTOR, type_url::HTTP_INSPECTOR];
+                    cx.unknown_extension(&at, any, "listener filter", &known);
+                    return None;
+                }
+            }
+        }
+        Some(ConfigType::ConfigDiscovery(_)) => {
+            cx.refuse(&at.field("config_discovery"), UNSUPPORTED);
+            return None;
+        }
+        None => match name.as_str() {
+            "envoy.filters.listener.original_dst" => ListenerFilterKind::OriginalDst,
+            "envoy.filters.listener.tls_inspector" => tls_default,
+            "envoy.filters.listener.http_inspector" => ListenerFilterKind::HttpInspector,
+            _ => {
+                cx.refuse(&at.field("typed_config"), "is required");
+                return None;
+            }
+        },
+    };
+    Some(ListenerFilter { kind, disabled })
+}
+
+const MAX_CLIENT_HELLO: u32 = 16 * 1024;
+
+fn tls_inspector(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &listener_filters::TlsInspector,
+) -> ListenerFilterKind {
+    let listener_filters::TlsInspector {
+        enable_ja3_fingerprinting,
+        enable_ja4_fingerprinting,
+        initial_read_buffer_size,
+        close_connection_on_client_hello_parsing_errors,
+        max_client_hello_size,
+    } = message;
+    no_effect!(cx, at,
+        enable_ja3_fingerprinting: "fingerprints are not made",
+        enable_ja4_fingerprinting: "fingerprints are not made",
+        initial_read_buffer_size: "buffers grow as needed",
+        close_connection_on_client_hello_parsing_errors: "a broken hello is not taken for TLS",
+    );
+    let size = number(max_client_hello_size.as_ref(), MAX_CLIENT_HELLO);
+    ListenerFilterKind::TlsInspector { max_client_hello: size.clamp(256, 64 * 1024) }
+}
+
+fn predicate(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &pb::ListenerFilterChainMatchPredicate,
+) -> Option<PortPredicate> {
+    use pb::listener_filter_chain_match_predicate::{MatchSet, Rule};
+    let pb::ListenerFilterChainMatchPredicate { rule } = message;
+    let list = |cx: &mut Context<'_>, at: &At<'_>, rules: &[pb::ListenerFilterChainMatchPredicate]| {
+        rules
+            .iter()
+            .enumerate()
+            .map(|(i, message)| predicate(cx, &at.index(i), message))
+            .collect::<Option<Vec<_>>>()
+    };
+    cx.deeper(at, |cx| match rule {
+        Some(Rule::AnyMatch(true)) => Some(PortPredicate::Always),
+        Some(Rule::AnyMatch(false)) => Some(PortPredicate::Never),
+        Some(Rule::OrMatch(MatchSet { rules })) => {
+            list(cx, &at.field("or_match").field("rules"), rules).map(PortPredicate::Or)
+        }
+        Some(Rule::AndMatch(MatchSet { rules })) => {
+            list(cx, &at.field("and_match").field("rules"), rules).map(PortPredicate::And)
+        }
+        Some(Rule::NotMatch(inner)) => {
+            predicate(cx, &at.field("not_match"), inner).map(|p| PortPredicate::Not(Box::new(p)))
+        }
+        Some(Rule::DestinationPortRange(tulle_proto::envoy::kind::Int32Range { start, end })) => {
+            match (u16::try_from(*start), u32::try_from(*end)) {
+                (Ok(start), Ok(end)) if end <= 65_536 => Some(PortPredicate::Range { start, end }),
+                _ => {
+                    cx.refuse(&at.field("destination_port_range"), "must be within 0 and 65536");
+                    None
+                }
+            }
+        }
+        None => {
+            cx.refuse(at, "needs a rule");
+            None
+        }
+    })
+}
+
+/// Two chains that would take the same connection are refused, as Envoy does.
+fn refuse_twins(cx: &mut Context<'_>, at: &At<'_>, chains: &[Arc<FilterChain>]) {
+    for (i, chain) in chains.iter().enumerate() {
+        if let Some(twin) = chains[..i].iter().position(|other| collide(&other.matches, &chain.matches)) {
+            cx.refuse(
+                &at.index(i).field("filter_chain_match"),
+                format!("matches the same connections as filter_chains[{twin}]"),
+            );
+        }
+    }
+}
+
+/// Whether some connection meets both in every criterion with the very same value.
+fn collide(a: &FilterChainMatch, b: &FilterChainMatch) -> bool {
+    fn common<T: PartialEq>(a: &[T], b: &[T]) -> bool {
+        (a.is_empty() && b.is_empty()) || a.iter().any(|one| b.contains(one))
+    }
+    a.destination_port == b.destination_port
+        && a.transport_protocol == b.transport_protocol
+        && a.source_type == b.source_type
+        && common(&a.application_protocols, &b.application_protocols)
+        && common(&a.server_names, &b.server_names)
+        && common(&a.prefix_ranges, &b.prefix_ranges)
+        && common(&a.direct_source_prefix_ranges, &b.direct_source_prefix_ranges)
+        && common(&a.source_prefix_ranges, &b.source_prefix_ranges)
+        && common(&a.source_ports, &b.source_ports)
+}

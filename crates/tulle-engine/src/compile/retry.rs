@@ -1,0 +1,162 @@
+//! Retry policies.
+
+use std::time::Duration;
+
+use tulle_base::nearest::nearest;
+use tulle_proto::envoy::route;
+use tulle_proto::type_url;
+
+use super::context::{At, Context, UNSUPPORTED};
+use super::matcher;
+use super::value::{number, text};
+use crate::runtime::retry::{RateLimitedBackoff, ResetHeader, RetryOn, RetryPolicy};
+
+/// How many hosts Envoy looks at when `previous_hosts` is used without a number.
+const DEFAULT_ATTEMPTS: u32 = 1;
+
+pub(super) fn retry(cx: &mut Context<'_>, at: &At<'_>, message: &route::RetryPolicy) -> Option<RetryPolicy> {
+    let route::RetryPolicy {
+        retry_on,
+        num_retries,
+        per_try_timeout,
+        per_try_idle_timeout,
+        retry_priority,
+        retry_host_predicate,
+        retry_options_predicates,
+        host_selection_retry_max_attempts,
+        retriable_status_codes,
+        retry_back_off,
+        rate_limited_retry_back_off,
+        retriable_headers,
+        retriable_request_headers,
+        refresh_cluster_on_retry,
+    } = message;
+    refuse!(cx, at,
+        retry_priority: UNSUPPORTED,
+        retry_options_predicates: UNSUPPORTED,
+        refresh_cluster_on_retry: UNSUPPORTED,
+    );
+    let on = self::on(cx, &at.field("retry_on"), retry_on);
+    let avoid_previous_hosts = host_predicates(cx, &at.field("retry_host_predicate"), retry_host_predicate)?;
+    let mut codes = Vec::new();
+    for (i, code) in retriable_status_codes.iter().enumerate() {
+        let code = cx.between(&at.field("retriable_status_codes").index(i), *code, 100, 599)?;
+        codes.push(u16::try_from(code).unwrap_or_default());
+    }
+    let (backoff_base, backoff_max) = backoff(cx, &at.field("retry_back_off"), retry_back_off.as_ref())?;
+    let rate_limited = match rate_limited_retry_back_off {
+        Some(message) => Some(rate_limited_backoff(cx, &at.field("rate_limited_retry_back_off"), message)?),
+        None => None,
+    };
+    let attempts = u32::try_from(*host_selection_retry_max_attempts).unwrap_or(DEFAULT_ATTEMPTS);
+    Some(RetryPolicy {
+        on,
+        num_retries: number(num_retries.as_ref(), 1),
+        per_try_timeout: cx.limit(&at.field("per_try_timeout"), per_try_timeout.as_ref(), None),
+        per_try_idle_timeout: cx.limit(
+            &at.field("per_try_idle_timeout"),
+            per_try_idle_timeout.as_ref(),
+            None,
+        ),
+        retriable_status_codes: codes,
+        retriable_headers: matcher::headers(cx, &at.field("retriable_headers"), retriable_headers),
+        retriable_request_headers: matcher::headers(
+            cx,
+            &at.field("retriable_request_headers"),
+            retriable_request_headers,
+        ),
+        backoff_base,
+        backoff_max,
+        rate_limited,
+        avoid_previous_hosts,
+        host_selection_attempts: attempts.max(1),
+    })
+}
+
+fn on(cx: &mut Context<'_>, at: &At<'_>, list: &str) -> RetryOn {
+    let mut on = RetryOn::NONE;
+    for token in list.split(',').map(str::trim).filter(|token| !token.is_empty()) {
+        match RetryOn::from_token(token) {
+            Some(set) => on = on.with(set),
+            None => {
+                let hint = match nearest(token, RetryOn::TOKENS.iter().copied()) {
+                    Some(near) => format!("; did you mean {near}?"),
+                    None => String::new(),
+                };
+                cx.refuse(at, format!("{token:?} is not a reason to retry{hint}"));
+            }
+        }
+    }
+    on
+}
+
+fn host_predicates(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    list: &[route::retry_policy::RetryHostPredicate],
+) -> Option<bool> {
+    use route::retry_policy::{RetryHostPredicate, retry_host_predicate::ConfigType};
+    for (i, RetryHostPredicate { name, config_type }) in list.iter().enumerate() {
+        let known = match config_type {
+            Some(ConfigType::TypedConfig(any)) => any.type_url == type_url::PREVIOUS_HOSTS,
+            None => name == "envoy.retry_host_predicates.previous_hosts",
+        };
+        if !known {
+            cx.refuse(&at.index(i), format!("{name:?} is not supported"));
+            return None;
+        }
+    }
+    Some(!list.is_empty())
+}
+
+fn backoff(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&route::retry_policy::RetryBackOff>,
+) -> Option<(Duration, Duration)> {
+    let Some(route::retry_policy::RetryBackOff { base_interval, max_interval }) = message else {
+        return Some((Duration::from_millis(25), Duration::from_millis(250)));
+    };
+    let base_at = at.field("base_interval");
+    cx.required(&base_at, base_interval.as_ref())?;
+    // Envoy rounds less than a millisecond up.
+    let base = cx.positive(&base_at, base_interval.as_ref())?.max(Duration::from_millis(1));
+    let max_at = at.field("max_interval");
+    let max = match max_interval {
+        Some(_) => cx.positive(&max_at, max_interval.as_ref())?.max(Duration::from_millis(1)),
+        None => base.saturating_mul(10),
+    };
+    if max < base {
+        cx.refuse(&max_at, "must be at least base_interval");
+        return None;
+    }
+    Some((base, max))
+}
+
+fn rate_limited_backoff(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &route::retry_policy::RateLimitedRetryBackOff,
+) -> Option<RateLimitedBackoff> {
+    use route::retry_policy::{ResetHeader as Reset, ResetHeaderFormat};
+    let route::retry_policy::RateLimitedRetryBackOff { reset_headers, max_interval } = message;
+    let list_at = at.field("reset_headers");
+    if reset_headers.is_empty() {
+        cx.refuse(&list_at, "needs at least one");
+    }
+    let mut headers = Vec::new();
+    for (i, Reset { name, format }) in reset_headers.iter().enumerate() {
+        let at = list_at.index(i);
+        let name = matcher::header_name(cx, &at.field("name"), name)?;
+        let format: ResetHeaderFormat = cx.choice(&at.field("format"), *format)?;
+        headers.push(ResetHeader {
+            name: text(name.as_str()),
+            unix_timestamp: format == ResetHeaderFormat::UnixTimestamp,
+        });
+    }
+    let max = match max_interval {
+        Some(_) => cx.positive(&at.field("max_interval"), max_interval.as_ref())?,
+        None => Duration::from_secs(300),
+    };
+    Some(RateLimitedBackoff { headers, max })
+}
