@@ -12,7 +12,7 @@ mod store;
 mod wire;
 
 pub use error::{Refusal, StoreError};
-pub use folder::{Folder, FolderError, Report};
+pub use folder::{Folder, FolderError, Report, manifest_files};
 pub use follow::{Follow, Update};
 pub use memory::Memory;
 pub use store::{Answer, Change, Event, Filter, Listing, Store, Version, Watch, WatchSource};

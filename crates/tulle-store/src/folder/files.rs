@@ -82,7 +82,7 @@ impl Files {
         let mut found = Vec::new();
         for root in &self.roots {
             if root.is_dir() {
-                walk(root, 0, watcher, &mut found);
+                walk(root, 0, &mut |folder| watcher.add(folder), &mut found);
             } else {
                 let folder = root.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 watcher.add(folder);
@@ -155,13 +155,30 @@ impl Files {
     }
 }
 
-fn walk(folder: &Path, depth: usize, watcher: &mut Watcher, found: &mut Vec<PathBuf>) {
+/// The manifest files among `paths` and below them, as a [`Folder`](super::Folder) finds them.
+///
+/// # Errors
+/// [`FolderError`] when a path does not exist or cannot be read.
+pub fn manifest_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FolderError> {
+    let mut found = Vec::new();
+    for path in paths {
+        let meta = fs::metadata(path).map_err(|source| FolderError { path: path.clone(), source })?;
+        if meta.is_dir() {
+            walk(path, 0, &mut |_| {}, &mut found);
+        } else {
+            found.push(path.clone());
+        }
+    }
+    Ok(found)
+}
+
+fn walk(folder: &Path, depth: usize, enter: &mut dyn FnMut(&Path), found: &mut Vec<PathBuf>) {
     if depth > MAX_DEPTH {
         tracing::warn!(folder = %folder.display(), "is too deep and is not read");
         return;
     }
     // Watched first and read then: nothing can be written in between unseen.
-    watcher.add(folder);
+    enter(folder);
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| !is_hidden(p)).collect();
     paths.sort();
@@ -171,7 +188,7 @@ fn walk(folder: &Path, depth: usize, watcher: &mut Watcher, found: &mut Vec<Path
             return;
         }
         if path.is_dir() {
-            walk(&path, depth + 1, watcher, found);
+            walk(&path, depth + 1, enter, found);
         } else if path
             .extension()
             .and_then(OsStr::to_str)

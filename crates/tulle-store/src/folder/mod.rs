@@ -18,6 +18,7 @@ use tulle_base::{Diagnostics, ResourceRef};
 use crate::{Store, StoreError};
 use desired::Desired;
 use files::Files;
+pub use files::manifest_files;
 use watcher::Watcher;
 
 /// Why files cannot be watched at all.

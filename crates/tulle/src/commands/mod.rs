@@ -1,6 +1,7 @@
 //! The commands, one file each. A new one is a file here, a line in [`Command`] and a line in [`Command::run`].
 
 mod lab;
+mod validate;
 mod version;
 
 use clap::Subcommand;
@@ -11,6 +12,7 @@ use crate::outcome::Outcome;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Lab(lab::Args),
+    Validate(validate::Args),
     Version(version::Args),
 }
 
@@ -19,6 +21,7 @@ impl Command {
     pub(crate) fn run(self) -> Outcome {
         match self {
             Self::Lab(args) => lab::run(args),
+            Self::Validate(args) => validate::run(&args),
             Self::Version(args) => version::run(&args),
         }
     }

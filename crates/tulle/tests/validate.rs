@@ -1,0 +1,54 @@
+//! `tulle validate`: output, formats and exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn validate(args: &[&str]) -> (i32, String, String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tulle-api/tests");
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_tulle"))
+        .arg("validate")
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn good_manifests_end_with_0() {
+    let (code, out, summary) = validate(&["valid"]);
+    assert_eq!((code, out.as_str()), (0, ""), "{summary}");
+    assert!(summary.contains("in 3 files: 0 errors, 0 warnings"), "{summary}");
+}
+
+#[test]
+fn every_problem_has_its_line_and_the_end_is_1() {
+    let (code, out, _) = validate(&["diagnostics/kinds.yaml", "valid/security.yaml", "valid/security.yaml"]);
+    assert_eq!(code, 1);
+    let first = "diagnostics/kinds.yaml:2: VirtualServise default/slip: kind: kind VirtualServise does not exist in \
+                 networking.istio.io; did you mean VirtualService?";
+    assert_eq!(out.lines().next(), Some(first));
+    assert!(out.lines().any(|l| l.ends_with("and has no effect [warning]")), "{out}");
+    let twice = "valid/security.yaml:2: PeerAuthentication shop/web: is defined at valid/security.yaml:2 and again here; \
+                 remove one of them";
+    assert!(out.lines().any(|l| l == twice), "{out}");
+}
+
+#[test]
+fn json_for_programs() {
+    let (code, out, _) = validate(&["-o", "json", "mission/technical-11.yaml"]);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let error = value["problems"].as_array().unwrap().iter().find(|p| p["severity"] == "error").unwrap();
+    assert_eq!((code, &error["line"], &error["field"]), (1, &8.into(), &"spec.containers[0].image".into()));
+    assert_eq!(error["resource"]["name"], "myapp");
+}
+
+#[test]
+fn what_cannot_be_read_ends_with_2() {
+    let (code, out, reason) = validate(&["nowhere.yaml"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(reason.contains("nowhere.yaml: No such file"), "{reason}");
+    assert_eq!(validate(&[]).0, 2);
+}
