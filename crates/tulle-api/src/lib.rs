@@ -7,6 +7,7 @@ pub mod istio;
 pub mod kind;
 pub mod kubernetes;
 pub mod manifest;
+pub mod meta;
 pub mod node;
 pub mod object;
 pub mod schema;
@@ -17,5 +18,6 @@ mod yaml;
 
 pub use kind::{Kind, Resource, Spec};
 pub use manifest::{decode_object, parse_manifests};
-pub use object::{Object, ObjectMeta, OwnerReference};
+pub use meta::{ObjectMeta, OwnerReference};
+pub use object::Object;
 pub use validate::validate;

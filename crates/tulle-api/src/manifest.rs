@@ -7,8 +7,9 @@ use tulle_base::nearest::nearest;
 use tulle_base::{Diagnostic, Diagnostics, FieldPath, ResourceRef, Severity, SourceSpan};
 
 use crate::kind::{Body, Kind, KindInfo, Spec};
+use crate::meta::ObjectMeta;
 use crate::node::{Data, Entry, Node};
-use crate::object::{Object, ObjectMeta};
+use crate::object::Object;
 use crate::schema::{At, Context, Field};
 use crate::unsupported;
 use crate::validate;

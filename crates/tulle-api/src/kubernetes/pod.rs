@@ -5,7 +5,7 @@ use tulle_base::Labels;
 
 use super::container::{Container, RestartPolicy};
 use super::volume::Volume;
-use crate::object::ObjectMeta;
+use crate::meta::ObjectMeta;
 use crate::schema::record;
 
 record! {

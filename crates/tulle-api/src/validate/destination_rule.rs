@@ -3,20 +3,17 @@
 use std::collections::HashSet;
 
 use super::common::{self, duration, duration_or_zero, export_to, not_negative, whole_percent};
-use super::http_route::retry;
+use super::load_balancer::check_balancer;
 use super::names;
+use super::retry::retry;
 use super::rules::Rules;
 use crate::istio::{
-    ClientTlsMode, ClientTlsSettings, ConnectionKeepalive, ConnectionPoolSettings, ConsistentHashLb,
-    DestinationRule, H2UpgradePolicy, HashAlgorithm, HashKey, HttpSettings, LbPolicy, LoadBalancerSettings,
-    LocalityFailover, LocalityLoadBalancerSetting, OutlierDetection, PortTrafficPolicy, SimpleLb, Subset,
-    TcpSettings, TrafficPolicy, TunnelSettings, WarmupConfiguration, ZoneAwareLoadBalancerSetting,
+    ClientTlsMode, ClientTlsSettings, ConnectionKeepalive, ConnectionPoolSettings, DestinationRule,
+    H2UpgradePolicy, HttpSettings, LoadBalancerSettings, OutlierDetection, PortTrafficPolicy, Subset,
+    TcpSettings, TrafficPolicy, TunnelSettings,
 };
-use crate::object::ObjectMeta;
+use crate::meta::ObjectMeta;
 use crate::schema::At;
-
-const TOPOLOGY: [&str; 3] =
-    ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
 
 /// Checks a DestinationRule.
 pub(super) fn check(given: &DestinationRule, meta: &ObjectMeta, at: &At<'_>, rules: &mut Rules) {
@@ -228,181 +225,6 @@ fn check_http_pool(given: &HttpSettings, at: &At<'_>, rules: &mut Rules) {
         let here = at.field("http2KeepAlive");
         duration(Some(interval), &here.field("interval"), rules);
         duration(Some(timeout), &here.field("timeout"), rules);
-    }
-}
-
-fn check_balancer(given: &LoadBalancerSettings, outlier: bool, at: &At<'_>, rules: &mut Rules) {
-    let LoadBalancerSettings {
-        locality_lb_setting,
-        zone_aware_lb_setting,
-        warmup_duration_secs,
-        warmup,
-        lb_policy,
-    } = given;
-    match lb_policy {
-        Some(LbPolicy::ConsistentHash(hash)) => check_hash(hash, &at.field("consistentHash"), rules),
-        Some(LbPolicy::Simple(SimpleLb::LeastConn)) => {
-            rules.note(
-                &at.field("simple"),
-                "LEAST_CONN is the old name of LEAST_REQUEST, which is used",
-                "write LEAST_REQUEST",
-            );
-        }
-        _ => {}
-    }
-    rules.exclusive(
-        at,
-        &[
-            ("localityLbSetting", locality_lb_setting.is_some()),
-            ("zoneAwareLbSetting", zone_aware_lb_setting.is_some()),
-        ],
-    );
-    if let Some(setting) = locality_lb_setting {
-        check_locality(setting, outlier, &at.field("localityLbSetting"), rules);
-    }
-    if let Some(ZoneAwareLoadBalancerSetting { enabled: _, failover, failover_priority, min_cluster_size }) =
-        zone_aware_lb_setting
-    {
-        let here = at.field("zoneAwareLbSetting");
-        check_failover(failover, failover_priority, outlier, &here, rules);
-        topology_labels(failover_priority, "the zone is preferred anyway", &here, rules);
-        if *min_cluster_size == Some(0) {
-            rules.error(&here.field("minClusterSize"), "must be 1 or more", "");
-        }
-    }
-    duration_or_zero(warmup_duration_secs.as_ref(), &at.field("warmupDurationSecs"), rules);
-    if let Some(WarmupConfiguration { duration: time, minimum_percent, aggression }) = warmup {
-        let here = at.field("warmup");
-        duration(Some(time), &here.field("duration"), rules);
-        if let Some(share) = minimum_percent.filter(|p| !(0.0..=100.0).contains(p)) {
-            rules.error(
-                &here.field("minimumPercent"),
-                format!("must be between 0 and 100 but is {share}"),
-                "",
-            );
-        }
-        if let Some(value) = aggression.filter(|a| *a <= 0.0) {
-            rules.error(&here.field("aggression"), format!("must be above 0 but is {value}"), "");
-        }
-    }
-}
-
-fn check_hash(given: &ConsistentHashLb, at: &At<'_>, rules: &mut Rules) {
-    let ConsistentHashLb { minimum_ring_size, hash_key, hash_algorithm } = given;
-    match hash_key {
-        None => rules.warn(
-            at,
-            "has no key to hash, so that endpoints are random",
-            "give httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName",
-        ),
-        Some(HashKey::HttpHeaderName(name)) => {
-            rules.check(&at.field("httpHeaderName"), names::header_name(name))
-        }
-        Some(HashKey::HttpCookie(cookie)) => {
-            let mut seen = HashSet::new();
-            for (i, attribute) in cookie.attributes.iter().enumerate() {
-                if !seen.insert(&attribute.name) {
-                    let (here, list) = (at.field("httpCookie"), "attributes");
-                    rules.error(
-                        &here.field(list).index(i),
-                        format!("attribute {} is given twice", attribute.name),
-                        "keep one",
-                    );
-                }
-            }
-        }
-        Some(HashKey::UseSourceIp(_) | HashKey::HttpQueryParameterName(_)) => {}
-    }
-    let set = [
-        ("minimumRingSize", minimum_ring_size.is_some()),
-        ("maglev", matches!(hash_algorithm, Some(HashAlgorithm::Maglev(_)))),
-        ("ringHash", matches!(hash_algorithm, Some(HashAlgorithm::RingHash(_)))),
-    ];
-    rules.exclusive(at, &set);
-    if let Some(HashAlgorithm::Maglev(maglev)) = hash_algorithm
-        && let Some(size) = maglev.table_size
-        && !(size < 5_000_011 && is_prime(size))
-    {
-        let here = at.field("maglev");
-        rules.error(
-            &here.field("tableSize"),
-            format!("must be a prime below 5000011 but is {size}"),
-            "65537 is the default",
-        );
-    }
-}
-
-fn is_prime(n: u64) -> bool {
-    n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
-}
-
-fn check_locality(given: &LocalityLoadBalancerSetting, outlier: bool, at: &At<'_>, rules: &mut Rules) {
-    let LocalityLoadBalancerSetting { distribute, failover, failover_priority, enabled: _ } = given;
-    rules.exclusive(
-        at,
-        &[
-            ("distribute", !distribute.is_empty()),
-            ("failover", !failover.is_empty()),
-            ("failoverPriority", !failover_priority.is_empty() && failover.is_empty()),
-        ],
-    );
-    for (i, entry) in distribute.iter().enumerate() {
-        let list = at.field("distribute");
-        let here = list.index(i);
-        let total: u64 = entry.to.values().map(|w| u64::from(*w)).sum();
-        if total != 100 || entry.to.values().any(|w| *w == 0) {
-            rules.error(
-                &here.field("to"),
-                format!("the shares must be 1 or more and add up to 100, not {total}"),
-                "",
-            );
-        }
-    }
-    check_failover(failover, failover_priority, outlier, at, rules);
-    if !failover.is_empty() {
-        topology_labels(failover_priority, "failover decides about it", at, rules);
-    }
-}
-
-fn check_failover(
-    given: &[LocalityFailover],
-    priority: &[String],
-    outlier: bool,
-    at: &At<'_>,
-    rules: &mut Rules,
-) {
-    if !(outlier || given.is_empty() && priority.is_empty()) {
-        rules.warn(
-            at,
-            "failover does nothing without outlierDetection",
-            "add outlierDetection to this policy",
-        );
-    }
-    for (i, LocalityFailover { from, to }) in given.iter().enumerate() {
-        let list = at.field("failover");
-        let here = list.index(i);
-        if from == to {
-            rules.error(&here, format!("leads from {from:?} to itself"), "name another region");
-        }
-        for (field, region) in [("from", from), ("to", to)] {
-            if region.contains(['/', '*']) {
-                rules.error(
-                    &here.field(field),
-                    format!("{region:?} must be a region without zone or wildcard"),
-                    "",
-                );
-            }
-        }
-    }
-}
-
-fn topology_labels(priority: &[String], reason: &str, at: &At<'_>, rules: &mut Rules) {
-    for (i, label) in priority.iter().enumerate().filter(|(_, l)| TOPOLOGY.contains(&l.as_str())) {
-        rules.error(
-            &at.field("failoverPriority").index(i),
-            format!("{label} cannot be used here: {reason}"),
-            "remove it",
-        );
     }
 }
 

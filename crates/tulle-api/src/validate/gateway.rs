@@ -6,7 +6,7 @@ use super::common::{self, PortProtocol, protocol};
 use super::names;
 use super::rules::Rules;
 use crate::istio::{Gateway, Port, Server, ServerTlsMode, ServerTlsSettings, TlsCertificate, TlsProtocol};
-use crate::object::ObjectMeta;
+use crate::meta::ObjectMeta;
 use crate::schema::At;
 
 /// Checks a Gateway.

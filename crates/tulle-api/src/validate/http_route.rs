@@ -1,57 +1,19 @@
 //! Rules about the http routes of a `VirtualService`.
 
 use super::common::{
-    self, destination, duration, duration_or_zero, headers, is_authority, percent, regex, string_match,
+    self, destination, duration_or_zero, headers, is_authority, percent, regex, string_match,
 };
+use super::fault::fault;
 use super::names;
+use super::retry::retry;
 use super::rules::Rules;
 use super::virtual_service::gateway_names;
 use crate::istio::{
-    CorsPolicy, FaultAbort, FaultAbortType, FaultDelay, FaultDelayType, HttpBodySpecifier,
-    HttpDirectResponse, HttpFaultInjection, HttpMatchRequest, HttpMirrorPolicy, HttpRedirect, HttpRetry,
+    CorsPolicy, HttpBodySpecifier, HttpDirectResponse, HttpMatchRequest, HttpMirrorPolicy, HttpRedirect,
     HttpRewrite, HttpRoute, HttpRouteDestination, RedirectPort, RegexRewrite, StringMatch,
 };
 use crate::schema::At;
 
-/// What `retryOn` may list, besides status codes (Envoy's `x-envoy-retry-on` and `x-envoy-retry-grpc-on`).
-const RETRY_ON: [&str; 16] = [
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "retriable-4xx",
-    "refused-stream",
-    "retriable-status-codes",
-    "retriable-headers",
-    "envoy-ratelimited",
-    "http3-post-connect-failure",
-    "cancelled",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "unavailable",
-];
-/// Names of gRPC status codes.
-const GRPC_STATUS: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 const CORS_METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"];
 /// Largest body of a direct response.
@@ -289,88 +251,6 @@ fn rewrite(given: &HttpRewrite, at: &At<'_>, rules: &mut Rules) {
         regex(pattern, &here.field("match"), rules);
         if rewrite.is_empty() {
             rules.error(&here.field("rewrite"), "must be given", "");
-        }
-    }
-}
-
-/// Checks a retry policy, wherever it stands.
-pub(super) fn retry(given: Option<&HttpRetry>, at: &At<'_>, rules: &mut Rules) {
-    let Some(given) = given else { return };
-    let HttpRetry {
-        attempts,
-        per_try_timeout,
-        retry_on,
-        retry_remote_localities,
-        retry_ignore_previous_hosts: _,
-        backoff,
-    } = given;
-    common::not_negative(*attempts, &at.field("attempts"), rules);
-    let more = per_try_timeout.is_some() || !retry_on.is_empty() || retry_remote_localities.is_some();
-    if attempts.unwrap_or(0) == 0 && more {
-        let missing = if attempts.is_none() { "not given, which means 0 and" } else { "0, which" };
-        let message = format!("is {missing} turns retries off, but other retry settings are given");
-        rules.error(&at.field("attempts"), message, "write how often to try again, such as attempts: 2");
-    }
-    duration(per_try_timeout.as_ref(), &at.field("perTryTimeout"), rules);
-    duration(backoff.as_ref(), &at.field("backoff"), rules);
-    for condition in retry_on.split(',').map(str::trim).filter(|c| !c.is_empty()) {
-        let status = condition.parse::<u16>().is_ok_and(|code| (100..=599).contains(&code));
-        if !status && !RETRY_ON.contains(&condition) {
-            let near = tulle_base::nearest::nearest(condition, RETRY_ON);
-            let fix = near.map_or_else(
-                || format!("known are {} and status codes", RETRY_ON.join(", ")),
-                |n| format!("did you mean {n}?"),
-            );
-            rules.error(&at.field("retryOn"), format!("{condition:?} is not a condition for retries"), fix);
-        }
-    }
-}
-
-fn fault(given: &HttpFaultInjection, at: &At<'_>, rules: &mut Rules) {
-    let HttpFaultInjection { delay, abort } = given;
-    if delay.is_none() && abort.is_none() {
-        rules.error(at, "injects nothing", "give delay or abort");
-    }
-    if let Some(FaultDelay { percent: old, percentage, http_delay_type }) = delay {
-        let here = at.field("delay");
-        common::whole_percent(*old, &here.field("percent"), rules);
-        percent(percentage.as_ref(), &here.field("percentage"), rules);
-        match http_delay_type {
-            Some(FaultDelayType::FixedDelay(time)) => duration(Some(time), &here.field("fixedDelay"), rules),
-            Some(FaultDelayType::ExponentialDelay(_)) => {
-                rules.error(
-                    &here.field("exponentialDelay"),
-                    "is not supported, here or in Istio",
-                    "use fixedDelay",
-                );
-            }
-            None => rules.warn(&here, "delays nothing", "give fixedDelay"),
-        }
-    }
-    if let Some(FaultAbort { percentage, error_type }) = abort {
-        let here = at.field("abort");
-        percent(percentage.as_ref(), &here.field("percentage"), rules);
-        match error_type {
-            Some(FaultAbortType::HttpStatus(code)) if !(200..=599).contains(code) => {
-                rules.error(
-                    &here.field("httpStatus"),
-                    format!("must be between 200 and 599 but is {code}"),
-                    "",
-                );
-            }
-            Some(FaultAbortType::GrpcStatus(name)) if !GRPC_STATUS.contains(&name.as_str()) => {
-                let message = format!("{name:?} is not the name of a gRPC status");
-                rules.error(&here.field("grpcStatus"), message, "write a name such as UNAVAILABLE");
-            }
-            Some(FaultAbortType::Http2Error(_)) => {
-                rules.error(
-                    &here.field("http2Error"),
-                    "is not supported, here or in Istio",
-                    "use httpStatus",
-                );
-            }
-            Some(_) => {}
-            None => rules.warn(&here, "aborts nothing", "give httpStatus or grpcStatus"),
         }
     }
 }

@@ -6,14 +6,17 @@
 mod authorization_policy;
 mod common;
 mod destination_rule;
+mod fault;
 mod gateway;
 mod http_route;
 mod kubernetes;
+mod load_balancer;
 mod metadata;
 mod names;
 mod peer_authentication;
 mod pod;
 mod request_authentication;
+mod retry;
 mod rules;
 mod service_entry;
 mod sidecar;

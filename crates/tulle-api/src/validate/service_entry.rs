@@ -6,7 +6,7 @@ use super::common::{self, PortProtocol, export_to, protocol};
 use super::names;
 use super::rules::Rules;
 use crate::istio::{ServiceEntry, ServiceEntryPort, ServiceEntryResolution, WorkloadEntry};
-use crate::object::ObjectMeta;
+use crate::meta::ObjectMeta;
 use crate::schema::At;
 
 /// Checks a ServiceEntry.

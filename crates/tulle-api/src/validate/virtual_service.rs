@@ -1,13 +1,14 @@
 //! Rules about `VirtualService`.
 
 use super::common::{self, duration_or_zero, export_to, labels};
-use super::http_route::{self, retry};
+use super::http_route;
 use super::names;
+use super::retry::retry;
 use super::rules::Rules;
 use crate::istio::{
     HttpRoute, L4MatchAttributes, RouteDestination, TcpRoute, TlsMatchAttributes, TlsRoute, VirtualService,
 };
-use crate::object::ObjectMeta;
+use crate::meta::ObjectMeta;
 use crate::schema::At;
 use tulle_base::Host;
 

@@ -1,5 +1,6 @@
 //! Parser events to a tree, within limits.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
@@ -32,6 +33,7 @@ pub(crate) struct Read {
 /// Reads one document; the text begins on `first_line` of its file.
 pub(crate) fn read_document(text: &str, first_line: u32) -> Read {
     let mut builder = Builder { offset: first_line - 1, ..Builder::default() };
+    let text = &*pairs_joined(text);
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let step = match event {
@@ -219,13 +221,47 @@ impl Builder {
         let within = (line - self.offset) as usize;
         let shown = text.lines().nth(within.saturating_sub(1)).unwrap_or_default();
         let indent = &shown[..shown.len() - shown.trim_start().len()];
-        let fix = if indent.contains('\t') || error.info().contains("tab") {
-            "indent with blanks, not with tabs"
-        } else {
-            ""
+        let fix = match () {
+            () if indent.contains('\t') || error.info().contains("tab") => {
+                "indent with blanks, not with tabs"
+            }
+            () if shown.contains('\t') => "write blanks instead of the tab on this line",
+            () => "",
         };
         problem(line, column, format!("is not valid YAML: {}", error.info()), fix)
     }
+}
+
+/// JSON writes characters beyond the first 65536 as two escapes (RFC 8259 section 7), YAML as one.
+fn pairs_joined(text: &str) -> Cow<'_, str> {
+    if !text.trim_start().starts_with(['{', '[']) || !(text.contains("\\ud") || text.contains("\\uD")) {
+        return text.into();
+    }
+    let unit = |s: &str| {
+        let hex = s.strip_prefix("\\u")?.get(..4).filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        u16::from_str_radix(hex, 16).ok()
+    };
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let pair = unit(rest).zip(rest.get(6..).and_then(unit));
+        let joined = pair.and_then(|(high, low)| char::decode_utf16([high, low]).next()).and_then(Result::ok);
+        let taken = match joined {
+            Some(c) if c > '\u{ffff}' => {
+                out.push(c);
+                12
+            }
+            _ => {
+                let taken = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                out.push_str(&rest[..taken]);
+                taken
+            }
+        };
+        rest = &rest[taken..];
+    }
+    out.push_str(rest);
+    out.into()
 }
 
 fn problem(line: u32, column: u32, message: String, fix: &str) -> Problem {
@@ -278,6 +314,8 @@ mod tests {
         let flow = serde_json::json!({"a": [1, {"b": true, "c": "yes"}], "d": "x\ny\n", "e": "5"});
         assert_eq!(block, flow);
         assert_eq!(json(&flow.to_string()), flow);
+        let escapes = r#"{"a": "\ud83d\ude00 \\ud83d \u00e4 \/ \\"}"#;
+        assert_eq!(json(escapes), serde_json::from_str::<serde_json::Value>(escapes).unwrap());
     }
 
     #[test]
