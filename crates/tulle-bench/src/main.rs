@@ -2,6 +2,7 @@
 
 mod backend;
 mod certs;
+mod codec;
 mod compare;
 mod configs;
 mod idle;
@@ -28,6 +29,12 @@ enum Command {
     Compare(compare::Args),
     /// Writes the bootstraps and certificates to a folder, to run a proxy by hand.
     Configs(configs::Args),
+    /// What the HTTP codecs cost for a small request and its response; run it under callgrind to count instructions.
+    Codec {
+        /// How often.
+        #[arg(default_value_t = 200_000)]
+        times: u32,
+    },
     /// The backend alone: answers every request with 64 bytes.
     #[command(hide = true)]
     Backend {
@@ -48,6 +55,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
         Command::Configs(args) => configs::run(&args),
+        Command::Codec { times } => codec::run(times),
         Command::Backend { port } => backend::run(port),
         Command::Relay { port, upstream } => backend::relay(port, upstream),
     };
