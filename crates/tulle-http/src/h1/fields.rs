@@ -1,8 +1,10 @@
 //! Field lines (RFC 9112 section 5), of heads and of trailers.
 
 use super::error::FieldError;
-use crate::headers::TOKEN;
+use crate::headers::{TOKEN, first_control};
 use crate::{HeaderList, Known};
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// Which known names a block of fields held.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,16 +31,8 @@ pub(super) enum From {
 
 /// Where the head ends in `input`: just behind the empty line.
 pub(super) fn find_end(input: &[u8]) -> Option<usize> {
-    // Lines are long compared with the four bytes looked for: one search for LF CR LF, then its CR.
-    let mut from = 0;
-    while let Some(at) = memchr::memmem::find(&input[from..], b"\n\r\n") {
-        let at = from + at;
-        if at > 0 && input[at - 1] == b'\r' {
-            return Some(at + 3);
-        }
-        from = at + 1;
-    }
-    None
+    static EMPTY_LINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+    EMPTY_LINE.find(input).map(|at| at + 4)
 }
 
 /// Whether `input`, in which no end was found, can still become a head: no LF without CR.
@@ -73,7 +67,7 @@ pub(super) fn parse(
         let value_end = scan_value(block, value_from)?;
         let value = trim(block, value_from, value_end);
         let name = &block[at..name_end];
-        let known = Known::from_bytes(name);
+        let known = Known::from_token(name);
         if let Some(known) = known {
             seen.add(known);
         }
@@ -109,15 +103,17 @@ fn scan_name(block: &[u8], at: usize, from: From) -> Result<(usize, usize), Fiel
 
 /// The end of the value that starts at `at`: the place of its CR LF.
 fn scan_value(block: &[u8], mut at: usize) -> Result<usize, FieldError> {
-    // Eight bytes at a time while none of them is a control character.
-    while let Some(chunk) = block.get(at..at + 8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
-        if has_control(word) {
-            break;
-        }
-        at += 8;
-    }
     loop {
+        // Eight bytes at a time up to the next control character.
+        while let Some(word) = block.get(at..at + 8) {
+            match first_control(u64::from_le_bytes(word.try_into().expect("eight bytes"))) {
+                Some(found) => {
+                    at += found;
+                    break;
+                }
+                None => at += 8,
+            }
+        }
         match block.get(at) {
             Some(b'\r') if block.get(at + 1) == Some(&b'\n') => return Ok(at),
             Some(b'\r' | b'\n') | None => return Err(FieldError::LineEnd),
@@ -125,16 +121,6 @@ fn scan_value(block: &[u8], mut at: usize) -> Result<usize, FieldError> {
             Some(_) => at += 1,
         }
     }
-}
-
-/// Whether a byte of the word may be below 0x20 or 0x7f. May be wrong towards `true` only (the caller looks closer).
-fn has_control(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let below_20 = word.wrapping_sub(ONES * 0x20) & !word;
-    let del = word ^ (ONES * 0x7f);
-    let is_del = del.wrapping_sub(ONES) & !del;
-    (below_20 | is_del) & HIGH != 0
 }
 
 fn trim(block: &[u8], mut start: usize, mut end: usize) -> std::ops::Range<usize> {

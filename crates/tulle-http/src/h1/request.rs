@@ -165,6 +165,10 @@ fn host(head: &mut RequestHead, seen: Seen) -> Result<(), RequestError> {
 /// The four forms of RFC 9112 section 3.2.
 fn set_target(target: &[u8], head: &mut RequestHead) -> Result<(), RequestError> {
     let bad = RequestError::Target;
+    if uri::is_path(target) && head.method != Method::Connect {
+        head.path.push_str(std::str::from_utf8(target).map_err(|_| bad)?);
+        return Ok(());
+    }
     let text = ascii(target).ok_or(bad)?;
     if head.method == Method::Connect {
         let (_, port) = uri::split_port(text);
@@ -175,7 +179,7 @@ fn set_target(target: &[u8], head: &mut RequestHead) -> Result<(), RequestError>
         head.authority.push_str(text);
         return Ok(());
     }
-    if uri::is_path(target) || (target == b"*" && head.method == Method::Options) {
+    if target == b"*" && head.method == Method::Options {
         head.path.push_str(text);
         return Ok(());
     }

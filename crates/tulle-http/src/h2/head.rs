@@ -152,7 +152,11 @@ impl Facts {
     /// Sections 8.2.1 and 8.2.2.
     fn check(&mut self, field: &Header<'_>) -> Result<(), HeadError> {
         self.regular = true;
-        if !is_lower_token(field.name) {
+        let name_ok = match field.known {
+            Some(known) => field.name == known.as_str().as_bytes(),
+            None => is_lower_token(field.name),
+        };
+        if !name_ok {
             return Err(HeadError::Name);
         }
         let space = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));

@@ -125,6 +125,12 @@ impl Known {
     #[must_use]
     #[inline]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
+        Self::from_token(text).filter(|known| known.as_str().as_bytes().eq_ignore_ascii_case(text))
+    }
+
+    /// [`Known::from_bytes`] for a text that holds token characters only: there the case may be folded by setting a bit.
+    #[inline]
+    pub(crate) fn from_token(text: &[u8]) -> Option<Self> {
         if text.is_empty() {
             return None;
         }
@@ -134,7 +140,7 @@ impl Known {
             if id == EMPTY {
                 return None;
             }
-            if TEXTS[usize::from(id)].as_bytes().eq_ignore_ascii_case(text) {
+            if eq_folded(text, TEXTS[usize::from(id)].as_bytes()) {
                 return Some(ALL[usize::from(id)]);
             }
             slot = (slot + 1) % SLOT_COUNT;
@@ -152,6 +158,31 @@ impl fmt::Display for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Whether the bytes are equal with bit 5 set in each.
+#[inline]
+fn eq_folded(a: &[u8], b: &[u8]) -> bool {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    if a.len() != b.len() {
+        return false;
+    }
+    let word = |text: &[u8], at: usize| match text.get(at..at + 8) {
+        Some(word) => u64::from_le_bytes(word.try_into().expect("eight bytes")) | FOLD,
+        None => 0,
+    };
+    if a.len() < 8 {
+        return a.iter().zip(b).all(|(a, b)| a | 0x20 == b | 0x20);
+    }
+    let last = a.len() - 8;
+    let mut at = 0;
+    while at < last {
+        if word(a, at) != word(b, at) {
+            return false;
+        }
+        at += 8;
+    }
+    word(a, last) == word(b, last)
 }
 
 const SLOT_COUNT: usize = 1024;
@@ -203,7 +234,17 @@ mod tests {
 
     #[test]
     fn other_names_are_not_found() {
-        for text in ["", "a", "hos", "hosts", "x-request-ie", "x_request_id", "content_length"] {
+        for text in [
+            "",
+            "a",
+            "hos",
+            "hosts",
+            "x-request-ie",
+            "x_request_id",
+            "content_length",
+            "content\rlength",
+            "b\x13",
+        ] {
             assert_eq!(Known::from_bytes(text.as_bytes()), None, "{text}");
         }
     }

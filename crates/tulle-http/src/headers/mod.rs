@@ -8,4 +8,4 @@ pub use known::Known;
 pub use list::{Header, HeaderList, Headers};
 pub use name::{HeaderName, InvalidName, NameRef};
 
-pub(crate) use name::{TOKEN, forbidden_in_trailers, is_lower_token, is_token, is_value};
+pub(crate) use name::{TOKEN, first_control, forbidden_in_trailers, is_lower_token, is_token, is_value};

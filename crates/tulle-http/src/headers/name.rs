@@ -96,8 +96,28 @@ pub(crate) fn is_lower_token(text: &[u8]) -> bool {
 
 /// No control character but tab (RFC 9110 section 5.5); bytes from 0x80 pass.
 pub(crate) fn is_value(text: &[u8]) -> bool {
-    // Without early exit, so that the loop is vectorised.
-    !text.iter().fold(false, |bad, b| bad | (*b < 0x20 && *b != b'\t') | (*b == 0x7f))
+    let mut words = text.chunks_exact(8);
+    let controls = words.by_ref().any(|word| {
+        let word = word.try_into().expect("eight bytes");
+        first_control(u64::from_le_bytes(word)).is_some() && word.iter().any(|b| is_bad_in_value(*b))
+    });
+    !controls && !words.remainder().iter().any(|b| is_bad_in_value(*b))
+}
+
+fn is_bad_in_value(byte: u8) -> bool {
+    (byte < 0x20 && byte != b'\t') || byte == 0x7f
+}
+
+/// Which byte of a little-endian word is the first control character (below 0x20, tab included, or 0x7f).
+pub(crate) fn first_control(word: u64) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // A borrow may mark bytes behind the first, never before it.
+    let below_20 = word.wrapping_sub(ONES * 0x20) & !word;
+    let del = word ^ (ONES * 0x7f);
+    let is_del = del.wrapping_sub(ONES) & !del;
+    let marks = (below_20 | is_del) & HIGH;
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
 }
 
 /// Fields that frame, route, authenticate or change the processing of a message (RFC 9110 section 6.5.1).
@@ -171,7 +191,14 @@ mod tests {
     #[test]
     fn values_hold_no_controls() {
         assert!(is_value(b"a\tb \x80\xff"));
-        assert!(is_value(b""));
+        assert!(is_value(b"") && is_value(b"12345678\t\x80\xff 12345678"));
+        for at in 0..20 {
+            for bad in [0, b'\r', b'\n', 0x1f, 0x7f] {
+                let mut text = [b'a'; 20];
+                text[at] = bad;
+                assert!(!is_value(&text));
+            }
+        }
         for bad in [&b"a\rb"[..], b"a\nb", b"\0", b"\x7f", b"\x1f"] {
             assert!(!is_value(bad));
         }
