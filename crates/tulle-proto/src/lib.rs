@@ -3,6 +3,7 @@
 //! * [`envoy`]: Envoy's v3 messages under short module names (a published crate, re-exported in one place).
 //! * [`istio`]: what Istio adds to them, written by hand: name tables, the CA's messages, filter configurations.
 //! * [`type_url`]: every type URL that this project reads or writes, in one table.
+//! * [`json`]: Envoy's YAML and JSON files to protobuf, and protobuf to JSON for dumps.
 //! * [`any`]: packing into `google.protobuf.Any` and out of it.
 //!
 //! Nothing here knows what a message means.
