@@ -93,7 +93,7 @@ record! {
         pub source_labels: Labels = "sourceLabels",
         /// Gateways that this match is for; replaces the list at the top.
         pub gateways: Vec<String> = "gateways",
-        /// Query parameters; prefix is not supported.
+        /// Query parameters; an empty match asks only that the parameter is there.
         pub query_params: BTreeMap<String, StringMatch> = "queryParams",
         /// Compares `uri` without regard to case; for exact and prefix only.
         pub ignore_uri_case: Option<bool> = "ignoreUriCase",

@@ -27,13 +27,19 @@ pub(crate) fn split(bytes: &[u8]) -> Vec<Document<'_>> {
             out.push(document(&bytes[start..at], first_line));
             (start, first_line) = (at, line);
         }
+        line += breaks(&bytes[at..end]);
         at = end;
-        line += 1;
     }
     out.push(document(&bytes[start..], first_line));
     // Directives (`%YAML 1.2`) and comments before the first marker are not a document.
     out.retain(|d| !matches!(d.text, Ok(text) if is_prologue(text)));
     out
+}
+
+/// Line breaks in `bytes` as YAML counts them (section 5.4): LF, CR LF, and CR alone.
+fn breaks(bytes: &[u8]) -> u32 {
+    let alone = |(i, b): &(usize, &u8)| **b == b'\n' || (**b == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
+    u32::try_from(bytes.iter().enumerate().filter(alone).count()).unwrap_or(u32::MAX)
 }
 
 fn is_marker(line: &[u8]) -> bool {
@@ -47,10 +53,9 @@ fn is_prologue(text: &str) -> bool {
 fn document(bytes: &[u8], first_line: u32) -> Document<'_> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let good = &bytes[..error.valid_up_to()];
-        let line = good.iter().filter(|b| **b == b'\n').count();
         let column = good.iter().rev().take_while(|b| **b != b'\n').count() + 1;
         Problem {
-            line: first_line + u32::try_from(line).unwrap_or(u32::MAX),
+            line: first_line.saturating_add(breaks(good)),
             column: u32::try_from(column).unwrap_or(u32::MAX),
             message: format!("is not UTF-8: byte 0x{:02x}", bytes[error.valid_up_to()]),
             fix: "save the file as UTF-8".into(),
