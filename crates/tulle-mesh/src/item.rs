@@ -1,6 +1,5 @@
 //! What one document becomes in the model.
 
-use crate::config::MeshConfig;
 use crate::destination::DestinationRule;
 use crate::gateway::Gateway;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication};
@@ -31,6 +30,4 @@ pub enum Item {
     Peer(PeerAuthentication),
     /// An AuthorizationPolicy.
     Authorization(AuthorizationPolicy),
-    /// The mesh's settings (the ConfigMap `istio` of the root namespace).
-    Mesh(Box<MeshConfig>),
 }

@@ -253,3 +253,24 @@ spec:
     assert_eq!((outlier.consecutive_5xx, outlier.consecutive_gateway), (Some(5), Some(5)));
     assert_eq!(policy.retries.unwrap().attempts, 3);
 }
+
+#[test]
+fn sidecars_leave_policies_with_target_refs_alone() {
+    let mesh = mesh(
+        "
+{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: refs}, \
+ spec: {targetRefs: [{kind: Service, name: reviews}]}}
+---
+{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: all, namespace: istio-system}, spec: {}}
+---
+{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: mine}, \
+ spec: {selector: {matchLabels: {app: reviews}}}}
+",
+    );
+    let labels: Labels = [("app".to_owned(), "reviews".to_owned())].into();
+    let names = |labels: &Labels| -> Vec<String> {
+        mesh.authorizations("default", labels).iter().map(|p| p.meta.name().to_owned()).collect()
+    };
+    assert_eq!(names(&labels), ["all", "mine"]);
+    assert_eq!(names(&Labels::new()), ["all"]);
+}

@@ -72,9 +72,13 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
     }
     match proxy.kind {
         Kind::Sidecar => {
+            if !routes.is_empty() && before.is_scoped() {
+                // Imported routes bring their destinations along: other services may be seen now.
+                return Types::ALL;
+            }
             if !routes.is_empty() {
                 out.routes = true;
-                // Routes for TCP and TLS are in the listeners; imported routes bring their destinations along.
+                // Routes for TCP and TLS are in the listeners. Labels of clients may matter now.
                 out.listeners = true;
                 out.view = true;
             }

@@ -93,6 +93,11 @@ impl View {
         self.services.get(host)
     }
 
+    /// Whether a Sidecar limits what is seen.
+    pub(crate) fn is_scoped(&self) -> bool {
+        self.egress().is_some()
+    }
+
     /// Whether listeners and virtual hosts are made for `port` of `host`.
     pub(crate) fn sees_port(&self, host: &Host, port: u16) -> bool {
         self.ports.get(host).is_none_or(|ports| ports.contains(&port))

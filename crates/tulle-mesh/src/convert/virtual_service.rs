@@ -1,17 +1,21 @@
 //! VirtualService to routes.
 
+mod extras;
+mod l4;
+
 use std::time::Duration;
 
 use tulle_api::istio as api;
-use tulle_base::Host;
 
 use super::cx::{Cx, count};
+use crate::meta::NsName;
 use crate::routing::{
-    Body, Cors, Delay, Destination, DirectResponse, Fault, FaultAbort, FaultStatus, Forward, GatewayRef,
-    HeaderOps, HttpAction, HttpMatch, HttpRoute, L4Match, L4Route, Mirror, Redirect, RedirectPort,
-    RegexRewrite, Retry, Rewrite, RouteSet, StringMatch, WeightedDestination,
+    Body, Destination, DirectResponse, Forward, GatewayRef, HeaderOps, HttpAction, HttpMatch, HttpRoute,
+    Mirror, Redirect, RedirectPort, RegexRewrite, Retry, Rewrite, RouteSet, StringMatch, WeightedDestination,
 };
 use crate::visibility::ExportTo;
+use extras::{cors, fault_of};
+use l4::{tcp_route, tls_route};
 
 /// The routes of a VirtualService.
 pub(super) fn routes(cx: &mut Cx<'_>, spec: &api::VirtualService) -> RouteSet {
@@ -31,7 +35,7 @@ pub(super) fn routes(cx: &mut Cx<'_>, spec: &api::VirtualService) -> RouteSet {
         http: http
             .iter()
             .enumerate()
-            .filter_map(|(i, r)| http_route(cx, i, r, default_retry.as_ref(), default_timeout))
+            .map(|(i, r)| http_route(cx, i, r, default_retry.as_ref(), default_timeout))
             .collect(),
         tls: tls.iter().enumerate().map(|(i, r)| tls_route(cx, i, r)).collect(),
         tcp: tcp.iter().enumerate().map(|(i, r)| tcp_route(cx, i, r)).collect(),
@@ -48,7 +52,7 @@ fn http_route(
     route: &api::HttpRoute,
     default_retry: Option<&Retry>,
     default_timeout: Option<Duration>,
-) -> Option<HttpRoute> {
+) -> HttpRoute {
     let api::HttpRoute {
         name,
         matches,
@@ -68,33 +72,30 @@ fn http_route(
         headers,
     } = route;
     let rule = format!("http[{index}]");
-    if delegate.is_some() {
-        cx.warn(
-            &format!("spec.{rule}.delegate"),
-            "delegation is not built, so the rule is left out",
-            "write the delegate's rules here",
-        );
-        return None;
-    }
+    let forward = |cx: &mut Cx<'_>| Forward {
+        destinations: destinations.iter().enumerate().map(|(i, d)| weighted(cx, &rule, i, d)).collect(),
+        timeout: timeout.as_ref().map(api_duration).or(default_timeout),
+        retries: retries.as_ref().map(retry).or_else(|| default_retry.cloned()),
+        rewrite: rewrite.as_ref().map(rewrite_of),
+        mirrors: mirrors_of(
+            cx,
+            &rule,
+            mirror.as_ref(),
+            share_of(mirror_percentage.as_ref(), *mirror_percent),
+            mirrors,
+        ),
+    };
     let action = if let Some(r) = redirect {
         HttpAction::Redirect(redirect_of(cx, &rule, r))
     } else if let Some(d) = direct_response {
         HttpAction::Direct(direct(d))
+    } else if let Some(api::Delegate { name, namespace }) = delegate {
+        let namespace = if namespace.is_empty() { cx.meta.namespace() } else { namespace };
+        HttpAction::Delegate { to: NsName::new(namespace, name.clone()), defaults: forward(cx) }
     } else {
-        let share = match (mirror_percentage, mirror_percent) {
-            (Some(p), _) => p.value.unwrap_or(0.0),
-            (None, Some(p)) => f64::from(*p),
-            (None, None) => 100.0,
-        };
-        HttpAction::Forward(Forward {
-            destinations: destinations.iter().enumerate().map(|(i, d)| weighted(cx, &rule, i, d)).collect(),
-            timeout: timeout.as_ref().map(api_duration).or(default_timeout),
-            retries: retries.as_ref().map(retry).or_else(|| default_retry.cloned()),
-            rewrite: rewrite.as_ref().map(rewrite_of),
-            mirrors: mirrors_of(cx, &rule, mirror.as_ref(), share, mirrors),
-        })
+        HttpAction::Forward(forward(cx))
     };
-    Some(HttpRoute {
+    HttpRoute {
         name: name.clone(),
         matches: matches.iter().enumerate().map(|(i, m)| http_match(cx, &rule, i, m)).collect(),
         action,
@@ -102,7 +103,16 @@ fn http_route(
         cors: cors_policy.as_ref().map(cors),
         headers: headers.as_ref().map(header_ops).unwrap_or_default(),
         rule,
-    })
+    }
+}
+
+/// Share of the requests that the one mirror gets, in percent; all by default.
+fn share_of(percentage: Option<&api::Percent>, percent: Option<u32>) -> f64 {
+    match (percentage, percent) {
+        (Some(api::Percent { value }), _) => value.unwrap_or(0.0),
+        (None, Some(p)) => f64::from(p),
+        (None, None) => 100.0,
+    }
 }
 
 fn mirrors_of(
@@ -282,157 +292,4 @@ fn direct(d: &api::HttpDirectResponse) -> DirectResponse {
             api::HttpBodySpecifier::Bytes(bytes) => Body::Bytes(bytes.0.clone()),
         }),
     }
-}
-
-fn fault_of(cx: &mut Cx<'_>, rule: &str, f: &api::HttpFaultInjection) -> Option<Fault> {
-    let api::HttpFaultInjection { delay, abort } = f;
-    let delay = delay.as_ref().and_then(|api::FaultDelay { percent, percentage, http_delay_type }| {
-        let percent = match percentage {
-            Some(p) => p.value.unwrap_or(0.0),
-            None => f64::from(percent.unwrap_or(0)),
-        };
-        match http_delay_type {
-            Some(api::FaultDelayType::FixedDelay(d)) => Some(Delay { fixed: d.get(), percent }),
-            // Said by the reader already: it has no effect.
-            Some(api::FaultDelayType::ExponentialDelay(_)) | None => None,
-        }
-    });
-    let abort = abort.as_ref().and_then(|api::FaultAbort { percentage, error_type }| {
-        let status = match error_type {
-            Some(api::FaultAbortType::HttpStatus(s)) => FaultStatus::Http(u16::try_from(*s).ok()?),
-            Some(api::FaultAbortType::GrpcStatus(name)) => match grpc_status(name) {
-                Some(code) => FaultStatus::Grpc(code),
-                None => {
-                    let path = format!("spec.{rule}.fault.abort.grpcStatus");
-                    cx.warn(
-                        &path,
-                        format!("{name:?} is not a gRPC status"),
-                        "write a name such as UNAVAILABLE",
-                    );
-                    return None;
-                }
-            },
-            Some(api::FaultAbortType::Http2Error(_)) | None => return None,
-        };
-        Some(FaultAbort { status, percent: percentage.as_ref().map(|p| p.value.unwrap_or(0.0)) })
-    });
-    (delay.is_some() || abort.is_some()).then_some(Fault { delay, abort })
-}
-
-/// The number of a gRPC status (grpc/doc/statuscodes.md).
-fn grpc_status(name: &str) -> Option<u32> {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    let index = NAMES.iter().position(|n| *n == name)?;
-    u32::try_from(index).ok()
-}
-
-fn cors(c: &api::CorsPolicy) -> Cors {
-    let api::CorsPolicy {
-        allow_origin,
-        allow_origins,
-        allow_methods,
-        allow_headers,
-        expose_headers,
-        max_age,
-        allow_credentials,
-        unmatched_preflights,
-    } = c;
-    let origins = if allow_origins.is_empty() {
-        allow_origin.iter().map(|o| StringMatch::Exact(o.clone())).collect()
-    } else {
-        allow_origins.iter().map(header_match).collect()
-    };
-    Cors {
-        allow_origins: origins,
-        allow_methods: allow_methods.clone(),
-        allow_headers: allow_headers.clone(),
-        expose_headers: expose_headers.clone(),
-        max_age: max_age.as_ref().map(api_duration),
-        allow_credentials: *allow_credentials,
-        forward_unmatched_preflights: *unmatched_preflights != Some(api::UnmatchedPreflights::Ignore),
-    }
-}
-
-fn tls_route(cx: &mut Cx<'_>, index: usize, r: &api::TlsRoute) -> L4Route {
-    let api::TlsRoute { matches, route } = r;
-    let rule = format!("tls[{index}]");
-    L4Route {
-        matches: matches.iter().enumerate().map(|(i, m)| tls_match(cx, &rule, i, m)).collect(),
-        destinations: l4_destinations(cx, &rule, route),
-        rule,
-    }
-}
-
-fn tls_match(cx: &mut Cx<'_>, rule: &str, index: usize, m: &api::TlsMatchAttributes) -> L4Match {
-    let api::TlsMatchAttributes {
-        sni_hosts,
-        destination_subnets,
-        port,
-        source_labels,
-        gateways,
-        source_namespace,
-    } = m;
-    L4Match {
-        sni_hosts: sni_hosts.iter().map(|h| Host::new(h)).collect(),
-        destination_subnets: destination_subnets.clone(),
-        port: cx.port(*port, &format!("spec.{rule}.match[{index}].port")),
-        source_labels: source_labels.clone(),
-        source_namespace: Some(source_namespace.clone()).filter(|n| !n.is_empty()),
-        gateways: gateways.iter().map(|g| cx.gateway(g)).collect(),
-    }
-}
-
-fn tcp_route(cx: &mut Cx<'_>, index: usize, r: &api::TcpRoute) -> L4Route {
-    let api::TcpRoute { matches, route } = r;
-    let rule = format!("tcp[{index}]");
-    let matches = matches.iter().enumerate().map(|(i, m)| {
-        let api::L4MatchAttributes {
-            destination_subnets,
-            port,
-            source_subnet: _, // said by the reader already: it has no effect
-            source_labels,
-            gateways,
-            source_namespace,
-        } = m;
-        L4Match {
-            sni_hosts: Vec::new(),
-            destination_subnets: destination_subnets.clone(),
-            port: cx.port(*port, &format!("spec.{rule}.match[{i}].port")),
-            source_labels: source_labels.clone(),
-            source_namespace: Some(source_namespace.clone()).filter(|n| !n.is_empty()),
-            gateways: gateways.iter().map(|g| cx.gateway(g)).collect(),
-        }
-    });
-    let matches = matches.collect();
-    L4Route { matches, destinations: l4_destinations(cx, &rule, route), rule }
-}
-
-fn l4_destinations(cx: &mut Cx<'_>, rule: &str, route: &[api::RouteDestination]) -> Vec<WeightedDestination> {
-    let mut out = Vec::new();
-    for (i, api::RouteDestination { destination: to, weight }) in route.iter().enumerate() {
-        out.push(WeightedDestination {
-            destination: destination(cx, to, &format!("spec.{rule}.route[{i}].destination")),
-            weight: count(*weight).unwrap_or(0),
-            headers: HeaderOps::default(),
-        });
-    }
-    out
 }

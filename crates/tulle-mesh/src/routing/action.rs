@@ -5,6 +5,7 @@ use std::time::Duration;
 use tulle_base::Host;
 
 use super::StringMatch;
+use crate::meta::NsName;
 
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,14 @@ pub enum HttpAction {
     Redirect(Redirect),
     /// It is answered at once.
     Direct(DirectResponse),
+    /// Another document has the rules. Snapshots put those in its place ([`super::delegate`]), so nothing that asks a
+    /// snapshot for routes meets this.
+    Delegate {
+        /// The document.
+        to: NsName,
+        /// What its rules take from here where they say nothing.
+        defaults: Forward,
+    },
 }
 
 /// Forwarding.

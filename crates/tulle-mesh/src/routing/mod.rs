@@ -1,6 +1,7 @@
 //! The one routing model: what VirtualServices say, and later what Gateway API routes say.
 
 mod action;
+pub mod delegate;
 mod matching;
 
 use tulle_base::{Host, Labels};
@@ -101,6 +102,14 @@ impl RouteSet {
             }
         }
         all
+    }
+
+    /// The documents that rules are delegated to.
+    pub fn delegates(&self) -> impl Iterator<Item = &NsName> {
+        self.http.iter().filter_map(|r| match &r.action {
+            HttpAction::Delegate { to, defaults: _ } => Some(to),
+            _ => None,
+        })
     }
 
     /// Whether any rule asks for labels of the client: then what a client sees depends on its labels.

@@ -8,12 +8,13 @@ use tulle_base::{Diagnostics, Host, ResourceRef};
 use super::check;
 use super::derive;
 use super::lookup::NamespaceRules;
-use super::{Change, ChangedKeys, Map, ServiceKey, Snapshot};
+use super::maps::{store_notes, update_aged, update_set};
+use super::{Change, ChangedKeys, ServiceKey, Snapshot};
 use crate::convert;
 use crate::destination::{DestinationRule, merge_same_host};
 use crate::item::Item;
-use crate::meta::{Meta, NsName};
-use crate::routing::{GatewayRef, RouteSet};
+use crate::meta::NsName;
+use crate::routing::{GatewayRef, RouteSet, delegate};
 use crate::service::{Registry, Service};
 use crate::slice::Slice;
 use crate::workload::Workload;
@@ -26,6 +27,7 @@ pub(super) fn apply(snapshot: &Snapshot, changes: &[Change]) -> (Snapshot, Chang
         endpoints: BTreeSet::new(),
         pods: BTreeSet::new(),
         recheck: BTreeSet::new(),
+        roots: BTreeSet::new(),
     };
     for change in changes {
         match change {
@@ -46,6 +48,8 @@ struct Apply {
     endpoints: BTreeSet<ServiceKey>,
     pods: BTreeSet<NsName>,
     recheck: BTreeSet<ResourceRef>,
+    /// Documents whose delegates changed.
+    roots: BTreeSet<ResourceRef>,
 }
 
 impl Apply {
@@ -85,7 +89,7 @@ impl Apply {
             }
             Item::Slice(slice) => self.slice(reference, slice, adding),
             Item::Workload(workload) => self.workload(workload, adding),
-            Item::Routes(routes) => self.routes(reference, routes, adding),
+            Item::Routes(routes) => self.routes(reference, routes, adding, true),
             Item::Destination(rule) => self.destination(reference, rule, adding),
             Item::Gateway(gateway) => {
                 let name = gateway.name();
@@ -121,10 +125,6 @@ impl Apply {
                     |p| &p.meta,
                 );
                 self.keys.policies.insert(ns);
-            }
-            Item::Mesh(mesh) => {
-                self.next.mesh = Arc::new(if adding { (**mesh).clone() } else { Default::default() });
-                self.keys.mesh = true;
             }
         }
     }
@@ -207,33 +207,59 @@ impl Apply {
         self.endpoints.extend(affected);
     }
 
-    fn routes(&mut self, reference: &ResourceRef, routes: &RouteSet, adding: bool) {
+    /// `rederive`: whether roots that delegate to this document are made again.
+    fn routes(&mut self, reference: &ResourceRef, written: &RouteSet, adding: bool, rederive: bool) {
+        let own = NsName::new(written.meta.namespace(), written.meta.name());
+        if rederive {
+            self.roots
+                .extend(self.next.delegated_by.get(&own).iter().flat_map(|roots| roots.iter().cloned()));
+            for to in written.delegates() {
+                update_set(&mut self.next.delegated_by, to, reference, adding);
+            }
+        }
+        let expanded = delegate::expand(written, |name| self.routes_named(name));
+        let routes = &expanded;
         let hosts: BTreeSet<&Host> = routes.hosts.iter().collect();
         for host in hosts {
             // Whoever claims the same host may win or lose by this.
             let rivals = self.next.routes_of(host).to_vec();
             self.recheck.extend(rivals.iter().map(|r| r.meta.resource.clone()));
-            update_aged(&mut self.next.routes_of_host, host, reference, adding.then_some(routes), |r| {
-                &r.meta
-            });
+            let new = adding.then_some(routes);
+            update_aged(&mut self.next.routes_of_host, host, reference, new, |r| &r.meta);
             self.keys.routes.insert(host.clone());
         }
-        let gateways: BTreeSet<&NsName> = routes
-            .gateways
-            .iter()
-            .filter_map(|g| match g {
-                GatewayRef::Named(name) => Some(name),
-                GatewayRef::Mesh => None,
-            })
-            .collect();
-        for name in gateways {
-            update_aged(&mut self.next.routes_of_gateway, name, reference, adding.then_some(routes), |r| {
-                &r.meta
-            });
+        let named = routes.gateways.iter().filter_map(|g| match g {
+            GatewayRef::Named(name) => Some(name),
+            GatewayRef::Mesh => None,
+        });
+        for name in named.collect::<BTreeSet<&NsName>>() {
+            let new = adding.then_some(routes);
+            update_aged(&mut self.next.routes_of_gateway, name, reference, new, |r| &r.meta);
             self.keys.gateways.insert(name.clone());
         }
-        for (destination, _) in routes.destinations() {
+        for (destination, _) in written.destinations() {
             update_set(&mut self.next.mentions, &destination.host, reference, adding);
+        }
+    }
+
+    /// The VirtualService `name` as written.
+    fn routes_named(&self, name: &NsName) -> Option<Arc<RouteSet>> {
+        let reference =
+            ResourceRef::new("networking.istio.io", "VirtualService", &*name.namespace, &*name.name);
+        match self.next.items.get(&reference)?.as_ref() {
+            Item::Routes(routes) => Some(Arc::new(routes.clone())),
+            _ => None,
+        }
+    }
+
+    /// Makes the roots of changed delegates again.
+    fn expand_roots(&mut self) {
+        for reference in std::mem::take(&mut self.roots) {
+            let Some(item) = self.next.items.get(&reference).cloned() else { continue };
+            if let Item::Routes(routes) = item.as_ref() {
+                self.routes(&reference, routes, true, false);
+                self.recheck.insert(reference);
+            }
         }
     }
 
@@ -265,6 +291,7 @@ impl Apply {
     }
 
     fn finish(mut self) -> (Snapshot, ChangedKeys) {
+        self.expand_roots();
         for pod in std::mem::take(&mut self.pods) {
             self.forget_services_of(&pod);
         }
@@ -327,58 +354,5 @@ impl Apply {
             self.keys.services.insert(key.host.clone());
         }
         self.next.endpoints.insert_mut(key, Arc::new(new));
-    }
-}
-
-fn store_notes(into: &mut Map<ResourceRef, Arc<Diagnostics>>, reference: &ResourceRef, notes: Diagnostics) {
-    if notes.is_empty() {
-        into.remove_mut(reference);
-    } else {
-        into.insert_mut(reference.clone(), Arc::new(notes));
-    }
-}
-
-/// Takes what `reference` made out of the list at `key` and puts `new` in, oldest first.
-fn update_aged<K: Ord + Clone, V: Clone>(
-    map: &mut Map<K, Arc<Vec<Arc<V>>>>,
-    key: &K,
-    reference: &ResourceRef,
-    new: Option<&V>,
-    meta: fn(&V) -> &Meta,
-) {
-    let mut list = map.get(key).map(|l| Vec::clone(l)).unwrap_or_default();
-    list.retain(|v| meta(v).resource != *reference);
-    if let Some(new) = new {
-        list.push(Arc::new(new.clone()));
-        list.sort_by(|a, b| meta(a).by_age(meta(b)));
-    }
-    if list.is_empty() {
-        map.remove_mut(key);
-    } else {
-        map.insert_mut(key.clone(), Arc::new(list));
-    }
-}
-
-/// Puts `value` into the set at `key`, or takes it out.
-fn update_set<K: Ord + Clone, V: Ord + Clone>(
-    map: &mut Map<K, Arc<BTreeSet<V>>>,
-    key: &K,
-    value: &V,
-    there: bool,
-) {
-    let old = map.get(key);
-    if old.is_some_and(|s| s.contains(value)) == there {
-        return;
-    }
-    let mut set = old.map(|s| BTreeSet::clone(s)).unwrap_or_default();
-    if there {
-        set.insert(value.clone());
-    } else {
-        set.remove(value);
-    }
-    if set.is_empty() {
-        map.remove_mut(key);
-    } else {
-        map.insert_mut(key.clone(), Arc::new(set));
     }
 }

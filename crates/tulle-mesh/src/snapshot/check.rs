@@ -1,11 +1,14 @@
 //! Problems between documents: what a document names and nobody defines, and hosts that several claim.
 
-use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host, Labels};
+use std::sync::Arc;
+
+use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host, Labels, ResourceRef};
 
 use super::Snapshot;
 use crate::destination::DestinationRule;
 use crate::item::Item;
-use crate::routing::{Destination, GatewayRef, RouteSet};
+use crate::meta::NsName;
+use crate::routing::{Destination, GatewayRef, HttpAction, RouteSet};
 
 /// The problems of one document with the rest of the snapshot.
 pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
@@ -33,6 +36,11 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Diagnostics {
             );
         }
     }
+    for rule in &routes.http {
+        if let HttpAction::Delegate { to, defaults: _ } = &rule.action {
+            notes.extend(of_delegate(snapshot, &rule.rule, to));
+        }
+    }
     for (i, host) in routes.hosts.iter().enumerate() {
         notes.extend(conflict(snapshot, routes, host, i));
     }
@@ -40,6 +48,23 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Diagnostics {
         note.resource = Some(routes.meta.resource.clone());
     }
     notes
+}
+
+fn of_delegate(snapshot: &Snapshot, rule: &str, to: &NsName) -> Option<Diagnostic> {
+    let reference = ResourceRef::new("networking.istio.io", "VirtualService", &*to.namespace, &*to.name);
+    let path = FieldPath::from(format!("spec.{rule}.delegate").as_str());
+    match snapshot.items.get(&reference).map(Arc::as_ref) {
+        Some(Item::Routes(delegate)) if delegate.hosts.is_empty() => None,
+        Some(_) => Some(
+            Diagnostic::error(path, format!("{reference} has hosts of its own, so it is no delegate"))
+                .with_fix("remove its hosts"),
+        ),
+        None => Some(
+            Diagnostic::error(path, format!("no {reference}"))
+                .with_fix("define it or write the rules here")
+                .with_code("IST0101"),
+        ),
+    }
 }
 
 fn of_destination(

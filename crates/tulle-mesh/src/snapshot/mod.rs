@@ -8,6 +8,7 @@ mod change;
 mod check;
 mod derive;
 mod lookup;
+mod maps;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ pub struct Snapshot {
 
     pub(crate) routes_of_host: Map<Host, Arc<Vec<Arc<RouteSet>>>>,
     pub(crate) routes_of_gateway: Map<NsName, Arc<Vec<Arc<RouteSet>>>>,
+    /// The documents that delegate to a VirtualService.
+    pub(crate) delegated_by: Map<NsName, Arc<BTreeSet<ResourceRef>>>,
     pub(crate) rules_in: Map<String, Arc<lookup::NamespaceRules>>,
     pub(crate) gateways: Map<NsName, Arc<Gateway>>,
     pub(crate) sidecars_in: Map<String, Arc<Vec<Arc<Sidecar>>>>,
@@ -82,6 +85,13 @@ impl Snapshot {
     /// The mesh's settings.
     pub fn mesh(&self) -> &MeshConfig {
         &self.mesh
+    }
+
+    /// The same mesh with other settings. What documents became stays as it was, so the DNS domain and the root namespace
+    /// must not differ: those are chosen once, by [`Snapshot::new`].
+    pub fn with_mesh(&self, mesh: MeshConfig) -> (Self, ChangedKeys) {
+        let keys = ChangedKeys { mesh: *self.mesh != mesh, ..ChangedKeys::default() };
+        (Self { mesh: Arc::new(mesh), ..self.clone() }, keys)
     }
 
     /// Applies changes in order. Only what depends on a changed document is derived again; the rest is shared with

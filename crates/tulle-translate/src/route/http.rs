@@ -34,7 +34,7 @@ pub(super) struct Arrival<'a> {
 /// The routes of a document for requests that arrive so; nothing after the first that takes everything (traps 4).
 pub(super) fn routes(at: &Arrival<'_>, set: &RouteSet) -> Vec<Route> {
     let mut out = Vec::new();
-    for rule in &set.http {
+    for rule in set.http.iter().filter(|r| !matches!(r.action, HttpAction::Delegate { .. })) {
         if rule.matches.is_empty() {
             out.push(route_of(at, set, rule, None));
             return out;
@@ -117,6 +117,8 @@ fn route_of(at: &Arrival<'_>, set: &RouteSet, rule: &HttpRoute, block: Option<&H
             out.action = Some(action::direct(&DirectResponse { status: 503, body: None }));
         }
         HttpAction::Forward(f) => forward(at, &mut out, f, headers.authority),
+        // Snapshots have the delegate's rules in its place.
+        HttpAction::Delegate { .. } => {}
     }
     if let Some(fault) = &rule.fault {
         out.typed_per_filter_config.insert(filters::FAULT.into(), pack(&action::fault(fault)));
