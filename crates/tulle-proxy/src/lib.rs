@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "HTTP/2 comes next and uses the rest")]
 
+mod admin;
+pub mod boot;
 mod cluster;
+mod dns;
 mod http;
 pub mod listener;
 mod net;

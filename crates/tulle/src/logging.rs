@@ -33,7 +33,6 @@ pub(crate) fn start(levels: &str, json: bool) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Wrong use, if `levels` cannot be read.
-#[allow(dead_code, reason = "called by the proxy's /logging endpoint once that command is linked in")]
 pub(crate) fn set_levels(levels: &str) -> Result<(), Failure> {
     let targets = parse(levels)?;
     if let Some(handle) = LEVELS.get() {

@@ -24,6 +24,11 @@ impl Failure {
         Self { code: 2, error: error.into() }
     }
 
+    /// The reason without its exit code, for a caller that answers somebody else.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        self.error
+    }
+
     /// Writes the reason to stderr and returns the exit code.
     #[allow(clippy::print_stderr, reason = "this is the one place where a failure reaches the user")]
     pub(crate) fn report(self) -> ExitCode {

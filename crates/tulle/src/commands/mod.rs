@@ -1,6 +1,7 @@
 //! The commands, one file each. A new one is a file here, a line in [`Command`] and a line in [`Command::run`].
 
 mod lab;
+mod proxy;
 mod validate;
 mod version;
 
@@ -12,6 +13,7 @@ use crate::outcome::Outcome;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Lab(lab::Args),
+    Proxy(proxy::Args),
     Validate(validate::Args),
     Version(version::Args),
 }
@@ -21,6 +23,7 @@ impl Command {
     pub(crate) fn run(self) -> Outcome {
         match self {
             Self::Lab(args) => lab::run(args),
+            Self::Proxy(args) => proxy::run(&args),
             Self::Validate(args) => validate::run(&args),
             Self::Version(args) => version::run(&args),
         }

@@ -1,0 +1,26 @@
+//! The HTTP ports of the main thread: administration, health, metrics. None of them is on the path of a request.
+
+mod certs;
+mod clusters;
+mod config_dump;
+mod http;
+mod info;
+mod merged;
+mod probes;
+mod routes;
+mod stats;
+
+pub(crate) use http::serve;
+
+/// What one port shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposed {
+    /// Everything (15000, loopback, or the bootstrap's `admin`).
+    Admin,
+    /// `/stats/prometheus` of the proxy alone (15090).
+    Prometheus,
+    /// `/healthz/ready`, merged metrics, probes of the application, `/quitquitquit` (15020).
+    Status,
+    /// `/healthz/ready` (15021).
+    Health,
+}

@@ -1,0 +1,27 @@
+//! The main thread: what the proxy is told, by whom, and how it reaches the workers.
+//!
+//! A plan comes from a bootstrap file or from the node agent ([`Plan`]); [`run`] carries it out on one single-threaded runtime:
+//! identity, xDS, DNS of the pod, administration. Configuration passes through the book ([`book`]), which refuses what is broken
+//! by name and lets nothing half-finished through, and reaches the workers as lists of changed resources.
+
+pub mod agent;
+mod book;
+pub mod bootstrap;
+mod compile;
+mod counted;
+mod dump;
+mod fds;
+mod main_thread;
+mod needs;
+mod plan;
+mod resolve;
+mod run;
+mod saved;
+mod secrets;
+mod signals;
+mod xds;
+
+pub use fds::FdError;
+pub(crate) use main_thread::Main;
+pub use plan::{IdentityPlan, MeshServer, PROXY_MARK, Plan, XdsPlan, XdsServer};
+pub use run::{BootError, Hooks, SetLogLevels, run};

@@ -1,0 +1,471 @@
+//! Carries out a plan: starts everything in order, then serves until told to stop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tulle_base::drain::{DrainState, DrainTimes};
+use tulle_identity::ca::CaClient;
+use tulle_identity::rotate::{Rotation, RotationStatus};
+use tulle_identity::secrets::{MESH_ROOTS, OWN_CERTIFICATE};
+use tulle_identity::{Certificate, Watched, connect};
+use tulle_xds::client::{Connector, Event, Events};
+
+use super::book::Book;
+use super::compile::Engine;
+use super::main_thread::{Main, Parts};
+use super::plan::{IdentityPlan, Plan, XdsPlan, XdsServer};
+use super::resolve::{self, Resolved};
+use super::signals::StopSignals;
+use super::xds::{self, Link, ServerError};
+use super::{saved, secrets};
+use crate::admin::{self, Exposed};
+use crate::dns::NameServer;
+use crate::worker::{Fleet, Settings};
+
+/// How long after a change the last good configuration is written.
+const SAVE_AFTER: Duration = Duration::from_secs(1);
+/// How often the main thread looks at what waits.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Puts `LEVEL` or `TARGET=LEVEL,...` in force.
+pub type SetLogLevels = Box<dyn Fn(&str) -> Result<(), Box<dyn std::error::Error + Send + Sync>>>;
+
+/// What the process does that a library must not: called by the main thread.
+pub struct Hooks {
+    /// Changes what is logged (`/logging`).
+    pub set_log_levels: SetLogLevels,
+    /// Called once, when everything that is needed is in force.
+    pub on_ready: Box<dyn Fn()>,
+}
+
+impl Default for Hooks {
+    /// Levels cannot be changed; nobody is told.
+    fn default() -> Self {
+        Self {
+            set_log_levels: Box::new(|_| Err("log levels cannot be changed in this process".into())),
+            on_ready: Box::new(|| {}),
+        }
+    }
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hooks")
+    }
+}
+
+/// Why the proxy could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A port of the main thread cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Sockets cannot be marked, so the pod's redirection would bring our own traffic back to us.
+    #[error(
+        "cannot mark sockets with {mark}: {source}; the proxy needs CAP_NET_ADMIN in its network namespace"
+    )]
+    Mark {
+        /// The mark.
+        mark: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread or event loop cannot be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    /// The pod's DNS cannot listen.
+    #[error("DNS on {address}: {source}")]
+    Dns {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A secret of the bootstrap is broken.
+    #[error("static_resources.secrets: {name}: {problem}")]
+    Secret {
+        /// Its name.
+        name: Arc<str>,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A listener of the bootstrap cannot be opened.
+    #[error("static_resources.listeners: {0}")]
+    Listener(String),
+    /// The xDS server cannot be dialled as described.
+    #[error("dynamic_resources: {0}")]
+    Xds(String),
+    /// The state directory cannot be used.
+    #[error("state directory {path}: {source}")]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs a proxy until it is told to stop.
+///
+/// # Errors
+/// [`BootError`] when it cannot start; once it serves, it does not fail.
+pub fn run(plan: Plan, hooks: Hooks) -> Result<(), BootError> {
+    let started = Instant::now();
+    if let Some(mark) = plan.mark {
+        check_mark(mark)?;
+    }
+    let ports = plan
+        .ports
+        .iter()
+        .map(|(address, exposed)| Ok((bind(*address)?, *exposed)))
+        .collect::<Result<Vec<_>, BootError>>()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BootError::Thread)?;
+    let local = LocalSet::new();
+    let ended = local.block_on(&runtime, serve(plan, hooks, ports, started));
+    // Tasks that are left hold nothing that must be finished.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(
+    mut plan: Plan,
+    hooks: Hooks,
+    ports: Vec<(TcpListener, Exposed)>,
+    started: Instant,
+) -> Result<(), BootError> {
+    let mut signals = StopSignals::new().map_err(BootError::Thread)?;
+    for (name, secret) in std::mem::take(&mut plan.static_secrets) {
+        secrets::put(&plan.secrets, &name, &secret)
+            .map_err(|e| BootError::Secret { name, problem: e.to_string() })?;
+    }
+    let fleet = start_workers(&mut plan)?;
+    let dns = start_dns(&plan).await?;
+    let rotation = plan.identity.as_ref().map(|_| Watched::<RotationStatus>::empty());
+    let (xds_plan, identity) = (plan.xds.take(), plan.identity.take());
+    let (node, state_dir, drain) = (plan.xds_node.clone(), plan.state_dir.take(), plan.drain);
+    let (listeners, clusters) = (std::mem::take(&mut plan.listeners), std::mem::take(&mut plan.clusters));
+    let connector = xds_plan
+        .as_ref()
+        .map(|p| xds::connector(&p.server, &clusters, &plan.secrets, plan.mark))
+        .transpose()
+        .map_err(|e: ServerError| BootError::Xds(e.to_string()))?;
+    let book = Book::new(Box::new(Engine));
+    let parts = Parts { plan, book, fleet, dns, rotation: rotation.clone(), hooks, started };
+    let main = Rc::new(Main::new(parts));
+    for (listener, exposed) in ports {
+        tokio::task::spawn_local(admin::serve(Rc::clone(&main), listener, exposed));
+    }
+    if let Some(p) = &xds_plan {
+        main.progress.listeners.set(p.listeners.then_some(false));
+        main.progress.clusters.set(p.clusters.then_some(false));
+    }
+    if let (Some(identity), Some(status)) = (identity, rotation) {
+        main.progress.identity.set(Some(false));
+        start_identity(&main, identity, status)?;
+    }
+
+    let fixed = main.book.borrow_mut().fix(listeners, clusters, Instant::now());
+    let (resolved, results) = mpsc::channel(16);
+    start_resolvers(&main, &fixed.resolve, &resolved);
+    if let Some(error) = xds::finish(&main, fixed).into_iter().next() {
+        return Err(BootError::Listener(error.message));
+    }
+    let remembered = match (&xds_plan, &state_dir) {
+        (Some(_), Some(dir)) => load_saved(&main, dir),
+        _ => Vec::new(),
+    };
+    let mut state = Loop {
+        own: main.secrets.certificate(OWN_CERTIFICATE),
+        main,
+        link: None,
+        events: None,
+        pending: xds_plan.zip(connector).map(|(plan, connector)| Pending {
+            plan,
+            connector,
+            node,
+            remembered,
+        }),
+        resolved,
+        results,
+        state_dir,
+        save_at: None,
+    };
+    state.start_all_resolvers();
+    if !state.waits_for_identity() {
+        state.connect();
+    }
+    state.until_stopped(&mut signals).await;
+    wind_down(&state.main, drain, &mut signals).await;
+    Ok(())
+}
+
+/// What the loop of the main thread holds on to.
+struct Loop {
+    main: Rc<Main>,
+    own: Watched<Certificate>,
+    link: Option<Link>,
+    events: Option<Events>,
+    pending: Option<Pending>,
+    resolved: mpsc::Sender<Resolved>,
+    results: mpsc::Receiver<Resolved>,
+    state_dir: Option<PathBuf>,
+    save_at: Option<Instant>,
+}
+
+/// A connection to the control plane that has not begun.
+struct Pending {
+    plan: XdsPlan,
+    connector: Connector,
+    node: bytes::Bytes,
+    remembered: Vec<saved::Saved>,
+}
+
+/// What woke the loop.
+enum Wake {
+    Stop,
+    Identity,
+    Xds(Option<Event>),
+    Resolved(Option<Resolved>),
+    Tick,
+}
+
+impl Loop {
+    async fn until_stopped(&mut self, signals: &mut StopSignals) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            // Only while something waits: an idle proxy sleeps.
+            let (look, wait) = (self.has_to_look(), self.waits_for_identity());
+            let wake = tokio::select! {
+                () = signals.next() => Wake::Stop,
+                () = self.main.stop.notified() => Wake::Stop,
+                _ = self.own.changed_since(0), if wait => Wake::Identity,
+                event = next_event(&mut self.events) => Wake::Xds(event),
+                resolved = self.results.recv() => Wake::Resolved(resolved),
+                _ = tick.tick(), if look => Wake::Tick,
+            };
+            match wake {
+                Wake::Stop | Wake::Xds(None) => return,
+                Wake::Identity => self.connect(),
+                Wake::Xds(Some(event)) => {
+                    if let Some(link) = &self.link {
+                        link.handle(&self.main, event);
+                    }
+                    self.start_all_resolvers();
+                    self.look_ready().await;
+                }
+                Wake::Resolved(Some(Resolved { cluster, endpoints })) => {
+                    let outcome = self.main.book.borrow_mut().resolved(&cluster, endpoints);
+                    xds::finish(&self.main, outcome);
+                    self.look_ready().await;
+                }
+                Wake::Resolved(None) => {}
+                Wake::Tick => {
+                    let late = self.main.book.borrow_mut().expire_warming(Instant::now());
+                    xds::finish(&self.main, late);
+                    self.look_ready().await;
+                    self.save_if_due();
+                }
+            }
+        }
+    }
+
+    /// Whether the control plane is not asked yet because it would not know us: it knows us by our certificate.
+    fn waits_for_identity(&self) -> bool {
+        self.pending.as_ref().is_some_and(|p| matches!(p.plan.server, XdsServer::Mesh(_)))
+            && self.main.progress.identity.get().is_some()
+    }
+
+    fn connect(&mut self) {
+        let Some(Pending { plan, connector, node, remembered }) = self.pending.take() else { return };
+        let (link, events) = xds::start(&plan, node, connector, &remembered);
+        link.subscribe_needs(&self.main);
+        self.link = Some(link);
+        self.events = Some(events);
+    }
+
+    fn has_to_look(&self) -> bool {
+        !self.main.is_ready()
+            || self.main.changed.get()
+            || self.save_at.is_some()
+            || self.main.book.borrow().is_warming()
+    }
+
+    /// Starts resolving clusters that have names and are not resolved yet.
+    fn start_all_resolvers(&self) {
+        let missing: Vec<_> = {
+            let (book, resolvers) = (self.main.book.borrow(), self.main.resolvers.borrow());
+            let all = book.clusters.iter().chain(book.clusters.warming());
+            all.map(|(name, _)| Arc::clone(name)).filter(|name| !resolvers.contains_key(name)).collect()
+        };
+        start_resolvers(&self.main, &missing, &self.resolved);
+    }
+
+    /// Says that the proxy is ready once everything is there and every worker has it.
+    async fn look_ready(&self) {
+        if let (Some(false), Some(_)) =
+            (self.main.progress.identity.get(), self.main.secrets.certificate(OWN_CERTIFICATE).get())
+        {
+            self.main.progress.identity.set(Some(true));
+        }
+        if self.main.is_ready() || !self.main.start_complete() {
+            return;
+        }
+        // A worker answers once it has applied what it was told before.
+        self.main.remember_vitals(self.main.remote.vitals().await);
+        let took = self.main.started.elapsed();
+        self.main.progress.ready_after.set(Some(took));
+        tracing::info!(milliseconds = took.as_millis(), "ready");
+        self.main.tell_ready();
+    }
+
+    fn save_if_due(&mut self) {
+        let Some(dir) = self.state_dir.clone().filter(|_| self.link.is_some()) else {
+            self.main.changed.set(false);
+            return;
+        };
+        if self.main.changed.replace(false) {
+            self.save_at.get_or_insert(Instant::now() + SAVE_AFTER);
+        }
+        if self.save_at.is_some_and(|at| at <= Instant::now()) {
+            self.save_at = None;
+            let resources = xds::to_save(&self.main);
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = saved::save(&dir, &resources) {
+                    tracing::warn!(%error, "last good configuration not written");
+                }
+            });
+        }
+    }
+}
+
+/// Without a client, never.
+async fn next_event(events: &mut Option<Events>) -> Option<Event> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn start_workers(plan: &mut Plan) -> Result<Fleet, BootError> {
+    let settings = Settings {
+        workers: plan.workers,
+        node: plan.node.clone(),
+        secrets: plan.secrets.clone(),
+        mark: plan.mark,
+        ..Settings::default()
+    };
+    Fleet::start(settings, std::mem::take(&mut plan.inherited)).map_err(BootError::Thread)
+}
+
+async fn start_dns(plan: &Plan) -> Result<Option<Rc<NameServer>>, BootError> {
+    let Some(config) = &plan.dns else { return Ok(None) };
+    let server = NameServer::start(config, &plan.node.namespace, &plan.node.dns_domain, plan.mark)
+        .await
+        .map_err(|source| BootError::Dns { address: config.listen, source })?;
+    Ok(Some(server))
+}
+
+fn start_identity(main: &Main, plan: IdentityPlan, status: Watched<RotationStatus>) -> Result<(), BootError> {
+    let IdentityPlan { id, ca, token, ttl } = plan;
+    let connector = xds::mesh_connector(&ca, main.mark)
+        .map_err(|e: connect::ConnectError| BootError::Xds(e.to_string()))?;
+    let rotation = Rotation {
+        issuer: Arc::new(CaClient::new(connector.channel(), token, main.cluster_id.clone())),
+        id,
+        ttl,
+        roots: Some(ca.roots),
+        certificate: main.secrets.certificate(OWN_CERTIFICATE),
+        bundle: main.secrets.bundle(MESH_ROOTS),
+        status,
+    };
+    tokio::task::spawn_local(rotation.run());
+    Ok(())
+}
+
+fn start_resolvers(main: &Main, names: &[Arc<str>], results: &mpsc::Sender<Resolved>) {
+    for name in names {
+        let cluster = {
+            let book = main.book.borrow();
+            let mut all = book.clusters.warming().chain(book.clusters.iter());
+            all.find(|(n, _)| *n == name).map(|(_, held)| Arc::clone(&held.compiled))
+        };
+        if let Some(resolver) = cluster.and_then(|c| resolve::start(&c, results.clone())) {
+            main.resolvers.borrow_mut().insert(Arc::clone(name), resolver);
+        }
+    }
+}
+
+fn load_saved(main: &Main, dir: &std::path::Path) -> Vec<saved::Saved> {
+    match saved::load(dir) {
+        Ok(resources) if resources.is_empty() => Vec::new(),
+        Ok(resources) => {
+            let good = xds::restore(main, resources);
+            tracing::info!(resources = good.len(), "started from the last good configuration");
+            good
+        }
+        Err(error) => {
+            tracing::warn!(%error, "starting without the last good configuration");
+            Vec::new()
+        }
+    }
+}
+
+/// First tells clients to go elsewhere, then stops accepting, then waits for what is under way; a second signal ends it at once.
+async fn wind_down(main: &Main, drain: Duration, signals: &mut StopSignals) {
+    let times = DrainTimes { drain, ..DrainTimes::default() };
+    tracing::info!(seconds = drain.as_secs(), "draining");
+    main.drain(DrainState::Draining);
+    let orderly = async {
+        let deadline = tokio::time::Instant::now() + times.deadline.max(drain);
+        wait_idle(main, tokio::time::Instant::now() + times.drain).await;
+        main.drain(DrainState::Closing);
+        wait_idle(main, deadline).await;
+    };
+    tokio::select! {
+        () = orderly => {}
+        () = signals.next() => tracing::info!("told twice to stop"),
+    }
+}
+
+/// Until nothing is under way, or `deadline`.
+async fn wait_idle(main: &Main, deadline: tokio::time::Instant) {
+    while tokio::time::Instant::now() < deadline {
+        let vitals = main.remote.vitals().await;
+        if vitals.downstream_connections == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, BootError> {
+    let open = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(128)?;
+        Ok(socket.into())
+    };
+    open().map_err(|source| BootError::Bind { address, source })
+}
+
+fn check_mark(mark: u32) -> Result<(), BootError> {
+    Socket::new(Domain::IPV4, Type::STREAM, None)
+        .and_then(|socket| socket.set_mark(mark))
+        .map_err(|source| BootError::Mark { mark, source })
+}

@@ -1,0 +1,155 @@
+//! `tulle proxy`: the proxy alone, from an Envoy bootstrap, or beside a pod.
+
+use std::ffi::OsString;
+use std::io::{Seek, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use rustix::fs::{MemfdFlags, memfd_create};
+use tulle_base::AgentConfig;
+use tulle_base::agent::NodeType;
+use tulle_proto::json::{Json, JsonError};
+use tulle_proxy::boot::{self, Hooks, Plan};
+
+use crate::logging;
+use crate::outcome::{Failure, Outcome};
+
+const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
+
+/// Run the proxy alone: from an Envoy bootstrap file, or as a pod's sidecar or gateway.
+///
+/// A feature of the bootstrap that is not supported is refused with its field's path. SIGTERM drains, a second one ends at once.
+///
+/// Example: tulle proxy --bootstrap envoy.yaml --workers 2
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    /// Envoy v3 bootstrap, YAML or JSON.
+    #[arg(long, value_name = "FILE")]
+    bootstrap: Option<PathBuf>,
+    /// Worker threads; 0 for one per core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    workers: usize,
+    /// Only check the bootstrap.
+    #[arg(long)]
+    check: bool,
+    /// The bootstrap, encoded, behind this descriptor: how the command hands it to itself.
+    #[arg(long, hide = true, value_name = "FD")]
+    encoded_bootstrap: Option<i32>,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Role {
+    /// Serve a pod beside its application.
+    ///
+    /// Example: tulle proxy sidecar --agent-config /run/tulle/agent.json
+    Sidecar(Agent),
+    /// Serve as a gateway.
+    ///
+    /// Example: tulle proxy router --agent-config /run/tulle/agent.json
+    Router(Agent),
+}
+
+#[derive(Debug, clap::Args)]
+struct Agent {
+    /// What the node agent says about the pod (JSON).
+    #[arg(long, value_name = "FILE")]
+    agent_config: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let Args { bootstrap, workers, check, encoded_bootstrap, role } = args;
+    let plan = match (role, encoded_bootstrap, bootstrap) {
+        (Some(Role::Sidecar(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Sidecar)?,
+        (Some(Role::Router(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Router)?,
+        (None, Some(fd), _) => {
+            let encoded = std::fs::read(format!("/proc/self/fd/{fd}"))
+                .with_context(|| format!("descriptor {fd}"))
+                .map_err(Failure::usage)?;
+            Plan::from_bootstrap(encoded.into(), *workers).map_err(Failure::usage)?
+        }
+        (None, None, Some(file)) => {
+            let encoded = encode(file, *workers)?;
+            if *check {
+                return Ok(ExitCode::SUCCESS);
+            }
+            return Err(hand_over(&encoded));
+        }
+        (None, None, None) => {
+            return Err(Failure::usage(anyhow!("give --bootstrap FILE, sidecar or router")));
+        }
+    };
+    boot::run(plan, hooks()).map_err(Failure::not_so)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hooks() -> Hooks {
+    Hooks {
+        set_log_levels: Box::new(|levels| logging::set_levels(levels).map_err(|f| f.into_error().into())),
+        on_ready: Box::new(|| {}),
+    }
+}
+
+fn from_agent(file: &Path, kind: NodeType) -> Result<Plan, Failure> {
+    let mut config = AgentConfig::load(file).map_err(Failure::usage)?;
+    config.node.kind = kind;
+    Plan::from_agent(config).map_err(Failure::usage)
+}
+
+/// Reads, encodes and checks a bootstrap. Everything that is wrong with it is reported, with its line.
+fn encode(file: &Path, workers: usize) -> Result<Vec<u8>, Failure> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).with_context(|| name.clone()).map_err(Failure::usage)?;
+    let document = tulle_api::parse_document(&name, &bytes).map_err(|problems| {
+        Failure::usage(anyhow!(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+    })?;
+    let at = |path: &str| {
+        let (line, _) = document.locate(path);
+        if line == 0 { name.clone() } else { format!("{name}:{line}") }
+    };
+    let json = Json::load().map_err(Failure::not_so)?;
+    let encoded = json.encode(BOOTSTRAP, &document.to_json()).map_err(|error| match error {
+        JsonError::Fields(problems) => {
+            lines(problems.iter().map(|p| format!("{}: {}: {}", at(p.path.as_str()), p.path, p.message)))
+        }
+        error => Failure::usage(anyhow!("{name}: {error}")),
+    })?;
+    match Plan::from_bootstrap(encoded.clone().into(), workers) {
+        Ok(_) => Ok(encoded),
+        Err(boot::bootstrap::BootstrapError::Compile(error)) => Err(lines(
+            error.problems.iter().map(|(path, problem)| format!("{}: {path}: {problem}", at(path.as_str()))),
+        )),
+        Err(error) => Err(Failure::usage(anyhow!("{name}: {error}"))),
+    }
+}
+
+fn lines(problems: impl Iterator<Item = String>) -> Failure {
+    Failure::usage(anyhow!(problems.collect::<Vec<_>>().join("\n")))
+}
+
+/// Starts this program again in this process, with the encoded bootstrap: the descriptors that reading it took, many times the
+/// memory of the proxy itself, are gone for good. Returns only if that fails.
+fn hand_over(encoded: &[u8]) -> Failure {
+    let failed = |error: std::io::Error| Failure::not_so(anyhow!("cannot start again: {error}"));
+    let memory: OwnedFd = match memfd_create("tulle-bootstrap", MemfdFlags::empty()) {
+        Ok(fd) => fd,
+        Err(error) => return failed(error.into()),
+    };
+    let mut file = std::fs::File::from(memory);
+    if let Err(error) = file.write_all(encoded).and_then(|()| file.rewind()) {
+        return failed(error);
+    }
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    args.push("--encoded-bootstrap".into());
+    args.push(file.as_raw_fd().to_string().into());
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return failed(error),
+    };
+    failed(std::process::Command::new(program).args(args).exec())
+}
