@@ -142,6 +142,6 @@ fn large_and_odd_files_take_linear_time() {
         let start = Instant::now();
         check(shape.as_bytes());
         let took = start.elapsed();
-        assert!(took < Duration::from_secs(5), "shape {i} took {took:?}");
+        assert!(took < Duration::from_secs(20), "shape {i} took {took:?}");
     }
 }

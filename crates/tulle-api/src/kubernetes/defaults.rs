@@ -206,3 +206,81 @@ fn seconds(given: Option<i64>, default: u64) -> Duration {
 fn count(given: Option<i32>, default: u32) -> u32 {
     given.map_or(default, |n| u32::try_from(n).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn selectors_match_as_kubernetes_does() {
+        let expression = |operator, values: &[&str]| SelectorRequirement {
+            key: "tier".into(),
+            operator: Some(operator),
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+        };
+        let (front, none) = (labels(&[("app", "a"), ("tier", "front")]), labels(&[("app", "a")]));
+        let cases = [
+            (SelectorOperator::In, &["front", "back"][..], true, false),
+            (SelectorOperator::NotIn, &["front"], false, true),
+            (SelectorOperator::Exists, &[], true, false),
+            (SelectorOperator::DoesNotExist, &[], false, true),
+        ];
+        for (operator, values, of_front, of_none) in cases {
+            let selector = PodSelector {
+                match_labels: labels(&[("app", "a")]),
+                match_expressions: vec![expression(operator, values)],
+            };
+            assert_eq!(
+                (selector.matches(&front), selector.matches(&none)),
+                (of_front, of_none),
+                "{operator:?}"
+            );
+        }
+        assert!(PodSelector::default().matches(&none));
+        assert!(
+            !PodSelector { match_labels: labels(&[("app", "b")]), ..PodSelector::default() }.matches(&front)
+        );
+    }
+
+    #[test]
+    fn ports_by_number_and_name() {
+        let named = ContainerPort { name: "http".into(), container_port: 8080, ..ContainerPort::default() };
+        let container = Container { ports: vec![named], ..Container::default() };
+        let sidecar = Container {
+            restart_policy: Some(RestartPolicy::Always),
+            ports: vec![ContainerPort { name: "side".into(), container_port: 1, ..ContainerPort::default() }],
+            ..Container::default()
+        };
+        let spec =
+            PodSpec { containers: vec![container], init_containers: vec![sidecar], ..PodSpec::default() };
+        let port = ServicePort { port: 80, ..ServicePort::default() };
+        assert_eq!(spec.resolve_port(&port.target()), Some(80));
+        let port = ServicePort { target_port: Some(IntOrString::String("http".into())), ..port };
+        assert_eq!(spec.resolve_port(&port.target()), Some(8080));
+        assert_eq!(spec.resolve_port(&IntOrString::String("side".into())), Some(1));
+        assert_eq!(spec.resolve_port(&IntOrString::String("none".into())), None);
+        assert_eq!(spec.resolve_port(&IntOrString::Int(70_000)), None);
+    }
+
+    #[test]
+    fn what_is_not_written_is_as_kubernetes_assumes() {
+        let probe = Probe::default();
+        assert_eq!((probe.initial_delay(), probe.timeout()), (Duration::ZERO, Duration::from_secs(1)));
+        assert_eq!((probe.period(), probe.successes(), probe.failures()), (Duration::from_secs(10), 1, 3));
+        let job = Job { parallelism: Some(4), ..Job::default() };
+        assert_eq!((job.workers(), job.wanted(), job.allowed_failures()), (4, 4, 6));
+        let spec = PodSpec::default();
+        assert_eq!((spec.account(), spec.grace_period()), ("default", Duration::from_secs(30)));
+        assert_eq!((Deployment::default().count(), StatefulSet::default().first_ordinal()), (1, 0));
+        let secret = Secret {
+            data: [("a".to_owned(), crate::value::Bytes(b"1".to_vec()))].into(),
+            string_data: [("a".to_owned(), "2".to_owned())].into(),
+            ..Secret::default()
+        };
+        assert_eq!(secret.values()["a"], b"2");
+    }
+}

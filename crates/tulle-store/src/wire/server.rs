@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -15,6 +16,8 @@ use crate::{Filter, Store, StoreError, Version};
 
 /// Most connections at a time; more wait.
 const MAX_CONNECTIONS: usize = 128;
+/// Bytes of a listing that are sent at a time.
+const LIST_BUFFER: usize = 64 << 10;
 
 /// Offers `store` to everybody who can reach `listener`, until dropped; that ends every connection. Who may connect is
 /// decided by the socket's file permissions.
@@ -82,10 +85,12 @@ async fn answer(store: &dyn Store, request: Request) -> Result<Value, StoreError
 async fn list(out: &mut OwnedWriteHalf, store: &dyn Store, filter: Filter) -> Result<(), StoreError> {
     match store.list(filter).await {
         Ok(listing) => {
+            let mut out = BufWriter::with_capacity(LIST_BUFFER, out);
             for object in &listing.objects {
-                write(out, &object_json(object)).await?;
+                write(&mut out, &object_json(object)).await?;
             }
-            write(out, &json!({"version": listing.version})).await
+            write(&mut out, &json!({"version": listing.version})).await?;
+            Ok(out.flush().await?)
         }
         Err(error) => write(out, &error_json(&error)).await,
     }
