@@ -8,9 +8,9 @@ use prost_reflect::{
 use tulle_base::FieldPath;
 use tulle_base::nearest::nearest;
 
-use super::Problem;
-use super::document::{Node, NodeKind};
+use super::FieldProblem;
 use super::duration::{parse_duration, parse_timestamp};
+use serde_json::{Map, Value as Json};
 
 /// More problems than this are not told.
 const MAX_PROBLEMS: usize = 200;
@@ -18,8 +18,8 @@ const MAX_PROBLEMS: usize = 200;
 pub(super) fn message(
     pool: &DescriptorPool,
     descriptor: &MessageDescriptor,
-    node: &Node,
-) -> Result<DynamicMessage, Vec<Problem>> {
+    node: &Json,
+) -> Result<DynamicMessage, Vec<FieldProblem>> {
     let mut reader = Reader { pool, problems: Vec::new() };
     let message = reader.message(descriptor, node, &FieldPath::root());
     match message {
@@ -30,20 +30,20 @@ pub(super) fn message(
 
 struct Reader<'p> {
     pool: &'p DescriptorPool,
-    problems: Vec<Problem>,
+    problems: Vec<FieldProblem>,
 }
 
 impl Reader<'_> {
-    fn problem(&mut self, path: &FieldPath, node: &Node, message: impl Into<String>) {
+    fn problem(&mut self, path: &FieldPath, message: impl Into<String>) {
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem { path: path.clone(), line: node.line, message: message.into() });
+            self.problems.push(FieldProblem { path: path.clone(), message: message.into() });
         }
     }
 
     fn message(
         &mut self,
         descriptor: &MessageDescriptor,
-        node: &Node,
+        node: &Json,
         path: &FieldPath,
     ) -> Option<DynamicMessage> {
         match descriptor.full_name() {
@@ -62,8 +62,8 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        let NodeKind::Map(members) = &node.kind else {
-            self.problem(path, node, format!("must be an object, not {}", node.what()));
+        let Json::Object(members) = node else {
+            self.problem(path, format!("must be an object, not {}", what(node)));
             return None;
         };
         self.fields(descriptor, members, path)
@@ -72,12 +72,13 @@ impl Reader<'_> {
     fn fields(
         &mut self,
         descriptor: &MessageDescriptor,
-        members: &[(String, Node)],
+        members: &Map<String, Json>,
         path: &FieldPath,
     ) -> Option<DynamicMessage> {
         let mut message = DynamicMessage::new(descriptor.clone());
         let mut oneofs: Vec<(String, String)> = Vec::new();
-        for (name, node) in members {
+        let in_any = members.contains_key("@type") && !descriptor.full_name().starts_with("google.");
+        for (name, node) in members.iter().filter(|(name, _)| !(in_any && *name == "@type")) {
             let path = path.field(name);
             let found =
                 descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
@@ -85,19 +86,19 @@ impl Reader<'_> {
                 let known: Vec<String> = descriptor.fields().map(|f| f.name().to_owned()).collect();
                 let hint = nearest(name, known.iter().map(String::as_str))
                     .map_or_else(|| known_names(&known), |near| format!("; did you mean {near}?"));
-                self.problem(&path, node, format!("is not a field of {}{hint}", descriptor.full_name()));
+                self.problem(&path, format!("is not a field of {}{hint}", descriptor.full_name()));
                 continue;
             };
-            if matches!(node.kind, NodeKind::Null) && !is_value(&field) {
+            if node.is_null() && !is_value(&field) {
                 continue;
             }
             if message.has_field(&field) {
-                self.problem(&path, node, "is there twice, under both of its names");
+                self.problem(&path, "is there twice, under both of its names");
                 continue;
             }
             if let Some(oneof) = field.containing_oneof().filter(|o| !is_synthetic(&field, o)) {
                 if let Some((_, other)) = oneofs.iter().find(|(known, _)| known == oneof.name()) {
-                    self.problem(&path, node, format!("cannot stand beside {other}"));
+                    self.problem(&path, format!("cannot stand beside {other}"));
                     continue;
                 }
                 oneofs.push((oneof.name().to_owned(), name.clone()));
@@ -109,15 +110,15 @@ impl Reader<'_> {
         Some(message)
     }
 
-    fn field(&mut self, field: &FieldDescriptor, node: &Node, path: &FieldPath) -> Option<Value> {
+    fn field(&mut self, field: &FieldDescriptor, node: &Json, path: &FieldPath) -> Option<Value> {
         if field.is_map() {
             return self.map(field, node, path);
         }
         if !field.is_list() {
             return self.value(&field.kind(), node, path);
         }
-        let NodeKind::List(items) = &node.kind else {
-            self.problem(path, node, format!("must be a list, not {}", node.what()));
+        let Json::Array(items) = node else {
+            self.problem(path, format!("must be a list, not {}", what(node)));
             return None;
         };
         let mut list = Vec::with_capacity(items.len());
@@ -127,9 +128,9 @@ impl Reader<'_> {
         Some(Value::List(list))
     }
 
-    fn map(&mut self, field: &FieldDescriptor, node: &Node, path: &FieldPath) -> Option<Value> {
-        let NodeKind::Map(members) = &node.kind else {
-            self.problem(path, node, format!("must be an object, not {}", node.what()));
+    fn map(&mut self, field: &FieldDescriptor, node: &Json, path: &FieldPath) -> Option<Value> {
+        let Json::Object(members) = node else {
+            self.problem(path, format!("must be an object, not {}", what(node)));
             return None;
         };
         let Kind::Message(entry) = field.kind() else { return None };
@@ -147,7 +148,7 @@ impl Reader<'_> {
                 _ => name.parse().ok().map(MapKey::I64),
             };
             let Some(key) = key else {
-                self.problem(&path, node, "is not a key of this map");
+                self.problem(&path, "is not a key of this map");
                 continue;
             };
             if let Some(value) = self.value(&value_kind, node, &path) {
@@ -157,64 +158,52 @@ impl Reader<'_> {
         Some(Value::Map(map))
     }
 
-    fn value(&mut self, kind: &Kind, node: &Node, path: &FieldPath) -> Option<Value> {
+    fn value(&mut self, kind: &Kind, node: &Json, path: &FieldPath) -> Option<Value> {
         match kind {
             Kind::Message(descriptor) => self.message(descriptor, node, path).map(Value::Message),
             kind => self.scalar(kind, node, path),
         }
     }
 
-    fn scalar(&mut self, kind: &Kind, node: &Node, path: &FieldPath) -> Option<Value> {
-        let value = match (kind, &node.kind) {
+    fn scalar(&mut self, kind: &Kind, node: &Json, path: &FieldPath) -> Option<Value> {
+        let value = match (kind, node) {
             (Kind::Enum(descriptor), _) => return self.enumeration(descriptor, node, path),
-            (Kind::Bool, NodeKind::Bool(b)) => Some(Value::Bool(*b)),
+            (Kind::Bool, Json::Bool(b)) => Some(Value::Bool(*b)),
             (Kind::Bool, _) => return self.mistyped(node, path, "true or false"),
-            (Kind::String, NodeKind::String(text)) => Some(Value::String(text.clone())),
+            (Kind::String, Json::String(text)) => Some(Value::String(text.clone())),
             (Kind::String, _) => return self.mistyped(node, path, "a text (write it in quotes)"),
-            (Kind::Bytes, NodeKind::String(text)) => {
-                decode_base64(text).map(|b| Value::Bytes(Bytes::from(b)))
-            }
+            (Kind::Bytes, Json::String(text)) => decode_base64(text).map(|b| Value::Bytes(Bytes::from(b))),
             (Kind::Bytes, _) => return self.mistyped(node, path, "a text in base64"),
-            (kind, NodeKind::Number(text) | NodeKind::String(text)) => number(kind, text),
+            (kind, Json::String(text)) => number(kind, text),
+            (kind, Json::Number(n)) => number(kind, &n.to_string()),
             _ => None,
         };
         if value.is_none() {
-            let found = match &node.kind {
-                NodeKind::Number(text) => text.clone(),
-                NodeKind::String(text) => format!("{text:?}"),
-                _ => node.what().to_owned(),
-            };
-            self.problem(path, node, format!("must be {}, not {found}", wanted(kind)));
+            self.problem(path, format!("must be {}, not {}", wanted(kind), shown(node)));
         }
         value
     }
 
-    fn mistyped(&mut self, node: &Node, path: &FieldPath, want: &str) -> Option<Value> {
-        self.problem(path, node, format!("must be {want}, not {}", node.what()));
+    fn mistyped(&mut self, node: &Json, path: &FieldPath, want: &str) -> Option<Value> {
+        self.problem(path, format!("must be {want}, not {}", what(node)));
         None
     }
 
-    fn enumeration(&mut self, descriptor: &EnumDescriptor, node: &Node, path: &FieldPath) -> Option<Value> {
-        let number = match &node.kind {
-            NodeKind::String(name) => descriptor.get_value_by_name(name).map(|value| value.number()),
-            NodeKind::Number(text) => {
-                text.parse().ok().and_then(|n| descriptor.get_value(n)).map(|value| value.number())
-            }
+    fn enumeration(&mut self, descriptor: &EnumDescriptor, node: &Json, path: &FieldPath) -> Option<Value> {
+        let number = match node {
+            Json::String(name) => descriptor.get_value_by_name(name).map(|value| value.number()),
+            Json::Number(n) => n
+                .as_i64()
+                .and_then(|n| descriptor.get_value(i32::try_from(n).ok()?))
+                .map(|value| value.number()),
             _ => return self.mistyped(node, path, "the name of a value"),
         };
         if number.is_none() {
             let names: Vec<String> = descriptor.values().map(|value| value.name().to_owned()).collect();
-            let written = match &node.kind {
-                NodeKind::String(text) | NodeKind::Number(text) => text.as_str(),
-                _ => "",
-            };
+            let written = node.as_str().unwrap_or_default();
             let hint = nearest(written, names.iter().map(String::as_str))
                 .map_or_else(|| known_names(&names), |near| format!("; did you mean {near}?"));
-            self.problem(
-                path,
-                node,
-                format!("{written:?} is not a value of {}{hint}", descriptor.full_name()),
-            );
+            self.problem(path, format!("{} is not a value of {}{hint}", shown(node), descriptor.full_name()));
         }
         number.map(Value::EnumNumber)
     }
@@ -224,19 +213,19 @@ impl Reader<'_> {
     fn any(
         &mut self,
         descriptor: &MessageDescriptor,
-        node: &Node,
+        node: &Json,
         path: &FieldPath,
     ) -> Option<DynamicMessage> {
-        let NodeKind::Map(members) = &node.kind else {
-            self.problem(path, node, format!("must be an object with @type, not {}", node.what()));
+        let Json::Object(members) = node else {
+            self.problem(path, format!("must be an object with @type, not {}", what(node)));
             return None;
         };
-        let Some((_, type_node)) = members.iter().find(|(name, _)| name == "@type") else {
-            self.problem(path, node, "needs @type, such as type.googleapis.com/envoy.extensions...");
+        let Some(type_node) = members.get("@type") else {
+            self.problem(path, "needs @type, such as type.googleapis.com/envoy.extensions...");
             return None;
         };
-        let NodeKind::String(url) = &type_node.kind else {
-            self.problem(&path.field("@type"), type_node, "must be a text");
+        let Json::String(url) = type_node else {
+            self.problem(&path.field("@type"), "must be a text");
             return None;
         };
         let name = crate::any::full_name(url);
@@ -245,16 +234,14 @@ impl Reader<'_> {
             let hint = nearest(name, known.iter().map(String::as_str))
                 .map(|near| format!("; did you mean {near}?"))
                 .unwrap_or_default();
-            self.problem(&path.field("@type"), type_node, format!("{name:?} is not a known message{hint}"));
+            self.problem(&path.field("@type"), format!("{name:?} is not a known message{hint}"));
             return None;
         };
-        let rest: Vec<(String, Node)> = members.iter().filter(|(name, _)| name != "@type").cloned().collect();
         let message = if has_special_form(name) {
-            let value = rest.iter().find(|(name, _)| name == "value").map(|(_, node)| node.clone());
-            let value = value.unwrap_or(Node { line: node.line, kind: NodeKind::Null });
-            self.message(&inner, &value, &path.field("value"))?
+            let value = members.get("value").unwrap_or(&Json::Null);
+            self.message(&inner, value, &path.field("value"))?
         } else {
-            self.fields(&inner, &rest, path)?
+            self.fields(&inner, members, path)?
         };
         let mut any = DynamicMessage::new(descriptor.clone());
         any.set_field_by_name("type_url", Value::String(url.clone()));
@@ -266,38 +253,38 @@ impl Reader<'_> {
     fn dynamic(
         &mut self,
         descriptor: &MessageDescriptor,
-        node: &Node,
+        node: &Json,
         path: &FieldPath,
     ) -> Option<DynamicMessage> {
         let mut message = DynamicMessage::new(descriptor.clone());
-        match (descriptor.full_name(), &node.kind) {
-            ("google.protobuf.Struct", NodeKind::Map(_)) => {
+        match (descriptor.full_name(), node) {
+            ("google.protobuf.Struct", Json::Object(_)) => {
                 let field = descriptor.get_field_by_name("fields")?;
                 message.set_field(&field, self.map(&field, node, path)?);
             }
-            ("google.protobuf.ListValue", NodeKind::List(_)) => {
+            ("google.protobuf.ListValue", Json::Array(_)) => {
                 let field = descriptor.get_field_by_name("values")?;
                 message.set_field(&field, self.field(&field, node, path)?);
             }
-            ("google.protobuf.Value", kind) => {
-                let name = match kind {
-                    NodeKind::Null => "null_value",
-                    NodeKind::Bool(_) => "bool_value",
-                    NodeKind::Number(_) => "number_value",
-                    NodeKind::String(_) => "string_value",
-                    NodeKind::List(_) => "list_value",
-                    NodeKind::Map(_) => "struct_value",
+            ("google.protobuf.Value", json) => {
+                let name = match json {
+                    Json::Null => "null_value",
+                    Json::Bool(_) => "bool_value",
+                    Json::Number(_) => "number_value",
+                    Json::String(_) => "string_value",
+                    Json::Array(_) => "list_value",
+                    Json::Object(_) => "struct_value",
                 };
                 let field = descriptor.get_field_by_name(name)?;
-                let value = match kind {
-                    NodeKind::Null => Value::EnumNumber(0),
+                let value = match json {
+                    Json::Null => Value::EnumNumber(0),
                     _ => self.value(&field.kind(), node, path)?,
                 };
                 message.set_field(&field, value);
             }
             _ => {
                 let want = if descriptor.full_name().ends_with("Struct") { "an object" } else { "a list" };
-                self.problem(path, node, format!("must be {want}, not {}", node.what()));
+                self.problem(path, format!("must be {want}, not {}", what(node)));
                 return None;
             }
         }
@@ -307,13 +294,13 @@ impl Reader<'_> {
     fn time(
         &mut self,
         descriptor: &MessageDescriptor,
-        node: &Node,
+        node: &Json,
         path: &FieldPath,
     ) -> Option<DynamicMessage> {
         let duration = descriptor.full_name() == "google.protobuf.Duration";
-        let parsed = match &node.kind {
-            NodeKind::String(text) if duration => parse_duration(text),
-            NodeKind::String(text) => parse_timestamp(text),
+        let parsed = match node {
+            Json::String(text) if duration => parse_duration(text),
+            Json::String(text) => parse_timestamp(text),
             _ => None,
         };
         let Some((seconds, nanos)) = parsed else {
@@ -322,17 +309,33 @@ impl Reader<'_> {
             } else {
                 "a time such as 2026-08-01T00:00:00Z"
             };
-            let found = match &node.kind {
-                NodeKind::String(text) | NodeKind::Number(text) => format!("{text:?}"),
-                _ => node.what().to_owned(),
-            };
-            self.problem(path, node, format!("must be {want}, not {found}"));
+            self.problem(path, format!("must be {want}, not {}", shown(node)));
             return None;
         };
         let mut message = DynamicMessage::new(descriptor.clone());
         message.set_field_by_name("seconds", Value::I64(seconds));
         message.set_field_by_name("nanos", Value::I32(nanos));
         Some(message)
+    }
+}
+
+/// What a value is, for messages.
+fn what(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "an object",
+    }
+}
+
+/// A scalar as it was written, or what the value is.
+fn shown(value: &Json) -> String {
+    match value {
+        Json::Number(_) | Json::String(_) => value.to_string(),
+        _ => what(value).to_owned(),
     }
 }
 
@@ -394,12 +397,6 @@ fn wanted(kind: &Kind) -> &'static str {
 
 fn number(kind: &Kind, text: &str) -> Option<Value> {
     let whole = || -> Option<i128> {
-        if let Some(hex) = text.strip_prefix("0x") {
-            return i128::from_str_radix(hex, 16).ok();
-        }
-        if let Some(octal) = text.strip_prefix("0o") {
-            return i128::from_str_radix(octal, 8).ok();
-        }
         // `1e3` and `1.0` are whole numbers too.
         text.parse().ok().or_else(|| {
             let float: f64 = text.parse().ok()?;
