@@ -38,6 +38,11 @@ impl Ipam {
         self.range.contains(address) && self.taken.insert(address.into())
     }
 
+    /// Whether the range holds `address`.
+    pub fn covers(&self, address: Ipv4Addr) -> bool {
+        self.range.contains(address)
+    }
+
     /// Gives an address back.
     pub fn release(&mut self, address: Ipv4Addr) {
         self.taken.remove(&address.into());

@@ -40,7 +40,8 @@ pub struct Reaper {
     born: Condvar,
 }
 
-/// A running child: signals go to it only while it has not been waited for, so never to a stranger with its number.
+/// A running child: signals go to it only while it has not been waited for, so never to a stranger with its number. It is
+/// killed, with its process group, when this is dropped.
 #[derive(Debug)]
 pub struct Process {
     reaper: Arc<Reaper>,
@@ -133,5 +134,11 @@ impl Process {
         let result = exit.await.unwrap_or(Exit::Signal(9));
         self.exit = None;
         result
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal_group(Signal::KILL);
     }
 }
