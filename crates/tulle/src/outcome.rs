@@ -29,6 +29,11 @@ impl Failure {
         self.error
     }
 
+    /// Exit code 3: the mesh or a component cannot be reached.
+    pub(crate) fn unreachable(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: 3, error: error.into() }
+    }
+
     /// Writes the reason to stderr and returns the exit code.
     #[allow(clippy::print_stderr, reason = "this is the one place where a failure reaches the user")]
     pub(crate) fn report(self) -> ExitCode {

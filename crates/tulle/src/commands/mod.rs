@@ -1,7 +1,14 @@
 //! The commands, one file each. A new one is a file here, a line in [`Command`] and a line in [`Command::run`].
 
+mod down;
+mod exec;
 mod lab;
+mod logs;
+mod mesh;
+mod node;
 mod proxy;
+mod status;
+mod up;
 mod validate;
 mod version;
 
@@ -12,20 +19,42 @@ use crate::outcome::Outcome;
 /// What `tulle` is asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Up(up::Args),
+    Down(down::Args),
+    Status(status::Args),
+    Exec(exec::Args),
+    Logs(logs::Args),
     Lab(lab::Args),
     Proxy(proxy::Args),
     Validate(validate::Args),
     Version(version::Args),
+    /// The node agent of a mesh; started by `up`.
+    #[command(hide = true)]
+    NodeAgent,
+    /// The first process of a container; started by the node agent.
+    #[command(hide = true)]
+    NodeRun,
+    /// Tries what the kernel can do; started by `up`.
+    #[command(hide = true)]
+    NodeCheck,
 }
 
 impl Command {
     /// Runs the command to its end.
     pub(crate) fn run(self) -> Outcome {
         match self {
+            Self::Up(args) => up::run(args),
+            Self::Down(args) => down::run(&args),
+            Self::Status(args) => status::run(&args),
+            Self::Exec(args) => exec::run(args),
+            Self::Logs(args) => logs::run(args),
             Self::Lab(args) => lab::run(args),
             Self::Proxy(args) => proxy::run(&args),
             Self::Validate(args) => validate::run(&args),
             Self::Version(args) => version::run(&args),
+            Self::NodeAgent => Ok(node::agent()),
+            Self::NodeRun => Ok(node::container()),
+            Self::NodeCheck => Ok(node::check()),
         }
     }
 }
