@@ -3,7 +3,6 @@
 //! From a file to objects: [`parse_manifests`]. One listing per type (see `schema`) makes the struct, its reader, its
 //! writer and the table from which schemas and the field ledger come. The types mirror the documents and do nothing.
 
-mod document;
 pub mod istio;
 pub mod kind;
 pub mod kubernetes;
@@ -17,7 +16,6 @@ mod validate;
 pub mod value;
 mod yaml;
 
-pub use document::parse_document;
 pub use kind::{Kind, Resource, Spec};
 pub use manifest::{decode_object, parse_manifests};
 pub use meta::{ObjectMeta, OwnerReference};
