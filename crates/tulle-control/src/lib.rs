@@ -1,1 +1,237 @@
-//! The control plane's wiring: watch, snapshot, translate, push.
+//! The control plane's wiring: a store on one side, proxies on the other.
+//!
+//! ```text
+//! store ─ Follow ─▶ world ─ Snapshot::apply ─▶ changed keys ─▶ views, own ─ translate ─▶ sets ─▶ hub ─▶ streams
+//!                     │                                                                        ▲
+//!                     └▶ accounts (what tokens are bound to) ─▶ CA          server (15010, 15012) ─ requests
+//! ```
+//!
+//! `world` is one task and owns everything that knows the mesh; `hub` (in `tulle-xds`) is one task and owns everything that
+//! knows what clients have. Encoding into gRPC and TLS happens in the connections' own tasks.
+
+mod admission;
+mod bindings;
+mod metrics;
+mod monitoring;
+mod own;
+mod roots;
+mod server;
+mod serving;
+mod sets;
+mod status;
+mod stop;
+mod types;
+mod views;
+mod world;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tulle_ca::{Authority, AuthorityError, CaService, IssueError, TokenError, TokenVerifier, TtlPolicy};
+use tulle_mesh::MeshConfig;
+use tulle_store::Store;
+use tulle_xds::server::{AdsService, Hub, Limits};
+
+pub use serving::TlsError;
+
+/// What a control plane needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where its files are: the CA's key below `ca/`.
+    pub state_dir: PathBuf,
+    /// A folder in the layout of Istio's `cacerts`; without it the CA is self-signed.
+    pub cacerts: Option<PathBuf>,
+    /// PEM of the public key(s) of whoever signs service account tokens.
+    pub token_keys: String,
+    /// Trust domain of the mesh; default `cluster.local`.
+    pub trust_domain: String,
+    /// Longest life of workload certificates; default 24 h.
+    pub cert_ttl: Duration,
+    /// The namespace it runs in, whose policies hold for everyone; default `istio-system`.
+    pub namespace: String,
+    /// Name of this instance in responses.
+    pub identifier: String,
+    /// Discovery and CA in the clear; default 0.0.0.0:15010.
+    pub plain: SocketAddr,
+    /// Discovery and CA over TLS; default 0.0.0.0:15012.
+    pub secure: SocketAddr,
+    /// Metrics, readiness and debugging; default 0.0.0.0:15014 and 0.0.0.0:8080.
+    pub monitoring: Vec<SocketAddr>,
+    /// Discovery streams at a time; default 20,000.
+    pub max_streams: usize,
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new(state_dir: PathBuf, token_keys: String) -> Self {
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        Self {
+            state_dir,
+            cacerts: None,
+            token_keys,
+            trust_domain: "cluster.local".to_owned(),
+            cert_ttl: Duration::from_secs(24 * 3600),
+            namespace: "istio-system".to_owned(),
+            identifier: "tulle".to_owned(),
+            plain: any(15010),
+            secure: any(15012),
+            monitoring: vec![any(15014), any(8080)],
+            max_streams: 20_000,
+        }
+    }
+}
+
+/// Why a control plane does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No signing key.
+    #[error("the certificate authority: {0}")]
+    Authority(#[from] AuthorityError),
+    /// No certificate for itself.
+    #[error("the control plane's own certificate: {0}")]
+    Serving(#[from] IssueError),
+    /// No keys for tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// No TLS.
+    #[error("TLS of the discovery port: {0}")]
+    Tls(#[from] TlsError),
+    /// A port is not free.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The catalogue of types lacks one; cannot happen.
+    #[error("the catalogue of types is incomplete")]
+    Catalog,
+}
+
+/// A running control plane. Dropping it ends it at once; [`ControlPlane::stop`] lets connections end in order.
+pub struct ControlPlane {
+    stop: watch::Sender<bool>,
+    ready: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+    /// Address of the plaintext port.
+    pub plain: SocketAddr,
+    /// Address of the TLS port.
+    pub secure: SocketAddr,
+    /// Addresses of the monitoring ports.
+    pub monitoring: Vec<SocketAddr>,
+    /// The root certificate(s) that workloads must trust, PEM.
+    pub root_pem: String,
+}
+
+impl ControlPlane {
+    /// Starts a control plane over `store`. Must be called within a tokio runtime; the ports are bound when this returns.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
+        let now = SystemTime::now();
+        let authority = Arc::new(match &config.cacerts {
+            Some(dir) => Authority::plugged(dir, now)?,
+            None => Authority::self_signed(&config.state_dir, &config.trust_domain, now)?,
+        });
+        let policy = TtlPolicy::new(config.cert_ttl);
+        let serving = serving::Serving::new(&config.trust_domain, &config.namespace, policy.longest());
+        let certificate = serving.begin(&authority)?;
+        let tls = serving::tls(&authority, &config.trust_domain, certificate.clone())?;
+        let tokens = TokenVerifier::from_pem(&config.token_keys)?;
+        let accounts = Arc::new(bindings::Accounts::default());
+        let ca = CaService::new(authority.clone(), &config.trust_domain, tokens, accounts.clone(), policy);
+
+        let catalog = types::catalog();
+        let types = types::Types::of(&catalog).ok_or(StartError::Catalog)?;
+        let (hub, events) = Hub::start(catalog, Limits::default(), config.max_streams, &config.identifier);
+        let services = server::Services { ads: AdsService::new(&hub), ca: ca.clone() };
+
+        let (plain_listener, plain) = bind(config.plain).await?;
+        let (secure_listener, secure) = bind(config.secure).await?;
+        let mut monitoring = Vec::new();
+        for address in &config.monitoring {
+            monitoring.push(bind(*address).await?);
+        }
+
+        let (stop, stopped) = stop::Stop::new();
+        let (ready_sender, ready) = watch::channel(false);
+        let (namespaces, namespace_receiver) = mpsc::unbounded_channel();
+        let (statuses, status_receiver) = status::Statuses::new();
+        let metrics = Arc::new(metrics::Metrics::default());
+        let directory: world::Directory = Arc::new(Mutex::default());
+        let shown = Arc::new(monitoring::Shown {
+            hub: hub.clone(),
+            types,
+            metrics: metrics.clone(),
+            directory: directory.clone(),
+            authority: authority.clone(),
+            counters: ca.counters(),
+            ready: ready.clone(),
+            started: Instant::now(),
+        });
+        let mesh = MeshConfig {
+            trust_domain: config.trust_domain,
+            root_namespace: config.namespace,
+            ..MeshConfig::default()
+        };
+        let outside = world::Outside {
+            store: store.clone(),
+            hub,
+            events,
+            accounts,
+            namespaces,
+            statuses,
+            metrics,
+            directory,
+            ready: ready_sender,
+            stop: stopped.clone(),
+        };
+        let root_pem = authority.root_pem();
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(world::World::new(outside, types, mesh).run());
+        tasks.spawn(roots::publish(store.clone(), root_pem.clone(), namespace_receiver, stopped.clone()));
+        tasks.spawn(status::write(store, status_receiver, stopped.clone()));
+        tasks.spawn(serving.renew(authority, certificate, stopped.clone()));
+        tasks.spawn(server::serve(plain_listener, None, services.clone(), stopped.clone()));
+        tasks.spawn(server::serve(secure_listener, Some(tls), services, stopped.clone()));
+        let mut addresses = Vec::new();
+        for (listener, address) in monitoring {
+            tasks.spawn(monitoring::serve(listener, shown.clone(), stopped.clone()));
+            addresses.push(address);
+        }
+        tracing::info!(%plain, %secure, "control plane listens");
+        Ok(Self { stop, ready, tasks, plain, secure, monitoring: addresses, root_pem })
+    }
+
+    /// Waits until everything in the store is known and proxies are served.
+    pub async fn ready(&self) {
+        // The sender lives as long as the task that it belongs to; if that is gone there is nothing to wait for.
+        let _ = self.ready.clone().wait_for(|r| *r).await;
+    }
+
+    /// Ends: nothing new is accepted, connections are told, and given half a second.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(2), all).await.is_err() {
+            tracing::warn!("a task did not end in time");
+        }
+        // Connections' tasks are not ours to wait for; they take half a second at most.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}

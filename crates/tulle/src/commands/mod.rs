@@ -1,5 +1,6 @@
 //! The commands, one file each. A new one is a file here, a line in [`Command`] and a line in [`Command::run`].
 
+mod control_plane;
 mod down;
 mod exec;
 mod lab;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Status(status::Args),
     Exec(exec::Args),
     Logs(logs::Args),
+    ControlPlane(control_plane::Args),
     Lab(lab::Args),
     Proxy(proxy::Args),
     Validate(validate::Args),
@@ -48,6 +50,7 @@ impl Command {
             Self::Status(args) => status::run(&args),
             Self::Exec(args) => exec::run(args),
             Self::Logs(args) => logs::run(args),
+            Self::ControlPlane(args) => control_plane::run(args),
             Self::Lab(args) => lab::run(args),
             Self::Proxy(args) => proxy::run(&args),
             Self::Validate(args) => validate::run(&args),

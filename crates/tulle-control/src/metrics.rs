@@ -1,0 +1,201 @@
+//! What the control plane counts, under Istio's names (those that are true here).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+
+/// What a metric is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    /// With the upper bounds of its buckets.
+    Histogram(&'static [f64]),
+}
+
+struct Definition {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+}
+
+const SECONDS: &[f64] = &[0.001, 0.01, 0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0];
+const BYTES: &[f64] = &[1.0, 10_000.0, 1e6, 4e6, 1e7, 4e7];
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $kind:expr;)*) => {
+        /// Every metric.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Metric { $($(#[doc = $doc])+ $variant,)* }
+
+        const DEFINITIONS: &[Definition] = &[$(Definition { name: $name, kind: $kind, help: concat!($($doc),+) },)*];
+    };
+}
+
+metrics! {
+    /// Connected proxies.
+    Connected = "pilot_xds", Kind::Gauge;
+    /// Responses sent, by type.
+    Pushes = "pilot_xds_pushes", Kind::Counter;
+    /// Time from a change to its acknowledgement by a proxy, in seconds.
+    Convergence = "pilot_proxy_convergence_time", Kind::Histogram(SECONDS);
+    /// Bytes of the resources in a response, by type.
+    ConfigSize = "pilot_xds_config_size_bytes", Kind::Histogram(BYTES);
+    /// Responses refused by proxies, by type.
+    Rejects = "pilot_total_xds_rejects", Kind::Counter;
+    /// Acknowledgements of responses that are not the last.
+    ExpiredNonce = "pilot_xds_expired_nonce", Kind::Counter;
+    /// Streams ended for breaking the protocol or a limit.
+    InternalErrors = "pilot_total_xds_internal_errors", Kind::Counter;
+    /// Time to take changes into the snapshot, in seconds.
+    SnapshotTime = "pilot_pushcontext_init_seconds", Kind::Histogram(SECONDS);
+    /// Time to make what changed for all proxies, in seconds.
+    PushTime = "pilot_xds_push_time", Kind::Histogram(SECONDS);
+    /// Changes seen, by what they are.
+    InboundUpdates = "pilot_inbound_updates", Kind::Counter;
+    /// Events of the store, by kind and event.
+    ConfigEvents = "pilot_k8s_cfg_events", Kind::Counter;
+    /// Known services.
+    Services = "pilot_services", Kind::Gauge;
+    /// Known virtual services.
+    VirtualServices = "pilot_virt_services", Kind::Gauge;
+    /// Resources encoded, by type.
+    Encodes = "tulle_xds_encodes", Kind::Counter;
+    /// Certificates asked for.
+    CsrCount = "citadel_server_csr_count", Kind::Counter;
+    /// Certificates issued.
+    CsrIssued = "citadel_server_success_cert_issuance_count", Kind::Counter;
+    /// Callers refused.
+    CsrUnauthenticated = "citadel_server_authentication_failure_count", Kind::Counter;
+    /// Signing requests that cannot be read.
+    CsrUnreadable = "citadel_server_csr_parsing_err_count", Kind::Counter;
+    /// Signing failures.
+    CsrUnsigned = "citadel_server_csr_sign_err_count", Kind::Counter;
+    /// Unix time at which the signing certificate expires.
+    RootExpiry = "citadel_server_root_cert_expiry_timestamp", Kind::Gauge;
+    /// Seconds since the start.
+    Uptime = "istiod_uptime_seconds", Kind::Gauge;
+    /// Always 1.
+    Info = "pilot_info", Kind::Gauge;
+}
+
+enum Value {
+    Number(f64),
+    Buckets { counts: Vec<u64>, sum: f64 },
+}
+
+/// All metrics. The lock is held for nanoseconds, by the one task that changes things and by scrapes.
+#[derive(Default)]
+pub(crate) struct Metrics(Mutex<BTreeMap<(Metric, String), Value>>);
+
+/// One label, already decided on by the caller: values come from bounded sets.
+pub(crate) type Label<'a> = (&'static str, &'a str);
+
+impl Metrics {
+    pub(crate) fn add(&self, metric: Metric, labels: &[Label<'_>], by: f64) {
+        self.with(metric, labels, |value| {
+            if let Value::Number(n) = value {
+                *n += by;
+            }
+        });
+    }
+
+    pub(crate) fn set(&self, metric: Metric, labels: &[Label<'_>], to: f64) {
+        self.with(metric, labels, |value| {
+            if let Value::Number(n) = value {
+                *n = to;
+            }
+        });
+    }
+
+    pub(crate) fn observe(&self, metric: Metric, labels: &[Label<'_>], seen: f64) {
+        let Kind::Histogram(bounds) = DEFINITIONS[metric as usize].kind else { return };
+        self.with(metric, labels, |value| {
+            if let Value::Buckets { counts, sum } = value {
+                let bucket = bounds.iter().position(|b| seen <= *b).unwrap_or(bounds.len());
+                counts[bucket] += 1;
+                *sum += seen;
+            }
+        });
+    }
+
+    fn with(&self, metric: Metric, labels: &[Label<'_>], change: impl FnOnce(&mut Value)) {
+        let mut text = String::new();
+        for (i, (name, value)) in labels.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{comma}{name}={value:?}");
+        }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(all.entry((metric, text)).or_insert_with(|| match DEFINITIONS[metric as usize].kind {
+            Kind::Histogram(bounds) => Value::Buckets { counts: vec![0; bounds.len() + 1], sum: 0.0 },
+            Kind::Counter | Kind::Gauge => Value::Number(0.0),
+        }));
+    }
+
+    /// Prometheus' text format.
+    pub(crate) fn render(&self) -> String {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = String::new();
+        let mut last = None;
+        for ((metric, labels), value) in all.iter() {
+            let Definition { name, kind, help } = &DEFINITIONS[*metric as usize];
+            if last != Some(*metric) {
+                last = Some(*metric);
+                let kind = match kind {
+                    Kind::Counter => "counter",
+                    Kind::Gauge => "gauge",
+                    Kind::Histogram(_) => "histogram",
+                };
+                let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {kind}", help.trim());
+            }
+            match (value, kind) {
+                (Value::Number(n), _) if labels.is_empty() => drop(writeln!(out, "{name} {n}")),
+                (Value::Number(n), _) => drop(writeln!(out, "{name}{{{labels}}} {n}")),
+                (Value::Buckets { counts, sum }, Kind::Histogram(bounds)) => {
+                    buckets(&mut out, name, labels, bounds, counts, *sum);
+                }
+                (Value::Buckets { .. }, _) => {}
+            }
+        }
+        out
+    }
+}
+
+fn buckets(out: &mut String, name: &str, labels: &str, bounds: &[f64], counts: &[u64], sum: f64) {
+    let comma = if labels.is_empty() { "" } else { "," };
+    let mut total = 0;
+    for (i, count) in counts.iter().enumerate() {
+        total += count;
+        let bound = bounds.get(i).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+        let _ = writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
+    }
+    let braces = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+    let _ = writeln!(out, "{name}_sum{braces} {sum}\n{name}_count{braces} {total}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_as_prometheus_reads() {
+        let metrics = Metrics::default();
+        metrics.add(Metric::Pushes, &[("type", "cds")], 1.0);
+        metrics.add(Metric::Pushes, &[("type", "cds")], 1.0);
+        metrics.set(Metric::Connected, &[("version", "1")], 3.0);
+        metrics.observe(Metric::Convergence, &[], 0.02);
+        let text = metrics.render();
+        for line in [
+            "# TYPE pilot_xds_pushes counter",
+            "pilot_xds_pushes{type=\"cds\"} 2",
+            "pilot_xds{version=\"1\"} 3",
+            "pilot_proxy_convergence_time_bucket{le=\"0.01\"} 0",
+            "pilot_proxy_convergence_time_bucket{le=\"0.1\"} 1",
+            "pilot_proxy_convergence_time_bucket{le=\"+Inf\"} 1",
+            "pilot_proxy_convergence_time_count 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+        }
+    }
+}

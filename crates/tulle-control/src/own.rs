@@ -1,0 +1,71 @@
+//! What belongs to one proxy alone: a sidecar's inbound resources, a gateway's listeners and routes.
+
+use tulle_mesh::Snapshot;
+use tulle_translate::{Kind, Proxy, View};
+
+use crate::sets::Published;
+use crate::views::Press;
+
+/// One proxy's own sets.
+pub(crate) struct Own {
+    clusters: Option<Published>,
+    listeners: Published,
+    routes: Option<Published>,
+}
+
+impl Own {
+    /// Makes the sets and everything in them.
+    pub(crate) fn new(press: &mut Press<'_>, snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Self {
+        let types = press.types;
+        let mut own = Self {
+            clusters: (proxy.kind == Kind::Sidecar).then(|| Published::new(press.hub, types.cds)),
+            listeners: Published::new(press.hub, types.lds),
+            routes: (proxy.kind == Kind::Router).then(|| Published::new(press.hub, types.rds)),
+        };
+        own.make(press, snapshot, proxy, view);
+        own
+    }
+
+    /// Makes everything again; what is as before is not sent.
+    pub(crate) fn make(&mut self, press: &mut Press<'_>, snapshot: &Snapshot, proxy: &Proxy, view: &View) {
+        let types = press.types;
+        if let Some(clusters) = &mut self.clusters {
+            let made = tulle_translate::inbound_clusters(snapshot, proxy);
+            let all = press.share(types.cds, &made);
+            clusters.replace(press.hub, all, press.at);
+        }
+        let made = match proxy.kind {
+            Kind::Sidecar => vec![tulle_translate::inbound_listener(snapshot, proxy)],
+            Kind::Router => tulle_translate::listeners(snapshot, proxy, view),
+        };
+        let all = press.share(types.lds, &made);
+        self.listeners.replace(press.hub, all, press.at);
+        if let Some(routes) = &mut self.routes {
+            let made: Vec<_> = tulle_translate::route_names(snapshot, proxy, view)
+                .iter()
+                .filter_map(|name| tulle_translate::routes(snapshot, proxy, view, name))
+                .collect();
+            let all = press.share(types.rds, &made);
+            routes.replace(press.hub, all, press.at);
+        }
+    }
+
+    pub(crate) fn clusters(&self) -> Option<&Published> {
+        self.clusters.as_ref()
+    }
+
+    pub(crate) fn listeners(&self) -> Option<&Published> {
+        Some(&self.listeners)
+    }
+
+    pub(crate) fn routes(&self) -> Option<&Published> {
+        self.routes.as_ref()
+    }
+
+    /// Forgets the sets; no stream is bound to them any more.
+    pub(crate) fn withdraw(self, hub: &tulle_xds::server::Hub) {
+        for set in [self.clusters, Some(self.listeners), self.routes].into_iter().flatten() {
+            set.withdraw(hub);
+        }
+    }
+}

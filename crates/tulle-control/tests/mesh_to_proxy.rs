@@ -1,0 +1,379 @@
+//! From documents in a store to resources at a proxy, over real connections.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prost::Message;
+use tokio::net::TcpStream;
+use tulle_api::parse_manifests;
+use tulle_base::ResourceRef;
+use tulle_control::{Config, ControlPlane};
+use tulle_proto::envoy::core::Node;
+use tulle_proto::envoy::endpoint::ClusterLoadAssignment;
+use tulle_proto::envoy::google::{Struct, Value, value::Kind};
+use tulle_proto::type_url;
+use tulle_store::{Memory, Store};
+use tulle_xds::client::{self, Client, Event, Events, Interest, Update};
+
+/// The public half of a throw-away key; nothing is signed with it here.
+const TOKEN_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9
+q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
+-----END PUBLIC KEY-----
+";
+
+const MESH: &str = r"
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec:
+  clusterIP: 10.96.0.10
+  selector: {app: cart}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: cart-0, namespace: shop, labels: {app: cart}}
+spec:
+  serviceAccountName: cart
+  containers: [{name: cart, image: cart, ports: [{containerPort: 8080}]}]
+status:
+  phase: Running
+  podIP: 10.244.0.5
+  podIPs: [{ip: 10.244.0.5}]
+  conditions: [{type: Ready, status: 'True'}]
+";
+
+fn slice(addresses: &[&str]) -> String {
+    let endpoints: Vec<String> = addresses
+        .iter()
+        .map(|a| format!("{{addresses: [{a}], conditions: {{ready: true}}, targetRef: {{kind: Pod, name: cart-0, namespace: shop}}}}"))
+        .collect();
+    format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: cart-1, namespace: shop, \
+         labels: {{kubernetes.io/service-name: cart}}}}\naddressType: IPv4\nports: [{{name: http, port: 8080}}]\n\
+         endpoints: [{}]\n",
+        endpoints.join(", ")
+    )
+}
+
+async fn put(store: &Memory, yaml: &str) {
+    let (objects, diagnostics) = parse_manifests("test.yaml", yaml.as_bytes());
+    assert!(!diagnostics.iter().any(|d| d.severity == tulle_base::Severity::Error), "{diagnostics:?}");
+    for object in objects {
+        store.put(object).await.unwrap();
+    }
+}
+
+fn config(dir: &std::path::Path) -> Config {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut config = Config::new(dir.to_owned(), TOKEN_KEY.to_owned());
+    config.plain = any;
+    config.secure = any;
+    config.monitoring = vec![any];
+    config
+}
+
+fn node(pod: &str, agent: &str) -> bytes::Bytes {
+    let text = |s: &str| Value { kind: Some(Kind::StringValue(s.to_owned())) };
+    let labels = Struct { fields: [("app".to_owned(), text("cart"))].into() };
+    let fields = [
+        ("NAMESPACE".to_owned(), text("shop")),
+        ("SERVICE_ACCOUNT".to_owned(), text("cart")),
+        ("LABELS".to_owned(), Value { kind: Some(Kind::StructValue(labels)) }),
+    ];
+    let node = Node {
+        id: format!("sidecar~10.244.0.5~{pod}.shop~shop.svc.cluster.local"),
+        cluster: "cart.shop".into(),
+        metadata: Some(Struct { fields: fields.into() }),
+        user_agent_name: agent.into(),
+        ..Default::default()
+    };
+    node.encode_to_vec().into()
+}
+
+/// A proxy that accepts everything and asks for the endpoints of every cluster.
+struct Proxy {
+    client: Client,
+    events: Events,
+    held: BTreeMap<(String, String), bytes::Bytes>,
+    updates: Vec<(String, usize, usize)>,
+}
+
+impl Proxy {
+    fn connect(address: SocketAddr, node: bytes::Bytes) -> Self {
+        let connector = client::connector(move || TcpStream::connect(address));
+        let (client, events) = Client::start(client::Config::new(node, "istiod"), connector);
+        client.subscribe(type_url::CLUSTER, Interest::Wildcard);
+        client.subscribe(type_url::LISTENER, Interest::Wildcard);
+        client.subscribe(type_url::ROUTE_CONFIGURATION, Interest::Names(vec!["80".into()]));
+        client.subscribe(type_url::NAME_TABLE, Interest::Wildcard);
+        Self { client, events, held: BTreeMap::new(), updates: Vec::new() }
+    }
+
+    /// Applies updates until `done`.
+    async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !done(self) {
+                match self.events.next().await.unwrap() {
+                    Event::Update(update) => self.apply(update),
+                    Event::Connected | Event::Disconnected { .. } => {}
+                }
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(10), wait).await.is_err() {
+            panic!("{what} did not come; {:?} and {:?}", self.updates, self.held.keys().collect::<Vec<_>>());
+        }
+    }
+
+    /// Applies what comes within a moment.
+    async fn settle(&mut self) {
+        while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(150), self.events.next()).await
+        {
+            if let Event::Update(update) = event {
+                self.apply(update);
+            }
+        }
+    }
+
+    fn apply(&mut self, update: Update) {
+        let kind = update.type_url.as_ref().to_owned();
+        self.updates.push((kind.clone(), update.changed.len(), update.removed.len()));
+        let mut names = Vec::new();
+        for r in update.changed {
+            if kind == type_url::CLUSTER && r.name.starts_with("outbound|") {
+                names.push(r.name.as_ref().to_owned());
+            }
+            self.held.insert((kind.clone(), r.name.as_ref().to_owned()), r.payload);
+        }
+        for name in update.removed {
+            self.held.remove(&(kind.clone(), name.as_ref().to_owned()));
+        }
+        self.client.accept(update.ticket);
+        if !names.is_empty() {
+            self.client.subscribe(type_url::CLUSTER_LOAD_ASSIGNMENT, Interest::Names(names));
+        }
+    }
+
+    fn has(&self, kind: &str, name: &str) -> bool {
+        self.held.contains_key(&(kind.to_owned(), name.to_owned()))
+    }
+
+    fn endpoints(&self) -> usize {
+        let key = (type_url::CLUSTER_LOAD_ASSIGNMENT.to_owned(), CART.to_owned());
+        let Some(bytes) = self.held.get(&key) else { return 0 };
+        let message = ClusterLoadAssignment::decode(bytes.clone()).unwrap();
+        message.endpoints.iter().map(|l| l.lb_endpoints.len()).sum()
+    }
+}
+
+const CART: &str = "outbound|80||cart.shop.svc.cluster.local";
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_learns_of_changes_and_of_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Memory::new());
+    put(&store, MESH).await;
+    put(&store, &slice(&["10.244.0.5"])).await;
+    let control = ControlPlane::start(config(dir.path()), store.clone()).await.unwrap();
+    let mut proxy = Proxy::connect(control.plain, node("cart-0", "tulle"));
+    proxy
+        .until("the first configuration", |p| {
+            p.endpoints() == 1 && p.has(type_url::LISTENER, "virtualInbound")
+        })
+        .await;
+    proxy.settle().await;
+    for (kind, name) in [
+        (type_url::CLUSTER, CART),
+        (type_url::CLUSTER, "inbound|8080||"),
+        (type_url::CLUSTER, "PassthroughCluster"),
+        (type_url::LISTENER, "virtualOutbound"),
+        (type_url::LISTENER, "0.0.0.0_80"),
+        (type_url::ROUTE_CONFIGURATION, "80"),
+    ] {
+        assert!(proxy.has(kind, name), "{name} in {:?}", proxy.held.keys().collect::<Vec<_>>());
+    }
+
+    // An endpoint more: one small message, at once.
+    proxy.updates.clear();
+    let before = Instant::now();
+    put(&store, &slice(&["10.244.0.5", "10.244.0.6"])).await;
+    proxy.until("the second endpoint", |p| p.endpoints() == 2).await;
+    assert!(before.elapsed() < Duration::from_millis(90), "{:?}", before.elapsed());
+    proxy.settle().await;
+    assert_eq!(proxy.updates, [(type_url::CLUSTER_LOAD_ASSIGNMENT.to_owned(), 1, 0)]);
+
+    // A route: routes change, clusters do not.
+    proxy.updates.clear();
+    put(
+        &store,
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: cart, namespace: shop}\n\
+         spec:\n  hosts: [cart]\n  http: [{route: [{destination: {host: cart}}], timeout: 5s}]\n",
+    )
+    .await;
+    proxy.until("the route", |p| !p.updates.is_empty()).await;
+    proxy.settle().await;
+    assert_eq!(proxy.updates, [(type_url::ROUTE_CONFIGURATION.to_owned(), 1, 0)]);
+
+    // A service more and less.
+    proxy.updates.clear();
+    let more = "apiVersion: v1\nkind: Service\nmetadata: {name: more, namespace: shop}\n\
+                spec: {clusterIP: 10.96.0.11, selector: {app: more}, ports: [{name: http, port: 81}]}\n";
+    put(&store, more).await;
+    let cluster = "outbound|81||more.shop.svc.cluster.local";
+    proxy.until("the new cluster", |p| p.has(type_url::CLUSTER, cluster)).await;
+    proxy.settle().await;
+    let clusters: Vec<_> = proxy.updates.iter().filter(|u| u.0 == type_url::CLUSTER).collect();
+    assert_eq!(clusters.len(), 1, "{:?}", proxy.updates);
+    assert_eq!(clusters[0].1, 1, "{:?}", proxy.updates);
+    store.delete(&ResourceRef::new("", "Service", "shop", "more")).await.unwrap();
+    proxy.until("the cluster's end", |p| !p.has(type_url::CLUSTER, cluster)).await;
+    proxy.settle().await;
+
+    let root = store.get(&ResourceRef::new("", "ConfigMap", "shop", "istio-ca-root-cert")).await.unwrap();
+    assert!(root.unwrap().to_json().to_string().contains("BEGIN CERTIFICATE"));
+    let monitoring = control.monitoring[0];
+    assert!(get(monitoring, "/ready").await.starts_with("HTTP/1.1 200"));
+    let metrics = get(monitoring, "/metrics").await;
+    assert!(
+        metrics.contains("pilot_xds{version=\"") && metrics.contains("pilot_xds_pushes{type=\"eds\"}"),
+        "{metrics}"
+    );
+    let syncz = get(monitoring, "/debug/syncz").await;
+    assert!(
+        syncz.contains("\"proxy\": \"cart-0.shop\"") && syncz.contains("\"cds_status\": \"SYNCED\""),
+        "{syncz}"
+    );
+    assert!(get(monitoring, "/nowhere").await.starts_with("HTTP/1.1 404"));
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_sends_nothing_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Memory::new());
+    put(&store, MESH).await;
+    put(&store, &slice(&["10.244.0.5"])).await;
+    // As kill -9 would: its runtime goes, with every connection.
+    let life = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (first_config, first_store) = (config(dir.path()), store.clone());
+    let first = life
+        .spawn(async move { ControlPlane::start(first_config, first_store).await.unwrap() })
+        .await
+        .unwrap();
+    let (address, root) = (first.plain, first.root_pem.clone());
+    let mut proxy = Proxy::connect(address, node("cart-0", "tulle"));
+    proxy
+        .until("the first configuration", |p| {
+            p.endpoints() == 1 && p.has(type_url::LISTENER, "virtualInbound")
+        })
+        .await;
+    proxy.settle().await;
+    std::mem::forget(first);
+    life.shutdown_background();
+    proxy.updates.clear();
+    let mut again = config(dir.path());
+    again.plain = address;
+    // The old socket may take a moment to be closed.
+    let second = loop {
+        match ControlPlane::start(again.clone(), store.clone()).await {
+            Ok(second) => break second,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    assert_eq!(second.root_pem, root);
+    proxy.until("the new stream", |p| p.updates.len() >= 4).await;
+    proxy.settle().await;
+    let sent: usize = proxy.updates.iter().map(|u| u.1 + u.2).sum();
+    assert_eq!(sent, 0, "{:?}", proxy.updates);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_resource_says_so_and_leaves_the_rest_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Memory::new());
+    put(&store, MESH).await;
+    let control = ControlPlane::start(config(dir.path()), store.clone()).await.unwrap();
+    control.ready().await;
+    put(
+        &store,
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: cart, namespace: shop}\n\
+         spec:\n  hosts: [cart]\n  http: [{route: [{destination: {host: cart, subset: v9}}]}]\n",
+    )
+    .await;
+    let reference = ResourceRef::new("networking.istio.io", "VirtualService", "shop", "cart");
+    let mut status = None;
+    for _ in 0..100 {
+        status = store.get(&reference).await.unwrap().unwrap().status.clone();
+        if status.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let status = status.expect("a status is written").to_string();
+    assert!(status.contains("v9") && status.contains("conditions"), "{status}");
+    control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonsense_on_the_ports_does_no_harm() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Memory::new());
+    put(&store, MESH).await;
+    let control = ControlPlane::start(config(dir.path()), store.clone()).await.unwrap();
+    let garbage = [
+        b"\x16\x03\x01\x02".as_slice(),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        &[0u8; 70_000],
+    ];
+    for address in [control.plain, control.secure, control.monitoring[0]] {
+        for bytes in garbage {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // The other side may hang up half-way.
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.shutdown().await;
+            let mut answer = Vec::new();
+            let _ = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut answer)).await;
+        }
+    }
+    for (node, reason) in [
+        (bytes::Bytes::from_static(b"\xff\xff\xff"), "not a Node"),
+        (Node { id: "nobody".into(), ..Default::default() }.encode_to_vec().into(), "not of the form"),
+        (
+            Node { id: "ztunnel~1.2.3.4~a.b~c".into(), ..Default::default() }.encode_to_vec().into(),
+            "not served",
+        ),
+    ] {
+        let mut proxy = Proxy::connect(control.plain, node);
+        let reason_given = loop {
+            if let Event::Disconnected { reason, .. } = proxy.events.next().await.unwrap() {
+                break reason;
+            }
+        };
+        assert!(reason_given.contains(reason), "{reason_given}");
+    }
+    let mut proxy = Proxy::connect(control.plain, node("cart-0", "tulle"));
+    proxy.until("the first configuration", |p| p.has(type_url::CLUSTER, CART)).await;
+    control.stop().await;
+}
