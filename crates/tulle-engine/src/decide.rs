@@ -11,6 +11,7 @@ pub mod cors;
 pub mod fault;
 pub mod filter_chain;
 pub mod format;
+pub mod hash;
 pub mod header_ops;
 pub mod matcher;
 pub mod outlier;

@@ -56,20 +56,55 @@ pub(super) fn lb(cx: &mut Context<'_>, at: &At<'_>, fields: &LbFields<'_>) -> Op
         }
         pb::cluster::LbPolicy::Random => LbPolicy::Random,
         pb::cluster::LbPolicy::ClusterProvided => LbPolicy::ClusterProvided,
-        pb::cluster::LbPolicy::RingHash => {
-            cx.refuse(&at.field("lb_policy"), "RING_HASH is not supported");
-            return None;
-        }
-        pb::cluster::LbPolicy::Maglev => {
-            cx.refuse(&at.field("lb_policy"), "MAGLEV is not supported");
-            return None;
-        }
+        pb::cluster::LbPolicy::RingHash => ring_hash(cx, at, fields.config)?,
+        pb::cluster::LbPolicy::Maglev => maglev(cx, at, fields.config)?,
         pb::cluster::LbPolicy::LoadBalancingPolicyConfig => {
             cx.refuse(&at.field("load_balancing_policy"), "is required");
             return None;
         }
     };
     Some((policy, common))
+}
+
+/// Largest ring and table.
+const MAX_TABLE: u64 = 8 << 20;
+
+fn ring_hash(cx: &mut Context<'_>, at: &At<'_>, config: Option<&pb::cluster::LbConfig>) -> Option<LbPolicy> {
+    use pb::cluster::ring_hash_lb_config::HashFunction;
+    let empty = pb::cluster::RingHashLbConfig::default();
+    let config = match config {
+        Some(pb::cluster::LbConfig::RingHashLbConfig(config)) => config,
+        _ => &empty,
+    };
+    let pb::cluster::RingHashLbConfig { minimum_ring_size, hash_function, maximum_ring_size } = config;
+    let at = at.field("ring_hash_lb_config");
+    if cx.choice::<HashFunction>(&at.field("hash_function"), *hash_function)? != HashFunction::XxHash {
+        cx.refuse(&at.field("hash_function"), "only XX_HASH is supported");
+    }
+    let min_size = minimum_ring_size.as_ref().map_or(1024, |v| v.value);
+    let max_size = maximum_ring_size.as_ref().map_or(MAX_TABLE, |v| v.value);
+    if min_size == 0 || max_size > MAX_TABLE || min_size > max_size {
+        cx.refuse(&at, format!("sizes must be from 1 to {MAX_TABLE}, the smaller first"));
+        return None;
+    }
+    Some(LbPolicy::RingHash { min_size, max_size })
+}
+
+fn maglev(cx: &mut Context<'_>, at: &At<'_>, config: Option<&pb::cluster::LbConfig>) -> Option<LbPolicy> {
+    let empty = pb::cluster::MaglevLbConfig::default();
+    let config = match config {
+        Some(pb::cluster::LbConfig::MaglevLbConfig(config)) => config,
+        _ => &empty,
+    };
+    let pb::cluster::MaglevLbConfig { table_size } = config;
+    let table_size = table_size.as_ref().map_or(65_537, |v| v.value);
+    let prime = table_size > 2 && (2..).take_while(|d| d * d <= table_size).all(|d| table_size % d != 0);
+    if table_size > 5_000_011 || !prime {
+        let inner = at.field("maglev_lb_config");
+        cx.refuse(&inner.field("table_size"), "must be a prime of at most 5000011");
+        return None;
+    }
+    Some(LbPolicy::Maglev { table_size })
 }
 
 fn common(
@@ -91,9 +126,19 @@ fn common(
     no_effect!(cx, at,
         update_merge_window: "endpoints are in force as they come",
         ignore_new_hosts_until_first_hc: "there are no active health checks",
-        consistent_hashing_lb_config: "hashing balancers are not supported",
         override_host_status: "sessions are not pinned to endpoints",
     );
+    let hashing_at = at.field("consistent_hashing_lb_config");
+    if let Some(pb::cluster::common_lb_config::ConsistentHashingLbConfig {
+        use_hostname_for_hashing,
+        hash_balance_factor,
+    }) = consistent_hashing_lb_config
+    {
+        refuse!(cx, hashing_at,
+            use_hostname_for_hashing: "endpoints are hashed by their address",
+            hash_balance_factor: "bounded loads are not supported",
+        );
+    }
     let panic_threshold = match healthy_panic_threshold {
         Some(message) => percent(cx, &at.field("healthy_panic_threshold"), message)?,
         None => 50.0,

@@ -5,6 +5,7 @@
 
 mod pool;
 mod priority;
+mod table;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -120,12 +121,24 @@ impl Balancer {
         passed_over: &dyn Fn(&Host) -> bool,
         attempts: u32,
     ) -> Option<&Host> {
+        self.pick_by_hash(None, random, passed_over, attempts)
+    }
+
+    /// As [`Balancer::pick`], by the hash of the request where the policy hashes (`decide::hash`). Without a hash, such a
+    /// policy chooses at random.
+    pub fn pick_by_hash(
+        &mut self,
+        hash: Option<u64>,
+        random: &mut dyn FnMut() -> u64,
+        passed_over: &dyn Fn(&Host) -> bool,
+        attempts: u32,
+    ) -> Option<&Host> {
         if self.detector.as_ref().is_some_and(|d| d.generation() != self.generation) {
             self.rebuild(random());
         }
         let mut picked = None;
-        for _ in 0..attempts.max(1) {
-            let index = self.pick_index(random)?;
+        for attempt in 0..attempts.max(1) {
+            let index = self.pick_index(hash, attempt, random)?;
             picked = Some(index);
             if !passed_over(&self.hosts[index as usize]) {
                 break;
@@ -134,15 +147,20 @@ impl Balancer {
         picked.map(|index| &self.hosts[index as usize])
     }
 
-    fn pick_index(&mut self, random: &mut dyn FnMut() -> u64) -> Option<u32> {
-        let choice = self.loads.choose(random())?;
+    fn pick_index(
+        &mut self,
+        hash: Option<u64>,
+        attempt: u32,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<u32> {
+        let choice = self.loads.choose(hash.unwrap_or_else(&mut *random))?;
         let kind = match (choice.panic, choice.degraded) {
             (true, _) => ALL,
             (false, true) => DEGRADED,
             (false, false) => HEALTHY,
         };
         let pool = &mut self.pools[choice.priority][kind];
-        pool.pick(self.policy, &self.hosts, random)
+        pool.pick(self.policy, &self.hosts, hash.map(|hash| (hash, attempt)), random)
     }
 
     /// Sorts endpoints anew by priority and health.
@@ -303,6 +321,32 @@ pub(crate) mod tests {
         let list = [(0, 1, Healthy), (0, 1, Unhealthy), (1, 1, Healthy)];
         let counts = shares(LbPolicy::RoundRobin, COMMON, set(&list), 10_000);
         assert!((6800..7200).contains(&counts[0]) && counts[1] == 0, "{counts:?}");
+    }
+
+    #[test]
+    fn hashes_stay_with_their_endpoint_and_follow_weights() {
+        for policy in [
+            LbPolicy::RingHash { min_size: 1024, max_size: 8 << 20 },
+            LbPolicy::Maglev { table_size: 65_537 },
+        ] {
+            let balancer =
+                |weights: &[u32]| Balancer::new(policy, COMMON, Arc::new(endpoints(weights)), None, 0, None);
+            let place = |balancer: &mut Balancer, hash: u64| {
+                balancer.pick_by_hash(Some(hash), &mut || 0, &|_| false, 1).map(|host| host.index)
+            };
+            let mut rng = fastrand::Rng::with_seed(9);
+            let hashes: Vec<u64> = (0..4000).map(|_| rng.u64(..)).collect();
+            let (mut three, mut four, mut heavy) =
+                (balancer(&[1, 1, 1]), balancer(&[1, 1, 1, 1]), balancer(&[1, 3]));
+            let moved = hashes.iter().filter(|h| place(&mut three, **h) != place(&mut four, **h)).count();
+            assert!((800..1700).contains(&moved), "{policy:?}: about a quarter to a third moves: {moved}");
+            let light = hashes.iter().filter(|h| place(&mut heavy, **h) == Some(0)).count();
+            assert!((850..1150).contains(&light), "{policy:?}: a quarter by weight: {light}");
+            assert_eq!(place(&mut three, 42), place(&mut balancer(&[1, 1, 1]), 42));
+            let tried = place(&mut three, 42);
+            let other = three.pick_by_hash(Some(42), &mut || 0, &|h| Some(h.index) == tried, 5);
+            assert_ne!(other.map(|h| h.index), tried, "{policy:?}: a retry goes elsewhere");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::Host;
+use super::table::Table;
 use crate::runtime::cluster::LbPolicy;
 use crate::runtime::endpoint::EndpointSet;
 
@@ -23,6 +24,8 @@ struct Group {
     sums: Vec<u64>,
     next: usize,
     schedule: BinaryHeap<Turn>,
+    /// Made when a hashing policy first asks for it.
+    table: Option<Table>,
 }
 
 /// When a member is next, earliest first (earliest deadline first scheduling).
@@ -86,13 +89,15 @@ impl Pool {
         &mut self,
         policy: LbPolicy,
         hosts: &[Host],
+        hash: Option<(u64, u32)>,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<u32> {
         let group = match self.groups.len() {
             0 => return None,
             1 => &mut self.groups[0],
             _ => {
-                let mut at = random() % self.total.max(1);
+                let mut at =
+                    hash.map_or_else(&mut *random, |(hash, _)| hash.rotate_left(32)) % self.total.max(1);
                 let found = self.groups.iter().position(|g| {
                     let hit = at < g.weight;
                     at = at.saturating_sub(g.weight);
@@ -104,10 +109,11 @@ impl Pool {
         match policy {
             LbPolicy::RoundRobin => Some(group.round_robin()),
             LbPolicy::LeastRequest { choices, .. } => Some(group.least_request(choices, hosts, random)),
-            LbPolicy::Random
-            | LbPolicy::RingHash { .. }
-            | LbPolicy::Maglev { .. }
-            | LbPolicy::ClusterProvided => Some(group.random(random())),
+            LbPolicy::RingHash { .. } | LbPolicy::Maglev { .. } => match hash {
+                Some((hash, attempt)) => Some(group.by_hash(policy, hosts, hash, attempt)),
+                None => Some(group.random(random())),
+            },
+            LbPolicy::Random | LbPolicy::ClusterProvided => Some(group.random(random())),
         }
     }
 }
@@ -121,6 +127,7 @@ impl Group {
             sums: Vec::new(),
             next: usize::try_from(seed % members.len().max(1) as u64).unwrap_or(0),
             schedule: BinaryHeap::new(),
+            table: None,
             members,
         };
         if !equal {
@@ -146,6 +153,17 @@ impl Group {
         turn.deadline += 1.0 / turn.weight;
         self.schedule.push(turn);
         member
+    }
+
+    /// The member of a hash.
+    fn by_hash(&mut self, policy: LbPolicy, hosts: &[Host], hash: u64, attempt: u32) -> u32 {
+        if self.table.is_none() {
+            self.table = Table::new(policy, &self.members, hosts);
+        }
+        match &self.table {
+            Some(table) => table.find(hash, attempt),
+            None => self.random(hash),
+        }
     }
 
     /// A member by weight.
