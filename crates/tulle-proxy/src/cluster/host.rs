@@ -10,11 +10,15 @@ use std::{
 };
 
 use smallvec::SmallVec;
+use tokio::sync::Notify;
 use tulle_engine::runtime::Endpoint;
 use tulle_telemetry::metrics::PeerId;
 
 use super::local::Hold;
-use crate::{http::h1::H1, worker::state::Counted};
+use crate::{
+    http::{h1::H1, h2::H2},
+    worker::state::Counted,
+};
 
 /// What must be the same for two requests to share a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,21 @@ pub(crate) struct H1Upstream {
     pub(crate) since: Instant,
 }
 
+/// An upstream HTTP/2 connection that carries many requests at a time.
+#[derive(Debug)]
+pub(crate) struct H2Upstream {
+    /// The connection.
+    pub(crate) h2: Rc<H2>,
+    /// What is known of it.
+    pub(crate) facts: Rc<UpstreamFacts>,
+}
+
+/// A connection that carries many requests, with its kind.
+type SharedPool = (PoolKey, Rc<H2Upstream>);
+
+/// Who waits for a connection that is being opened.
+type Awaited = (PoolKey, Rc<Notify>);
+
 /// Idle connections of one kind, the most recent last.
 type IdlePool = (PoolKey, Vec<H1Upstream>);
 
@@ -91,6 +110,9 @@ pub(crate) struct Host {
     /// When it was used last, for original destinations.
     pub(crate) used: Cell<Instant>,
     idle: RefCell<SmallVec<[IdlePool; 1]>>,
+    shared: RefCell<SmallVec<[SharedPool; 1]>>,
+    /// Connections being opened that may carry many requests: who else wants one waits.
+    opening: RefCell<SmallVec<[Awaited; 1]>>,
     /// Whether the sweeper knows of it.
     pub(crate) swept: Cell<bool>,
 }
@@ -109,8 +131,38 @@ impl Host {
             gone: Cell::new(false),
             used: Cell::new(Instant::now()),
             idle: RefCell::default(),
+            shared: RefCell::default(),
+            opening: RefCell::default(),
             swept: Cell::new(false),
         }
+    }
+
+    /// A connection that takes another request beside those it carries.
+    pub(crate) fn take_shared(&self, key: &PoolKey) -> Option<Rc<H2Upstream>> {
+        let shared = self.shared.borrow();
+        let fit = |(k, c): &&SharedPool| k == key && c.h2.capacity() > 0;
+        shared.iter().find(fit).map(|(_, connection)| Rc::clone(connection))
+    }
+
+    /// Keeps a connection for further requests.
+    pub(crate) fn put_shared(&self, key: &PoolKey, connection: &Rc<H2Upstream>) {
+        self.shared.borrow_mut().push((key.clone(), Rc::clone(connection)));
+    }
+
+    /// Forgets a connection that has ended.
+    pub(crate) fn drop_shared(&self, h2: &Rc<H2>) {
+        self.shared.borrow_mut().retain(|(_, c)| !Rc::ptr_eq(&c.h2, h2));
+    }
+
+    /// Begins to open a connection of that kind, or says whom to wait for.
+    pub(crate) fn begin_opening(self: &Rc<Self>, key: &PoolKey) -> Result<Opening, Rc<Notify>> {
+        let mut opening = self.opening.borrow_mut();
+        if let Some((_, notify)) = opening.iter().find(|(k, _)| k == key) {
+            return Err(Rc::clone(notify));
+        }
+        let notify = Rc::new(Notify::new());
+        opening.push((key.clone(), Rc::clone(&notify)));
+        Ok(Opening(Rc::clone(self), notify))
     }
 
     /// The connection that became idle last and is still alive.
@@ -159,6 +211,8 @@ impl Host {
     pub(crate) fn retire(&self) {
         self.gone.set(true);
         self.idle.borrow_mut().clear();
+        let shared = std::mem::take(&mut *self.shared.borrow_mut());
+        shared.iter().for_each(|(_, connection)| connection.h2.leave());
     }
 
     /// Counts a connection for as long as the result lives.
@@ -172,6 +226,17 @@ impl Host {
         self.active.set(self.active.get() + 1);
         self.total.set(self.total.get() + 1);
         HostActive(Rc::clone(self))
+    }
+}
+
+/// A connection being opened. When this is dropped, those who wait look again.
+#[derive(Debug)]
+pub(crate) struct Opening(Rc<Host>, Rc<Notify>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.opening.borrow_mut().retain(|(_, n)| !Rc::ptr_eq(n, &self.1));
+        self.1.notify_waiters();
     }
 }
 

@@ -62,8 +62,7 @@ pub(crate) struct LocalCluster {
 /// Endpoints as they arrived.
 #[derive(Debug)]
 struct Loaded {
-    set: Arc<EndpointSet>,
-    /// By index of `set.endpoints`; `None` where the address cannot be connected to.
+    /// By index of the endpoint set; `None` where the address cannot be connected to.
     hosts: Vec<Option<Rc<Host>>>,
     balancer: Balancer,
 }
@@ -207,32 +206,25 @@ impl LocalCluster {
         );
         self.stats.membership_total.set(set.endpoints.len() as u64);
         self.stats.membership_change.inc();
-        *self.loaded.borrow_mut() = Some(Loaded { set, hosts, balancer });
+        *self.loaded.borrow_mut() = Some(Loaded { hosts, balancer });
     }
 
-    /// Takes over another detector and the like; endpoints stay.
-    pub(crate) fn share(&self, shared: Shared) {
-        *self.shared.borrow_mut() = shared;
-        let set = self.loaded.borrow().as_ref().map(|l| Arc::clone(&l.set));
-        if let Some(set) = set {
-            self.load(set);
-        }
-    }
-
-    /// Chooses an endpoint for a request or connection that was made to `destination`. Those for which `avoid` says so are
+    /// Chooses an endpoint for a request or connection that was made to `destination`, if it was redirected here. Those for which `avoid` says so are
     /// passed over if another is found within `attempts` tries. `None`: there is none to ask.
     pub(crate) fn choose(
         &self,
-        destination: SocketAddr,
+        destination: Option<SocketAddr>,
         avoid: &dyn Fn(SocketAddr) -> bool,
         attempts: u32,
     ) -> Option<Chosen> {
-        if let Some(host) = self.original(destination) {
+        if matches!(self.config.discovery, Discovery::OriginalDst(_)) {
+            // Without redirection the destination is the proxy itself: forwarding there would never end.
+            let host = self.original(destination?)?;
             let _active = host.count_active();
             return Some(Chosen { host, index: None, _balanced: None, _active });
         }
         let mut loaded = self.loaded.borrow_mut();
-        let Loaded { set: _, hosts, balancer } = loaded.as_mut()?;
+        let Loaded { hosts, balancer } = loaded.as_mut()?;
         let passed_over = |host: &balance::Host| match host.endpoint.address {
             Address::Ip(address) => avoid(address),
             _ => true,

@@ -3,6 +3,7 @@
 pub(crate) mod connecting;
 pub(crate) mod host;
 pub(crate) mod local;
+pub(crate) mod outlier;
 pub(crate) mod sweep;
 
 pub(crate) use host::{Host, PoolKey};

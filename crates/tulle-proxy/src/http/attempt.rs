@@ -13,6 +13,7 @@ use tulle_http::{
 
 use super::{
     h1::HeadFault,
+    h2::Lost,
     side::{Flow, FlowFault, Length, ReadFault, Side},
 };
 use crate::worker::{alarm::Alarm, timers::Deadline};
@@ -93,7 +94,9 @@ pub(crate) struct Clocks {
     pub(crate) per_try: Alarm,
     /// Of the stream's life.
     pub(crate) life: Alarm,
-    /// Silence of the stream, or the time for the whole request.
+    /// Until the whole request is there.
+    pub(crate) request: Alarm,
+    /// Silence of the stream.
     pub(crate) idle: Deadline,
     /// Length of the route's timeout; set when the request is complete.
     pub(crate) route_timeout: Option<Duration>,
@@ -109,6 +112,7 @@ impl Clocks {
 
     /// The request is complete: the route's time begins.
     pub(crate) fn request_complete(&mut self, now: Instant) {
+        self.request.clear();
         if let Some(timeout) = self.route_timeout
             && !self.route.is_set()
         {
@@ -127,6 +131,9 @@ impl Clocks {
         if self.life.poll(cx).is_ready() {
             return Poll::Ready(Late::Duration);
         }
+        if self.request.poll(cx).is_ready() {
+            return Poll::Ready(Late::Request);
+        }
         if self.idle.poll_passed(cx) {
             return Poll::Ready(Late::Idle);
         }
@@ -138,6 +145,7 @@ impl Clocks {
         self.route.clear();
         self.per_try.clear();
         self.life.clear();
+        self.request.clear();
         self.idle.clear();
     }
 }
@@ -211,6 +219,8 @@ impl Attempt<'_> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<AttemptEnd> {
+        // Informational heads, `100 Continue` among them, may be waiting to go out.
+        let _ = self.down.poll_flush(cx);
         let request = self.poll_request(cx);
         if let Poll::Ready(Some(end)) = request {
             return Poll::Ready(end);
@@ -263,8 +273,8 @@ impl Attempt<'_> {
                 Poll::Ready(None)
             }
             // An upstream that stops reading may have answered already (RFC 9112 section 9.5): reading decides.
-            Poll::Ready(Err(FlowFault::Write(_))) => Poll::Pending,
-            Poll::Ready(Err(FlowFault::Read(ReadFault::Io(_)))) => {
+            Poll::Ready(Err(FlowFault::Write)) => Poll::Pending,
+            Poll::Ready(Err(FlowFault::Read(ReadFault::Io(_) | ReadFault::Lost(_)))) => {
                 Poll::Ready(Some(AttemptEnd::Client(ClientFault::Gone)))
             }
             Poll::Ready(Err(FlowFault::Read(ReadFault::Malformed(error)))) => {
@@ -302,10 +312,21 @@ impl Attempt<'_> {
     }
 }
 
+impl From<Lost> for UpstreamFault {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Reset { unprocessed: true } => Self::Refused,
+            Lost::Reset { unprocessed: false } => Self::Reset,
+            Lost::Malformed => Self::Malformed,
+            Lost::Closed => Self::Closed,
+        }
+    }
+}
+
 impl From<HeadFault<ResponseError>> for UpstreamFault {
     fn from(fault: HeadFault<ResponseError>) -> Self {
         match fault {
-            HeadFault::Closed | HeadFault::Truncated | HeadFault::Io(_) => Self::Closed,
+            HeadFault::Closed | HeadFault::Truncated | HeadFault::Io => Self::Closed,
             HeadFault::Malformed(_) => Self::Malformed,
         }
     }

@@ -74,11 +74,12 @@ impl Delivery<'_> {
 
 fn response_fault(fault: &FlowFault) -> DeliveryEnd {
     match fault {
-        FlowFault::Write(_) => DeliveryEnd::Client(ClientFault::Gone),
+        FlowFault::Write => DeliveryEnd::Client(ClientFault::Gone),
         FlowFault::Read(ReadFault::Malformed(error)) => {
             let _ = error;
             DeliveryEnd::Upstream(UpstreamFault::Malformed)
         }
+        FlowFault::Read(ReadFault::Lost(lost)) => DeliveryEnd::Upstream((*lost).into()),
         FlowFault::Read(ReadFault::Io(_)) => DeliveryEnd::Upstream(UpstreamFault::Closed),
     }
 }

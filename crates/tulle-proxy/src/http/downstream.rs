@@ -45,7 +45,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
     let mut version = conn.slot.version();
     let mut served = 0u32;
     loop {
-        let Side::H1(h1) = &mut side;
+        let Side::H1(h1) = &mut side else { return };
         match next_request(&conn, &manager, h1, &mut scratch, served == 0).await {
             Ok(incoming) => {
                 served = served.saturating_add(1);
@@ -81,8 +81,9 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
             }
         }
     }
-    let Side::H1(h1) = side;
-    close(&conn, *h1).await;
+    if let Side::H1(h1) = side {
+        close(&conn, *h1).await;
+    }
 }
 
 /// Waits for the next request's head.
@@ -112,7 +113,7 @@ async fn next_request(
         if let Poll::Ready(result) = polled {
             return Poll::Ready(result.map_err(|fault| match fault {
                 HeadFault::Malformed(error) => Silence::Malformed(error),
-                HeadFault::Closed | HeadFault::Truncated | HeadFault::Io(_) => Silence::Closed,
+                HeadFault::Closed | HeadFault::Truncated | HeadFault::Io => Silence::Closed,
             }));
         }
         if conn.deadline.poll_passed(cx) {

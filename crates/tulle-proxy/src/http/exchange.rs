@@ -55,6 +55,7 @@ impl Scratch {
                 route: Default::default(),
                 per_try: Default::default(),
                 life: Default::default(),
+                request: Default::default(),
                 idle: timers.deadline(),
                 route_timeout: None,
                 idle_timeout: Duration::ZERO,
@@ -181,6 +182,11 @@ impl<'a> Exchange<'a> {
         let head = &mut self.s.request;
         self.s.clocks.idle_timeout = config.timeouts.stream_idle.unwrap_or_default();
         self.s.clocks.moved();
+        if let Some(limit) = config.timeouts.request
+            && !self.flow.done
+        {
+            self.s.clocks.request.set(self.record.start + limit);
+        }
         match path::clean(head, config.path) {
             PathVerdict::Continue => {}
             PathVerdict::Reject => return Some(Reply::new(400, "", d::PATH_NORMALIZATION_FAILED)),

@@ -106,6 +106,7 @@ impl Side {
                 h1.bytes_in = 0;
                 h1.bytes_out = 0;
             }
+            Self::H2(h2) => h2.bytes = (0, 0),
         }
     }
 }

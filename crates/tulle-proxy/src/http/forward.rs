@@ -225,7 +225,7 @@ async fn attempt(x: &mut Exchange<'_>, plan: &Plan<'_>, replay: &mut Replay, tri
     let avoids = policy.is_some_and(|p| p.avoid_previous_hosts) && !tries.tried.is_empty();
     let looks = if avoids { policy.map_or(1, |p| p.host_selection_attempts) } else { 1 };
     let avoid = |address| avoids && tries.tried.contains(&address);
-    let Some(chosen) = cluster.choose(x.conn.arrival.destination, &avoid, looks) else {
+    let Some(chosen) = cluster.choose(x.conn.arrival.original(), &avoid, looks) else {
         cluster.stats.upstream_cx_none_healthy.inc();
         return Tried::Over(Reply::no_host());
     };
@@ -373,7 +373,8 @@ fn late_before_response(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, 
             plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
             Tried::Over(timed_out(d::RESPONSE_TIMEOUT))
         }
-        Late::Idle | Late::Request => Tried::Over(idle(x)),
+        Late::Idle => Tried::Over(idle(x)),
+        Late::Request => Tried::Over(too_slow(x)),
         Late::Duration => Tried::Over(Reply::new(504, "stream timeout", d::MAX_DURATION_TIMEOUT)),
     }
 }
@@ -383,6 +384,12 @@ pub(crate) fn idle(x: &Exchange<'_>) -> Reply {
     x.manager.stats.downstream_rq_idle_timeout.inc();
     let status = if x.flow.done { 504 } else { 408 };
     Reply::new(status, "stream timeout", d::STREAM_IDLE_TIMEOUT).flag(ResponseFlag::StreamIdleTimeout)
+}
+
+/// The request took too long to arrive.
+fn too_slow(x: &Exchange<'_>) -> Reply {
+    x.manager.stats.downstream_rq_timeout.inc();
+    Reply::new(408, "request timeout", d::REQUEST_TIMEOUT).closing()
 }
 
 /// Notes that the client went away.
@@ -471,7 +478,8 @@ async fn pause(x: &mut Exchange<'_>, wait: Duration) -> Result<(), Reply> {
         Some(Late::Route) => Err(Reply::new(504, "upstream request timeout", d::RESPONSE_TIMEOUT)
             .flag(ResponseFlag::UpstreamRequestTimeout)),
         Some(Late::Duration) => Err(Reply::new(504, "stream timeout", d::MAX_DURATION_TIMEOUT)),
-        Some(Late::Idle | Late::Request) => Err(idle(x)),
+        Some(Late::Idle) => Err(idle(x)),
+        Some(Late::Request) => Err(too_slow(x)),
         None => {
             client_gone(x);
             Err(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT))
@@ -500,7 +508,11 @@ async fn deliver(
         x.s.clocks.route.clear();
         x.flow.done = false;
         up.side.become_tunnel();
-        x.down.write_tunnel(&x.s.response);
+        let kind = match &*x.s.request.protocol {
+            "" => x.s.request.headers.get_str(Known::Upgrade).unwrap_or_default(),
+            protocol => protocol,
+        };
+        x.down.write_tunnel(&x.s.response, kind);
     } else {
         x.keep = x.down.write_response(&x.s.response, answer.length, request, x.keep);
     }

@@ -53,7 +53,7 @@ pub(crate) enum HeadFault<E> {
     /// The peer closed in the middle of a head.
     Truncated,
     /// The socket failed.
-    Io(io::Error),
+    Io,
     /// The head breaks the rules.
     Malformed(E),
 }
@@ -142,7 +142,7 @@ impl H1 {
                 Err(if self.inbox.is_empty() { HeadFault::Closed } else { HeadFault::Truncated })
             }
             Ok(_) => Ok(()),
-            Err(error) => Err(HeadFault::Io(error)),
+            Err(_) => Err(HeadFault::Io),
         })
     }
 
@@ -167,11 +167,6 @@ impl H1 {
                 self.decoder.on_eof()?;
             }
         }
-    }
-
-    /// Whether the body being read is complete and taken.
-    pub(crate) fn is_read(&self) -> bool {
-        self.piece == 0 && self.decoder.is_done()
     }
 
     /// The piece of body that waits.

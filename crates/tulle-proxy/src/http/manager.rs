@@ -35,8 +35,6 @@ pub(crate) struct LocalManager {
     pub(crate) alpn: Option<IstioAlpn>,
     /// The router's options.
     pub(crate) router: RouterOptions,
-    /// Which way requests go.
-    pub(crate) direction: Direction,
     inline: Option<LocalTable>,
 }
 
@@ -51,7 +49,6 @@ impl LocalManager {
             peer_metadata: PeerMetadata::default(),
             alpn: None,
             router: RouterOptions::default(),
-            direction,
             inline: match &config.routes {
                 RouteSource::Inline(table) => Some(Rc::new(Arc::clone(table))),
                 RouteSource::Rds(_) => None,

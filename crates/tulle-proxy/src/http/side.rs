@@ -8,11 +8,14 @@ use std::{
 use tulle_http::{
     HeaderList, RequestHead, ResponseHead, Version,
     h1::{self, BodyError, BodyLength, EncodeError, Persistence, RequestSent},
+    h2::ErrorCode,
 };
 
 use super::{
     attempt::{Answer, UpstreamFault},
     h1::H1,
+    h2::{H2Stream, Lost},
+    tunnel,
 };
 
 /// What reading on in a body brought.
@@ -33,6 +36,9 @@ pub(crate) enum ReadFault {
     /// The framing is broken, or the connection ended too early.
     #[error(transparent)]
     Malformed(BodyError),
+    /// The stream was lost.
+    #[error("stream lost: {0:?}")]
+    Lost(Lost),
 }
 
 /// Why a message cannot be written on.
@@ -79,6 +85,8 @@ impl Length {
 pub(crate) enum Side {
     /// An HTTP/1 connection.
     H1(Box<H1>),
+    /// A stream of an HTTP/2 connection.
+    H2(Box<H2Stream>),
 }
 
 impl Side {
@@ -86,6 +94,7 @@ impl Side {
     pub(crate) fn version(&self) -> Version {
         match self {
             Self::H1(_) => Version::Http11,
+            Self::H2(_) => Version::Http2,
         }
     }
 
@@ -93,6 +102,11 @@ impl Side {
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, ReadFault>> {
         match self {
             Self::H1(h1) => h1.poll_piece(cx),
+            Self::H2(h2) => Poll::Ready(match ready!(h2.poll_piece(cx)) {
+                Ok(true) => Ok(Piece::Data),
+                Ok(false) => Ok(Piece::End),
+                Err(lost) => Err(ReadFault::Lost(lost)),
+            }),
         }
     }
 
@@ -100,6 +114,7 @@ impl Side {
     pub(crate) fn data(&self) -> &[u8] {
         match self {
             Self::H1(h1) => h1.data(),
+            Self::H2(h2) => h2.data(),
         }
     }
 
@@ -107,6 +122,7 @@ impl Side {
     pub(crate) fn consume(&mut self, count: usize) {
         match self {
             Self::H1(h1) => h1.consume(count),
+            Self::H2(h2) => h2.consume(count),
         }
     }
 
@@ -114,12 +130,14 @@ impl Side {
     pub(crate) fn trailers(&self) -> &HeaderList {
         match self {
             Self::H1(h1) => h1.trailers(),
+            Self::H2(h2) => h2.trailers(),
         }
     }
 
     /// How much body may be written now; waits until it is at least one byte.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, WriteFault>> {
         match self {
+            Self::H2(h2) => h2.poll_room(cx).map(Ok),
             Self::H1(h1) => {
                 if h1.room() == 0 {
                     // Some of it may go even if not all does.
@@ -139,6 +157,10 @@ impl Side {
     pub(crate) fn write_data(&mut self, data: &[u8]) -> Result<(), WriteFault> {
         match self {
             Self::H1(h1) => Ok(h1.write_data(data)?),
+            Self::H2(h2) => {
+                h2.write_data(data);
+                Ok(())
+            }
         }
     }
 
@@ -146,6 +168,10 @@ impl Side {
     pub(crate) fn write_end(&mut self, trailers: &HeaderList) -> Result<(), WriteFault> {
         match self {
             Self::H1(h1) => Ok(h1.write_end(trailers)?),
+            Self::H2(h2) => {
+                h2.write_end(trailers);
+                Ok(())
+            }
         }
     }
 
@@ -153,12 +179,14 @@ impl Side {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::H1(h1) => h1.poll_flush(cx),
+            Self::H2(_) => Poll::Ready(Ok(())),
         }
     }
 
     /// Watches a peer that has nothing more to say. Ready when it is gone.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
+            Self::H2(h2) => h2.poll_gone(cx),
             Self::H1(h1) => match ready!(h1.poll_gone(cx)) {
                 true => Poll::Ready(()),
                 // Pipelined requests wait for their turn; the peer is not watched meanwhile.
@@ -170,6 +198,16 @@ impl Side {
     /// Writes a request head upstream.
     pub(crate) fn write_request(&mut self, head: &RequestHead, length: Length, persistence: Persistence) {
         match self {
+            Self::H2(h2) => {
+                if persistence == Persistence::Upgrade && head.protocol.is_empty() {
+                    h2.write_request(&tunnel::to_connect(head), false);
+                } else {
+                    h2.write_request(head, length.is_empty() && persistence != Persistence::Upgrade);
+                }
+            }
+            Self::H1(h1) if !head.protocol.is_empty() => {
+                h1.write_request(&tunnel::to_upgrade(head), BodyLength::None, Persistence::Upgrade);
+            }
             Self::H1(h1) => {
                 let body = match length {
                     Length::None => BodyLength::None,
@@ -191,6 +229,11 @@ impl Side {
         keep: bool,
     ) -> bool {
         match self {
+            Self::H2(h2) => {
+                let silent = *request.0 == tulle_http::Method::Head || matches!(head.status, 204 | 304);
+                h2.write_response(head, silent || length.is_empty());
+                keep
+            }
             Self::H1(h1) => {
                 let known = match length {
                     Length::None => Some(0),
@@ -218,6 +261,17 @@ impl Side {
         head: &mut ResponseHead,
     ) -> Poll<Result<Answer, UpstreamFault>> {
         match self {
+            Self::H2(h2) => {
+                let end = ready!(h2.poll_response(cx, head))?;
+                let asked = request.upgrade || *request.method == tulle_http::Method::Connect;
+                let tunnel = asked && (200..300).contains(&head.status);
+                let length = match head.headers.get_str(tulle_http::Known::ContentLength) {
+                    _ if end => Length::None,
+                    Some(text) => text.parse().map_or(Length::Unknown, Length::Known),
+                    None => Length::Unknown,
+                };
+                Poll::Ready(Ok(Answer { length, keep_alive: true, tunnel }))
+            }
             Self::H1(h1) => {
                 let parsed = ready!(h1.poll_response(cx, request, head))?;
                 Poll::Ready(Ok(Answer {
@@ -233,13 +287,15 @@ impl Side {
     pub(crate) fn become_tunnel(&mut self) {
         match self {
             Self::H1(h1) => h1.become_tunnel(),
+            Self::H2(_) => {}
         }
     }
 
-    /// Writes the head that lets the client go on as a tunnel.
-    pub(crate) fn write_tunnel(&mut self, head: &ResponseHead) {
+    /// Writes the head that lets the client go on as a tunnel of that kind, such as `websocket`.
+    pub(crate) fn write_tunnel(&mut self, head: &ResponseHead, kind: &str) {
         match self {
-            Self::H1(h1) => h1.write_switch(head),
+            Self::H1(h1) => h1.write_switch(&tunnel::switched(head, kind)),
+            Self::H2(h2) => h2.write_response(&tunnel::accepted(head), false),
         }
     }
 
@@ -247,6 +303,7 @@ impl Side {
     pub(crate) fn abort(&mut self) {
         match self {
             Self::H1(h1) => h1.abort(),
+            Self::H2(h2) => h2.reset(ErrorCode::INTERNAL_ERROR),
         }
     }
 
@@ -254,6 +311,7 @@ impl Side {
     pub(crate) fn write_informational(&mut self, head: &ResponseHead) {
         match self {
             Self::H1(h1) => h1.write_informational(head),
+            Self::H2(h2) => h2.write_response(head, false),
         }
     }
 
@@ -261,6 +319,7 @@ impl Side {
     pub(crate) fn bytes(&self) -> (u64, u64) {
         match self {
             Self::H1(h1) => (h1.bytes_in, h1.bytes_out),
+            Self::H2(h2) => h2.bytes,
         }
     }
 }
@@ -280,7 +339,7 @@ pub(crate) enum FlowFault {
     /// The side that is read.
     Read(ReadFault),
     /// The side that is written.
-    Write(WriteFault),
+    Write,
 }
 
 impl Flow {
@@ -293,19 +352,19 @@ impl Flow {
         mut copy: impl FnMut(&[u8]),
     ) -> Poll<Result<(), FlowFault>> {
         while !self.done {
-            let room = ready!(to.poll_room(cx)).map_err(FlowFault::Write)?;
+            let room = ready!(to.poll_room(cx)).map_err(|_| FlowFault::Write)?;
             match ready!(from.poll_piece(cx)).map_err(FlowFault::Read)? {
                 Piece::Data => {
                     let data = from.data();
                     let data = &data[..data.len().min(room)];
                     copy(data);
-                    to.write_data(data).map_err(FlowFault::Write)?;
+                    to.write_data(data).map_err(|_| FlowFault::Write)?;
                     let count = data.len();
                     from.consume(count);
                     self.bytes += count as u64;
                 }
                 Piece::End => {
-                    to.write_end(from.trailers()).map_err(FlowFault::Write)?;
+                    to.write_end(from.trailers()).map_err(|_| FlowFault::Write)?;
                     self.done = true;
                 }
             }

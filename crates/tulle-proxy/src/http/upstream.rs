@@ -8,23 +8,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tulle_engine::{decide::breaker::Resource, runtime::cluster::UpstreamProtocol};
-use tulle_http::{Limits, RequestHead, Version, h1};
+use tulle_engine::{
+    decide::breaker::Resource,
+    runtime::{cluster::UpstreamProtocol, http_manager::Http2Options},
+};
+use tulle_http::{Limits, RequestHead, Version, h1, h2::Role};
 
-use super::{attempt::UpstreamFault, h1::H1, side::Side};
+use super::{
+    attempt::UpstreamFault,
+    downstream_h2,
+    h1::H1,
+    h2::{H2, H2Stream, Io},
+    side::Side,
+};
 use crate::{
     cluster::{
         Host, LocalCluster, PoolKey,
         connecting::{self, ConnectFault},
-        host::{Class, H1Upstream, UpstreamFacts},
+        host::{Class, H1Upstream, H2Upstream, UpstreamFacts},
         local::{Hold, LocalTransport},
     },
     net::stream::Stream,
-    worker::Worker,
+    worker::{Worker, timers::Deadline},
 };
 
 /// How often a request that waits for a connection looks for itself.
 const RECHECK: Duration = Duration::from_millis(50);
+
+/// How long a connection that has ended may take to write out what is left.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A connection that a request may use.
 #[derive(Debug)]
@@ -84,52 +96,93 @@ fn server_name(cluster: &LocalCluster, host: &Host, request: &RequestHead) -> Ar
 
 /// A pooled connection, or a new one.
 pub(crate) async fn acquire(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
-    let Wish { worker, cluster, host, key, alpn, fresh, priority } = wish;
-    if !*fresh && let Some(idle) = poll_fn(|cx| Poll::Ready(host.take_idle(cx, key))).await {
-        let H1Upstream { h1, facts, uses, since: _ } = idle;
-        return Ok(Upstream { side: Side::H1(h1), facts, uses, reused: true });
+    let shares = may_share(wish);
+    loop {
+        if !wish.fresh
+            && let Some(pooled) = pooled(wish, shares).await
+        {
+            return Ok(pooled);
+        }
+        if !shares {
+            return open(wish).await;
+        }
+        match wish.host.begin_opening(wish.key) {
+            Ok(_opening) => return open(wish).await,
+            Err(other) => other.notified().await,
+        }
     }
+}
+
+/// Whether a connection of this kind may turn out to carry many requests at a time.
+fn may_share(wish: &Wish<'_>) -> bool {
+    if wish.key.class == Class::Http2 {
+        return true;
+    }
+    let Some(LocalTransport::Tls(tls)) = wish.cluster.transports.get(wish.key.transport) else {
+        return false;
+    };
+    let offered = wish.alpn.unwrap_or(&tls.context.common.alpn);
+    offered.iter().any(|p| matches!(&**p, "tulle-h1" | "h2" | "istio-h2"))
+}
+
+async fn pooled(wish: &Wish<'_>, shares: bool) -> Option<Upstream> {
+    if shares && let Some(shared) = wish.host.take_shared(wish.key) {
+        return Some(Upstream::of_shared(&shared, true));
+    }
+    let idle = poll_fn(|cx| Poll::Ready(wish.host.take_idle(cx, wish.key))).await?;
+    Some(Upstream::of_idle(idle))
+}
+
+/// A new connection, as soon as the circuit breaker lets one be opened.
+async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
+    let Wish { worker, cluster, host, key, alpn, fresh: _, priority } = wish;
     let stats = &cluster.stats;
-    let overflow = || Unreachable { fault: UpstreamFault::Overflow, reason: String::new() };
-    let connection = match Hold::acquire(cluster, *priority, Resource::Connection) {
+    let hold = match Hold::acquire(cluster, *priority, Resource::Connection) {
         Some(hold) => hold,
         None => {
             stats.upstream_cx_overflow.inc();
             let Some(_pending) = Hold::acquire(cluster, *priority, Resource::Pending) else {
                 stats.upstream_rq_pending_overflow.inc();
-                return Err(overflow());
+                return Err(Unreachable { fault: UpstreamFault::Overflow, reason: String::new() });
             };
             match wait_for_one(wish).await {
-                Turn::Idle(H1Upstream { h1, facts, uses, since: _ }) => {
-                    return Ok(Upstream { side: Side::H1(h1), facts, uses, reused: true });
-                }
+                Turn::Idle(idle) => return Ok(Upstream::of_idle(idle)),
                 Turn::May(hold) => hold,
             }
         }
     };
-    match connecting::connect(worker, cluster, host, key, *alpn, connection).await {
+    match connecting::connect(worker, cluster, host, key, *alpn, hold).await {
         Ok((stream, facts)) => {
             stats.upstream_cx_total.inc();
-            Ok(speak(cluster, key, stream, facts))
+            if matches!(stream, Stream::TlsClient(_)) {
+                stats.ssl_handshake.inc();
+            }
+            Ok(speak(wish, stream, facts))
         }
         Err(fault) => {
             stats.upstream_cx_connect_fail.inc();
-            let (fault, reason) = match fault {
-                ConnectFault::Timeout => {
-                    stats.upstream_cx_connect_timeout.inc();
-                    (UpstreamFault::ConnectTimeout, String::new())
-                }
-                ConnectFault::Io(error) => {
-                    (UpstreamFault::Connect, format!("delayed connect error: {}", words(&error)))
-                }
-                ConnectFault::Tls(error) => {
-                    stats.ssl_connection_error.inc();
-                    (UpstreamFault::Connect, format!("TLS_error: {error}"))
-                }
-                ConnectFault::BrokenTls => (UpstreamFault::Connect, fault.to_string()),
-            };
-            Err(Unreachable { fault, reason })
+            if matches!(fault, ConnectFault::Timeout) {
+                stats.upstream_cx_connect_timeout.inc();
+            }
+            if matches!(fault, ConnectFault::Tls(_)) {
+                stats.ssl_connection_error.inc();
+            }
+            Err(fault.into())
         }
+    }
+}
+
+impl From<ConnectFault> for Unreachable {
+    fn from(fault: ConnectFault) -> Self {
+        let (fault, reason) = match fault {
+            ConnectFault::Timeout => (UpstreamFault::ConnectTimeout, String::new()),
+            ConnectFault::Io(error) => {
+                (UpstreamFault::Connect, format!("delayed connect error: {}", words(&error)))
+            }
+            ConnectFault::Tls(error) => (UpstreamFault::Connect, format!("TLS_error: {error}")),
+            ConnectFault::BrokenTls => (UpstreamFault::Connect, fault.to_string()),
+        };
+        Self { fault, reason }
     }
 }
 
@@ -186,20 +239,98 @@ fn words(error: &std::io::Error) -> String {
     }
 }
 
-fn speak(cluster: &LocalCluster, _key: &PoolKey, stream: Stream, facts: Rc<UpstreamFacts>) -> Upstream {
+/// Begins to speak HTTP on a new connection: which version follows from the negotiated protocol, without one from the
+/// configuration.
+fn speak(wish: &Wish<'_>, stream: Stream, facts: Rc<UpstreamFacts>) -> Upstream {
+    let cluster = wish.cluster;
     let http = &cluster.config.http;
     let limits = Limits {
         head_bytes: http.max_response_headers_bytes as usize,
         headers: http.max_response_headers as usize,
         target_bytes: 0,
     };
-    cluster.stats.upstream_cx_http1_total.inc();
-    let options = h1::Options { limits, accept_http_10: true, allow_custom_methods: true };
-    let side = Side::H1(Box::new(H1::new(stream, options)));
-    Upstream { side, facts, uses: 1, reused: false }
+    let shared = match stream.alpn() {
+        Some(b"tulle-h1" | b"h2" | b"istio-h2") => true,
+        Some(b"http/1.1" | b"istio-http/1.1" | b"http/1.0") => false,
+        _ => wish.key.class == Class::Http2,
+    };
+    if !shared {
+        cluster.stats.upstream_cx_http1_total.inc();
+        let options = h1::Options { limits, accept_http_10: true, allow_custom_methods: true };
+        let side = Side::H1(Box::new(H1::new(stream, options)));
+        return Upstream { side, facts, uses: 1, reused: false };
+    }
+    cluster.stats.upstream_cx_http2_total.inc();
+    let options = match &cluster.config.protocol {
+        UpstreamProtocol::Http2(options)
+        | UpstreamProtocol::Downstream(_, options)
+        | UpstreamProtocol::Auto(_, options) => options.clone(),
+        UpstreamProtocol::Http1(_) => Http2Options::default(),
+    };
+    let h2 = H2::new(Role::Client, downstream_h2::config(&options, limits, false));
+    let upstream = Rc::new(H2Upstream { h2, facts });
+    wish.host.put_shared(wish.key, &upstream);
+    tokio::task::spawn_local(drive(
+        Rc::clone(wish.host),
+        Rc::clone(&upstream),
+        Io::new(stream),
+        wish.worker.timers.deadline(),
+        (http.idle_timeout.unwrap_or_default(), http.max_connection),
+    ));
+    Upstream::of_shared(&upstream, false)
+}
+
+/// The driver of an upstream HTTP/2 connection: lives until the connection ends.
+async fn drive(
+    host: Rc<Host>,
+    upstream: Rc<H2Upstream>,
+    mut io: Io,
+    deadline: Deadline,
+    (idle, life): (Duration, Option<Duration>),
+) {
+    let h2 = &upstream.h2;
+    deadline.set(idle);
+    let mut busy = true;
+    let end = poll_fn(|cx| {
+        let driven = h2.poll_drive(cx, &mut io, &mut |_| {});
+        let now_busy = h2.open_streams() > 0;
+        if busy && !now_busy {
+            deadline.set(idle);
+        }
+        busy = now_busy;
+        if driven.is_pending() {
+            let passed = deadline.poll_passed(cx) && !busy;
+            if passed || life.is_some_and(|max| upstream.facts.opened.elapsed() >= max) {
+                h2.leave();
+            }
+        }
+        driven
+    })
+    .await;
+    if let Err(error) = &end {
+        tracing::debug!(endpoint = %host.address, %error, "upstream HTTP/2 connection ended");
+    }
+    host.drop_shared(h2);
+    h2.die();
+    deadline.set(LAST_WORDS);
+    poll_fn(|cx| {
+        let done = h2.poll_last_words(cx, &mut io).is_ready() || deadline.poll_passed(cx);
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 impl Upstream {
+    fn of_idle(idle: H1Upstream) -> Self {
+        let H1Upstream { h1, facts, uses, since: _ } = idle;
+        Self { side: Side::H1(h1), facts, uses, reused: true }
+    }
+
+    fn of_shared(shared: &H2Upstream, reused: bool) -> Self {
+        let side = Side::H2(Box::new(H2Stream::to_open(Rc::clone(&shared.h2))));
+        Self { side, facts: Rc::clone(&shared.facts), uses: 1, reused }
+    }
+
     /// Gives a connection back whose exchange is complete.
     pub(crate) fn give_back(
         self,
@@ -219,6 +350,7 @@ impl Upstream {
             return;
         }
         match self.side {
+            Side::H2(_) => {}
             Side::H1(h1) => {
                 if h1.has_unread() || !h1.is_flushed() {
                     return;

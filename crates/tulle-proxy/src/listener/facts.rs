@@ -90,6 +90,11 @@ pub(crate) struct TlsFacts {
 pub(crate) type Names<'a> = SmallVec<[&'a str; 4]>;
 
 impl Arrival {
+    /// The original destination, if the kernel's redirection changed it.
+    pub(crate) fn original(&self) -> Option<SocketAddr> {
+        self.redirected.then_some(self.destination)
+    }
+
     /// The chain of `listener` that takes the connection.
     pub(crate) fn find_chain(&self, listener: &LocalListener) -> Option<Rc<LocalChain>> {
         let protocols: SmallVec<[&[u8]; 4]> = self.protocols.iter().map(Vec::as_slice).collect();

@@ -39,11 +39,6 @@ impl Buffer {
         &self.memory[self.start..self.end]
     }
 
-    /// The same, to be changed in place.
-    pub(crate) fn data_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.end]
-    }
-
     /// How many bytes wait.
     pub(crate) fn len(&self) -> usize {
         self.end - self.start
@@ -81,15 +76,6 @@ impl Buffer {
         self.end = (self.end + count).min(self.memory.len());
     }
 
-    /// Appends `bytes`.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if self.memory.len() - self.end < bytes.len() {
-            self.make_room(bytes.len());
-        }
-        self.memory[self.end..self.end + bytes.len()].copy_from_slice(bytes);
-        self.end += bytes.len();
-    }
-
     /// Makes the buffer at least `size` bytes large, for example because reads keep filling it.
     pub(crate) fn enlarge(&mut self, size: usize) {
         if self.memory.len() < size {
@@ -108,14 +94,6 @@ impl Buffer {
             shelve(std::mem::take(&mut self.memory));
             self.start = 0;
             self.end = 0;
-        }
-    }
-
-    fn make_room(&mut self, more: usize) {
-        if self.memory.len() - self.len() >= more {
-            self.compact();
-        } else {
-            self.grow(self.len() + more);
         }
     }
 
@@ -180,7 +158,14 @@ mod tests {
         let mut expected = Vec::new();
         for round in 0..300u32 {
             let chunk = vec![(round % 251) as u8; 97];
-            buffer.push(&chunk);
+            let mut rest = &chunk[..];
+            while !rest.is_empty() {
+                let room = buffer.room();
+                let count = room.len().min(rest.len());
+                room[..count].copy_from_slice(&rest[..count]);
+                buffer.filled(count);
+                rest = &rest[count..];
+            }
             expected.extend_from_slice(&chunk);
             if round % 3 == 0 {
                 buffer.consume(50);

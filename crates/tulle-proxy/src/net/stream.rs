@@ -1,14 +1,16 @@
 //! One connection's bytes, in the clear or through TLS.
 
 use std::{
+    future::Future as _,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use bytes::{Buf, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
@@ -52,11 +54,6 @@ impl Tcp {
     /// Reads more of the connection's beginning without consuming it. `Ok(0)` is the peer's end of stream.
     pub(crate) fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         poll_into(Pin::new(&mut self.socket), cx, &mut self.seen)
-    }
-
-    /// Whether the peer has sent something or closed, as far as the event loop knows without asking the kernel.
-    pub(crate) fn poll_disturbed(&self, cx: &mut Context<'_>) -> bool {
-        !self.seen.is_empty() || self.socket.poll_read_ready(cx).is_ready()
     }
 }
 
@@ -124,6 +121,22 @@ impl Stream {
         }
     }
 
+    /// What was read ahead; nothing under TLS.
+    pub(crate) fn seen(&self) -> &[u8] {
+        match self {
+            Self::Plain(tcp) => tcp.seen(),
+            Self::TlsServer(_) | Self::TlsClient(_) => &[],
+        }
+    }
+
+    /// Reads more of the beginning without consuming it; under TLS that is not done, and the beginning counts as ended.
+    pub(crate) fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => tcp.poll_look(cx),
+            Self::TlsServer(_) | Self::TlsClient(_) => Poll::Ready(Ok(0)),
+        }
+    }
+
     /// Reads once into `buffer`. `Ok(0)` is the end of the stream.
     ///
     /// A TLS peer that closes without saying so (no close_notify) counts as the end as well: HTTP frames its messages and
@@ -146,6 +159,47 @@ impl Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, data),
             Self::TlsServer(tls) => Pin::new(&mut **tls).poll_write(cx, data),
             Self::TlsClient(tls) => Pin::new(&mut **tls).poll_write(cx, data),
+        };
+        match written {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            other => other,
+        }
+    }
+
+    /// Reads once into `buffer`, with room for `size` bytes. `Ok(0)` is the end of the stream.
+    pub(crate) fn poll_read_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        size: usize,
+    ) -> Poll<io::Result<usize>> {
+        if buffer.capacity() - buffer.len() < size / 2 {
+            buffer.reserve(size);
+        }
+        let read = match self {
+            Self::Plain(tcp) => pin!(tcp.read_buf(buffer)).poll(cx),
+            Self::TlsServer(tls) => pin!(tls.read_buf(buffer)).poll(cx),
+            Self::TlsClient(tls) => pin!(tls.read_buf(buffer)).poll(cx),
+        };
+        match read {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+            other => other,
+        }
+    }
+
+    /// Writes once what the connection takes of `data`, in as few system calls as its pieces allow.
+    pub(crate) fn poll_write_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &impl Buf,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [io::IoSlice::new(&[]); 32];
+        let count = data.chunks_vectored(&mut slices);
+        let slices = &slices[..count];
+        let written = match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::TlsServer(tls) => Pin::new(&mut **tls).poll_write_vectored(cx, slices),
+            Self::TlsClient(tls) => Pin::new(&mut **tls).poll_write_vectored(cx, slices),
         };
         match written {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

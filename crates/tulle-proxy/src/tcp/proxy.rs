@@ -149,8 +149,14 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
     match &report.end {
         End::Finished | End::Drained => {}
         End::Idle => stats.idle_timeout.inc(),
-        End::Downstream(_) => out.flags.insert(ResponseFlag::DownstreamConnectionTermination),
-        End::Upstream(_) => out.flags.insert(ResponseFlag::UpstreamConnectionTermination),
+        End::Downstream(error) => {
+            tracing::debug!(peer = %conn.arrival.peer, %error, "downstream broke off");
+            out.flags.insert(ResponseFlag::DownstreamConnectionTermination);
+        }
+        End::Upstream(error) => {
+            tracing::debug!(cluster = %cluster.config.name, %error, "upstream broke off");
+            out.flags.insert(ResponseFlag::UpstreamConnectionTermination);
+        }
     }
     counter.close(out.flags);
 }
@@ -181,7 +187,7 @@ async fn connect(
     let worker = &conn.worker;
     for attempt in 0..proxy.max_connect_attempts.max(1) {
         out.attempts = attempt + 1;
-        let Some(chosen) = cluster.choose(conn.arrival.destination, &|_| false, 1) else {
+        let Some(chosen) = cluster.choose(conn.arrival.original(), &|_| false, 1) else {
             cluster.stats.upstream_cx_none_healthy.inc();
             out.flags.insert(ResponseFlag::NoHealthyUpstream);
             return None;

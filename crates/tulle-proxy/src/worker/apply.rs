@@ -10,7 +10,7 @@ use super::{
     update::{Changes, Delta, Update},
 };
 use crate::{
-    cluster::{LocalCluster, local::Shared},
+    cluster::{self, LocalCluster, local::Shared},
     listener,
 };
 
@@ -27,6 +27,13 @@ pub(super) fn apply(worker: &Rc<Worker>, update: Update) {
     }
     for (name, set) in &endpoints.changed {
         load_endpoints(worker, name, set, &shared);
+    }
+    for (name, shared) in &shared {
+        if let (Some(detector), Some(cluster)) = (&shared.detector, worker.cluster(name))
+            && let Some(config) = cluster.config.outlier
+        {
+            cluster::outlier::watch(worker, detector, config.interval);
+        }
     }
     for (name, table) in routes.changed {
         worker.routes.borrow_mut().insert(name, Rc::new(table));

@@ -16,7 +16,7 @@ use tulle_engine::runtime::{EndpointSet, RouteTable};
 use super::{Settings, timers::Timers};
 use crate::{
     cluster::{LocalCluster, sweep::Sweeper},
-    http::rate_limit::Buckets,
+    http::{exchange::Scratch, rate_limit::Buckets},
     listener::registry::Listeners,
     telemetry::Telemetry,
 };
@@ -46,6 +46,9 @@ pub(crate) struct Worker {
     pub(crate) telemetry: Telemetry,
     /// Closes idle upstream connections.
     pub(crate) sweeper: Sweeper,
+    /// Memory of streams that have ended, for the next ones.
+    #[allow(clippy::vec_box, reason = "they are moved into tasks and back: a pointer moves cheaper")]
+    pub(crate) scratches: RefCell<Vec<Box<Scratch>>>,
     /// Local rate limits.
     pub(crate) buckets: Buckets,
     /// Requests under an injected fault.
@@ -86,6 +89,7 @@ impl Worker {
             routes: RefCell::default(),
             telemetry: Telemetry::new(&settings.node, &settings.principal()),
             sweeper: Sweeper::default(),
+            scratches: RefCell::default(),
             buckets: Buckets::default(),
             faults: Cell::new(0),
             own_ip: settings.node.ip.parse().ok(),

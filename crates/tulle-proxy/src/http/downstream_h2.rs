@@ -1,0 +1,168 @@
+//! A client's HTTP/2 connection: one driver, a task for each stream.
+
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use tulle_base::drain::DrainState;
+use tulle_engine::runtime::http_manager::Http2Options;
+use tulle_http::{
+    Known, Limits, Version,
+    h2::{Config, ErrorCode, Refusal, Role, StreamId},
+};
+use tulle_telemetry::events::DownstreamEvent;
+
+use super::{
+    exchange::{Incoming, Scratch, exchange},
+    h2::{DriveError, H2, H2Stream, Io, Notice},
+    manager::LocalManager,
+    side::{Length, Side},
+};
+use crate::{listener::facts::Conn, net::stream::Stream};
+
+/// The most that a client may send on one stream, and on all, before it is passed on; configured windows beyond are cut.
+const MAX_WINDOWS: (u32, u32) = (1024 * 1024, 4 * 1024 * 1024);
+/// How long a connection that has ended may take to write out what is left.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The codec's configuration for a manager's options.
+pub(crate) fn config(options: &Http2Options, limits: Limits, tunnels: bool) -> Config {
+    Config {
+        limits,
+        max_concurrent_streams: options.max_concurrent_streams,
+        stream_window: options.initial_stream_window.min(MAX_WINDOWS.0),
+        connection_window: options.initial_connection_window.min(MAX_WINDOWS.1),
+        encoder_table_size: options.hpack_table_size,
+        huffman: false,
+        extended_connect: options.allow_connect || tunnels,
+        ..Config::default()
+    }
+}
+
+/// What the streams of a connection have in common.
+struct Shared {
+    conn: Rc<Conn>,
+    /// Requests are HTTP/1.1 messages in HTTP/2 frames (ALPN `tulle-h1`).
+    carries_h1: bool,
+}
+
+/// Serves a connection until either side closes it.
+pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Stream) {
+    let mut manager = manager;
+    manager.stats.downstream_cx_http2_total.inc();
+    let config = config(&manager.config.http2, manager.h1.limits, !manager.config.upgrades.is_empty());
+    let h2 = H2::new(Role::Server, config);
+    let mut io = Io::new(stream);
+    let carries_h1 = conn.tls.as_ref().is_some_and(|t| t.alpn.as_deref() == Some(b"tulle-h1"));
+    let shared = Rc::new(Shared { conn: Rc::clone(&conn), carries_h1 });
+    let mut version = conn.slot.version();
+    let idle = manager.config.timeouts.idle.unwrap_or_default();
+    conn.deadline.set(idle);
+    let end = poll_fn(|cx| {
+        if conn.is_draining() && !h2.leaving.get() {
+            manager.stats.downstream_cx_drain_close.inc();
+            h2.leave();
+        }
+        let mut begun = false;
+        let driven = h2.poll_drive(cx, &mut io, &mut |notice| match notice {
+            Notice::Request { stream, end } => {
+                begun = true;
+                if version != conn.slot.version() {
+                    version = conn.slot.version();
+                    if let Some(newest) = conn.newest_manager() {
+                        manager = newest;
+                    }
+                }
+                begin(&shared, &manager, &h2, stream, end);
+            }
+            Notice::Refused(why) => refused(&manager, why),
+        });
+        if begun {
+            conn.deadline.set(idle);
+        }
+        if driven.is_pending() && conn.deadline.poll_passed(cx) {
+            if h2.open_streams() == 0 {
+                manager.stats.downstream_cx_idle_timeout.inc();
+                h2.leave();
+            }
+            conn.deadline.set(idle);
+        }
+        if driven.is_pending() && conn.worker.drain_state() == DrainState::Closing && h2.open_streams() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        driven
+    })
+    .await;
+    h2.die();
+    if let Err(DriveError::Protocol(error)) = &end {
+        let event = if error.code == ErrorCode::ENHANCE_YOUR_CALM {
+            DownstreamEvent::FrameFlood
+        } else {
+            DownstreamEvent::MalformedRequest
+        };
+        event.count_http(&manager.stats);
+        tracing::debug!(peer = %conn.arrival.peer, %error, event = event.name(), "HTTP/2 connection ended");
+    }
+    conn.deadline.set(LAST_WORDS);
+    poll_fn(|cx| {
+        let done = h2.poll_last_words(cx, &mut io).is_ready() || conn.deadline.poll_passed(cx);
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn refused(manager: &LocalManager, why: Refusal) {
+    match why {
+        Refusal::TooLarge => DownstreamEvent::HeadersTooLarge.count_http(&manager.stats),
+        Refusal::Malformed(_) => DownstreamEvent::MalformedRequest.count_http(&manager.stats),
+        Refusal::TooMany => manager.stats.downstream_rq_tx_reset.inc(),
+    }
+}
+
+/// Starts the task of a stream whose head has just come.
+fn begin(shared: &Rc<Shared>, manager: &Rc<LocalManager>, h2: &Rc<H2>, stream: StreamId, end: bool) {
+    let worker = &shared.conn.worker;
+    let mut scratch =
+        worker.scratches.borrow_mut().pop().unwrap_or_else(|| Box::new(Scratch::new(&worker.timers)));
+    h2.take_request(&mut scratch.request);
+    let task = serve_stream(
+        Rc::clone(shared),
+        Rc::clone(manager),
+        H2Stream::accepted(Rc::clone(h2), stream),
+        scratch,
+        end,
+    );
+    tokio::task::spawn_local(task);
+}
+
+async fn serve_stream(
+    shared: Rc<Shared>,
+    manager: Rc<LocalManager>,
+    stream: H2Stream,
+    mut scratch: Box<Scratch>,
+    end: bool,
+) {
+    let conn = &shared.conn;
+    manager.stats.downstream_rq_http2_total.inc();
+    let head = &mut scratch.request;
+    head.version = if shared.carries_h1 { Version::Http11 } else { Version::Http2 };
+    let length = match head.headers.get_str(Known::ContentLength) {
+        _ if end => Length::None,
+        Some(text) => text.parse().map_or(Length::Unknown, Length::Known),
+        None => Length::Unknown,
+    };
+    let expect_continue = !end && head.headers.lists(Known::Expect, "100-continue");
+    let incoming =
+        Incoming { length, keep_alive: true, upgrade: false, expect_continue, start: Instant::now() };
+    let mut side = Side::H2(Box::new(stream));
+    exchange(conn, &manager, &mut side, &mut scratch, incoming).await;
+    scratch.request.clear();
+    scratch.response.clear();
+    let mut spare = conn.worker.scratches.borrow_mut();
+    if spare.len() < 256 {
+        spare.push(scratch);
+    }
+}
