@@ -108,21 +108,24 @@ pub(super) fn forward(
         Some(policy) => internal_redirect(cx, &at.field("internal_redirect_policy"), policy),
         None => None,
     };
+    let timeout = cx.limit(&at.field("timeout"), timeout.as_ref(), Some(Duration::from_secs(15)));
+    let hash_policies = hash_policies(cx, &at.field("hash_policy"), hash_policy);
+    let metadata_match = lb_metadata(cx, &at.field("metadata_match"), metadata_match.as_ref());
     Some(Forward {
         cluster: cluster?,
         cluster_not_found_status,
         host_rewrite: host_rewrite?,
         append_x_forwarded_host: *append_x_forwarded_host,
         path_rewrite: path_rewrite?,
-        timeout: cx.limit(&at.field("timeout"), timeout.as_ref(), Some(Duration::from_secs(15))),
+        timeout,
         idle_timeout,
         max_stream_duration,
         retry,
         mirrors: if own_mirrors.is_empty() { outer.mirrors.to_vec() } else { own_mirrors },
-        hash_policies: hash_policies(cx, &at.field("hash_policy"), hash_policy),
+        hash_policies,
         upgrades,
         connect_terminate,
-        metadata_match: lb_metadata(cx, &at.field("metadata_match"), metadata_match.as_ref()),
+        metadata_match,
         priority,
         internal_redirect,
     })

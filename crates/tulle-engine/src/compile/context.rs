@@ -181,10 +181,14 @@ impl<'f> Context<'f> {
 
     /// An extension whose type is not known here.
     pub(super) fn unknown_extension(&mut self, at: &At<'_>, any: &google::Any, what: &str, known: &[&str]) {
-        let names = known.iter().map(|url| tulle_proto::any::full_name(url));
         let found = tulle_proto::any::full_name(&any.type_url);
-        let hint = match nearest(found, names) {
-            Some(near) => format!("; did you mean {near}?"),
+        // The long common beginning of these names would make everything look alike.
+        let end = |name: &str| name.rsplitn(4, '.').take(3).collect::<Vec<_>>().join(".");
+        let ends: Vec<String> = known.iter().map(|url| end(tulle_proto::any::full_name(url))).collect();
+        let near = nearest(&end(found), ends.iter().map(String::as_str))
+            .and_then(|near| known.iter().zip(&ends).find(|(_, end)| *end == near));
+        let hint = match near {
+            Some((url, _)) => format!("; did you mean {}?", tulle_proto::any::full_name(url)),
             None => String::new(),
         };
         self.refuse(at, format!("{what} {found:?} is not supported{hint}"));
@@ -273,5 +277,5 @@ macro_rules! no_effect {
 
 /// Why a feature is refused that is simply not there.
 pub(super) const UNSUPPORTED: &str = "is not supported";
-/// Why a protocol is refused.
-pub(super) const NO_HTTP3: &str = "is not supported: HTTP/3 is not spoken here";
+/// Why options of HTTP/3 have no effect, and the protocol is refused.
+pub(super) const NO_HTTP3: &str = "HTTP/3 is not spoken here";

@@ -211,22 +211,9 @@ fn sds(cx: &mut Context<'_>, at: &At<'_>, message: &tls::SdsSecretConfig) -> Opt
         cx.refuse(&at.field("name"), "must not be empty");
         return None;
     }
-    secret_source(cx, &at.field("sds_config"), sds_config.as_ref());
+    // Secrets come from the proxy's own identity or the bootstrap, by name, wherever the configuration thinks they do.
+    config_source(cx, &at.field("sds_config"), sds_config.as_ref());
     Some(text(name))
-}
-
-/// Secrets come from the proxy's own identity or the bootstrap, by name, wherever the configuration thinks they do.
-fn secret_source(cx: &mut Context<'_>, at: &At<'_>, message: Option<&core::ConfigSource>) {
-    use core::config_source::ConfigSourceSpecifier;
-    match message {
-        Some(core::ConfigSource {
-            config_source_specifier: Some(ConfigSourceSpecifier::ApiConfigSource(_)),
-            ..
-        }) => {
-            cx.note(at, "secrets are answered inside the proxy, by name");
-        }
-        other => config_source(cx, at, other),
-    }
 }
 
 fn versions(cx: &mut Context<'_>, at: &At<'_>, message: Option<&tls::TlsParameters>) -> Option<TlsVersions> {

@@ -7,6 +7,7 @@ use tulle_http::{Known, Method, RequestHead, Scheme, uri};
 
 use super::matcher::{self, HeaderView};
 use super::view::Connection;
+use crate::runtime::listener::TcpClusters;
 use crate::runtime::metadata::Metadata;
 use crate::runtime::route::{
     ClusterChoice, ClusterName, DomainIndex, NameMap, PathMatcher, RequireTls, Route, RouteMatch, RouteTable,
@@ -257,6 +258,23 @@ pub fn pick_cluster<'a>(
     }
 }
 
+/// Picks the cluster of a TCP connection, by a uniform number.
+pub fn pick_tcp_cluster(clusters: &TcpClusters, random: u64) -> &Arc<str> {
+    match clusters {
+        TcpClusters::Single(name) => name,
+        TcpClusters::Weighted { clusters, total } => {
+            let mut left = random % (*total).max(1);
+            for (name, weight) in clusters {
+                if left < u64::from(*weight) {
+                    return name;
+                }
+                left -= u64::from(*weight);
+            }
+            &clusters.last().expect("compiled weighted clusters are never empty").0
+        }
+    }
+}
+
 /// The text of a request header; empty if it is missing or not text.
 pub fn header_text<'h>(head: &'h RequestHead, key: &crate::runtime::matcher::HeaderKey) -> &'h str {
     head.first(key).and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default()
@@ -386,5 +404,7 @@ mod tests {
         assert!((0..1000u64).all(|r| pick_cluster(&choice, &head, r, None).name != "none"));
         let fixed = RequestHead { headers: [("x-rand", "95")].into_iter().collect(), ..Default::default() };
         assert_eq!(pick_cluster(&choice, &fixed, 0, None).name, "v2");
+        let tcp = TcpClusters::Weighted { clusters: vec![("a".into(), 1), ("b".into(), 3)], total: 4 };
+        assert_eq!((0..400).filter(|r| &**pick_tcp_cluster(&tcp, *r) == "b").count(), 300);
     }
 }

@@ -1,0 +1,339 @@
+//! Nothing is ignored silently: what is not supported is refused by its path, what has no effect is noted with a reason.
+
+mod support;
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+use tulle_engine::compile::{self, NoFiles};
+use tulle_proto::envoy::{
+    bootstrap::Bootstrap, cluster::Cluster, endpoint::ClusterLoadAssignment, listener::Listener,
+    route::RouteConfiguration,
+};
+use tulle_proto::type_url::{self, HTTP_CONNECTION_MANAGER as HCM};
+
+const FILTERS: &str = "type.googleapis.com/envoy.extensions.filters.http";
+
+/// Every problem, then every note.
+fn said<T>(result: compile::Compiled<T>) -> String {
+    match result {
+        Ok((_, notes)) => notes.iter().map(|note| format!("{note}\n")).collect(),
+        Err(error) => {
+            let lines = error.problems.iter().map(|(path, message)| format!("refused {path}: {message}\n"));
+            lines.collect()
+        }
+    }
+}
+
+fn listener() -> Value {
+    json!({
+        "name": "l",
+        "address": { "socket_address": { "address": "127.0.0.1", "port_value": 80 } },
+        "filter_chains": [{ "filters": [{ "name": "hcm", "typed_config": {
+            "@type": HCM,
+            "stat_prefix": "s",
+            "rds": { "config_source": { "ads": {} }, "route_config_name": "r" },
+            "http_filters": [{ "name": "envoy.filters.http.router", "typed_config": { "@type": type_url::ROUTER } }],
+        } }] }],
+    })
+}
+
+#[track_caller]
+fn on_listener(changes: &[(&str, Value)], want: Expect) {
+    let mut document = listener();
+    changes.iter().for_each(|(path, value)| support::put(&mut document, path, value.clone()));
+    want.assert_eq(&said(compile::listener(&support::message::<Listener>(&document), &NoFiles)));
+}
+
+#[track_caller]
+fn on_cluster(changes: &[(&str, Value)], want: Expect) {
+    let mut document =
+        json!({ "name": "c", "type": "EDS", "eds_cluster_config": { "eds_config": { "ads": {} } } });
+    changes.iter().for_each(|(path, value)| support::put(&mut document, path, value.clone()));
+    want.assert_eq(&said(compile::cluster(&support::message::<Cluster>(&document), &NoFiles)));
+}
+
+#[track_caller]
+fn on_route(route: Value, want: Expect) {
+    let document =
+        json!({ "name": "t", "virtual_hosts": [{ "name": "v", "domains": ["*"], "routes": [route] }] });
+    want.assert_eq(&said(compile::routes(&support::message::<RouteConfiguration>(&document), &NoFiles)));
+}
+
+const MANAGER: &str = "filter_chains[0].filters[0].typed_config";
+
+#[test]
+fn all_problems_of_a_listener_at_once() {
+    on_listener(
+        &[
+            ("transparent", json!(true)),
+            ("socket_options", json!([{ "level": "1", "name": "2", "int_value": "3" }])),
+            ("address.socket_address.protocol", json!("UDP")),
+            (&format!("{MANAGER}.codec_type"), json!("HTTP3")),
+            (&format!("{MANAGER}.max_request_headers_kb"), json!(0)),
+            (&format!("{MANAGER}.original_ip_detection_extensions"), json!([{ "name": "x" }])),
+            (&format!("{MANAGER}.http_filters[1]"), json!({ "name": "late" })),
+        ][..6],
+        expect![[r#"
+            refused socket_options: is not supported
+            refused transparent: is not supported: use redirection instead of TPROXY
+            refused address.socket_address.protocol: UDP is not supported
+            refused filter_chains[0].filters[0].typed_config.original_ip_detection_extensions: is not supported
+            refused filter_chains[0].filters[0].typed_config.codec_type: HTTP/3 is not spoken here
+            refused filter_chains[0].filters[0].typed_config.max_request_headers_kb: 0 must be between 1 and 8192
+        "#]],
+    );
+}
+
+#[test]
+fn notes_say_why_a_field_has_no_effect() {
+    on_listener(
+        &[
+            ("tcp_fast_open_queue_length", json!(5)),
+            ("enable_reuse_port", json!(false)),
+            (&format!("{MANAGER}.tracing"), json!({ "random_sampling": { "value": 1 }, "verbose": true })),
+            (&format!("{MANAGER}.http3_protocol_options"), json!({})),
+        ],
+        expect![[r#"
+            tcp_fast_open_queue_length: has no effect: TCP fast open is not used
+            enable_reuse_port: has no effect: every worker has a socket of its own
+            filter_chains[0].filters[0].typed_config.http3_protocol_options: has no effect: HTTP/3 is not spoken here
+            filter_chains[0].filters[0].typed_config.tracing.verbose: has no effect: spans are not exported yet
+        "#]],
+    );
+}
+
+#[test]
+fn filters_are_known_or_optional() {
+    let lua = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";
+    let router =
+        json!({ "name": "envoy.filters.http.router", "typed_config": { "@type": type_url::ROUTER } });
+    let filters = |lua_is_optional: bool| {
+        json!([
+            { "name": "lua", "is_optional": lua_is_optional, "typed_config": { "@type": lua } },
+            router.clone(),
+        ])
+    };
+    let path = format!("{MANAGER}.http_filters");
+    on_listener(
+        &[(&path, filters(false))],
+        expect![[r#"
+            refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config: HTTP filter "envoy.extensions.filters.http.lua.v3.Lua" is not supported
+        "#]],
+    );
+    on_listener(
+        &[(&path, filters(true))],
+        expect![[r#"
+        filter_chains[0].filters[0].typed_config.http_filters[0].typed_config: has no effect: the filter is optional, and type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua is not known here
+    "#]],
+    );
+    // A filter that is known is never optional: authorization that cannot be applied must not vanish.
+    let broken = json!([
+        { "name": "rbac", "is_optional": true, "typed_config": {
+            "@type": type_url::HTTP_RBAC, "rules": { "policies": { "p": {} } } } },
+        router,
+    ]);
+    on_listener(
+        &[(&path, broken)],
+        expect![[r#"
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.rules.policies.p.permissions: needs at least one
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.rules.policies.p.principals: needs at least one
+    "#]],
+    );
+    on_listener(
+        &[(&path, json!([]))],
+        expect![[r#"
+        refused filter_chains[0].filters[0].typed_config.http_filters: needs at least envoy.filters.http.router
+    "#]],
+    );
+}
+
+#[test]
+fn chains_must_be_told_apart() {
+    let chain = |matches: Value| {
+        let mut chain = listener()["filter_chains"][0].clone();
+        chain["filter_chain_match"] = matches;
+        chain
+    };
+    let chains = json!([
+        chain(json!({ "destination_port": 80, "application_protocols": ["istio", "h2"] })),
+        chain(json!({ "destination_port": 80, "application_protocols": ["http/1.1"] })),
+        chain(json!({ "destination_port": 80, "application_protocols": ["h2"] })),
+        chain(
+            json!({ "server_names": ["*"], "prefix_ranges": [{ "address_prefix": "10.0.0.0", "prefix_len": 33 }] })
+        ),
+    ]);
+    on_listener(
+        &[("filter_chains", chains)],
+        expect![[r#"
+        refused filter_chains[3].filter_chain_match.server_names[0]: "*": a wildcard may only be the first label, as in *.example.com
+        refused filter_chains[3].filter_chain_match.prefix_ranges[0].prefix_len: 33 must be between 0 and 32
+        refused filter_chains[2].filter_chain_match: matches the same connections as filter_chains[0]
+    "#]],
+    );
+}
+
+#[test]
+fn clusters() {
+    on_cluster(&[], expect![[r#""#]]);
+    on_cluster(
+        &[
+            ("lb_policy", json!("MAGLEV")),
+            ("maglev_lb_config", json!({ "table_size": "10" })),
+            ("connect_timeout", json!("0s")),
+            ("health_checks", json!([{ "timeout": "1s" }])),
+            ("lb_subset_config", json!({})),
+            ("outlier_detection", json!({ "max_ejection_percent": 101, "interval": "0s" })),
+            (
+                "upstream_bind_config",
+                json!({ "source_address": { "address": "not an address", "port_value": 0 } }),
+            ),
+        ],
+        expect![[r#"
+            refused health_checks: active health checks are not supported
+            refused lb_subset_config: subsets of endpoints are not supported; use a cluster for each
+            refused maglev_lb_config.table_size: must be a prime of at most 5000011
+            refused connect_timeout: must be above zero
+            refused upstream_bind_config.source_address.address: "not an address" is not an IP address
+            refused outlier_detection.max_ejection_percent: 101 must be between 0 and 100
+            refused outlier_detection.interval: must be above zero
+        "#]],
+    );
+    on_cluster(
+        &[
+            ("respect_dns_ttl", json!(true)),
+            ("track_timeout_budgets", json!(true)),
+            (
+                "upstream_connection_options",
+                json!({ "set_local_interface_name_on_upstream_connections": true }),
+            ),
+        ],
+        expect![[r#"
+            track_timeout_budgets: has no effect: statistics are those of the metric contract
+            upstream_connection_options.set_local_interface_name_on_upstream_connections: has no effect: nothing reads it
+        "#]],
+    );
+    on_cluster(
+        &[("type", json!("ORIGINAL_DST"))],
+        expect![[r#"
+        refused lb_policy: CLUSTER_PROVIDED and type ORIGINAL_DST belong together
+    "#]],
+    );
+}
+
+#[test]
+fn routes() {
+    on_route(
+        json!({
+            "match": { "safe_regex": { "regex": "(" }, "headers": [
+                { "name": "a b", "string_match": { "exact": "x" } },
+                { "name": "x", "string_match": { "prefix": "" } },
+            ] },
+            "route": {
+                "weighted_clusters": { "clusters": [{ "name": "a", "weight": 0 }] },
+                "retry_policy": { "retry_on": "5xx,gateway-eror", "retry_back_off": { "base_interval": "1s", "max_interval": "0.5s" } },
+                "prefix_rewrite": "/x",
+                "regex_rewrite": { "pattern": { "regex": "a" }, "substitution": "\\1" },
+                "hash_policy": [{ "filter_state": { "key": "k" } }],
+            },
+        }),
+        expect![[r#"
+            refused virtual_hosts[0].routes[0].match.safe_regex.regex: "(" is not a regular expression: error: unclosed group
+            refused virtual_hosts[0].routes[0].match.headers[0].name: `a b` is no field name: use letters, digits and any of !#$%&'*+-.^_`|~
+            refused virtual_hosts[0].routes[0].match.headers[1].string_match.prefix: must not be empty
+            refused virtual_hosts[0].routes[0].route.weighted_clusters.clusters: the sum of the weights must be above zero and below 2^32
+            refused virtual_hosts[0].routes[0].route: only one of prefix_rewrite, regex_rewrite and path_rewrite may be given
+            refused virtual_hosts[0].routes[0].route.retry_policy.retry_on: "gateway-eror" is not a reason to retry; did you mean gateway-error?
+            refused virtual_hosts[0].routes[0].route.retry_policy.retry_back_off.max_interval: must be at least base_interval
+            refused virtual_hosts[0].routes[0].route.hash_policy[0].filter_state: is not supported
+        "#]],
+    );
+    on_route(
+        json!({
+            "match": { "prefix": "/" },
+            "direct_response": { "status": 100, "body": { "filename": "/etc/passwd" } },
+            "request_headers_to_add": [
+                { "header": { "key": ":path", "value": "/" } },
+                { "header": { "key": "x", "value": "%NOPE%" } },
+            ],
+            "typed_per_filter_config": {
+                "envoy.filters.http.fault": {
+                    "@type": format!("{FILTERS}.fault.v3.HTTPFault"),
+                    "abort": { "http_status": 700, "percentage": { "numerator": 1 } },
+                },
+                "envoy.filters.http.jwt_authn": { "@type": format!("{FILTERS}.jwt_authn.v3.JwtAuthentication") },
+            },
+        }),
+        expect![[r#"
+            refused virtual_hosts[0].routes[0].typed_per_filter_config["envoy.filters.http.fault"].abort.http_status: 700 must be between 200 and 599
+            refused virtual_hosts[0].routes[0].typed_per_filter_config["envoy.filters.http.jwt_authn"]: filter configuration "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication" is not supported
+            refused virtual_hosts[0].routes[0].direct_response.status: 100 must be between 200 and 599
+            refused virtual_hosts[0].routes[0].request_headers_to_add[0].header.key: ":path" cannot be set here; use a rewrite of the route
+            refused virtual_hosts[0].routes[0].request_headers_to_add[1].header.value: %NOPE% is not a variable that can be used here
+        "#]],
+    );
+}
+
+#[test]
+fn a_route_table_has_each_domain_once() {
+    let host = |name: &str, domains: Value| json!({ "name": name, "domains": domains });
+    let document = json!({ "name": "t", "virtual_hosts": [
+        host("a", json!(["a.com", "*"])), host("b", json!(["A.com", "*.com"])), host("b", json!(["*"])),
+    ] });
+    let result = compile::routes(&support::message::<RouteConfiguration>(&document), &NoFiles);
+    expect![[r#"
+        refused virtual_hosts[1].domains[0]: "A.com" is there twice; each domain may have one virtual host
+        refused virtual_hosts[2].domains[0]: "*" is there twice; each domain may have one virtual host
+        refused virtual_hosts[2].name: "b" is there twice
+    "#]]
+    .assert_eq(&said(result));
+}
+
+#[test]
+fn endpoints() {
+    let document = json!({ "cluster_name": "c", "endpoints": [
+        { "priority": 1, "lb_endpoints": [
+            { "endpoint": { "address": { "socket_address": { "address": "a.example", "port_value": 1 } } } },
+            { "load_balancing_weight": 0, "endpoint": { "address": { "socket_address": { "address": "1.2.3.4", "port_value": 99999 } } } },
+            { "endpoint_name": "x" },
+        ] },
+    ] });
+    let result = compile::endpoints(&support::message::<ClusterLoadAssignment>(&document));
+    expect![[r#"
+        refused endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: "a.example" is not an IP address
+        refused endpoints[0].lb_endpoints[1].load_balancing_weight: 0 must be between 1 and 4294967295
+        refused endpoints[0].lb_endpoints[2].endpoint_name: is not supported
+        refused endpoints: priorities must begin at 0 and leave none out
+    "#]].assert_eq(&said(result));
+}
+
+#[test]
+fn bootstraps() {
+    let document = json!({
+        "node": { "id": "a", "user_agent_name": "envoy" },
+        "layered_runtime": { "layers": [{ "name": "l", "admin_layer": {} }] },
+        "dynamic_resources": { "lds_config": { "ads": {} } },
+        "static_resources": {
+            "listeners": [{ "name": "l" }],
+            "clusters": [{ "name": "c" }, { "name": "c" }],
+        },
+        "hds_config": {},
+    });
+    let result = compile::bootstrap(&support::message::<Bootstrap>(&document), &NoFiles);
+    expect![[r#"
+        refused hds_config: health discovery is not supported
+        refused dynamic_resources.ads_config: is required: lds_config or cds_config asks for ads
+        refused static_resources.listeners[0].address: is required
+        refused static_resources.listeners[0]: needs filter_chains or default_filter_chain
+        refused static_resources.clusters[1].name: "c" is there twice
+    "#]]
+    .assert_eq(&said(result));
+}
+
+#[test]
+fn a_nack_is_one_line() {
+    let document = json!({ "name": "c", "lb_policy": "MAGLEV", "maglev_lb_config": { "table_size": "4" }, "filters": [{}] });
+    let error =
+        compile::cluster(&support::message::<Cluster>(&document), &NoFiles).expect_err("it is refused");
+    expect!["c: filters: is not supported; maglev_lb_config.table_size: must be a prime of at most 5000011"]
+        .assert_eq(&error.to_string());
+}
