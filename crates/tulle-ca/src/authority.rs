@@ -21,7 +21,8 @@ use crate::files;
 
 /// How long a self-signed root is valid: ten years, as Istio's.
 const ROOT_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// How far back certificates begin, for clocks that are behind; as Istio's.
+/// How far back certificates begin, for clocks that are behind; as Istio's, but at most a tenth of the certificate's life, so that
+/// whoever renews at half of it does not renew at once.
 const BACKDATE: Duration = Duration::from_secs(120);
 
 /// Why there is no authority.
@@ -259,7 +260,8 @@ impl Authority {
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = names;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        params.not_before = date_time_ymd(1970, 1, 1) + since_epoch(now.checked_sub(BACKDATE).unwrap_or(now));
+        params.not_before =
+            date_time_ymd(1970, 1, 1) + since_epoch(now.checked_sub(BACKDATE.min(ttl / 10)).unwrap_or(now));
         params.not_after = date_time_ymd(1970, 1, 1) + since_epoch(not_after);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];

@@ -1,0 +1,157 @@
+//! A workload on the TLS port: from its token to a certificate, from its certificate to its configuration.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use prost::Message;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde_json::json;
+use tulle_api::parse_manifests;
+use tulle_base::SpiffeId;
+use tulle_control::{Config, ControlPlane};
+use tulle_identity::ca::{CaClient, CaError, Issuer};
+use tulle_identity::connect::Connector;
+use tulle_identity::{Certificate, CertificateSource, Watched, WorkloadKey};
+use tulle_proto::envoy::core::Node;
+use tulle_proto::envoy::google::{Struct, Value, value::Kind};
+use tulle_proto::type_url;
+use tulle_store::{Memory, Store};
+use tulle_xds::client::{self, Client, Event, Interest};
+
+struct World {
+    control: ControlPlane,
+    store: Arc<Memory>,
+    signer: KeyPair,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    async fn start(ttl: Duration) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let mut config = Config::new(dir.path().to_owned(), signer.public_key_pem());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        (config.plain, config.secure, config.monitoring) = (any, any, Vec::new());
+        config.cert_ttl = ttl;
+        let store = Arc::new(Memory::new());
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: cart-0, namespace: shop}\n\
+                   spec: {serviceAccountName: cart, containers: [{name: cart, image: cart}]}\n";
+        for object in parse_manifests("pod.yaml", pod.as_bytes()).0 {
+            store.put(object).await.unwrap();
+        }
+        let control = ControlPlane::start(config, store.clone()).await.unwrap();
+        control.ready().await;
+        std::fs::write(dir.path().join("root.pem"), &control.root_pem).unwrap();
+        Self { control, store, signer, dir }
+    }
+
+    async fn token(&self, account: &str) -> PathBuf {
+        let reference = tulle_base::ResourceRef::new("", "Pod", "shop", "cart-0");
+        let uid = self.store.get(&reference).await.unwrap().map(|p| p.meta.uid.clone());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let claims = json!({
+            "iss": "https://kubernetes.default.svc.cluster.local", "aud": ["istio-ca"], "exp": now + 600,
+            "sub": format!("system:serviceaccount:shop:{account}"),
+            "kubernetes.io": {
+                "namespace": "shop", "serviceaccount": {"name": account},
+                "pod": {"name": "cart-0", "uid": uid.unwrap_or_else(|| "gone".into())},
+            },
+        });
+        let key = EncodingKey::from_ec_der(&self.signer.serialize_der());
+        let token = encode(&Header::new(Algorithm::ES256), &claims, &key).unwrap();
+        let path = self.dir.path().join(format!("token-{account}"));
+        std::fs::write(&path, token).unwrap();
+        path
+    }
+
+    fn connector(&self, own: Watched<Certificate>) -> Connector {
+        let roots = self.dir.path().join("root.pem");
+        let own = CertificateSource::one(own);
+        Connector::mesh("istiod.istio-system.svc", vec![self.control.secure], roots, own).unwrap()
+    }
+
+    /// A certificate for `account`, as its token gets it.
+    async fn certify(&self, account: &str) -> Result<Watched<Certificate>, CaError> {
+        let key = WorkloadKey::generate().unwrap();
+        let csr = key.signing_request(&SpiffeId::new("cluster.local", "shop", account)).unwrap();
+        let channel = self.connector(Watched::empty()).channel();
+        let ca = CaClient::new(channel, self.token(account).await, "Kubernetes".into());
+        let issued = ca.issue(csr, Duration::from_secs(3600)).await?;
+        Ok(Watched::of(Certificate::issued(issued.chain, &key)?))
+    }
+
+    /// What a stream of `cart-0` gets that shows `own`: a number of clusters, or a refusal.
+    async fn discover(&self, own: Watched<Certificate>) -> Result<usize, String> {
+        let connector = self.connector(own);
+        let connector = client::connector(move || {
+            let connector = connector.clone();
+            async move { connector.connect().await.map_err(io::Error::other) }
+        });
+        let text = |s: &str| Value { kind: Some(Kind::StringValue(s.to_owned())) };
+        let fields = [("SERVICE_ACCOUNT".to_owned(), text("cart"))];
+        let node = Node {
+            id: "sidecar~10.244.0.5~cart-0.shop~shop.svc.cluster.local".into(),
+            metadata: Some(Struct { fields: fields.into() }),
+            ..Default::default()
+        };
+        let config = client::Config::new(node.encode_to_vec().into(), "istiod.istio-system.svc");
+        let (client, mut events) = Client::start(config, connector);
+        client.subscribe(type_url::CLUSTER, Interest::Wildcard);
+        loop {
+            match tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap() {
+                Event::Update(update) => return Ok(update.changed.len()),
+                Event::Disconnected { reason, .. } => return Err(reason),
+                Event::Connected => {}
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_becomes_a_certificate_and_a_certificate_opens_a_stream() {
+    let world = World::start(Duration::from_secs(3600)).await;
+    let own = world.certify("cart").await.unwrap();
+    assert_eq!(own.get().unwrap().info().uri_sans, ["spiffe://cluster.local/ns/shop/sa/cart"]);
+    assert!(world.discover(own).await.unwrap() >= 2);
+    world.control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_somebody_else() {
+    let world = World::start(Duration::from_secs(3600)).await;
+    let without = world.discover(Watched::empty()).await.unwrap_err();
+    assert!(without.starts_with("Unauthenticated") && without.contains("certificate"), "{without}");
+    let other = world.certify("other").await.unwrap();
+    let refused = world.discover(other).await.unwrap_err();
+    assert!(refused.starts_with("PermissionDenied"), "{refused}");
+    assert!(refused.contains("/sa/other") && refused.contains("/sa/cart"), "{refused}");
+    // A certificate of another root does not get as far as that.
+    let stranger = World::start(Duration::from_secs(3600)).await;
+    let foreign = stranger.certify("cart").await.unwrap();
+    assert!(world.discover(foreign).await.is_err());
+    // The pod goes, and its token with it.
+    let pod = tulle_base::ResourceRef::new("", "Pod", "shop", "cart-0");
+    world.store.delete(&pod).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let refused = world.certify("cart").await.unwrap_err().to_string();
+    assert!(refused.contains("does not exist"), "{refused}");
+    world.control.stop().await;
+    stranger.control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_control_planes_certificate_rotates_under_its_streams() {
+    let world = World::start(Duration::from_secs(4)).await;
+    let own = world.certify("cart").await.unwrap();
+    assert!(world.discover(own).await.is_ok());
+    // After more than its first life the port still has a good certificate, and so has a new client.
+    tokio::time::sleep(Duration::from_millis(4_500)).await;
+    let own = world.certify("cart").await.unwrap();
+    assert!(world.discover(own).await.is_ok());
+    world.control.stop().await;
+}
