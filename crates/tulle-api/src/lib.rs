@@ -3,6 +3,7 @@
 //! From a file to objects: [`parse_manifests`]. One listing per type (see `schema`) makes the struct, its reader, its
 //! writer and the table from which schemas and the field ledger come. The types mirror the documents and do nothing.
 
+mod document;
 pub mod istio;
 pub mod kind;
 pub mod kubernetes;
@@ -16,6 +17,7 @@ mod validate;
 pub mod value;
 mod yaml;
 
+pub use document::parse_document;
 pub use kind::{Kind, Resource, Spec};
 pub use manifest::{decode_object, parse_manifests};
 pub use meta::{ObjectMeta, OwnerReference};

@@ -3,11 +3,16 @@
 use std::rc::Rc;
 
 use hyper::StatusCode;
+use serde_json::Value;
 use tokio::sync::oneshot;
-use tulle_proto::json::{JsonError, Schema};
+use tulle_proto::json::{Json, JsonError};
 
 use super::http::{Asked, Reply};
 use crate::boot::Main;
+
+/// Members whose value is never shown.
+const SECRET_MEMBERS: &[&str] =
+    &["private_key", "private_key_provider", "password", "session_ticket_keys", "pkcs12", "generic_secret"];
 
 /// The configuration in force as JSON, without secrets.
 ///
@@ -39,9 +44,38 @@ pub(super) async fn config_dump(main: &Rc<Main>, asked: &Asked) -> Reply {
 }
 
 fn render(encoded: &[u8]) -> Result<Vec<u8>, JsonError> {
-    let value = Schema::load().to_json("envoy.admin.v3.ConfigDump", encoded)?;
-    // JSON values always can be written.
-    let mut body = serde_json::to_vec_pretty(&value).unwrap_or_default();
+    let mut value = Json::load()?.decode("envoy.admin.v3.ConfigDump", encoded)?;
+    redact(&mut value);
+    let mut body = serde_json::to_vec_pretty(&value)?;
     body.push(b'\n');
     Ok(body)
+}
+
+fn redact(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                if SECRET_MEMBERS.contains(&name.as_str()) {
+                    *value = Value::String("[redacted]".to_owned());
+                } else {
+                    redact(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_shown() {
+        let mut value =
+            serde_json::json!({ "a": [{ "private_key": { "inline_string": "KEY" }, "name": "x" }] });
+        redact(&mut value);
+        assert_eq!(value, serde_json::json!({ "a": [{ "private_key": "[redacted]", "name": "x" }] }));
+    }
 }

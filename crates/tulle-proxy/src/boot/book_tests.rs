@@ -116,9 +116,7 @@ fn a_listener_waits_for_its_routes() {
             },
         }] }],
     });
-    let payload = tulle_proto::json::Schema::load()
-        .encode("envoy.config.listener.v3.Listener", &tulle_proto::json::Node::from(&document))
-        .unwrap();
+    let payload = tulle_proto::json::Json::load().unwrap().encode(type_url::LISTENER, &document).unwrap();
     let listener = Raw { name: "l".into(), version: "1".into(), payload: payload.into() };
     let out = book.apply(type_url::LISTENER, vec![listener], &[], now);
     assert!(out.changes.is_empty() && out.errors.is_empty(), "{:?}", out.errors);

@@ -9,10 +9,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use rustix::fs::{MemfdFlags, memfd_create};
+use tulle_base::AgentConfig;
 use tulle_base::agent::NodeType;
-use tulle_base::{AgentConfig, FieldPath};
-use tulle_proto::json::{Node, NodeKind, Schema, parse_document};
-use tulle_proxy::boot::bootstrap::BootstrapError;
+use tulle_proto::json::{Json, JsonError};
 use tulle_proxy::boot::{self, Hooks, Plan};
 
 use crate::logging;
@@ -104,50 +103,33 @@ fn from_agent(file: &Path, kind: NodeType) -> Result<Plan, Failure> {
 
 /// Reads, encodes and checks a bootstrap. Everything that is wrong with it is reported, with its line.
 fn encode(file: &Path, workers: usize) -> Result<Vec<u8>, Failure> {
-    let name = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| name.to_string()).map_err(Failure::usage)?;
-    let report = |line: u32, path: &FieldPath, message: &str| {
-        let line = if line == 0 { String::new() } else { format!(":{line}") };
-        let path = if path.as_str().is_empty() { String::new() } else { format!("{path}: ") };
-        format!("{name}{line}: {path}{message}")
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).with_context(|| name.clone()).map_err(Failure::usage)?;
+    let document = tulle_api::parse_document(&name, &bytes).map_err(|problems| {
+        Failure::usage(anyhow!(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+    })?;
+    let at = |path: &str| {
+        let (line, _) = document.locate(path);
+        if line == 0 { name.clone() } else { format!("{name}:{line}") }
     };
-    let document = parse_document(&text).map_err(|p| lines([report(p.line, &p.path, &p.message)]))?;
-    let encoded = Schema::load()
-        .encode(BOOTSTRAP, &document)
-        .map_err(|problems| lines(problems.iter().map(|p| report(p.line, &p.path, &p.message))))?;
+    let json = Json::load().map_err(Failure::not_so)?;
+    let encoded = json.encode(BOOTSTRAP, &document.to_json()).map_err(|error| match error {
+        JsonError::Fields(problems) => {
+            lines(problems.iter().map(|p| format!("{}: {}: {}", at(p.path.as_str()), p.path, p.message)))
+        }
+        error => Failure::usage(anyhow!("{name}: {error}")),
+    })?;
     match Plan::from_bootstrap(encoded.clone().into(), workers) {
         Ok(_) => Ok(encoded),
-        Err(BootstrapError::Compile(error)) => {
-            let all = error.problems.iter();
-            Err(lines(all.map(|(path, problem)| report(line_of(&document, path.as_str()), path, problem))))
-        }
+        Err(boot::bootstrap::BootstrapError::Compile(error)) => Err(lines(
+            error.problems.iter().map(|(path, problem)| format!("{}: {path}: {problem}", at(path.as_str()))),
+        )),
         Err(error) => Err(Failure::usage(anyhow!("{name}: {error}"))),
     }
 }
 
-/// The line of the value at `path` (`static_resources.listeners[0].name`), or of the nearest one above it that is written.
-fn line_of(document: &Node, path: &str) -> u32 {
-    let mut node = document;
-    for step in path.split(['.', '[', ']']).filter(|step| !step.is_empty()) {
-        let next = match &node.kind {
-            NodeKind::Map(members) => members.iter().find(|(name, _)| same_field(name, step)).map(|(_, v)| v),
-            NodeKind::List(items) => step.parse().ok().and_then(|i: usize| items.get(i)),
-            _ => None,
-        };
-        let Some(next) = next else { break };
-        node = next;
-    }
-    node.line
-}
-
-/// Whether two names are one field, `camelCase` or `snake_case`.
-fn same_field(a: &str, b: &str) -> bool {
-    let plain = |name: &str| name.chars().filter(|c| *c != '_').collect::<String>();
-    plain(a).eq_ignore_ascii_case(&plain(b))
-}
-
-fn lines(problems: impl IntoIterator<Item = String>) -> Failure {
-    Failure::usage(anyhow!(problems.into_iter().collect::<Vec<_>>().join("\n")))
+fn lines(problems: impl Iterator<Item = String>) -> Failure {
+    Failure::usage(anyhow!(problems.collect::<Vec<_>>().join("\n")))
 }
 
 /// Starts this program again in this process, with the encoded bootstrap: the descriptors that reading it took, many times the
@@ -170,17 +152,4 @@ fn hand_over(encoded: &[u8]) -> Failure {
         Err(error) => return failed(error),
     };
     failed(std::process::Command::new(program).args(args).exec())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_found_by_path_in_either_case() {
-        let document =
-            parse_document("staticResources:\n  listeners:\n  - name: a\n    address: {}\n").unwrap();
-        assert_eq!(line_of(&document, "static_resources.listeners[0].name"), 3);
-        assert_eq!(line_of(&document, "static_resources.listeners[0].filter_chains"), 3);
-    }
 }
