@@ -274,3 +274,21 @@ fn sidecars_leave_policies_with_target_refs_alone() {
     assert_eq!(names(&labels), ["all", "mine"]);
     assert_eq!(names(&Labels::new()), ["all"]);
 }
+
+#[test]
+fn service_entries_select_pods_as_they_come_and_go() {
+    let entry = "
+{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: e}, spec: {hosts: [x.internal], \
+ ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC, location: MESH_INTERNAL, \
+ workloadSelector: {labels: {app: reviews}}}}
+";
+    let host: Host = "x.internal".into();
+    let (before, _) = Snapshot::new(MeshConfig::default()).apply(&changes(entry));
+    let endpoints = |s: &Snapshot| s.endpoints(s.service(&host, "default").unwrap()).of_port(80).len();
+    assert_eq!(endpoints(&before), 0);
+    let (with, keys) = before.apply(&changes(REVIEWS));
+    assert_eq!(endpoints(&with), 1);
+    assert!(keys.endpoints.contains(&host));
+    let (without, _) = with.apply(&[delete("Pod", "reviews-v1-77f4b8-x1")]);
+    assert_eq!(endpoints(&without), 0);
+}

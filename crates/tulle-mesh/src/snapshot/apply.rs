@@ -132,9 +132,11 @@ impl Apply {
     fn service(&mut self, reference: &ResourceRef, service: &Service, adding: bool) {
         let (host, ns) = (service.hostname.clone(), service.namespace().to_owned());
         update_aged(&mut self.next.services, &host, reference, adding.then_some(service), |s| &s.meta);
-        let still_there =
-            self.next.services.get(&host).is_some_and(|all| all.iter().any(|s| s.namespace() == ns));
-        update_set(&mut self.next.services_in, &ns, &host, still_there);
+        let here = |s: &&Arc<Service>| s.namespace() == ns;
+        let left = self.next.services.get(&host).and_then(|all| all.iter().find(here)).cloned();
+        update_set(&mut self.next.services_in, &ns, &host, left.is_some());
+        let selects = left.is_some_and(|s| s.registry == Registry::External && s.selector.is_some());
+        update_set(&mut self.next.selecting_in, &ns, &host, selects);
         self.mentioned(&host);
         self.keys.services.insert(host.clone());
         self.endpoints.insert(ServiceKey { host, namespace: ns });
@@ -178,22 +180,18 @@ impl Apply {
             let key = self.kubernetes_key(service);
             self.endpoints.insert(key);
         }
-        let selected: Vec<ServiceKey> = self
-            .services_in(&pod.namespace)
-            .filter(|s| s.registry == Registry::External)
+        let selecting = self.next.selecting_in.get(&pod.namespace).cloned().unwrap_or_default();
+        let selected = selecting
+            .iter()
+            .filter_map(|host| self.next.services.get(host))
+            .flat_map(|all| all.iter())
+            .filter(|s| s.namespace() == pod.namespace)
             .filter(|s| s.selector.as_ref().is_some_and(|sel| sel.matches(&workload.labels)))
-            .map(|s| ServiceKey { host: s.hostname.clone(), namespace: pod.namespace.clone() })
-            .collect();
+            .map(|s| ServiceKey { host: s.hostname.clone(), namespace: pod.namespace.clone() });
+        let selected: Vec<ServiceKey> = selected.collect();
         self.endpoints.extend(selected);
         self.pods.insert(pod.clone());
         self.keys.workloads.insert(pod.clone());
-    }
-
-    fn services_in(&self, namespace: &str) -> impl Iterator<Item = &Arc<Service>> {
-        let hosts = self.next.services_in.get(namespace).into_iter().flat_map(|set| set.iter());
-        let all = hosts.filter_map(|h| self.next.services.get(h)).flat_map(|all| all.iter());
-        let namespace = namespace.to_owned();
-        all.filter(move |s| s.namespace() == namespace)
     }
 
     /// Modes of mutual TLS say whether clients may use it: endpoints depend on them.
@@ -266,17 +264,18 @@ impl Apply {
     fn destination(&mut self, reference: &ResourceRef, rule: &DestinationRule, adding: bool) {
         let ns = rule.meta.namespace().to_owned();
         let mut rules = self.next.rules_in.get(&ns).map(|r| NamespaceRules::clone(r)).unwrap_or_default();
-        let raw = rules.raw.entry(rule.host.clone()).or_default();
+        let mut raw = rules.raw.get(&rule.host).cloned().unwrap_or_default();
         raw.retain(|r| r.meta.resource != *reference);
         if adding {
             raw.push(Arc::new(rule.clone()));
         }
         if raw.is_empty() {
-            rules.raw.remove(&rule.host);
-            rules.by_host.remove(&rule.host);
+            rules.raw.remove_mut(&rule.host);
+            rules.by_host.remove_mut(&rule.host);
         } else {
             let merged = merge_same_host(raw.iter().map(|r| DestinationRule::clone(r)).collect());
-            rules.by_host.insert(rule.host.clone(), merged.into_iter().map(Arc::new).collect());
+            rules.by_host.insert_mut(rule.host.clone(), merged.into_iter().map(Arc::new).collect());
+            rules.raw.insert_mut(rule.host.clone(), raw);
         }
         self.next.rules_in.insert_mut(ns, Arc::new(rules));
         update_set(&mut self.next.mentions, &rule.host, reference, adding);

@@ -1,9 +1,8 @@
 //! Derived entries, each a function of what its key names.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tulle_base::{Labels, Locality, ResourceRef};
+use tulle_base::{Labels, Locality};
 
 use super::Snapshot;
 use crate::endpoint::{Endpoint, Health, PortEndpoints, ServiceEndpoints};
@@ -30,7 +29,7 @@ pub(super) fn endpoints(snapshot: &Snapshot, service: &Service) -> ServiceEndpoi
 
 fn from_slices(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<Endpoint> {
     let name = NsName::new(service.namespace(), service.name());
-    let slices: Arc<BTreeSet<ResourceRef>> = snapshot.slices_of.get(&name).cloned().unwrap_or_default();
+    let slices = snapshot.slices_of.get(&name).cloned().unwrap_or_default();
     let mut out = Vec::new();
     for slice in slices.iter().filter_map(|r| snapshot.items.get(r)) {
         let Item::Slice(Slice { ports, endpoints, service: _ }) = slice.as_ref() else { continue };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tulle_base::{Host, Labels};
 
-use super::{ServiceKey, Snapshot};
+use super::{Map, ServiceKey, Snapshot};
 use crate::destination::DestinationRule;
 use crate::endpoint::ServiceEndpoints;
 use crate::gateway::Gateway;
@@ -20,9 +20,9 @@ use crate::workload::Workload;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct NamespaceRules {
     /// After merging.
-    pub(crate) by_host: BTreeMap<Host, Vec<Arc<DestinationRule>>>,
+    pub(crate) by_host: Map<Host, Vec<Arc<DestinationRule>>>,
     /// As written.
-    pub(crate) raw: BTreeMap<Host, Vec<Arc<DestinationRule>>>,
+    pub(crate) raw: Map<Host, Vec<Arc<DestinationRule>>>,
 }
 
 /// A port of a workload that some service declares.
@@ -131,8 +131,8 @@ impl Snapshot {
             };
             let exact = rules.by_host.get(host).and_then(|all| Some(&all[visible(all)?]));
             exact.or_else(|| {
-                let mut wild = rules.by_host.iter().filter(|(h, _)| h.is_wildcard() && h.covers(host));
-                wild.find_map(|(_, all)| Some(&all[visible(all)?]))
+                let wild = wildcards(&rules.by_host).into_iter().filter(|h| h.covers(host));
+                wild.filter_map(|h| rules.by_host.get(h)).find_map(|all| Some(&all[visible(all)?]))
             })
         })
     }
@@ -140,6 +140,11 @@ impl Snapshot {
     /// The routes that claim `host` exactly as written, oldest first.
     pub fn routes_of(&self, host: &Host) -> &[Arc<RouteSet>] {
         self.routes_of_host.get(host).map_or(&[], |all| all.as_slice())
+    }
+
+    /// The wildcard hosts that routes claim, most specific first.
+    pub fn routed_wildcards(&self) -> Vec<&Host> {
+        wildcards(&self.routes_of_host)
     }
 
     /// The hosts that routes claim, most specific first.
@@ -201,4 +206,11 @@ impl Snapshot {
                 .is_some_and(|r| r.by_host.values().flatten().any(|r| r.workload_selector.is_some()))
             || self.routes().any(|(_, r)| r.uses_source_labels() && r.export_to.visible_to(namespace))
     }
+}
+
+/// The wildcards among the keys, most specific first. They sort last, so that the rest is not looked at.
+fn wildcards<V>(map: &Map<Host, V>) -> Vec<&Host> {
+    let mut out: Vec<&Host> = map.keys().rev().take_while(|h| h.is_wildcard()).collect();
+    out.reverse();
+    out
 }

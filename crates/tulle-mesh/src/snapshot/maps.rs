@@ -1,11 +1,10 @@
 //! Small changes of persistent maps.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tulle_base::{Diagnostics, ResourceRef};
 
-use super::Map;
+use super::{Map, Set};
 use crate::meta::Meta;
 
 /// Keeps the findings of a document; none are not kept.
@@ -44,7 +43,7 @@ pub(super) fn update_aged<K: Ord + Clone, V: Clone>(
 
 /// Puts `value` into the set at `key`, or takes it out.
 pub(super) fn update_set<K: Ord + Clone, V: Ord + Clone>(
-    map: &mut Map<K, Arc<BTreeSet<V>>>,
+    map: &mut Map<K, Set<V>>,
     key: &K,
     value: &V,
     there: bool,
@@ -53,15 +52,15 @@ pub(super) fn update_set<K: Ord + Clone, V: Ord + Clone>(
     if old.is_some_and(|s| s.contains(value)) == there {
         return;
     }
-    let mut set = old.map(|s| BTreeSet::clone(s)).unwrap_or_default();
+    let mut set = old.cloned().unwrap_or_default();
     if there {
-        set.insert(value.clone());
+        set.insert_mut(value.clone());
     } else {
-        set.remove(value);
+        set.remove_mut(value);
     }
     if set.is_empty() {
         map.remove_mut(key);
     } else {
-        map.insert_mut(key.clone(), Arc::new(set));
+        map.insert_mut(key.clone(), set);
     }
 }

@@ -10,7 +10,6 @@ mod derive;
 mod lookup;
 mod maps;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tulle_base::{Diagnostic, Diagnostics, Host, ResourceRef};
@@ -33,6 +32,9 @@ pub use lookup::InboundPort;
 /// A persistent ordered map.
 pub(crate) type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;
 
+/// A persistent ordered set.
+pub(crate) type Set<V> = rpds::RedBlackTreeSetSync<V>;
+
 /// The service of a host in one namespace (a host may be defined in several).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServiceKey {
@@ -54,18 +56,20 @@ pub struct Snapshot {
     pub(crate) cross_diagnostics: Map<ResourceRef, Arc<Diagnostics>>,
 
     pub(crate) services: Map<Host, Arc<Vec<Arc<Service>>>>,
-    pub(crate) services_in: Map<String, Arc<BTreeSet<Host>>>,
+    pub(crate) services_in: Map<String, Set<Host>>,
+    /// Hosts of ServiceEntries that select pods, by namespace.
+    pub(crate) selecting_in: Map<String, Set<Host>>,
     pub(crate) endpoints: Map<ServiceKey, Arc<ServiceEndpoints>>,
-    pub(crate) slices_of: Map<NsName, Arc<BTreeSet<ResourceRef>>>,
-    pub(crate) services_of_pod: Map<NsName, Arc<BTreeSet<NsName>>>,
+    pub(crate) slices_of: Map<NsName, Set<ResourceRef>>,
+    pub(crate) services_of_pod: Map<NsName, Set<NsName>>,
     pub(crate) workloads: Map<NsName, Arc<Workload>>,
-    pub(crate) pods_in: Map<String, Arc<BTreeSet<NsName>>>,
+    pub(crate) pods_in: Map<String, Set<NsName>>,
     pub(crate) pod_of_ip: Map<String, NsName>,
 
     pub(crate) routes_of_host: Map<Host, Arc<Vec<Arc<RouteSet>>>>,
     pub(crate) routes_of_gateway: Map<NsName, Arc<Vec<Arc<RouteSet>>>>,
     /// The documents that delegate to a VirtualService.
-    pub(crate) delegated_by: Map<NsName, Arc<BTreeSet<ResourceRef>>>,
+    pub(crate) delegated_by: Map<NsName, Set<ResourceRef>>,
     pub(crate) rules_in: Map<String, Arc<lookup::NamespaceRules>>,
     pub(crate) gateways: Map<NsName, Arc<Gateway>>,
     pub(crate) sidecars_in: Map<String, Arc<Vec<Arc<Sidecar>>>>,
@@ -73,7 +77,7 @@ pub struct Snapshot {
     pub(crate) authorizations_in: Map<String, Arc<Vec<Arc<AuthorizationPolicy>>>>,
 
     /// Which documents name a host, so that its coming and going is checked again for them alone.
-    pub(crate) mentions: Map<Host, Arc<BTreeSet<ResourceRef>>>,
+    pub(crate) mentions: Map<Host, Set<ResourceRef>>,
 }
 
 impl Snapshot {

@@ -116,7 +116,7 @@ pub(crate) fn claim_where<'a>(
     host: &Host,
     wanted: impl Fn(&RouteSet) -> bool,
 ) -> Option<&'a Arc<RouteSet>> {
-    let nearest = |claimed: &'a Host| -> Option<&'a Arc<RouteSet>> {
+    let nearest = |claimed: &Host| -> Option<&'a Arc<RouteSet>> {
         let usable = snapshot
             .routes_of(claimed)
             .iter()
@@ -127,10 +127,9 @@ pub(crate) fn claim_where<'a>(
             .min_by_key(|(near, _)| *near)
             .map(|(_, set)| set)
     };
-    snapshot
-        .routed_hosts()
-        .filter(|claimed| *claimed == host || (claimed.is_wildcard() && claimed.covers(host)))
-        .find_map(nearest)
+    let exact = (!host.is_wildcard()).then_some(host);
+    let wild = snapshot.routed_wildcards().into_iter().filter(|claimed| claimed.covers(host));
+    exact.into_iter().chain(wild).find_map(nearest)
 }
 
 /// Hosts that routes claim and no service has: they are served on port 80.
