@@ -14,7 +14,7 @@ use tulle_proto::envoy::endpoint::{
 };
 use tulle_proto::type_url;
 
-use crate::cluster::outbound::discovery;
+use crate::discovery::discovery;
 use crate::names::{ClusterName, Direction};
 use crate::pb::{address, structure, text, u32v};
 use crate::resource::Resource;

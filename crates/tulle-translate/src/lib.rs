@@ -12,6 +12,7 @@ mod access_log;
 mod affected;
 mod canonical;
 mod cluster;
+mod discovery;
 mod edge;
 mod endpoint;
 mod filters;

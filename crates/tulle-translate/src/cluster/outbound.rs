@@ -6,11 +6,12 @@ use tulle_mesh::Snapshot;
 use tulle_mesh::destination::{Algorithm, ClientTls, ClientTlsMode, DestinationRule, Effective};
 use tulle_mesh::endpoint::ServiceEndpoints;
 use tulle_mesh::port::Protocol;
-use tulle_mesh::service::{Resolution, Service, ServicePort};
+use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::cluster::cluster::{self as kinds, DiscoveryType, TransportSocketMatch};
 use tulle_proto::envoy::core::TransportSocket;
 
 use super::{Draft, black_hole, metadata, passthrough, policy};
+use crate::discovery::discovery;
 use crate::endpoint;
 use crate::names::ClusterName;
 use crate::pb::{ads, duration, provenance_fields, structure, text};
@@ -52,16 +53,6 @@ pub(crate) fn of_service(snapshot: &Snapshot, view: &View, service: &Arc<Service
         }
     }
     builder.out
-}
-
-/// Which way the endpoints of `service` are found by proxies of `kind`. Gateways are nobody's original destination.
-pub(crate) fn discovery(kind: Kind, service: &Service) -> DiscoveryType {
-    match (service.resolution, kind) {
-        (Resolution::Static, _) | (Resolution::Passthrough, Kind::Router) => DiscoveryType::Eds,
-        (Resolution::Passthrough, Kind::Sidecar) => DiscoveryType::OriginalDst,
-        (Resolution::Dns, _) => DiscoveryType::StrictDns,
-        (Resolution::DnsRoundRobin, _) => DiscoveryType::LogicalDns,
-    }
 }
 
 struct Builder<'a> {
