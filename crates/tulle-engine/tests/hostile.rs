@@ -54,7 +54,10 @@ fn mutate(mut bytes: Vec<u8>, changes: &[(prop::sample::Index, u8)], cut: Option
     bytes
 }
 
-fn changes() -> impl Strategy<Value = (Vec<(prop::sample::Index, u8)>, Option<(usize, usize)>)> {
+/// Bytes to change, and a part to repeat.
+type Changes = (Vec<(prop::sample::Index, u8)>, Option<(usize, usize)>);
+
+fn changes() -> impl Strategy<Value = Changes> {
     (
         prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         prop::option::of((0..4096usize, 0..256usize)),

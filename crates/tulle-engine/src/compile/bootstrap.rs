@@ -12,28 +12,28 @@ use crate::runtime::bootstrap::{Admin, Bootstrap, ConfigSource, DynamicResources
 
 const NO_STATS: &str = "statistics are those of the metric contract";
 
-#[allow(clippy::too_many_lines, reason = "one message, taken apart in one place")]
-pub(super) fn bootstrap(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Bootstrap) -> Option<Bootstrap> {
+/// Names every field: those that [`bootstrap`] does not read are refused or noted here.
+fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Bootstrap) {
     let pb::Bootstrap {
-        node,
+        node: _,
         node_context_params,
-        static_resources,
-        dynamic_resources,
-        cluster_manager,
+        static_resources: _,
+        dynamic_resources: _,
+        cluster_manager: _,
         hds_config,
         flags_path,
         stats_sinks,
         deferred_stat_options,
-        stats_config,
-        stats_flush_interval,
+        stats_config: _,
+        stats_flush_interval: _,
         watchdog,
         watchdogs,
         tracing,
         layered_runtime,
-        admin,
+        admin: _,
         overload_manager,
         enable_dispatcher_stats,
-        header_prefix,
+        header_prefix: _,
         stats_server_version_override,
         use_tcp_for_dns_lookups,
         dns_resolution_config,
@@ -94,20 +94,24 @@ pub(super) fn bootstrap(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Bootstr
         stats_flush: NO_STATS,
         stats_eviction: NO_STATS,
     );
-    if !header_prefix.is_empty() && header_prefix != "x-envoy" {
+}
+
+pub(super) fn bootstrap(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Bootstrap) -> Option<Bootstrap> {
+    account(cx, at, message);
+    if !message.header_prefix.is_empty() && &message.header_prefix != "x-envoy" {
         cx.refuse(&at.field("header_prefix"), "only x-envoy is supported");
     }
-    let node = match node {
+    let node = match &message.node {
         Some(message) => self::node(cx, &at.field("node"), message),
         None => Node::default(),
     };
-    let stats_tags = stats_tags(cx, &at.field("stats_config"), stats_config.as_ref());
-    let local_cluster = manager(cx, &at.field("cluster_manager"), cluster_manager.as_ref());
-    let dynamic = match dynamic_resources {
+    let stats_tags = stats_tags(cx, &at.field("stats_config"), message.stats_config.as_ref());
+    let local_cluster = manager(cx, &at.field("cluster_manager"), message.cluster_manager.as_ref());
+    let dynamic = match &message.dynamic_resources {
         Some(message) => self::dynamic(cx, &at.field("dynamic_resources"), message),
         None => DynamicResources::default(),
     };
-    let admin = admin.as_ref().and_then(|message| self::admin(cx, &at.field("admin"), message));
+    let admin = message.admin.as_ref().and_then(|message| self::admin(cx, &at.field("admin"), message));
     let mut out = Bootstrap {
         node,
         listeners: Vec::new(),
@@ -115,15 +119,17 @@ pub(super) fn bootstrap(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Bootstr
         secrets: Vec::new(),
         dynamic,
         admin,
-        stats_flush_interval: match stats_flush_interval {
-            Some(_) => cx.positive(&at.field("stats_flush_interval"), stats_flush_interval.as_ref())?,
+        stats_flush_interval: match &message.stats_flush_interval {
+            Some(_) => {
+                cx.positive(&at.field("stats_flush_interval"), message.stats_flush_interval.as_ref())?
+            }
             None => Duration::from_secs(5),
         },
         stats_tags,
         header_prefix: text("x-envoy"),
         local_cluster,
     };
-    if let Some(message) = static_resources {
+    if let Some(message) = &message.static_resources {
         statics(cx, &at.field("static_resources"), message, &mut out);
     }
     Some(out)

@@ -23,61 +23,61 @@ use crate::runtime::net::Address;
 
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 
-#[allow(clippy::too_many_lines, reason = "one message, taken apart in one place")]
-pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) -> Option<Cluster> {
+/// Names every field: those that [`cluster`] does not read are refused or noted here.
+fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) {
     let pb::Cluster {
-        transport_socket_matches,
+        transport_socket_matches: _,
         transport_socket_matcher,
-        name,
-        alt_stat_name,
+        name: _,
+        alt_stat_name: _,
         stats_matcher,
-        eds_cluster_config,
-        connect_timeout,
-        per_connection_buffer_limit_bytes,
+        eds_cluster_config: _,
+        connect_timeout: _,
+        per_connection_buffer_limit_bytes: _,
         per_connection_buffer_high_watermark_timeout,
-        lb_policy,
-        load_assignment,
+        lb_policy: _,
+        load_assignment: _,
         health_checks,
-        max_requests_per_connection,
-        circuit_breakers,
-        upstream_http_protocol_options,
-        common_http_protocol_options,
-        http_protocol_options,
-        http2_protocol_options,
-        typed_extension_protocol_options,
-        dns_refresh_rate,
-        dns_jitter,
-        dns_failure_refresh_rate,
-        respect_dns_ttl,
-        dns_lookup_family,
+        max_requests_per_connection: _,
+        circuit_breakers: _,
+        upstream_http_protocol_options: _,
+        common_http_protocol_options: _,
+        http_protocol_options: _,
+        http2_protocol_options: _,
+        typed_extension_protocol_options: _,
+        dns_refresh_rate: _,
+        dns_jitter: _,
+        dns_failure_refresh_rate: _,
+        respect_dns_ttl: _,
+        dns_lookup_family: _,
         dns_resolvers,
         use_tcp_for_dns_lookups,
         dns_resolution_config,
         typed_dns_resolver_config,
         wait_for_warm_on_init,
-        outlier_detection,
-        cleanup_interval,
-        upstream_bind_config,
+        outlier_detection: _,
+        cleanup_interval: _,
+        upstream_bind_config: _,
         lb_subset_config,
-        common_lb_config,
-        transport_socket,
-        metadata: meta,
-        protocol_selection,
-        upstream_connection_options,
-        close_connections_on_host_health_failure,
-        ignore_health_on_host_removal,
+        common_lb_config: _,
+        transport_socket: _,
+        metadata: _,
+        protocol_selection: _,
+        upstream_connection_options: _,
+        close_connections_on_host_health_failure: _,
+        ignore_health_on_host_removal: _,
         filters,
-        load_balancing_policy,
+        load_balancing_policy: _,
         lrs_server,
         lrs_report_endpoint_metrics,
         track_timeout_budgets,
         upstream_config,
         track_cluster_stats,
         preconnect_policy,
-        connection_pool_per_downstream_connection,
+        connection_pool_per_downstream_connection: _,
         queuing_policies,
-        cluster_discovery_type,
-        lb_config,
+        cluster_discovery_type: _,
+        lb_config: _,
     } = message;
     refuse!(cx, at,
         transport_socket_matcher: UNSUPPORTED,
@@ -101,31 +101,35 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
         track_cluster_stats: "statistics are those of the metric contract",
         preconnect_policy: "connections are made when they are needed",
     );
-    if name.is_empty() {
+}
+
+pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) -> Option<Cluster> {
+    account(cx, at, message);
+    if message.name.is_empty() {
         cx.refuse(&at.field("name"), "must not be empty");
     }
-    let meta = metadata(cx, &at.field("metadata"), meta.as_ref());
+    let meta = metadata(cx, &at.field("metadata"), message.metadata.as_ref());
     let dns = dns(
         cx,
         at,
         &DnsFields {
-            refresh: dns_refresh_rate.as_ref(),
-            jitter: dns_jitter.as_ref(),
-            failure: dns_failure_refresh_rate.as_ref(),
-            respect_ttl: *respect_dns_ttl,
-            family: *dns_lookup_family,
+            refresh: message.dns_refresh_rate.as_ref(),
+            jitter: message.dns_jitter.as_ref(),
+            failure: message.dns_failure_refresh_rate.as_ref(),
+            respect_ttl: message.respect_dns_ttl,
+            family: message.dns_lookup_family,
         },
     );
     let discovery = discovery(
         cx,
         at,
         &DiscoveryFields {
-            name,
-            kind: cluster_discovery_type.as_ref(),
-            eds: eds_cluster_config.as_ref(),
-            assignment: load_assignment.as_ref(),
-            lb_config: lb_config.as_ref(),
-            cleanup: cleanup_interval.as_ref(),
+            name: &message.name,
+            kind: message.cluster_discovery_type.as_ref(),
+            eds: message.eds_cluster_config.as_ref(),
+            assignment: message.load_assignment.as_ref(),
+            lb_config: message.lb_config.as_ref(),
+            cleanup: message.cleanup_interval.as_ref(),
             dns,
         },
     );
@@ -133,40 +137,29 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
         cx,
         at,
         &LbFields {
-            policy: *lb_policy,
-            config: lb_config.as_ref(),
-            extension: load_balancing_policy.as_ref(),
-            common: common_lb_config.as_ref(),
+            policy: message.lb_policy,
+            config: message.lb_config.as_ref(),
+            extension: message.load_balancing_policy.as_ref(),
+            common: message.common_lb_config.as_ref(),
         },
     );
-    let connect_timeout = match connect_timeout {
-        Some(_) => cx.positive(&at.field("connect_timeout"), connect_timeout.as_ref()),
+    let connect_timeout = match &message.connect_timeout {
+        Some(_) => cx.positive(&at.field("connect_timeout"), message.connect_timeout.as_ref()),
         None => Some(FIVE_SECONDS),
     };
-    let transports = transports(cx, at, transport_socket_matches, transport_socket.as_ref());
-    let use_downstream = cx.choice::<pb::cluster::ClusterProtocolSelection>(
-        &at.field("protocol_selection"),
-        *protocol_selection,
-    ) == Some(pb::cluster::ClusterProtocolSelection::UseDownstreamProtocol);
-    let old = OldFields {
-        upstream: upstream_http_protocol_options.as_ref(),
-        common: common_http_protocol_options.as_ref(),
-        http1: http_protocol_options.as_ref(),
-        http2: http2_protocol_options.as_ref(),
-        use_downstream,
-        max_requests_per_connection: max_requests_per_connection.as_ref().map(|v| v.value),
-    };
-    let upstream = upstream(cx, at, typed_extension_protocol_options, &old);
-    let source = source_address(cx, &at.field("upstream_bind_config"), upstream_bind_config.as_ref());
-    let breakers = breakers(cx, &at.field("circuit_breakers"), circuit_breakers.as_ref());
-    let outlier = match outlier_detection {
+    let transports = transports(cx, at, &message.transport_socket_matches, message.transport_socket.as_ref());
+    let old = old_http_fields(cx, at, message);
+    let upstream = upstream(cx, at, &message.typed_extension_protocol_options, &old);
+    let source = source_address(cx, &at.field("upstream_bind_config"), message.upstream_bind_config.as_ref());
+    let breakers = breakers(cx, &at.field("circuit_breakers"), message.circuit_breakers.as_ref());
+    let outlier = match &message.outlier_detection {
         Some(message) => Some(outlier(cx, &at.field("outlier_detection"), message)?),
         None => None,
     };
     let keepalive = connection_options(
         cx,
         &at.field("upstream_connection_options"),
-        upstream_connection_options.as_ref(),
+        message.upstream_connection_options.as_ref(),
     );
     let (discovery, (policy, lb_common)) = (discovery?, lb?);
     if matches!(discovery, Discovery::OriginalDst(_)) != (policy == LbPolicy::ClusterProvided) {
@@ -176,13 +169,17 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
     let (circuit_breakers, circuit_breakers_high, per_host_max_connections) = breakers?;
     let (services, external) = istio_metadata(&meta);
     Some(Cluster {
-        name: text(name),
-        stat_name: text(if alt_stat_name.is_empty() { name } else { alt_stat_name }),
+        name: text(&message.name),
+        stat_name: text(if message.alt_stat_name.is_empty() {
+            &message.name
+        } else {
+            &message.alt_stat_name
+        }),
         discovery,
         lb: policy,
         lb_common,
         connect_timeout: connect_timeout?,
-        buffer_limit: number(per_connection_buffer_limit_bytes.as_ref(), 1 << 20),
+        buffer_limit: number(message.per_connection_buffer_limit_bytes.as_ref(), 1 << 20),
         transports: transports?,
         protocol,
         http,
@@ -192,13 +189,29 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
         per_host_max_connections,
         outlier,
         keepalive,
-        close_on_unhealthy: *close_connections_on_host_health_failure,
-        ignore_health_on_removal: *ignore_health_on_host_removal,
-        pool_per_downstream: *connection_pool_per_downstream_connection,
+        close_on_unhealthy: message.close_connections_on_host_health_failure,
+        ignore_health_on_removal: message.ignore_health_on_host_removal,
+        pool_per_downstream: message.connection_pool_per_downstream_connection,
         services,
         external,
         provenance: provenance(&meta),
     })
+}
+
+/// The fields that `typed_extension_protocol_options` replaces.
+fn old_http_fields<'m>(cx: &mut Context<'_>, at: &At<'_>, message: &'m pb::Cluster) -> OldFields<'m> {
+    let use_downstream = cx.choice::<pb::cluster::ClusterProtocolSelection>(
+        &at.field("protocol_selection"),
+        message.protocol_selection,
+    ) == Some(pb::cluster::ClusterProtocolSelection::UseDownstreamProtocol);
+    OldFields {
+        upstream: message.upstream_http_protocol_options.as_ref(),
+        common: message.common_http_protocol_options.as_ref(),
+        http1: message.http_protocol_options.as_ref(),
+        http2: message.http2_protocol_options.as_ref(),
+        use_downstream,
+        max_requests_per_connection: message.max_requests_per_connection.as_ref().map(|v| v.value),
+    }
 }
 
 struct DiscoveryFields<'m> {

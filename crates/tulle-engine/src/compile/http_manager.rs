@@ -16,71 +16,67 @@ use crate::runtime::http_manager::{
 };
 use crate::runtime::matcher::Fraction;
 
-#[allow(clippy::too_many_lines, reason = "one message, taken apart in one place")]
-pub(super) fn http_manager(
-    cx: &mut Context<'_>,
-    at: &At<'_>,
-    message: &hcm::HttpConnectionManager,
-) -> Option<HttpManager> {
+/// Names every field: those that [`http_manager`] does not read are refused or noted here.
+fn account(cx: &mut Context<'_>, at: &At<'_>, message: &hcm::HttpConnectionManager) {
     let hcm::HttpConnectionManager {
-        codec_type,
-        stat_prefix,
-        http_filters,
-        add_user_agent,
-        tracing,
-        common_http_protocol_options,
+        codec_type: _,
+        stat_prefix: _,
+        http_filters: _,
+        add_user_agent: _,
+        tracing: _,
+        common_http_protocol_options: _,
         http1_safe_max_connection_duration,
-        http_protocol_options,
-        http2_protocol_options,
+        http_protocol_options: _,
+        http2_protocol_options: _,
         http3_protocol_options,
-        server_name,
-        server_header_transformation,
-        scheme_header_transformation,
-        max_request_headers_kb,
-        stream_idle_timeout,
-        stream_flush_timeout,
-        request_timeout,
-        request_headers_timeout,
-        drain_timeout,
+        server_name: _,
+        server_header_transformation: _,
+        scheme_header_transformation: _,
+        max_request_headers_kb: _,
+        stream_idle_timeout: _,
+        stream_flush_timeout: _,
+        request_timeout: _,
+        request_headers_timeout: _,
+        drain_timeout: _,
         drain_timeout_jitter,
-        delayed_close_timeout,
-        access_log,
+        delayed_close_timeout: _,
+        access_log: _,
         access_log_flush_interval,
         flush_access_log_on_new_request,
         access_log_options,
-        use_remote_address,
-        xff_num_trusted_hops,
+        use_remote_address: _,
+        xff_num_trusted_hops: _,
         original_ip_detection_extensions,
         early_header_mutation_extensions,
-        internal_address_config,
-        skip_xff_append,
-        via,
-        generate_request_id,
-        preserve_external_request_id,
-        always_set_request_id_in_response,
-        forward_client_cert_details,
-        set_current_client_cert_details,
+        internal_address_config: _,
+        skip_xff_append: _,
+        via: _,
+        generate_request_id: _,
+        preserve_external_request_id: _,
+        always_set_request_id_in_response: _,
+        forward_client_cert_details: _,
+        set_current_client_cert_details: _,
         forward_client_cert_matcher,
-        proxy_100_continue,
+        proxy_100_continue: _,
         represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-        upgrade_configs,
-        normalize_path,
-        merge_slashes,
-        path_with_escaped_slashes_action,
-        request_id_extension,
-        local_reply_config,
-        strip_matching_host_port,
-        stream_error_on_invalid_http_message,
+        upgrade_configs: _,
+        normalize_path: _,
+        merge_slashes: _,
+        path_with_escaped_slashes_action: _,
+        request_id_extension: _,
+        local_reply_config: _,
+        strip_matching_host_port: _,
+        stream_error_on_invalid_http_message: _,
         path_normalization_options,
-        strip_trailing_host_dot,
+        strip_trailing_host_dot: _,
         proxy_status_config,
         typed_header_validation_config,
-        append_x_forwarded_port,
+        append_x_forwarded_port: _,
         append_local_overload,
         add_proxy_protocol_connection_state,
         forward_proto_config,
-        route_specifier,
-        strip_port_mode,
+        route_specifier: _,
+        strip_port_mode: _,
     } = message;
     refuse!(cx, at,
         original_ip_detection_extensions: UNSUPPORTED,
@@ -102,102 +98,73 @@ pub(super) fn http_manager(
         append_local_overload: "there is no overload manager",
         add_proxy_protocol_connection_state: "proxy protocol is not spoken",
     );
-    request_id_extension_is_uuid(cx, &at.field("request_id_extension"), request_id_extension.as_ref());
-    if stat_prefix.is_empty() {
+}
+
+pub(super) fn http_manager(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &hcm::HttpConnectionManager,
+) -> Option<HttpManager> {
+    account(cx, at, message);
+    request_id_extension_is_uuid(
+        cx,
+        &at.field("request_id_extension"),
+        message.request_id_extension.as_ref(),
+    );
+    if message.stat_prefix.is_empty() {
         cx.refuse(&at.field("stat_prefix"), "must not be empty");
     }
-    let codec = match cx.choice(&at.field("codec_type"), *codec_type) {
-        Some(part::CodecType::Auto) => Some(Codec::Auto),
-        Some(part::CodecType::Http1) => Some(Codec::Http1),
-        Some(part::CodecType::Http2) => Some(Codec::Http2),
-        Some(part::CodecType::Http3) => {
-            cx.refuse(&at.field("codec_type"), NO_HTTP3);
-            None
-        }
-        None => None,
-    };
-    let invalid_ends_stream = stream_error_on_invalid_http_message.as_ref();
-    let http1 = http_options::http1(cx, &at.field("http_protocol_options"), http_protocol_options.as_ref());
-    let http2 = http_options::http2(cx, &at.field("http2_protocol_options"), http2_protocol_options.as_ref());
+    let codec = codec(cx, &at.field("codec_type"), message.codec_type);
+    let invalid_ends_stream = message.stream_error_on_invalid_http_message.as_ref();
+    let http1 =
+        http_options::http1(cx, &at.field("http_protocol_options"), message.http_protocol_options.as_ref());
+    let http2 =
+        http_options::http2(cx, &at.field("http2_protocol_options"), message.http2_protocol_options.as_ref());
     let common_at = at.field("common_http_protocol_options");
-    let common = http_options::common(cx, &common_at, common_http_protocol_options.as_ref());
-    let routes = routes(cx, at, route_specifier.as_ref());
-    let filters = http_filter::filters(cx, &at.field("http_filters"), http_filters);
-    let access_logs = access_log::access_logs(cx, &at.field("access_log"), access_log);
-    let local_replies = local_replies(cx, &at.field("local_reply_config"), local_reply_config.as_ref());
-    let remote_address = RemoteAddress {
-        use_remote_address: flag(use_remote_address.as_ref(), false),
-        xff_trusted_hops: *xff_num_trusted_hops,
-        skip_xff_append: *skip_xff_append,
-        append_x_forwarded_port: *append_x_forwarded_port,
-        internal: internal_ranges(cx, &at.field("internal_address_config"), internal_address_config.as_ref()),
-        internal_unix_sockets: internal_address_config.as_ref().is_some_and(|c| c.unix_sockets),
-    };
-    let client_cert =
-        client_cert(cx, at, *forward_client_cert_details, set_current_client_cert_details.as_ref());
-    let escaped_slashes = escaped_slashes(cx, at, *path_with_escaped_slashes_action);
-    let server = server(cx, at, server_name, *server_header_transformation);
-    let tracing = self::tracing(cx, &at.field("tracing"), tracing.as_ref());
-    let upgrades = upgrades(cx, &at.field("upgrade_configs"), upgrade_configs);
-    let strip_port = match strip_port_mode {
-        Some(part::StripPortMode::StripAnyHostPort(true)) if *strip_matching_host_port => {
-            cx.refuse(&at.field("strip_any_host_port"), "cannot stand beside strip_matching_host_port");
-            StripPort::Any
-        }
-        Some(part::StripPortMode::StripAnyHostPort(true)) => StripPort::Any,
-        _ if *strip_matching_host_port => StripPort::Matching,
-        _ => StripPort::Never,
-    };
+    let common = http_options::common(cx, &common_at, message.common_http_protocol_options.as_ref());
+    let routes = routes(cx, at, message.route_specifier.as_ref());
+    let filters = http_filter::filters(cx, &at.field("http_filters"), &message.http_filters);
+    let access_logs = access_log::access_logs(cx, &at.field("access_log"), &message.access_log);
+    let local_replies =
+        local_replies(cx, &at.field("local_reply_config"), message.local_reply_config.as_ref());
+    let remote_address = remote_address(cx, at, message);
+    let client_cert = client_cert(
+        cx,
+        at,
+        message.forward_client_cert_details,
+        message.set_current_client_cert_details.as_ref(),
+    );
+    let escaped_slashes = escaped_slashes(cx, at, message.path_with_escaped_slashes_action);
+    let server = server(cx, at, &message.server_name, message.server_header_transformation);
+    let tracing = self::tracing(cx, &at.field("tracing"), message.tracing.as_ref());
+    let upgrades = upgrades(cx, &at.field("upgrade_configs"), &message.upgrade_configs);
+    let strip_port = strip_port(cx, at, message);
     let scheme_at = at.field("scheme_header_transformation");
-    let scheme = scheme(cx, &scheme_at, scheme_header_transformation.as_ref());
-    let max_kb = number(max_request_headers_kb.as_ref(), 60);
+    let scheme = scheme(cx, &scheme_at, message.scheme_header_transformation.as_ref());
+    let max_kb = number(message.max_request_headers_kb.as_ref(), 60);
     cx.between(&at.field("max_request_headers_kb"), max_kb, 1, 8192);
     let (common, mut http1, mut http2) = (common?, http1?, http2?);
     if let Some(google::BoolValue { value }) = invalid_ends_stream {
         http1.stream_error_on_invalid |= value;
         http2.stream_error_on_invalid |= value;
     }
-    let stream_idle = cx.limit(
-        &at.field("stream_idle_timeout"),
-        stream_idle_timeout.as_ref(),
-        Some(Duration::from_secs(300)),
-    );
-    let timeouts = HttpTimeouts {
-        request: cx.limit(&at.field("request_timeout"), request_timeout.as_ref(), None),
-        request_headers: cx.limit(
-            &at.field("request_headers_timeout"),
-            request_headers_timeout.as_ref(),
-            None,
-        ),
-        stream_idle,
-        stream_flush: cx.limit(&at.field("stream_flush_timeout"), stream_flush_timeout.as_ref(), stream_idle),
-        idle: common.idle,
-        max_connection: common.max_connection,
-        max_stream: common.max_stream,
-        drain: cx
-            .duration(&at.field("drain_timeout"), drain_timeout.as_ref())
-            .unwrap_or(Duration::from_secs(5)),
-        delayed_close: cx
-            .duration(&at.field("delayed_close_timeout"), delayed_close_timeout.as_ref())
-            .unwrap_or(Duration::from_secs(1)),
-    };
     Some(HttpManager {
-        stat_prefix: text(stat_prefix),
+        stat_prefix: text(&message.stat_prefix),
         codec: codec?,
         routes: routes?,
         filters,
         access_logs,
-        timeouts,
+        timeouts: timeouts(cx, at, message, &common),
         server: server?,
-        via: text(via),
+        via: text(&message.via),
         remote_address,
         client_cert: client_cert?,
         path: PathHandling {
-            normalize: flag(normalize_path.as_ref(), false),
-            merge_slashes: *merge_slashes,
+            normalize: flag(message.normalize_path.as_ref(), false),
+            merge_slashes: message.merge_slashes,
             escaped_slashes: escaped_slashes?,
         },
-        host: HostHandling { strip_port, strip_trailing_dot: *strip_trailing_host_dot },
+        host: HostHandling { strip_port, strip_trailing_dot: message.strip_trailing_host_dot },
         scheme: scheme?,
         upgrades,
         http1,
@@ -209,15 +176,90 @@ pub(super) fn http_manager(
             underscores: common.underscores,
         },
         request_id: RequestIdOptions {
-            generate: flag(generate_request_id.as_ref(), true),
-            preserve_external: *preserve_external_request_id,
-            always_in_response: *always_set_request_id_in_response,
+            generate: flag(message.generate_request_id.as_ref(), true),
+            preserve_external: message.preserve_external_request_id,
+            always_in_response: message.always_set_request_id_in_response,
         },
         local_replies: local_replies?,
         tracing: tracing?,
-        add_user_agent: flag(add_user_agent.as_ref(), false),
-        proxy_100_continue: *proxy_100_continue,
+        add_user_agent: flag(message.add_user_agent.as_ref(), false),
+        proxy_100_continue: message.proxy_100_continue,
     })
+}
+
+fn codec(cx: &mut Context<'_>, at: &At<'_>, kind: i32) -> Option<Codec> {
+    match cx.choice(at, kind)? {
+        part::CodecType::Auto => Some(Codec::Auto),
+        part::CodecType::Http1 => Some(Codec::Http1),
+        part::CodecType::Http2 => Some(Codec::Http2),
+        part::CodecType::Http3 => {
+            cx.refuse(at, NO_HTTP3);
+            None
+        }
+    }
+}
+
+fn remote_address(cx: &mut Context<'_>, at: &At<'_>, message: &hcm::HttpConnectionManager) -> RemoteAddress {
+    RemoteAddress {
+        use_remote_address: flag(message.use_remote_address.as_ref(), false),
+        xff_trusted_hops: message.xff_num_trusted_hops,
+        skip_xff_append: message.skip_xff_append,
+        append_x_forwarded_port: message.append_x_forwarded_port,
+        internal: internal_ranges(
+            cx,
+            &at.field("internal_address_config"),
+            message.internal_address_config.as_ref(),
+        ),
+        internal_unix_sockets: message.internal_address_config.as_ref().is_some_and(|c| c.unix_sockets),
+    }
+}
+
+fn strip_port(cx: &mut Context<'_>, at: &At<'_>, message: &hcm::HttpConnectionManager) -> StripPort {
+    match &message.strip_port_mode {
+        Some(part::StripPortMode::StripAnyHostPort(true)) if message.strip_matching_host_port => {
+            cx.refuse(&at.field("strip_any_host_port"), "cannot stand beside strip_matching_host_port");
+            StripPort::Any
+        }
+        Some(part::StripPortMode::StripAnyHostPort(true)) => StripPort::Any,
+        _ if message.strip_matching_host_port => StripPort::Matching,
+        _ => StripPort::Never,
+    }
+}
+
+fn timeouts(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &hcm::HttpConnectionManager,
+    common: &http_options::CommonHttp,
+) -> HttpTimeouts {
+    let stream_idle = cx.limit(
+        &at.field("stream_idle_timeout"),
+        message.stream_idle_timeout.as_ref(),
+        Some(Duration::from_secs(300)),
+    );
+    HttpTimeouts {
+        request: cx.limit(&at.field("request_timeout"), message.request_timeout.as_ref(), None),
+        request_headers: cx.limit(
+            &at.field("request_headers_timeout"),
+            message.request_headers_timeout.as_ref(),
+            None,
+        ),
+        stream_idle,
+        stream_flush: cx.limit(
+            &at.field("stream_flush_timeout"),
+            message.stream_flush_timeout.as_ref(),
+            stream_idle,
+        ),
+        idle: common.idle,
+        max_connection: common.max_connection,
+        max_stream: common.max_stream,
+        drain: cx
+            .duration(&at.field("drain_timeout"), message.drain_timeout.as_ref())
+            .unwrap_or(Duration::from_secs(5)),
+        delayed_close: cx
+            .duration(&at.field("delayed_close_timeout"), message.delayed_close_timeout.as_ref())
+            .unwrap_or(Duration::from_secs(1)),
+    }
 }
 
 /// The only kind of request id is the default one.

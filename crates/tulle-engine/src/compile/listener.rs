@@ -15,44 +15,45 @@ use crate::runtime::listener::{
     Direction, FilterChain, FilterChainMatch, Listener, ListenerFilter, ListenerFilterKind, PortPredicate,
 };
 
-pub(super) fn listener(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Listener) -> Option<Listener> {
+/// Names every field: those that [`listener`] does not read are refused or noted here.
+fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Listener) {
     let pb::Listener {
-        name,
-        address: main_address,
-        additional_addresses,
-        stat_prefix,
+        name: _,
+        address: _,
+        additional_addresses: _,
+        stat_prefix: _,
         stats_matcher,
-        filter_chains,
+        filter_chains: _,
         fcds_config,
         filter_chain_matcher,
-        use_original_dst,
-        default_filter_chain,
-        per_connection_buffer_limit_bytes,
+        use_original_dst: _,
+        default_filter_chain: _,
+        per_connection_buffer_limit_bytes: _,
         per_connection_buffer_high_watermark_timeout,
-        metadata: meta,
-        deprecated_v1,
+        metadata: _,
+        deprecated_v1: _,
         drain_type,
-        listener_filters,
-        listener_filters_timeout,
-        continue_on_listener_filters_timeout,
-        transparent,
+        listener_filters: _,
+        listener_filters_timeout: _,
+        continue_on_listener_filters_timeout: _,
+        transparent: _,
         freebind,
         socket_options,
         tcp_fast_open_queue_length,
-        traffic_direction,
+        traffic_direction: _,
         udp_listener_config,
         api_listener,
         connection_balance_config,
         reuse_port,
         enable_reuse_port,
-        access_log,
-        tcp_backlog_size,
+        access_log: _,
+        tcp_backlog_size: _,
         max_connections_to_accept_per_socket_event,
-        bind_to_port,
+        bind_to_port: _,
         enable_mptcp,
         ignore_global_conn_limit,
         bypass_overload_manager,
-        tcp_keepalive,
+        tcp_keepalive: _,
         listener_specifier,
     } = message;
     refuse!(cx, at,
@@ -64,9 +65,6 @@ pub(super) fn listener(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Listener
         enable_mptcp: UNSUPPORTED,
         socket_options: UNSUPPORTED,
     );
-    if flag(transparent.as_ref(), false) {
-        cx.refuse(&at.field("transparent"), "is not supported: use redirection instead of TPROXY");
-    }
     no_effect!(cx, at,
         stats_matcher: "statistics are those of the metric contract",
         per_connection_buffer_high_watermark_timeout: "full buffers wait for the idle timeout",
@@ -80,60 +78,68 @@ pub(super) fn listener(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Listener
         ignore_global_conn_limit: "there is no global connection limit",
         bypass_overload_manager: "there is no overload manager",
     );
-    let meta = metadata(cx, &at.field("metadata"), meta.as_ref());
-    let mut addresses = Vec::with_capacity(1 + additional_addresses.len());
-    addresses.extend(address(cx, &at.field("address"), main_address.as_ref(), Names::Refused));
+}
+
+pub(super) fn listener(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Listener) -> Option<Listener> {
+    account(cx, at, message);
+    if flag(message.transparent.as_ref(), false) {
+        cx.refuse(&at.field("transparent"), "is not supported: use redirection instead of TPROXY");
+    }
+    let meta = metadata(cx, &at.field("metadata"), message.metadata.as_ref());
+    let mut addresses = Vec::with_capacity(1 + message.additional_addresses.len());
+    addresses.extend(address(cx, &at.field("address"), message.address.as_ref(), Names::Refused));
     let more_at = at.field("additional_addresses");
-    for (i, message) in additional_addresses.iter().enumerate() {
+    for (i, message) in message.additional_addresses.iter().enumerate() {
         let at = more_at.index(i);
         let pb::AdditionalAddress { address: one, socket_options, tcp_keepalive } = message;
         refuse!(cx, at, socket_options: UNSUPPORTED, tcp_keepalive: UNSUPPORTED);
         addresses.extend(address(cx, &at.field("address"), one.as_ref(), Names::Refused));
     }
-    let old_bind = deprecated_v1.as_ref().and_then(|old| old.bind_to_port.as_ref());
-    let direction = match cx.choice(&at.field("traffic_direction"), *traffic_direction)? {
+    let old_bind = message.deprecated_v1.as_ref().and_then(|old| old.bind_to_port.as_ref());
+    let direction = match cx.choice(&at.field("traffic_direction"), message.traffic_direction)? {
         core::TrafficDirection::Unspecified => Direction::Unspecified,
         core::TrafficDirection::Inbound => Direction::Inbound,
         core::TrafficDirection::Outbound => Direction::Outbound,
     };
-    let filters = listener_filters_of(cx, &at.field("listener_filters"), listener_filters);
+    let filters = listener_filters_of(cx, &at.field("listener_filters"), &message.listener_filters);
     let chains_at = at.field("filter_chains");
-    let chains: Vec<Arc<FilterChain>> = filter_chains
+    let chains: Vec<Arc<FilterChain>> = message
+        .filter_chains
         .iter()
         .enumerate()
         .filter_map(|(i, message)| filter_chain(cx, &chains_at.index(i), message).map(Arc::new))
         .collect();
     refuse_twins(cx, &chains_at, &chains);
-    let default_chain = match default_filter_chain {
+    let default_chain = match &message.default_filter_chain {
         Some(message) => filter_chain(cx, &at.field("default_filter_chain"), message).map(Arc::new),
         None => None,
     };
-    if filter_chains.is_empty() && default_filter_chain.is_none() {
+    if message.filter_chains.is_empty() && message.default_filter_chain.is_none() {
         cx.refuse(at, "needs filter_chains or default_filter_chain");
     }
-    let stat_prefix = match (stat_prefix.as_str(), addresses.first()) {
+    let stat_prefix = match (message.stat_prefix.as_str(), addresses.first()) {
         ("", Some(address)) => text(&address.to_string()),
         (prefix, _) => text(prefix),
     };
     Some(Listener {
-        name: text(name),
+        name: text(&message.name),
         addresses,
-        bind_to_port: flag(bind_to_port.as_ref(), flag(old_bind, true)),
-        use_original_dst: flag(use_original_dst.as_ref(), false),
+        bind_to_port: flag(message.bind_to_port.as_ref(), flag(old_bind, true)),
+        use_original_dst: flag(message.use_original_dst.as_ref(), false),
         filters,
         inspect_timeout: cx.limit(
             &at.field("listener_filters_timeout"),
-            listener_filters_timeout.as_ref(),
+            message.listener_filters_timeout.as_ref(),
             Some(Duration::from_secs(15)),
         ),
-        continue_on_timeout: *continue_on_listener_filters_timeout,
+        continue_on_timeout: message.continue_on_listener_filters_timeout,
         direction,
         chains,
         default_chain,
-        buffer_limit: number(per_connection_buffer_limit_bytes.as_ref(), 1 << 20),
-        access_logs: access_log::access_logs(cx, &at.field("access_log"), access_log),
-        backlog: tcp_backlog_size.as_ref().map(|v| v.value),
-        keepalive: tcp_keepalive.as_ref().map(keepalive),
+        buffer_limit: number(message.per_connection_buffer_limit_bytes.as_ref(), 1 << 20),
+        access_logs: access_log::access_logs(cx, &at.field("access_log"), &message.access_log),
+        backlog: message.tcp_backlog_size.as_ref().map(|v| v.value),
+        keepalive: message.tcp_keepalive.as_ref().map(keepalive),
         stat_prefix,
         provenance: provenance(&meta),
     })

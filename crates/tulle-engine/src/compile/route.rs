@@ -8,7 +8,7 @@ use super::context::{At, Context, UNSUPPORTED};
 use super::overrides::overrides;
 use super::route_table::{Inherited, buffer_limit};
 use super::value::{flag, metadata, provenance, runtime_fraction, text};
-use super::{action, headers, matcher};
+use super::{action, headers, matcher, redirect};
 use crate::runtime::route::{Action, PathMatcher, Route, RouteMatch, TlsMatch};
 
 pub(super) fn route(
@@ -67,10 +67,10 @@ pub(super) fn route(
             action::forward(cx, &route_at, message, outer, &filters).map(|f| Action::Forward(Box::new(f)))
         }
         Some(Kind::Redirect(message)) => {
-            action::redirect(cx, &at.field("redirect"), message).map(|r| Action::Redirect(Box::new(r)))
+            redirect::redirect(cx, &at.field("redirect"), message).map(|r| Action::Redirect(Box::new(r)))
         }
         Some(Kind::DirectResponse(message)) => {
-            action::direct_response(cx, &at.field("direct_response"), message, body_limit)
+            redirect::direct_response(cx, &at.field("direct_response"), message, body_limit)
                 .map(|r| Action::DirectResponse(Box::new(r)))
         }
         Some(Kind::NonForwardingAction(pb::NonForwardingAction {})) => Some(Action::NotForwarded),

@@ -8,7 +8,7 @@ use tulle_proto::envoy::route as pb;
 use super::context::{At, Context, UNSUPPORTED};
 use super::overrides::overrides;
 use super::value::{flag, metadata, provenance, text, texts};
-use super::{action, headers, matcher, retry, route};
+use super::{destination, headers, matcher, retry, route};
 use crate::runtime::filter::FilterOverrides;
 use crate::runtime::retry::RetryPolicy;
 use crate::runtime::route::{DomainIndex, Mirror, NameMap, RequireTls, Route, RouteTable, VirtualHost};
@@ -59,7 +59,7 @@ pub(super) fn route_table(
     let meta = metadata(cx, &at.field("metadata"), meta.as_ref());
     let per_filter_at = at.field("typed_per_filter_config");
     let filters = overrides(cx, &per_filter_at, typed_per_filter_config, None, &FilterOverrides::default());
-    let mirrors = action::mirrors(cx, &at.field("request_mirror_policies"), request_mirror_policies);
+    let mirrors = destination::mirrors(cx, &at.field("request_mirror_policies"), request_mirror_policies);
     let inherited = Inherited { filters: &filters, retry: None, mirrors: &mirrors, buffer_limit: None };
     let hosts_at = at.field("virtual_hosts");
     let mut hosts = Vec::with_capacity(virtual_hosts.len());
@@ -171,7 +171,7 @@ fn virtual_host(
         Some(policy) => retry::retry(cx, &at.field("retry_policy"), policy).map(Arc::new),
         None => None,
     };
-    let own_mirrors = action::mirrors(cx, &at.field("request_mirror_policies"), request_mirror_policies);
+    let own_mirrors = destination::mirrors(cx, &at.field("request_mirror_policies"), request_mirror_policies);
     let inherited = Inherited {
         filters: &filters,
         retry: retry.as_ref(),

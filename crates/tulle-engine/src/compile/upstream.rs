@@ -70,10 +70,6 @@ fn modern(
     message: &upstream_http::HttpProtocolOptions,
     old_max_requests: Option<u32>,
 ) -> Option<(UpstreamProtocol, UpstreamHttp)> {
-    use upstream_http::http_protocol_options::{
-        AutoHttpConfig, ExplicitHttpConfig, UpstreamProtocolOptions as Protocol, UseDownstreamHttpConfig,
-        explicit_http_config::ProtocolConfig,
-    };
     let upstream_http::HttpProtocolOptions {
         common_http_protocol_options,
         upstream_http_protocol_options,
@@ -99,7 +95,28 @@ fn modern(
             cx.refuse(&at.index(i), format!("upstream filter {:?} is not supported", filter.name));
         }
     }
-    let protocol = match upstream_protocol_options {
+    let protocol = protocol(cx, at, upstream_protocol_options.as_ref())?;
+    let common_at = at.field("common_http_protocol_options");
+    let upstream_at = at.field("upstream_http_protocol_options");
+    let http = common(
+        cx,
+        (&common_at, common_http_protocol_options.as_ref()),
+        (&upstream_at, upstream_http_protocol_options.as_ref()),
+        old_max_requests,
+    )?;
+    Some((protocol, http))
+}
+
+fn protocol(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&upstream_http::http_protocol_options::UpstreamProtocolOptions>,
+) -> Option<UpstreamProtocol> {
+    use upstream_http::http_protocol_options::{
+        AutoHttpConfig, ExplicitHttpConfig, UpstreamProtocolOptions as Protocol, UseDownstreamHttpConfig,
+        explicit_http_config::ProtocolConfig,
+    };
+    Some(match message {
         Some(Protocol::ExplicitHttpConfig(ExplicitHttpConfig { protocol_config })) => {
             let at = at.field("explicit_http_config");
             match protocol_config {
@@ -161,16 +178,7 @@ fn modern(
             cx.refuse(at, "needs explicit_http_config, use_downstream_protocol_config or auto_config");
             return None;
         }
-    };
-    let common_at = at.field("common_http_protocol_options");
-    let upstream_at = at.field("upstream_http_protocol_options");
-    let http = common(
-        cx,
-        (&common_at, common_http_protocol_options.as_ref()),
-        (&upstream_at, upstream_http_protocol_options.as_ref()),
-        old_max_requests,
-    )?;
-    Some((protocol, http))
+    })
 }
 
 fn common(
