@@ -105,3 +105,104 @@ pub fn grpc_timeout(head: &RequestHead) -> Option<Duration> {
 fn header_millis(head: &RequestHead, name: Known) -> Option<Duration> {
     head.headers.get_str(name)?.parse().ok().map(Duration::from_millis)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::route::{ClusterChoice, HostRewrite, PathRewrite, Priority, StreamDuration};
+
+    fn forward() -> Forward {
+        Forward {
+            cluster: ClusterChoice::Single("c".into()),
+            cluster_not_found_status: 503,
+            host_rewrite: HostRewrite::None,
+            append_x_forwarded_host: false,
+            path_rewrite: PathRewrite::None,
+            timeout: Some(Duration::from_secs(15)),
+            idle_timeout: IdleTimeout::Inherit,
+            max_stream_duration: StreamDuration::default(),
+            retry: None,
+            mirrors: vec![],
+            hash_policies: vec![],
+            upgrades: vec![],
+            connect_terminate: false,
+            metadata_match: Default::default(),
+            priority: Priority::Default,
+            internal_redirect: None,
+        }
+    }
+
+    fn manager() -> HttpTimeouts {
+        HttpTimeouts {
+            request: None,
+            request_headers: None,
+            stream_idle: Some(Duration::from_secs(300)),
+            stream_flush: None,
+            idle: None,
+            max_connection: None,
+            max_stream: Some(Duration::from_secs(600)),
+            drain: Duration::from_secs(5),
+            delayed_close: Duration::from_secs(1),
+        }
+    }
+
+    fn grpc(timeout: &str) -> RequestHead {
+        let headers = [("content-type", "application/grpc"), ("grpc-timeout", timeout)];
+        RequestHead { headers: headers.into_iter().collect(), ..Default::default() }
+    }
+
+    #[test]
+    fn headers_change_timeouts_only_from_inside_and_never_travel_on() {
+        let headers =
+            [("x-envoy-upstream-rq-timeout-ms", "500"), ("x-envoy-upstream-rq-per-try-timeout-ms", "100")];
+        let head = RequestHead { headers: headers.into_iter().collect(), ..Default::default() };
+        let (mut outside, mut inside) = (head.clone(), head);
+        let times = resolve(&forward(), &manager(), &mut outside, false);
+        assert_eq!((times.global, times.per_try), (Some(Duration::from_secs(15)), None));
+        let times = resolve(&forward(), &manager(), &mut inside, true);
+        assert_eq!(times.global, Some(Duration::from_millis(500)));
+        assert_eq!(times.per_try, Some(Duration::from_millis(100)));
+        assert!(outside.headers.is_empty() && inside.headers.is_empty());
+        assert_eq!(expected_millis(&times, Duration::from_millis(450)), Some(50));
+    }
+
+    #[test]
+    fn a_try_as_long_as_the_whole_has_no_limit_of_its_own() {
+        let headers = [("x-envoy-upstream-rq-per-try-timeout-ms", "15000")];
+        let mut head = RequestHead { headers: headers.into_iter().collect(), ..Default::default() };
+        assert_eq!(resolve(&forward(), &manager(), &mut head, true).per_try, None);
+    }
+
+    #[test]
+    fn grpc_timeouts_are_capped_and_shifted_where_the_route_allows_them() {
+        let with = |grpc, offset| Forward {
+            max_stream_duration: StreamDuration {
+                grpc,
+                grpc_offset: Duration::from_millis(offset),
+                ..Default::default()
+            },
+            ..forward()
+        };
+        let max = |forward: &Forward, timeout: &str| {
+            resolve(forward, &manager(), &mut grpc(timeout), false).max_stream.map(|d| d.as_millis())
+        };
+        assert_eq!(max(&forward(), "1S"), Some(600_000), "ignored without permission");
+        assert_eq!(max(&with(GrpcTimeout::Any, 0), "1S"), Some(1000));
+        assert_eq!(max(&with(GrpcTimeout::UpTo(Duration::from_millis(300)), 0), "1S"), Some(300));
+        assert_eq!(max(&with(GrpcTimeout::Any, 100), "1S"), Some(900));
+        assert_eq!(max(&with(GrpcTimeout::Any, 0), "nonsense"), Some(600_000));
+        let unlimited = StreamDuration { unlimited: true, ..Default::default() };
+        assert_eq!(max(&Forward { max_stream_duration: unlimited, ..forward() }, "1S"), None);
+    }
+
+    #[test]
+    fn grpc_timeout_header() {
+        for (text, millis) in [("5H", 18_000_000), ("2M", 120_000), ("3S", 3000), ("250m", 250), ("1000u", 1)]
+        {
+            assert_eq!(grpc_timeout(&grpc(text)).map(|d| d.as_millis()), Some(millis), "{text}");
+        }
+        for bad in ["", "S", "123456789S", "1x", "-1S"] {
+            assert_eq!(grpc_timeout(&grpc(bad)), None, "{bad}");
+        }
+    }
+}
