@@ -180,7 +180,9 @@ impl H2 {
                 let event = self.inner.borrow_mut().codec.recv(&mut io.inbox);
                 match event {
                     Ok(Some(event)) => {
-                        if let Some(own) = self.inner.borrow_mut().dispatch(event) {
+                        // A statement of its own: the borrow must have ended when the notice looks at the connection.
+                        let own = self.inner.borrow_mut().dispatch(event);
+                        if let Some(own) = own {
                             notice(own);
                         }
                     }
