@@ -128,6 +128,30 @@ pub(crate) fn ads() -> core::ConfigSource {
     }
 }
 
+/// Served by whoever keeps the workload's identity, at the bootstrap's cluster `sds-grpc` (Istio's `SDSDefaultConfig`).
+pub(crate) fn sds() -> core::ConfigSource {
+    let service = core::GrpcService {
+        target_specifier: Some(core::grpc_service::TargetSpecifier::EnvoyGrpc(
+            core::grpc_service::EnvoyGrpc { cluster_name: "sds-grpc".to_owned(), ..Default::default() },
+        )),
+        ..core::GrpcService::default()
+    };
+    core::ConfigSource {
+        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::ApiConfigSource(
+            core::ApiConfigSource {
+                api_type: core::api_config_source::ApiType::Grpc as i32,
+                transport_api_version: core::ApiVersion::V3 as i32,
+                grpc_services: vec![service],
+                set_node_on_first_message_only: true,
+                ..core::ApiConfigSource::default()
+            },
+        )),
+        initial_fetch_timeout: Some(duration(Duration::ZERO)),
+        resource_api_version: core::ApiVersion::V3 as i32,
+        ..core::ConfigSource::default()
+    }
+}
+
 /// A block of addresses from `IP` or `IP/BITS`; `None` when it is neither.
 pub(crate) fn cidr(text: &str) -> Option<core::CidrRange> {
     let (ip, bits) = match text.split_once('/') {

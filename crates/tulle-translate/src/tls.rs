@@ -10,7 +10,7 @@ use tulle_proto::envoy::tls::{
     tls_parameters,
 };
 
-use crate::pb::{ads, boolv, exact, matcher, pack};
+use crate::pb::{ads, boolv, exact, matcher, pack, sds};
 
 /// Name of the workload's own certificate, answered inside the proxy.
 const OWN_CERTIFICATE: &str = "default";
@@ -204,8 +204,11 @@ fn combined_with(validation: CertificateValidationContext, bundle: &str) -> Vali
     )
 }
 
+/// The workload's own secrets come from beside the proxy, as Istio's do (our own proxy answers them by itself); the others from
+/// the control plane.
 fn secret(name: &str) -> SdsSecretConfig {
-    SdsSecretConfig { name: name.to_owned(), sds_config: Some(ads()) }
+    let source = if matches!(name, OWN_CERTIFICATE | TRUST_BUNDLE) { sds() } else { ads() };
+    SdsSecretConfig { name: name.to_owned(), sds_config: Some(source) }
 }
 
 fn files(certificate: &str, key: &str) -> TlsCertificate {

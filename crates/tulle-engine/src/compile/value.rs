@@ -209,6 +209,7 @@ pub(super) fn config_source(cx: &mut Context<'_>, at: &At<'_>, message: Option<&
         Some(ConfigSourceSpecifier::Self_(core::SelfConfigSource { transport_api_version })) => {
             api_version(cx, &at.field("self").field("transport_api_version"), *transport_api_version);
         }
+        Some(ConfigSourceSpecifier::ApiConfigSource(source)) if is_own_secrets(source) => {}
         Some(ConfigSourceSpecifier::ApiConfigSource(_)) => {
             cx.note(&at.field("api_config_source"), "all resources come over the proxy's one ADS stream");
         }
@@ -217,6 +218,13 @@ pub(super) fn config_source(cx: &mut Context<'_>, at: &At<'_>, message: Option<&
             cx.refuse(&at.field("path_config_source"), "is not supported: use ads");
         }
     }
+}
+
+/// Whether this is where Istio's proxies get the workload's own secrets: beside the proxy, which here is within it.
+fn is_own_secrets(source: &core::ApiConfigSource) -> bool {
+    use core::grpc_service::TargetSpecifier::EnvoyGrpc;
+    let [service] = &source.grpc_services[..] else { return false };
+    matches!(&service.target_specifier, Some(EnvoyGrpc(grpc)) if grpc.cluster_name == "sds-grpc")
 }
 
 pub(super) fn api_version(cx: &mut Context<'_>, at: &At<'_>, version: i32) {
