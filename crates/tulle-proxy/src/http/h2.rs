@@ -155,7 +155,7 @@ impl H2 {
         if read.is_ready() && flushed {
             return Poll::Ready(Ok(()));
         }
-        if flushed && (inner.codec.is_done() || (idle && self.leaving.get())) {
+        if flushed && inner.codec.is_done() {
             return Poll::Ready(Ok(()));
         }
         if idle && flushed {
@@ -180,7 +180,6 @@ impl H2 {
                 let event = self.inner.borrow_mut().codec.recv(&mut io.inbox);
                 match event {
                     Ok(Some(event)) => {
-                        // A statement of its own: the borrow must have ended when the notice looks at the connection.
                         let own = self.inner.borrow_mut().dispatch(event);
                         if let Some(own) = own {
                             notice(own);

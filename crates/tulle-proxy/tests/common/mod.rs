@@ -8,6 +8,8 @@
     reason = "each test file uses a part; a failed unwrap is a failed test"
 )]
 
+pub mod h2;
+
 use std::{
     collections::HashMap,
     io::{self, BufRead, BufReader, Read, Write},
