@@ -1,0 +1,247 @@
+//! Mutual TLS between two proxies: identities on both sides, HTTP/1.1 carried over one HTTP/2 connection, permissive mode, and
+//! certificates that rotate under live connections.
+
+mod common;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    sync::Arc,
+    time::Duration,
+};
+
+use common::{Backend, Client, Proxy, any_host, cluster, eventually, get, http, listener, tcp};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use serde_json::{Value, json};
+use tulle_identity::{Certificate, Secrets, TrustBundle};
+use tulle_proxy::worker::Settings;
+
+const CLIENT: &str = "spiffe://cluster.local/ns/shop/sa/web";
+const SERVER: &str = "spiffe://cluster.local/ns/shop/sa/cart";
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn issue(&self, uri: &str) -> Certificate {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.0).unwrap();
+        Certificate::from_pem(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    fn settings(&self, uri: &str) -> Settings {
+        let secrets = Secrets::default();
+        secrets.certificate("default").set(Arc::new(self.issue(uri)));
+        secrets.bundle("ROOTCA").set(Arc::new(TrustBundle::from_pem(self.0.pem().as_bytes()).unwrap()));
+        Settings { secrets, ..Settings::default() }
+    }
+}
+
+fn common_tls(alpn: &[&str], san: Option<&str>) -> Value {
+    let mut validation = json!({});
+    if let Some(san) = san {
+        validation =
+            json!({ "match_typed_subject_alt_names": [{ "san_type": "URI", "matcher": { "exact": san } }] });
+    }
+    json!({
+        "alpn_protocols": alpn,
+        "tls_certificate_sds_secret_configs": [{ "name": "default", "sds_config": { "ads": {} } }],
+        "combined_validation_context": {
+            "default_validation_context": validation,
+            "validation_context_sds_secret_config": { "name": "ROOTCA", "sds_config": { "ads": {} } },
+        },
+    })
+}
+
+fn server_tls(alpn: &[&str]) -> Value {
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": common_tls(alpn, None),
+            "require_client_certificate": true,
+        },
+    })
+}
+
+fn over_tls(mut cluster: Value, alpn: &[&str], san: &str) -> Value {
+    cluster["transport_socket"] = json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": common_tls(alpn, Some(san)),
+            "sni": "outbound_.80_._.cart.shop.svc.cluster.local",
+        },
+    });
+    cluster
+}
+
+fn inbound(app: &Backend, tls: Value) -> Value {
+    let filters = http(
+        any_host(json!([{ "match": { "prefix": "/" }, "route": { "cluster": "app" } }])),
+        json!({
+            "forward_client_cert_details": "APPEND_FORWARD",
+            "set_current_client_cert_details": { "uri": true },
+        }),
+    );
+    let mut inbound = listener("in", filters);
+    inbound["filter_chains"][0]["transport_socket"] = tls;
+    json!({ "listeners": [inbound], "clusters": [cluster("app", &[app.address])] })
+}
+
+fn outbound(server: &Proxy, alpn: &[&str], san: &str) -> Value {
+    json!({
+        "listeners": [listener("out", http(
+            any_host(json!([{ "match": { "prefix": "/" }, "route": { "cluster": "cart" } }])),
+            json!({}),
+        ))],
+        "clusters": [over_tls(cluster("cart", &[server.address("in")]), alpn, san)],
+    })
+}
+
+#[test]
+fn http1_travels_over_one_connection_between_sidecars_and_both_know_each_other() {
+    let ca = Authority::new();
+    let app = Backend::echo();
+    let server = Proxy::with(inbound(&app, server_tls(&["tulle-h1", "http/1.1"])), ca.settings(SERVER));
+    let client = Proxy::with(outbound(&server, &["tulle-h1", "http/1.1"], SERVER), ca.settings(CLIENT));
+    let at = client.address("out");
+    let threads: Vec<_> = (0..8)
+        .map(|i| {
+            std::thread::spawn(move || {
+                let mut client = Client::connect(at);
+                for j in 0..25 {
+                    client.send(format!(
+                        "POST /{i}/{j} HTTP/1.1\r\nhost: cart\r\ncontent-length: 3\r\n\r\nabc"
+                    ));
+                    let response = client.receive().unwrap();
+                    assert_eq!(response.status, 200);
+                    assert!(
+                        response.body.starts_with(&format!("POST /{i}/{j} HTTP/1.1\n")),
+                        "{}",
+                        response.body
+                    );
+                    assert!(response.body.ends_with("\nabc"), "{}", response.body);
+                    assert!(response.body.contains(&format!("URI={CLIENT}")), "{}", response.body);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    assert_eq!(server.stat("http.test.downstream_cx_http2_total"), 1, "one connection for all");
+    assert_eq!(client.stat("cluster.cart.upstream_cx_total"), 1);
+}
+
+#[test]
+fn http1_over_tls_without_the_hop_protocol_works_as_well() {
+    let ca = Authority::new();
+    let app = Backend::echo();
+    let server = Proxy::with(inbound(&app, server_tls(&["http/1.1"])), ca.settings(SERVER));
+    let client = Proxy::with(outbound(&server, &["tulle-h1", "http/1.1"], SERVER), ca.settings(CLIENT));
+    let mut c = Client::connect(client.address("out"));
+    for i in 0..5 {
+        assert!(c.get(&format!("/{i}")).body.starts_with(&format!("GET /{i} ")));
+    }
+    assert_eq!(server.stat("http.test.downstream_cx_http1_total"), 1);
+}
+
+#[test]
+fn strangers_are_refused_and_so_is_a_server_with_another_name() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let app = Backend::echo();
+    let server = Proxy::with(inbound(&app, server_tls(&["tulle-h1"])), ca.settings(SERVER));
+    let mut plain = Client::connect(server.address("in"));
+    plain.send("GET / HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert!(!String::from_utf8_lossy(&plain.rest()).contains("HTTP/1.1"), "nothing but a TLS alert at most");
+    let stranger = Proxy::with(outbound(&server, &["tulle-h1"], SERVER), other.settings(CLIENT));
+    assert_eq!(get(stranger.address("out"), "/").status, 503);
+    let misled = Proxy::with(
+        outbound(&server, &["tulle-h1"], "spiffe://cluster.local/ns/x/sa/y"),
+        ca.settings(CLIENT),
+    );
+    let response = get(misled.address("out"), "/");
+    assert_eq!(response.status, 503);
+    assert!(response.body.contains("TLS_error"), "{}", response.body);
+    assert_eq!(app.hits(), 0);
+}
+
+#[test]
+fn permissive_takes_both_on_one_port() {
+    let ca = Authority::new();
+    let app = Backend::echo();
+    let mut resources = inbound(&app, server_tls(&["tulle-h1", "http/1.1"]));
+    let mut plain = resources["listeners"][0]["filter_chains"][0].clone();
+    plain.as_object_mut().unwrap().remove("transport_socket");
+    plain["filter_chain_match"] = json!({ "transport_protocol": "raw_buffer" });
+    resources["listeners"][0]["filter_chains"][0]["filter_chain_match"] =
+        json!({ "transport_protocol": "tls" });
+    resources["listeners"][0]["filter_chains"].as_array_mut().unwrap().push(plain);
+    resources["listeners"][0]["listener_filters"] = json!([{
+        "name": "envoy.filters.listener.tls_inspector",
+        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector" },
+    }]);
+    let server = Proxy::with(resources, ca.settings(SERVER));
+    let client = Proxy::with(outbound(&server, &["tulle-h1"], SERVER), ca.settings(CLIENT));
+    assert!(get(client.address("out"), "/").body.contains("x-forwarded-client-cert"));
+    let direct = get(server.address("in"), "/");
+    assert_eq!(direct.status, 200);
+    assert!(!direct.body.contains("x-forwarded-client-cert"));
+}
+
+#[test]
+fn a_rotated_certificate_serves_new_connections_and_old_ones_live_on() {
+    let ca = Authority::new();
+    let app = Backend::echo();
+    let settings = ca.settings(SERVER);
+    let secrets = settings.secrets.clone();
+    let server = Proxy::with(inbound(&app, server_tls(&["tulle-h1"])), settings);
+    let client = Proxy::with(outbound(&server, &["tulle-h1"], SERVER), ca.settings(CLIENT));
+    let mut c = Client::connect(client.address("out"));
+    assert_eq!(c.get("/").status, 200);
+    secrets.certificate("default").set(Arc::new(ca.issue("spiffe://cluster.local/ns/shop/sa/new")));
+    assert_eq!(c.get("/").status, 200, "the old connection lives on");
+    let fresh = Proxy::with(
+        outbound(&server, &["tulle-h1"], "spiffe://cluster.local/ns/shop/sa/new"),
+        ca.settings(CLIENT),
+    );
+    assert_eq!(get(fresh.address("out"), "/").status, 200);
+    assert_eq!(server.stat("http.test.downstream_cx_http2_total"), 2);
+}
+
+#[test]
+fn raw_bytes_travel_through_tls_with_half_close() {
+    let ca = Authority::new();
+    let backend = Backend::raw(|stream| {
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        stream.write_all(format!("got {}", all.len()).as_bytes()).unwrap();
+    });
+    let mut inbound = listener("in", tcp("app"));
+    inbound["filter_chains"][0]["transport_socket"] = server_tls(&["istio"]);
+    let server = Proxy::with(
+        json!({ "listeners": [inbound], "clusters": [cluster("app", &[backend.address])] }),
+        ca.settings(SERVER),
+    );
+    let client = Proxy::with(
+        json!({
+            "listeners": [listener("out", tcp("cart"))],
+            "clusters": [over_tls(cluster("cart", &[server.address("in")]), &["istio"], SERVER)],
+        }),
+        ca.settings(CLIENT),
+    );
+    let mut c = TcpStream::connect(client.address("out")).unwrap();
+    c.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    c.write_all(&vec![1; 2_000_000]).unwrap();
+    c.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    c.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "got 2000000");
+    eventually("all closed", || client.vitals().upstream_connections == 0);
+}
