@@ -10,6 +10,7 @@ mod probes;
 mod routes;
 mod stats;
 
+pub use config_dump::dump_as_json;
 pub(crate) use http::serve;
 
 /// What one port shows.

@@ -210,6 +210,11 @@ impl Main {
         (self.hooks.set_log_levels)(levels)
     }
 
+    /// The program that renders dumps, if not this process itself.
+    pub(crate) fn dump_command(&self) -> Option<Vec<std::ffi::OsString>> {
+        self.hooks.dump_command.clone()
+    }
+
     /// Says that the proxy is ready, once.
     pub(super) fn tell_ready(&self) {
         (self.hooks.on_ready)();
@@ -260,7 +265,7 @@ impl Main {
     }
 
     /// Keeps the workers' gauges for [`Main::own_stats`].
-    pub(super) fn remember_vitals(&self, vitals: Vitals) {
+    pub(crate) fn remember_vitals(&self, vitals: Vitals) {
         self.vitals.set(vitals);
     }
 

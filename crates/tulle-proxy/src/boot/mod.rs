@@ -21,6 +21,7 @@ mod secrets;
 mod signals;
 mod xds;
 
+pub use crate::admin::dump_as_json;
 pub use fds::FdError;
 pub(crate) use main_thread::Main;
 pub use plan::{IdentityPlan, MeshServer, PROXY_MARK, Plan, XdsPlan, XdsServer};

@@ -41,6 +41,11 @@ pub type SetLogLevels = Box<dyn Fn(&str) -> Result<(), Box<dyn std::error::Error
 pub struct Hooks {
     /// Changes what is logged (`/logging`).
     pub set_log_levels: SetLogLevels,
+    /// A program with arguments that reads an encoded dump from stdin and writes it to stdout as JSON ([`dump_as_json`]); `None` lets
+    /// this process do it, which leaves tens of megabytes behind.
+    ///
+    /// [`dump_as_json`]: crate::boot::dump_as_json
+    pub dump_command: Option<Vec<std::ffi::OsString>>,
     /// Called once, when everything that is needed is in force.
     pub on_ready: Box<dyn Fn()>,
 }
@@ -50,6 +55,7 @@ impl Default for Hooks {
     fn default() -> Self {
         Self {
             set_log_levels: Box::new(|_| Err("log levels cannot be changed in this process".into())),
+            dump_command: None,
             on_ready: Box::new(|| {}),
         }
     }

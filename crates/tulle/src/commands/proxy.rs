@@ -1,7 +1,7 @@
 //! `tulle proxy`: the proxy alone, from an Envoy bootstrap, or beside a pod.
 
 use std::ffi::OsString;
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// The bootstrap, encoded, behind this descriptor: how the command hands it to itself.
     #[arg(long, hide = true, value_name = "FD")]
     encoded_bootstrap: Option<i32>,
+    /// Writes the encoded dump on stdin to stdout as JSON: how a proxy keeps the descriptors out of its own memory.
+    #[arg(long, hide = true)]
+    render_dump: bool,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -63,7 +66,10 @@ struct Agent {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let Args { bootstrap, workers, check, encoded_bootstrap, role } = args;
+    let Args { bootstrap, workers, check, encoded_bootstrap, render_dump, role } = args;
+    if *render_dump {
+        return render();
+    }
     let plan = match (role, encoded_bootstrap, bootstrap) {
         (Some(Role::Sidecar(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Sidecar)?,
         (Some(Role::Router(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Router)?,
@@ -84,6 +90,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             return Err(Failure::usage(anyhow!("give --bootstrap FILE, sidecar or router")));
         }
     };
+    end_on_panic();
     boot::run(plan, hooks()).map_err(Failure::not_so)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -91,8 +98,26 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn hooks() -> Hooks {
     Hooks {
         set_log_levels: Box::new(|levels| logging::set_levels(levels).map_err(|f| f.into_error().into())),
+        dump_command: Some(vec!["/proc/self/exe".into(), "proxy".into(), "--render-dump".into()]),
         on_ready: Box::new(|| {}),
     }
+}
+
+fn render() -> Outcome {
+    let mut encoded = Vec::new();
+    std::io::stdin().read_to_end(&mut encoded).context("stdin").map_err(Failure::usage)?;
+    let text = boot::dump_as_json(&encoded).map_err(Failure::usage)?;
+    std::io::stdout().write_all(&text).context("stdout")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A thread that panics takes the process with it: a proxy that lost a worker must be started again, not linger half alive.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 fn from_agent(file: &Path, kind: NodeType) -> Result<Plan, Failure> {
