@@ -95,7 +95,6 @@ impl Claim {
         }
         // The mount point of the pods' files: what is in it was in memory.
         let _ = fs::remove_dir(self.paths.run());
-        // Logs are of one run: containers have new names in the next.
     }
 
     /// Writes down that the mesh runs.

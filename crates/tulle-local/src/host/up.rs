@@ -89,6 +89,12 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         images,
     })
     .map_err(UpError::Refused)?;
+    // The last run's output: its containers will not come back under their names.
+    if let Err(e) = std::fs::remove_dir_all(host.claim.paths.logs())
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(error = %e, "old logs were not removed");
+    }
     let address = |l: &std::net::TcpListener| l.local_addr().map_err(|e| UpError::Io("look at a socket", e));
     let places = Places {
         gateway: format!("http://{}", address(&host.gateway)?),
