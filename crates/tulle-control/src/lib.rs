@@ -14,6 +14,7 @@ mod bindings;
 mod metrics;
 mod monitoring;
 mod own;
+mod press;
 mod roots;
 mod server;
 mod serving;
@@ -29,10 +30,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tulle_ca::{Authority, AuthorityError, CaService, IssueError, TokenError, TokenVerifier, TtlPolicy};
+use tulle_identity::{Certificate, Watched};
 use tulle_mesh::MeshConfig;
 use tulle_store::Store;
 use tulle_xds::server::{AdsService, Hub, Limits};
@@ -135,30 +138,20 @@ impl ControlPlane {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
-        let now = SystemTime::now();
-        let authority = Arc::new(match &config.cacerts {
-            Some(dir) => Authority::plugged(dir, now)?,
-            None => Authority::self_signed(&config.state_dir, &config.trust_domain, now)?,
-        });
-        let policy = TtlPolicy::new(config.cert_ttl);
-        let serving = serving::Serving::new(&config.trust_domain, &config.namespace, policy.longest());
-        let certificate = serving.begin(&authority)?;
-        let tls = serving::tls(&authority, &config.trust_domain, certificate.clone())?;
-        let tokens = TokenVerifier::from_pem(&config.token_keys)?;
+        let identity = Identity::new(&config)?;
         let accounts = Arc::new(bindings::Accounts::default());
-        let ca = CaService::new(authority.clone(), &config.trust_domain, tokens, accounts.clone(), policy);
-
+        let ca = CaService::new(
+            identity.authority.clone(),
+            &config.trust_domain,
+            TokenVerifier::from_pem(&config.token_keys)?,
+            accounts.clone(),
+            identity.policy,
+        );
         let catalog = types::catalog();
         let types = types::Types::of(&catalog).ok_or(StartError::Catalog)?;
         let (hub, events) = Hub::start(catalog, Limits::default(), config.max_streams, &config.identifier);
         let services = server::Services { ads: AdsService::new(&hub), ca: ca.clone() };
-
-        let (plain_listener, plain) = bind(config.plain).await?;
-        let (secure_listener, secure) = bind(config.secure).await?;
-        let mut monitoring = Vec::new();
-        for address in &config.monitoring {
-            monitoring.push(bind(*address).await?);
-        }
+        let ports = Ports::bind(&config).await?;
 
         let (stop, stopped) = stop::Stop::new();
         let (ready_sender, ready) = watch::channel(false);
@@ -171,7 +164,7 @@ impl ControlPlane {
             types,
             metrics: metrics.clone(),
             directory: directory.clone(),
-            authority: authority.clone(),
+            authority: identity.authority.clone(),
             counters: ca.counters(),
             ready: ready.clone(),
             started: Instant::now(),
@@ -193,22 +186,17 @@ impl ControlPlane {
             ready: ready_sender,
             stop: stopped.clone(),
         };
-        let root_pem = authority.root_pem();
+        let root_pem = identity.authority.root_pem();
 
         let mut tasks = JoinSet::new();
         tasks.spawn(world::World::new(outside, types, mesh).run());
         tasks.spawn(roots::publish(store.clone(), root_pem.clone(), namespace_receiver, stopped.clone()));
         tasks.spawn(status::write(store, status_receiver, stopped.clone()));
-        tasks.spawn(serving.renew(authority, certificate, stopped.clone()));
-        tasks.spawn(server::serve(plain_listener, None, services.clone(), stopped.clone()));
-        tasks.spawn(server::serve(secure_listener, Some(tls), services, stopped.clone()));
-        let mut addresses = Vec::new();
-        for (listener, address) in monitoring {
-            tasks.spawn(monitoring::serve(listener, shown.clone(), stopped.clone()));
-            addresses.push(address);
-        }
+        let (plain, secure, monitoring) =
+            ports.serve(&mut tasks, services, identity.tls.clone(), &shown, &stopped);
+        tasks.spawn(identity.renew(stopped));
         tracing::info!(%plain, %secure, "control plane listens");
-        Ok(Self { stop, ready, tasks, plain, secure, monitoring: addresses, root_pem })
+        Ok(Self { stop, ready, tasks, plain, secure, monitoring, root_pem })
     }
 
     /// Waits until everything in the store is known and proxies are served.
@@ -226,6 +214,72 @@ impl ControlPlane {
         }
         // Connections' tasks are not ours to wait for; they take half a second at most.
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The signing key, and what the control plane shows for itself.
+struct Identity {
+    authority: Arc<Authority>,
+    policy: TtlPolicy,
+    serving: serving::Serving,
+    certificate: Watched<Certificate>,
+    tls: Arc<ServerConfig>,
+}
+
+impl Identity {
+    fn new(config: &Config) -> Result<Self, StartError> {
+        let now = SystemTime::now();
+        let authority = Arc::new(match &config.cacerts {
+            Some(dir) => Authority::plugged(dir, now)?,
+            None => Authority::self_signed(&config.state_dir, &config.trust_domain, now)?,
+        });
+        let policy = TtlPolicy::new(config.cert_ttl);
+        let serving = serving::Serving::new(&config.trust_domain, &config.namespace, policy.longest());
+        let certificate = serving.begin(&authority)?;
+        let tls = serving::tls(&authority, &config.trust_domain, certificate.clone())?;
+        Ok(Self { authority, policy, serving, certificate, tls })
+    }
+
+    async fn renew(self, stop: stop::Stop) {
+        self.serving.renew(self.authority, self.certificate, stop).await;
+    }
+}
+
+/// The ports, bound.
+struct Ports {
+    plain: (TcpListener, SocketAddr),
+    secure: (TcpListener, SocketAddr),
+    monitoring: Vec<(TcpListener, SocketAddr)>,
+}
+
+impl Ports {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let (plain, secure) = (bind(config.plain).await?, bind(config.secure).await?);
+        let mut monitoring = Vec::new();
+        for address in &config.monitoring {
+            monitoring.push(bind(*address).await?);
+        }
+        Ok(Self { plain, secure, monitoring })
+    }
+
+    /// Starts a task per port; returns the addresses.
+    fn serve(
+        self,
+        tasks: &mut JoinSet<()>,
+        services: server::Services,
+        tls: Arc<ServerConfig>,
+        shown: &Arc<monitoring::Shown>,
+        stop: &stop::Stop,
+    ) -> (SocketAddr, SocketAddr, Vec<SocketAddr>) {
+        let Self { plain: (plain, plain_address), secure: (secure, secure_address), monitoring } = self;
+        tasks.spawn(server::serve(plain, None, services.clone(), stop.clone()));
+        tasks.spawn(server::serve(secure, Some(tls), services, stop.clone()));
+        let mut addresses = Vec::new();
+        for (listener, address) in monitoring {
+            tasks.spawn(monitoring::serve(listener, shown.clone(), stop.clone()));
+            addresses.push(address);
+        }
+        (plain_address, secure_address, addresses)
     }
 }
 

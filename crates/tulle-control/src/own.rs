@@ -3,8 +3,8 @@
 use tulle_mesh::Snapshot;
 use tulle_translate::{Kind, Proxy, View};
 
+use crate::press::Press;
 use crate::sets::Published;
-use crate::views::Press;
 
 /// One proxy's own sets.
 pub(crate) struct Own {

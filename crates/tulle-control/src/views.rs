@@ -1,39 +1,17 @@
 //! What proxies with equal views share: their outbound resources, made once for all of them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Instant;
 
 use tulle_base::Host;
 use tulle_mesh::{ChangedKeys, Snapshot};
 use tulle_proto::type_url;
 use tulle_translate::{ClusterName, Kind, Proxy, Types as Affected, View};
-use tulle_xds::Resource;
 use tulle_xds::resource::Follow;
 use tulle_xds::server::{Hub, Layers};
 
 use crate::own::Own;
-use crate::sets::{Pool, Published};
-use crate::types::Types;
-
-/// What is needed to publish.
-pub(crate) struct Press<'a> {
-    pub(crate) hub: &'a Hub,
-    pub(crate) types: Types,
-    pub(crate) pool: &'a mut Pool,
-    pub(crate) at: Instant,
-}
-
-impl Press<'_> {
-    /// The shared form of resources of one type.
-    pub(crate) fn share(
-        &mut self,
-        kind: tulle_xds::server::TypeId,
-        made: &[tulle_translate::Resource],
-    ) -> Vec<Arc<Resource>> {
-        made.iter().map(|r| self.pool.share(kind, r, None)).collect()
-    }
-}
+use crate::press::Press;
+use crate::sets::Published;
 
 /// One view with the sets of its resources.
 pub(crate) struct Shared {

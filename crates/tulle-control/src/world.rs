@@ -17,12 +17,13 @@ use crate::admission::admit;
 use crate::bindings::Accounts;
 use crate::metrics::{Metric, Metrics};
 use crate::own::Own;
+use crate::press::Press;
 use crate::roots;
 use crate::sets::Pool;
 use crate::status::Statuses;
 use crate::stop::Stop;
 use crate::types::Types;
-use crate::views::{Press, Shared};
+use crate::views::Shared;
 
 /// Updates taken together at most.
 const BATCH: usize = 4096;
