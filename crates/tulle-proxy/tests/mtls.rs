@@ -1,6 +1,8 @@
 //! Mutual TLS between two proxies: identities on both sides, HTTP/1.1 carried over one HTTP/2 connection, permissive mode, and
 //! certificates that rotate under live connections.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod common;
 
 use std::{

@@ -65,6 +65,8 @@ struct Loaded {
     /// By index of the endpoint set; `None` where the address cannot be connected to.
     hosts: Vec<Option<Rc<Host>>>,
     balancer: Balancer,
+    /// Shares of requests that are dropped, in parts of a million.
+    drops: Vec<u32>,
 }
 
 /// What all workers have in common of a cluster.
@@ -172,6 +174,7 @@ impl LocalCluster {
 
     /// Takes over a new set of endpoints. Those that stay keep their connections.
     pub(crate) fn load(&self, set: Arc<EndpointSet>) {
+        let drops = set.drops.iter().map(|(_, share)| *share).collect();
         let (before, old) = match self.loaded.borrow_mut().take() {
             Some(Loaded { hosts, balancer, .. }) => (hosts, Some(balancer)),
             None => (Vec::new(), None),
@@ -206,14 +209,15 @@ impl LocalCluster {
         );
         self.stats.membership_total.set(set.endpoints.len() as u64);
         self.stats.membership_change.inc();
-        *self.loaded.borrow_mut() = Some(Loaded { hosts, balancer });
+        *self.loaded.borrow_mut() = Some(Loaded { hosts, balancer, drops });
     }
 
     /// Chooses an endpoint for a request or connection that was made to `destination`, if it was redirected here. Those for which `avoid` says so are
-    /// passed over if another is found within `attempts` tries. `None`: there is none to ask.
+    /// passed over if another is found within `attempts` tries; `hash` decides where the policy hashes. `None`: there is none to ask.
     pub(crate) fn choose(
         &self,
         destination: Option<SocketAddr>,
+        hash: Option<u64>,
         avoid: &dyn Fn(SocketAddr) -> bool,
         attempts: u32,
     ) -> Option<Chosen> {
@@ -224,15 +228,22 @@ impl LocalCluster {
             return Some(Chosen { host, index: None, _balanced: None, _active });
         }
         let mut loaded = self.loaded.borrow_mut();
-        let Loaded { hosts, balancer } = loaded.as_mut()?;
+        let Loaded { hosts, balancer, drops: _ } = loaded.as_mut()?;
         let passed_over = |host: &balance::Host| match host.endpoint.address {
             Address::Ip(address) => avoid(address),
             _ => true,
         };
-        let picked = balancer.pick(&mut || fastrand::u64(..), &passed_over, attempts)?;
+        let picked = balancer.pick_by_hash(hash, &mut || fastrand::u64(..), &passed_over, attempts)?;
         let host = Rc::clone(hosts.get(picked.index as usize)?.as_ref()?);
         let _active = host.count_active();
         Some(Chosen { index: Some(picked.index), _balanced: Some(picked.begin()), _active, host })
+    }
+
+    /// Whether the cluster's drop policy wants a request dropped.
+    pub(crate) fn drops(&self) -> bool {
+        let loaded = self.loaded.borrow();
+        let shares = loaded.iter().flat_map(|l| &l.drops);
+        shares.into_iter().any(|share| fastrand::u32(..1_000_000) < *share)
     }
 
     /// Tells outlier detection what came of a request. `now` counts from the start of the process.

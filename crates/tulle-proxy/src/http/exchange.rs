@@ -16,6 +16,7 @@ use tulle_engine::{
     },
     runtime::{
         RouteTable,
+        http_manager::UnderscoreAction,
         route::{Action, Route},
     },
 };
@@ -28,7 +29,7 @@ use super::{
     manager::LocalManager,
     record::Record,
     reply::{Body, Reply},
-    side::{Flow, Length, Side},
+    side::{Flow, Length, Messages, Side},
 };
 use crate::{listener::facts::Conn, worker::timers::Timers};
 
@@ -116,7 +117,7 @@ pub(crate) async fn exchange(
     let mut x = Exchange {
         view: conn.view(conn.arrival.peer, (&names.0, &names.1)),
         record: Record::new(incoming.start, conn.arrival.peer),
-        flow: Flow { done: incoming.length.is_empty(), bytes: 0 },
+        flow: Flow { done: incoming.length.is_empty(), ..Flow::default() },
         back: Flow::default(),
         keep: incoming.keep_alive && !conn.is_draining(),
         answered: false,
@@ -174,10 +175,19 @@ impl<'a> Exchange<'a> {
         let client = client::accept(head, &config.remote_address, &self.view, own_ip);
         self.record.remote = client.remote;
         self.record.trusted = client.internal;
+        if config.limits.underscores == UnderscoreAction::Reject
+            && head.headers.iter().any(|field| field.name.contains(&b'_'))
+        {
+            return Some(Reply::new(400, "", "http.unexpected_underscore").closing());
+        }
         self.view.remote = client.remote;
         client::forward_client_cert(head, config.client_cert, &self.view);
         headers::accept(head, config, &client, self.incoming.upgrade);
         self.record.grpc = route::is_grpc(head);
+        if self.record.grpc && self.manager.counts_messages {
+            self.flow.messages = Some(Messages::default());
+            self.back.messages = Some(Messages::default());
+        }
         super::peer::read_request(self);
         let head = &mut self.s.request;
         self.s.clocks.idle_timeout = config.timeouts.stream_idle.unwrap_or_default();
@@ -341,7 +351,7 @@ pub(crate) async fn refuse(
     let mut x = Exchange {
         view: conn.view(conn.arrival.peer, (&names.0, &names.1)),
         record: Record::new(start, conn.arrival.peer),
-        flow: Flow { done: true, bytes: 0 },
+        flow: Flow { done: true, ..Flow::default() },
         back: Flow::default(),
         keep: false,
         answered: false,

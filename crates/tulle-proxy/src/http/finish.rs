@@ -39,6 +39,9 @@ pub(crate) fn finish(x: &mut Exchange<'_>, route: Option<&Route>) {
             bytes: wire,
         };
         x.conn.worker.telemetry.request(&parties, &ending);
+        if let (Some(sent), Some(received)) = (x.flow.messages, x.back.messages) {
+            x.conn.worker.telemetry.messages(&parties, sent.count, received.count);
+        }
     }
     if !x.manager.logs.is_empty() {
         log(x, route, duration);

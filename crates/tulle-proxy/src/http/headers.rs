@@ -7,13 +7,24 @@ use std::{
 
 use tulle_engine::{
     decide::client::Client,
-    runtime::{HttpManager, http_manager::ServerHeaderMode},
+    runtime::{
+        HttpManager,
+        http_manager::{SchemeHandling, ServerHeaderMode, UnderscoreAction},
+    },
 };
 use tulle_http::{HeaderList, Known, RequestHead, ResponseHead, h1::strip_hop_by_hop};
 
 /// Brings a request's fields in order: hop-by-hop fields go, an id comes.
 pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Client, upgrade: bool) {
     strip_hop_by_hop(&mut head.headers, upgrade);
+    if config.limits.underscores == UnderscoreAction::Drop {
+        head.headers.retain(|field| field.known.is_some() || !field.name.contains(&b'_'));
+    }
+    if let SchemeHandling::Overwrite(scheme) = &config.scheme
+        && let Some(scheme) = tulle_http::Scheme::from_bytes(scheme.as_bytes())
+    {
+        head.scheme = scheme;
+    }
     let ids = config.request_id;
     let foreign = client.edge && !ids.preserve_external;
     if ids.generate && (foreign || !head.headers.contains(Known::XRequestId)) {

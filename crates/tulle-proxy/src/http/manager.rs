@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc};
 use tulle_engine::runtime::{
     HttpFilterKind, HttpManager,
     filter::{IstioAlpn, IstioStats, PeerMetadata, RouterOptions},
-    http_manager::RouteSource,
+    http_manager::{HeaderCase, RouteSource, SchemeHandling},
     listener::Direction,
 };
 use tulle_http::{Limits, h1};
@@ -35,6 +35,8 @@ pub(crate) struct LocalManager {
     pub(crate) alpn: Option<IstioAlpn>,
     /// The router's options.
     pub(crate) router: RouterOptions,
+    /// Whether gRPC messages are counted.
+    pub(crate) counts_messages: bool,
     inline: Option<LocalTable>,
 }
 
@@ -49,6 +51,7 @@ impl LocalManager {
             peer_metadata: PeerMetadata::default(),
             alpn: None,
             router: RouterOptions::default(),
+            counts_messages: false,
             inline: match &config.routes {
                 RouteSource::Inline(table) => Some(Rc::new(Arc::clone(table))),
                 RouteSource::Rds(_) => None,
@@ -62,14 +65,15 @@ impl LocalManager {
                 }
                 HttpFilterKind::PeerMetadata(how) => merge(&mut manager.peer_metadata, *how),
                 HttpFilterKind::IstioAlpn(alpn) => manager.alpn = Some(alpn.clone()),
+                HttpFilterKind::GrpcStats(_) => manager.counts_messages = true,
                 HttpFilterKind::Router(router) => manager.router = router.clone(),
                 HttpFilterKind::Rbac(_)
                 | HttpFilterKind::Fault(_)
                 | HttpFilterKind::Cors
-                | HttpFilterKind::GrpcStats(_)
                 | HttpFilterKind::LocalRateLimit(_) => {}
             }
         }
+        warn_of_what_is_missing(config);
         manager
     }
 
@@ -91,6 +95,21 @@ impl LocalManager {
             tulle_http::Version::Http2 => &alpn.http2,
         };
         (!list.is_empty()).then_some(list.as_slice())
+    }
+}
+
+/// Says what a configuration asks for that is not done here: it is served all the same, as without these fields.
+fn warn_of_what_is_missing(config: &HttpManager) {
+    let replies = &config.local_replies;
+    let missing = [
+        (!replies.mappers.is_empty() || replies.body_format.is_some(), "local_reply_config"),
+        (config.http2.keepalive.is_some(), "http2_protocol_options.connection_keepalive"),
+        (config.add_user_agent, "add_user_agent"),
+        (config.http1.header_case == HeaderCase::ProperWords, "http_protocol_options.header_key_format"),
+        (config.scheme == SchemeHandling::MatchUpstream, "scheme_header_transformation.match_upstream"),
+    ];
+    for (_, field) in missing.into_iter().filter(|(set, _)| *set) {
+        tracing::warn!(stat_prefix = %config.stat_prefix, field, "this field of a connection manager has no effect");
     }
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod attempt;
 mod context;
 pub(crate) mod deliver;
+mod digits;
 mod downstream;
 mod downstream_h2;
 pub(crate) mod exchange;

@@ -331,6 +331,41 @@ pub(crate) struct Flow {
     pub(crate) done: bool,
     /// Bytes of body so far, without framing.
     pub(crate) bytes: u64,
+    /// Counts gRPC messages, where that is asked for.
+    pub(crate) messages: Option<Messages>,
+}
+
+/// Counts length-prefixed gRPC messages in a body ("gRPC over HTTP2", Length-Prefixed-Message).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Messages {
+    /// Messages that have begun.
+    pub(crate) count: u64,
+    /// Bytes of the present message still to come.
+    left: u64,
+    head: [u8; 5],
+    have: usize,
+}
+
+impl Messages {
+    fn feed(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            if self.left > 0 {
+                let skip = usize::try_from(self.left).unwrap_or(usize::MAX).min(data.len());
+                self.left -= skip as u64;
+                data = &data[skip..];
+                continue;
+            }
+            self.head[self.have] = data[0];
+            self.have += 1;
+            data = &data[1..];
+            if self.have == self.head.len() {
+                let [_, a, b, c, d] = self.head;
+                self.left = u64::from(u32::from_be_bytes([a, b, c, d]));
+                self.have = 0;
+                self.count += 1;
+            }
+        }
+    }
 }
 
 /// Which half of a transfer failed.
@@ -358,6 +393,9 @@ impl Flow {
                     let data = from.data();
                     let data = &data[..data.len().min(room)];
                     copy(data);
+                    if let Some(messages) = &mut self.messages {
+                        messages.feed(data);
+                    }
                     to.write_data(data).map_err(|_| FlowFault::Write)?;
                     let count = data.len();
                     from.consume(count);

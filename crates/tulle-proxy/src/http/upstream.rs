@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -9,8 +10,11 @@ use std::{
 };
 
 use tulle_engine::{
-    decide::breaker::Resource,
-    runtime::{cluster::UpstreamProtocol, http_manager::Http2Options},
+    decide::{breaker::Resource, matcher::HeaderView as _},
+    runtime::{
+        cluster::{Discovery, UpstreamProtocol},
+        http_manager::Http2Options,
+    },
 };
 use tulle_http::{Limits, RequestHead, Version, h1, h2::Role};
 
@@ -92,6 +96,17 @@ fn server_name(cluster: &LocalCluster, host: &Host, request: &RequestHead) -> Ar
         return Arc::clone(&endpoint.hostname);
     }
     Arc::clone(&tls.context.sni)
+}
+
+/// Where a request for an original-destination cluster goes: a header may name it, otherwise where the client was going.
+pub(crate) fn destination(
+    cluster: &LocalCluster,
+    request: &RequestHead,
+    original: Option<SocketAddr>,
+) -> Option<SocketAddr> {
+    let Discovery::OriginalDst(settings) = &cluster.config.discovery else { return original };
+    let named = settings.header.as_ref().and_then(|key| request.first(key));
+    named.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).or(original)
 }
 
 /// A pooled connection, or a new one.

@@ -62,7 +62,10 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
         upstream: None,
         attempts: 0,
     };
-    if let Some(policy) = denied(&conn, &stats) {
+    if let Some((policy, delay)) = denied(&conn, &stats) {
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
         outcomes.details = tulle_telemetry::details::rbac_denied(policy.as_deref());
         down.reset();
     } else {
@@ -71,8 +74,8 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
     log(&conn, wall, &outcomes);
 }
 
-/// Asks the chain's L4 rules. `Some` refuses, with the policy that decided.
-fn denied(conn: &Conn, stats: &TcpStats) -> Option<Option<String>> {
+/// Asks the chain's L4 rules. `Some` refuses, with the policy that decided and how long the connection stays open.
+fn denied(conn: &Conn, stats: &TcpStats) -> Option<(Option<String>, Option<Duration>)> {
     let names = conn.names();
     let view = conn.view(conn.arrival.peer, (&names.0, &names.1));
     let principal = conn.identity().and_then(|peer| peer.principal());
@@ -85,11 +88,11 @@ fn denied(conn: &Conn, stats: &TcpStats) -> Option<Option<String>> {
     };
     for filter in &conn.chain.config.filters {
         let NetworkFilter::Rbac(rbac) = filter else { continue };
-        let NetworkRbac { rules, enforcement: _, delay_deny: _ } = &**rbac;
+        let NetworkRbac { rules, enforcement: _, delay_deny } = &**rbac;
         let verdict = authorize::filter(rules, &input).enforced;
         if !verdict.allowed {
             stats.rbac_denied.inc();
-            return Some(verdict.policy.map(|p| p.name.to_string()));
+            return Some((verdict.policy.map(|p| p.name.to_string()), *delay_deny));
         }
         if rules.rules.is_some() {
             stats.rbac_allowed.inc();
@@ -185,9 +188,11 @@ async fn connect(
     out: &mut Outcomes,
 ) -> Option<(Stream, Chosen, Rc<UpstreamFacts>)> {
     let worker = &conn.worker;
+    let client = conn.arrival.peer.ip().to_canonical().to_string();
+    let hash = proxy.hash_source_ip.then(|| tulle_engine::decide::hash::xxh64(client.as_bytes(), 0));
     for attempt in 0..proxy.max_connect_attempts.max(1) {
         out.attempts = attempt + 1;
-        let Some(chosen) = cluster.choose(conn.arrival.original(), &|_| false, 1) else {
+        let Some(chosen) = cluster.choose(conn.arrival.original(), hash, &|_| false, 1) else {
             cluster.stats.upstream_cx_none_healthy.inc();
             out.flags.insert(ResponseFlag::NoHealthyUpstream);
             return None;

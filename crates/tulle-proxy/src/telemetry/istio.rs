@@ -72,6 +72,12 @@ impl Telemetry {
         self.store.borrow_mut().record_request(&key, &sample);
     }
 
+    /// Counts the gRPC messages of one request: those of the client and those of the server.
+    pub(crate) fn messages(&self, parties: &Parties<'_>, requests: u64, responses: u64) {
+        let traffic = self.traffic(parties);
+        self.store.borrow_mut().add_messages(traffic, requests, responses);
+    }
+
     /// The labels of a TCP connection.
     pub(crate) fn tcp_key(&self, parties: &Parties<'_>, flags: ResponseFlags) -> TcpKey {
         TcpKey { traffic: self.traffic(parties), flags, security: security(parties) }

@@ -1,0 +1,156 @@
+//! The response on its way to the client.
+
+use std::{rc::Rc, time::Instant};
+
+use tulle_engine::{
+    decide::{cors, header_ops},
+    runtime::filter::FilterOverride,
+};
+use tulle_http::Known;
+use tulle_telemetry::{ResponseFlag, details as d};
+
+use super::{Plan, ends::client_gone};
+use crate::{
+    cluster::{PoolKey, local::Chosen},
+    http::{
+        attempt::{Answer, Late, UpstreamFault},
+        context,
+        deliver::{Delivery, DeliveryEnd},
+        digits::Digits,
+        exchange::Exchange,
+        headers, peer,
+        upstream::Upstream,
+    },
+};
+
+/// Passes the response on, and gives the upstream connection back.
+pub(super) async fn deliver(
+    x: &mut Exchange<'_>,
+    plan: &Plan<'_>,
+    mut up: Upstream,
+    chosen: Chosen,
+    key: PoolKey,
+    answer: Answer,
+) {
+    change_response(x, plan, answer.tunnel);
+    let worker = Rc::clone(&x.conn.worker);
+    x.record.status = x.s.response.status;
+    x.record.details = d::VIA_UPSTREAM.into();
+    x.record.grpc_status = headers::grpc_status(&x.s.response.headers);
+    let request = (&x.s.request.method, x.s.request.version);
+    if answer.tunnel {
+        x.manager.stats.downstream_cx_upgrades_total.inc();
+        x.keep = false;
+        x.s.clocks.route.clear();
+        x.flow.done = false;
+        up.side.become_tunnel();
+        let kind = match &*x.s.request.protocol {
+            "" => x.s.request.headers.get_str(Known::Upgrade).unwrap_or_default(),
+            protocol => protocol,
+        };
+        x.down.write_tunnel(&x.s.response, kind);
+    } else {
+        x.keep = x.down.write_response(&x.s.response, answer.length, request, x.keep);
+    }
+    x.answered = true;
+    let end = Delivery {
+        down: x.down,
+        up: &mut up.side,
+        request: &mut x.flow,
+        response: &mut x.back,
+        clocks: &mut x.s.clocks,
+    }
+    .run()
+    .await;
+    if let Some(status) = headers::grpc_status(up.side.trailers()) {
+        x.record.grpc_status = Some(status);
+    }
+    if let DeliveryEnd::Complete = end {
+        x.record.completed = true;
+        if !x.flow.done {
+            // The response overtook the request: neither connection is at the start of a message.
+            x.keep = false;
+        } else if answer.keep_alive && !answer.tunnel {
+            up.give_back(&worker, &plan.cluster, &chosen.host, &key, Instant::now());
+        }
+        return;
+    }
+    x.keep = false;
+    broke_off(x, plan, end);
+}
+
+fn broke_off(x: &mut Exchange<'_>, plan: &Plan<'_>, end: DeliveryEnd) {
+    x.down.abort();
+    match end {
+        DeliveryEnd::Complete => {}
+        DeliveryEnd::Client(_) => client_gone(x),
+        DeliveryEnd::Upstream(UpstreamFault::Malformed) => {
+            x.record.note(ResponseFlag::UpstreamProtocolError, d::UPSTREAM_PROTOCOL_ERROR_AFTER_RESPONSE);
+        }
+        DeliveryEnd::Upstream(UpstreamFault::Reset | UpstreamFault::Refused) => {
+            x.record.note(
+                ResponseFlag::UpstreamRemoteReset,
+                "upstream_reset_after_response_started{remote_reset}",
+            );
+        }
+        DeliveryEnd::Upstream(_) => {
+            x.record.note(ResponseFlag::UpstreamConnectionTermination, d::UPSTREAM_RESET_AFTER_RESPONSE);
+        }
+        DeliveryEnd::Late(Late::Route) => {
+            plan.cluster.stats.upstream_rq_timeout.inc();
+            x.record.note(ResponseFlag::UpstreamRequestTimeout, d::RESPONSE_TIMEOUT);
+        }
+        DeliveryEnd::Late(Late::Duration) => x.record.details = d::MAX_DURATION_TIMEOUT.into(),
+        DeliveryEnd::Late(_) => {
+            x.manager.stats.downstream_rq_idle_timeout.inc();
+            x.record.note(ResponseFlag::StreamIdleTimeout, d::STREAM_IDLE_TIMEOUT);
+        }
+    }
+}
+
+/// Changes the response's head as configured before the client sees it.
+fn change_response(x: &mut Exchange<'_>, plan: &Plan<'_>, tunnel: bool) {
+    headers::accept_response(&mut x.s.response, &x.manager.config, x.record.wall, tunnel);
+    peer::read_response(x);
+    if !x.manager.router.suppress_envoy_headers {
+        let service = x.record.answered.unwrap_or_default();
+        let digits = Digits::of(u64::try_from(service.as_millis()).unwrap_or(u64::MAX));
+        x.s.response.headers.set(Known::XEnvoyUpstreamServiceTime, digits.text());
+    }
+    if plan.found.virtual_host.attempt_count_in_response {
+        let digits = Digits::of(u64::from(x.record.attempts));
+        x.s.response.headers.set(Known::XEnvoyAttemptCount, digits.text());
+    }
+    if let Some(cookie) = &plan.hash.set_cookie {
+        x.s.response.headers.append(Known::SetCookie, cookie.as_bytes());
+    }
+    if x.cors
+        && let Some(FilterOverride::Cors(policy)) = plan
+            .found
+            .route
+            .filters
+            .0
+            .iter()
+            .map(|(_, change)| change)
+            .find(|c| matches!(c, FilterOverride::Cors(_)))
+    {
+        cors::allow(policy, &x.s.request, &mut x.s.response);
+    }
+    if x.manager.config.request_id.always_in_response
+        && let Some(id) = x.s.request.headers.get(Known::XRequestId)
+    {
+        x.s.response.headers.set(Known::XRequestId, id);
+    }
+    let levels =
+        header_ops::levels(plan.table, plan.found.virtual_host, plan.found.route, plan.weighted, true);
+    if levels.iter().flatten().any(|ops| !ops.is_empty()) {
+        let mut response = std::mem::take(&mut x.s.response);
+        let mut text = std::mem::take(&mut x.s.text);
+        let cx = context::of(x, &plan.found.route.name);
+        for ops in levels.into_iter().flatten().filter(|ops| !ops.is_empty()) {
+            header_ops::apply_to_response(ops, &mut response, &x.s.request, &cx, &mut text);
+        }
+        x.s.response = response;
+        x.s.text = text;
+    }
+}

@@ -1,0 +1,168 @@
+//! The router: cluster, endpoint, tries, and the response on its way back.
+//!
+//! [`prepare`] changes the request once; [`once`] is one try; [`again`] decides whether another follows; [`answer`] passes the
+//! response on; [`mirror`] sends copies elsewhere.
+
+mod again;
+mod answer;
+mod ends;
+mod mirror;
+mod once;
+mod prepare;
+
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+use tulle_engine::{
+    decide::{
+        breaker::Resource,
+        hash,
+        retry::{Failure, RetryState},
+        route::{Found, pick_cluster},
+        timeout::{self, Timeouts},
+    },
+    runtime::{
+        RouteTable,
+        route::{ClusterChoice, Forward, Priority, WeightedCluster},
+    },
+};
+use tulle_telemetry::{ResponseFlag, details as d};
+
+pub(crate) use self::ends::{client_gone, idle};
+use super::{
+    attempt::{Answer, Replay, UpstreamFault},
+    exchange::Exchange,
+    reply::Reply,
+    upstream::Upstream,
+};
+use crate::cluster::{
+    LocalCluster, PoolKey,
+    local::{Chosen, Hold},
+};
+
+/// The most that is kept of a request's body for another try where nothing else is configured.
+const REPLAY_LIMIT: u64 = 64 * 1024;
+
+/// What is fixed for all tries of a request.
+pub(super) struct Plan<'t> {
+    pub(super) table: &'t RouteTable,
+    pub(super) found: &'t Found<'t>,
+    pub(super) to: &'t Forward,
+    pub(super) weighted: Option<&'t WeightedCluster>,
+    pub(super) cluster: Rc<LocalCluster>,
+    pub(super) priority: usize,
+    pub(super) times: Timeouts,
+    pub(super) upgrade: bool,
+    pub(super) hash: hash::RequestHash,
+}
+
+/// What came of one try.
+pub(super) enum Tried {
+    /// A response is to be delivered.
+    Response(Upstream, Chosen, PoolKey, Answer),
+    /// It failed, for a reason in the transport's words.
+    Failed(Failure, UpstreamFault, String),
+    /// The request is over.
+    Over(Reply),
+}
+
+/// Forwards the request and delivers the response. An error is what the client gets instead.
+pub(crate) async fn forward(
+    x: &mut Exchange<'_>,
+    table: &RouteTable,
+    found: &Found<'_>,
+    to: &Forward,
+) -> Result<(), Reply> {
+    let picked = pick_cluster(&to.cluster, &x.s.request, x.record.random, None);
+    let weighted = match (&to.cluster, picked.weighted) {
+        // Found again in the route, so that it does not borrow the request.
+        (ClusterChoice::Weighted(all), Some(w)) => all.clusters.iter().find(|c| std::ptr::eq(*c, w)),
+        _ => None,
+    };
+    let found_cluster = x.conn.worker.cluster(picked.name);
+    let Some(cluster) = found_cluster else {
+        x.manager.stats.no_cluster.inc();
+        return Err(Reply::no_cluster(to.cluster_not_found_status));
+    };
+    x.record.cluster = Some(Rc::clone(&cluster));
+    if cluster.drops() {
+        return Err(Reply::new(503, "drop overload", "drop_overload").flag(ResponseFlag::DropOverload));
+    }
+    let trusted = x.record.trusted;
+    let mut retry = RetryState::new(to.retry.as_deref(), &x.s.request, trusted);
+    let times = timeout::resolve(to, &x.manager.config.timeouts, &mut x.s.request, trusted);
+    let priority = usize::from(to.priority == Priority::High);
+    let upgrade = prepare::wants_upgrade(x, to)?;
+    let hash = if to.hash_policies.is_empty() { hash::RequestHash::default() } else { hash_of(x, to) };
+    let plan = Plan { table, found, to, weighted, cluster, priority, times, upgrade, hash };
+    let Some(_request) = Hold::acquire(&plan.cluster, priority, Resource::Request) else {
+        plan.cluster.stats.upstream_rq_pending_overflow.inc();
+        return Err(Reply::upstream(UpstreamFault::Overflow, false, ""));
+    };
+    prepare::prepare(x, &plan);
+    let keeps = retry.is_some() || !to.mirrors.is_empty();
+    let limit = if keeps { found.route.buffer_limit.unwrap_or(REPLAY_LIMIT) } else { 0 };
+    let mut replay = Replay::new(usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut tries = Tries::default();
+    plan.cluster.stats.upstream_rq_active.inc();
+    let outcome = loop {
+        match once::attempt(x, &plan, &mut replay, &mut tries).await {
+            Tried::Over(reply) => break Err(reply),
+            Tried::Response(up, chosen, key, answer) => {
+                match again::after_response(x, &plan, &mut retry, &replay).await {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(reply) => break Err(reply),
+                }
+                mirror::send(x, &plan, &replay);
+                replay.drop_copy();
+                answer::deliver(x, &plan, up, chosen, key, answer).await;
+                break Ok(());
+            }
+            Tried::Failed(failure, fault, reason) => {
+                if tries.stale && replayable(x, &replay) && x.s.request.method.is_idempotent() {
+                    // The pooled connection had been closed by its peer; the request never got anywhere.
+                    continue;
+                }
+                match again::after_failure(x, &plan, &mut retry, &replay, failure).await {
+                    Ok(true) => continue,
+                    Ok(false) => {
+                        x.record.transport_failure.clone_from(&reason);
+                        break Err(failed(x, failure, fault, &reason));
+                    }
+                    Err(reply) => break Err(reply),
+                }
+            }
+        }
+    };
+    plan.cluster.stats.upstream_rq_active.dec();
+    outcome
+}
+
+/// What is remembered from one try to the next.
+#[derive(Default)]
+pub(super) struct Tries {
+    pub(super) tried: SmallVec<[std::net::SocketAddr; 4]>,
+    /// The last try used a pooled connection that its peer had closed.
+    pub(super) stale: bool,
+    /// Pooled connections are not used any more: one was stale.
+    pub(super) fresh: bool,
+}
+
+/// What the client gets when the last try failed.
+fn failed(x: &Exchange<'_>, failure: Failure, fault: UpstreamFault, reason: &str) -> Reply {
+    if failure == Failure::PerTryTimeout {
+        return Reply::new(504, "upstream request timeout", d::UPSTREAM_PER_TRY_TIMEOUT)
+            .flag(ResponseFlag::UpstreamRequestTimeout);
+    }
+    Reply::upstream(fault, x.record.attempts > 1, reason)
+}
+
+/// The hash of the request by the route's policies.
+fn hash_of(x: &Exchange<'_>, to: &Forward) -> hash::RequestHash {
+    hash::request_hash(&to.hash_policies, &x.s.request, x.record.remote.ip(), &mut || fastrand::u64(..))
+}
+
+fn replayable(x: &Exchange<'_>, replay: &Replay) -> bool {
+    x.flow.bytes == 0 || replay.bytes().is_some()
+}

@@ -1,0 +1,201 @@
+//! One try of a request.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+    time::Instant,
+};
+
+use tulle_engine::{
+    decide::{outlier::Outcome, retry::Failure, rewrite},
+    runtime::route::HostRewrite,
+};
+use tulle_http::{Known, h1::Persistence};
+use tulle_telemetry::{ResponseFlag, details as d};
+
+use super::{
+    Plan, Tried, Tries,
+    ends::{client_gone, idle, too_slow},
+};
+use crate::{
+    cluster::local::Chosen,
+    http::{
+        attempt::{Attempt, AttemptEnd, ClientFault, Late, Replay, UpstreamFault},
+        context,
+        digits::Digits,
+        exchange::Exchange,
+        reply::Reply,
+        upstream::{self, Unreachable, Upstream, Wish},
+    },
+};
+
+/// One try.
+pub(super) async fn attempt(
+    x: &mut Exchange<'_>,
+    plan: &Plan<'_>,
+    replay: &mut Replay,
+    tries: &mut Tries,
+) -> Tried {
+    tries.stale = false;
+    let worker = Rc::clone(&x.conn.worker);
+    let cluster = &plan.cluster;
+    let policy = plan.to.retry.as_deref();
+    let avoids = policy.is_some_and(|p| p.avoid_previous_hosts) && !tries.tried.is_empty();
+    let looks = if avoids { policy.map_or(1, |p| p.host_selection_attempts) } else { 1 };
+    let avoid = |address| avoids && tries.tried.contains(&address);
+    let destination = upstream::destination(cluster, &x.s.request, x.conn.arrival.original());
+    let Some(chosen) = cluster.choose(destination, plan.hash.hash, &avoid, looks) else {
+        cluster.stats.upstream_cx_none_healthy.inc();
+        return Tried::Over(Reply::no_host());
+    };
+    if matches!(plan.to.host_rewrite, HostRewrite::FromEndpoint) {
+        rewrite_to_endpoint(x, plan, &chosen);
+    }
+    tries.tried.push(chosen.host.address);
+    x.record.attempts += 1;
+    x.record.host = Some(Rc::clone(&chosen.host));
+    x.record.upstream = None;
+    if plan.found.virtual_host.attempt_count_in_request {
+        let digits = Digits::of(u64::from(x.record.attempts));
+        x.s.request.headers.set(Known::XEnvoyAttemptCount, digits.text());
+    }
+    if let Some(limit) = plan.times.per_try {
+        x.s.clocks.per_try.set(Instant::now() + limit);
+    }
+    let key = upstream::pool_key(cluster, &chosen.host, &x.s.request);
+    let wish = Wish {
+        worker: &worker,
+        cluster,
+        host: &chosen.host,
+        key: &key,
+        alpn: x.manager.alpn_for(x.s.request.version),
+        fresh: tries.fresh,
+        priority: plan.priority,
+    };
+    let mut up = match reach(x, &wish).await {
+        Ok(up) => up,
+        Err(Blocked::Unreachable(Unreachable { fault, reason })) => {
+            chosen.host.errors.set(chosen.host.errors.get() + 1);
+            if fault == UpstreamFault::Overflow {
+                return Tried::Failed(Failure::Overflow, fault, reason);
+            }
+            cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
+            return Tried::Failed(Failure::Connect, fault, reason);
+        }
+        Err(Blocked::Client) => {
+            client_gone(x);
+            return Tried::Over(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT));
+        }
+        Err(Blocked::Late(late)) => return late_before_response(x, plan, &chosen, late),
+    };
+    cluster.stats.upstream_rq_total.inc();
+    x.record.upstream = Some(Rc::clone(&up.facts));
+    x.record.upstream_h2 = up.side.version() == tulle_http::Version::Http2;
+    let persistence = if plan.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive };
+    up.side.write_request(&x.s.request, x.incoming.length, persistence);
+    let empty = x.incoming.length.is_empty();
+    let end = Attempt {
+        down: x.down,
+        up: &mut up.side,
+        flow: &mut x.flow,
+        replay,
+        replayed: 0,
+        ended: empty,
+        clocks: &mut x.s.clocks,
+        request: &x.s.request,
+        upgrade: plan.upgrade,
+    }
+    .run(&mut x.s.response)
+    .await;
+    x.s.clocks.per_try.clear();
+    match end {
+        AttemptEnd::Response(answer) => {
+            let status = x.s.response.status;
+            cluster.report(&chosen, Outcome::Status(status), worker.uptime());
+            cluster.stats.count_status(status);
+            if status >= 500 {
+                chosen.host.errors.set(chosen.host.errors.get() + 1);
+            }
+            x.record.answered.get_or_insert_with(|| x.record.start.elapsed());
+            Tried::Response(up, chosen, key, answer)
+        }
+        AttemptEnd::Upstream(fault) => {
+            chosen.host.errors.set(chosen.host.errors.get() + 1);
+            if up.reused && fault == UpstreamFault::Closed {
+                tries.stale = !tries.fresh;
+                tries.fresh = true;
+            } else {
+                cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
+            }
+            cluster.stats.upstream_rq_rx_reset.inc();
+            let failure = match fault {
+                UpstreamFault::Refused => Failure::Refused,
+                _ => Failure::Reset { request_sent: true },
+            };
+            Tried::Failed(failure, fault, String::new())
+        }
+        AttemptEnd::Client(ClientFault::Gone) => {
+            client_gone(x);
+            Tried::Over(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT))
+        }
+        AttemptEnd::Client(ClientFault::Malformed) => Tried::Over(x.malformed()),
+        AttemptEnd::Late(late) => late_before_response(x, plan, &chosen, late),
+    }
+}
+
+fn rewrite_to_endpoint(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
+    let hostname = std::sync::Arc::clone(&chosen.host.endpoint.borrow().hostname);
+    let mut request = std::mem::take(&mut x.s.request);
+    let cx = context::of(x, &plan.found.route.name);
+    rewrite::rewrite_host(plan.to, plan.weighted, &mut request, &cx, Some(&hostname));
+    x.s.request = request;
+}
+
+/// Why there is no connection.
+enum Blocked {
+    Unreachable(Unreachable),
+    Client,
+    Late(Late),
+}
+
+/// A connection to the endpoint, as long as the client waits and time is left.
+async fn reach(x: &mut Exchange<'_>, wish: &Wish<'_>) -> Result<Upstream, Blocked> {
+    let mut connecting = pin!(upstream::acquire(wish));
+    let (down, clocks, complete) = (&mut *x.down, &mut x.s.clocks, x.flow.done);
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
+            return Poll::Ready(result.map_err(Blocked::Unreachable));
+        }
+        // An answer to `Expect: 100-continue` may be waiting to go out.
+        let _ = down.poll_flush(cx);
+        if complete && down.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Blocked::Client));
+        }
+        clocks.poll(cx).map(|late| Err(Blocked::Late(late)))
+    })
+    .await
+}
+
+fn late_before_response(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, late: Late) -> Tried {
+    let stats = &plan.cluster.stats;
+    let timed_out = |details: &'static str| {
+        Reply::new(504, "upstream request timeout", details).flag(ResponseFlag::UpstreamRequestTimeout)
+    };
+    match late {
+        Late::Try => {
+            stats.upstream_rq_per_try_timeout.inc();
+            plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
+            Tried::Failed(Failure::PerTryTimeout, UpstreamFault::Reset, String::new())
+        }
+        Late::Route => {
+            stats.upstream_rq_timeout.inc();
+            plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
+            Tried::Over(timed_out(d::RESPONSE_TIMEOUT))
+        }
+        Late::Idle => Tried::Over(idle(x)),
+        Late::Request => Tried::Over(too_slow(x)),
+        Late::Duration => Tried::Over(Reply::new(504, "stream timeout", d::MAX_DURATION_TIMEOUT)),
+    }
+}

@@ -1,0 +1,85 @@
+//! What changes about a request before its first try.
+
+use std::time::Instant;
+
+use tulle_engine::{
+    decide::{header_ops, rewrite, timeout},
+    runtime::route::{Forward, HostRewrite, PathRewrite},
+};
+use tulle_http::{Known, ResponseHead};
+use tulle_telemetry::details as d;
+
+use super::Plan;
+use crate::http::{context, digits::Digits, exchange::Exchange, reply::Reply};
+
+/// Whether the request is an upgrade that the configuration lets pass; others are refused as Envoy does.
+pub(super) fn wants_upgrade(x: &mut Exchange<'_>, to: &Forward) -> Result<bool, Reply> {
+    let request = &mut x.s.request;
+    let kind = if x.incoming.upgrade {
+        request.headers.get_str(Known::Upgrade).unwrap_or_default().to_ascii_lowercase()
+    } else if !request.protocol.is_empty() {
+        request.protocol.to_ascii_lowercase()
+    } else {
+        return Ok(false);
+    };
+    if kind.split(',').any(|k| k.trim() == "h2c") {
+        // An offer that may be declined by answering in HTTP/1.1 (RFC 9110 section 7.8).
+        request.headers.remove(Known::Upgrade);
+        return Ok(false);
+    }
+    let of_route = to.upgrades.iter().find(|(name, _)| **name == *kind).map(|(_, on)| *on);
+    let of_manager = || x.manager.config.upgrades.iter().find(|u| *u.kind == *kind).map(|u| u.enabled);
+    if of_route.or_else(of_manager).unwrap_or(false) {
+        return Ok(true);
+    }
+    Err(Reply::new(403, "", d::UPGRADE_FAILED))
+}
+
+/// Changes the request as the route says, once for all tries.
+pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
+    let Plan { table, found, to, weighted, cluster: _, priority: _, times, upgrade: _, hash: _ } = *plan;
+    let suppress = x.manager.router.suppress_envoy_headers;
+    let levels = header_ops::levels(table, found.virtual_host, found.route, weighted, false);
+    let rewrites_host = !matches!(to.host_rewrite, HostRewrite::None | HostRewrite::FromEndpoint)
+        || weighted.is_some_and(|w| !w.host_rewrite.is_empty());
+    let changes = levels.iter().flatten().any(|ops| !ops.is_empty());
+    if changes || rewrites_host || !matches!(to.path_rewrite, PathRewrite::None) {
+        let mut request = std::mem::take(&mut x.s.request);
+        let mut text = std::mem::take(&mut x.s.text);
+        let cx = context::of(x, &found.route.name);
+        for ops in levels.into_iter().flatten().filter(|ops| !ops.is_empty()) {
+            header_ops::apply_to_request(ops, &mut request, &cx, &mut text);
+        }
+        rewrite::rewrite_path(to, &found.route.matches.path, &mut request, &cx, suppress);
+        if rewrites_host {
+            rewrite::rewrite_host(to, weighted, &mut request, &cx, None);
+        }
+        x.s.request = request;
+        x.s.text = text;
+    }
+    for name in [Known::XEnvoyRetryOn, Known::XEnvoyRetryGrpcOn, Known::XEnvoyMaxRetries] {
+        x.s.request.headers.remove(name);
+    }
+    if !suppress && let Some(millis) = timeout::expected_millis(&times, x.record.start.elapsed()) {
+        let digits = Digits::of(millis);
+        x.s.request.headers.set(Known::XEnvoyExpectedRqTimeoutMs, digits.text());
+    }
+    let outside = plan.cluster.config.external && x.manager.peer_metadata.skip_external;
+    if x.manager.peer_metadata.write_to_request && !outside {
+        x.conn.worker.telemetry.card.write(&mut x.s.request.headers);
+    }
+    let clocks = &mut x.s.clocks;
+    clocks.route_timeout = times.global;
+    clocks.idle_timeout = times.stream_idle.unwrap_or_default();
+    if let Some(max) = times.max_stream {
+        clocks.life.set(x.record.start + max);
+    }
+    if x.incoming.expect_continue && !x.manager.config.proxy_100_continue {
+        x.s.request.headers.remove(Known::Expect);
+        let head = ResponseHead::new(100);
+        x.down.write_informational(&head);
+    }
+    if x.flow.done {
+        clocks.request_complete(Instant::now());
+    }
+}
