@@ -82,6 +82,7 @@ pub(crate) struct World {
     views: HashMap<String, Shared>,
     clients: HashMap<StreamId, Client>,
     by_pod: HashMap<NsName, HashSet<StreamId>>,
+    namespaces: HashSet<String>,
     /// Streams that came before everything was known.
     waiting: Vec<Opening>,
     synced: bool,
@@ -97,6 +98,7 @@ impl World {
             views: HashMap::new(),
             clients: HashMap::new(),
             by_pod: HashMap::new(),
+            namespaces: HashSet::new(),
             waiting: Vec::new(),
             synced: false,
         }
@@ -170,8 +172,18 @@ impl World {
             self.outside.accounts.delete(object);
         }
         let namespace = match kind {
-            Kind::Namespace if there => Some(&object.meta.name),
-            Kind::ConfigMap if roots::concerns(object) => Some(&object.meta.namespace),
+            Kind::Namespace if there => {
+                self.namespaces.insert(object.meta.name.clone());
+                Some(&object.meta.name)
+            }
+            Kind::Namespace => {
+                self.namespaces.remove(&object.meta.name);
+                None
+            }
+            // Somebody changed it, or took it away; unless it went with its namespace.
+            Kind::ConfigMap if roots::concerns(object) => {
+                Some(&object.meta.namespace).filter(|ns| self.namespaces.contains(*ns))
+            }
             _ => None,
         };
         if let Some(namespace) = namespace {

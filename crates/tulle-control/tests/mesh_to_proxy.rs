@@ -251,6 +251,20 @@ async fn a_proxy_learns_of_changes_and_of_nothing_else() {
 
     let root = store.get(&ResourceRef::new("", "ConfigMap", "shop", "istio-ca-root-cert")).await.unwrap();
     assert!(root.unwrap().to_json().to_string().contains("BEGIN CERTIFICATE"));
+    // Taken away by mistake, it comes back; gone with its namespace, it does not.
+    let reference = ResourceRef::new("", "ConfigMap", "shop", "istio-ca-root-cert");
+    store.delete(&reference).await.unwrap();
+    for _ in 0..100 {
+        if store.get(&reference).await.unwrap().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(store.get(&reference).await.unwrap().is_some());
+    store.delete(&ResourceRef::new("", "Namespace", "", "shop")).await.unwrap();
+    store.delete(&reference).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(store.get(&reference).await.unwrap().is_none());
     let monitoring = control.monitoring[0];
     assert!(get(monitoring, "/ready").await.starts_with("HTTP/1.1 200"));
     let metrics = get(monitoring, "/metrics").await;
