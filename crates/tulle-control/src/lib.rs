@@ -16,6 +16,7 @@ mod monitoring;
 mod own;
 mod press;
 mod roots;
+mod secrets;
 mod server;
 mod serving;
 mod sets;

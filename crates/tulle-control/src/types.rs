@@ -17,6 +17,7 @@ pub(crate) struct Types {
     pub(crate) lds: TypeId,
     pub(crate) rds: TypeId,
     pub(crate) nds: TypeId,
+    pub(crate) sds: TypeId,
 }
 
 /// Clusters and endpoints first, then listeners and routes: make before break. Endpoints and routes that do not exist are
@@ -36,6 +37,7 @@ pub(crate) fn catalog() -> Catalog {
         TypeConfig::ordered(type_url::LISTENER, 1).with_full_state(),
         TypeConfig::ordered(type_url::ROUTE_CONFIGURATION, 1).with_stand_in(routes),
         TypeConfig::independent(type_url::NAME_TABLE),
+        TypeConfig::independent(type_url::SECRET),
     ])
 }
 
@@ -48,6 +50,7 @@ impl Types {
             lds: catalog.find(type_url::LISTENER)?,
             rds: catalog.find(type_url::ROUTE_CONFIGURATION)?,
             nds: catalog.find(type_url::NAME_TABLE)?,
+            sds: catalog.find(type_url::SECRET)?,
         })
     }
 
@@ -58,6 +61,7 @@ impl Types {
             k if k == self.eds => "eds",
             k if k == self.lds => "lds",
             k if k == self.rds => "rds",
+            k if k == self.sds => "sds",
             _ => "nds",
         }
     }

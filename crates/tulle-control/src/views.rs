@@ -70,8 +70,8 @@ impl Shared {
         self.make(press, snapshot, affected);
     }
 
-    /// The sets that a proxy is bound to, type by type in the catalogue's order.
-    pub(crate) fn layers(&self, own: &Own) -> Vec<Layers> {
+    /// The sets that a proxy is bound to, type by type in the catalogue's order; `secrets` are kept elsewhere.
+    pub(crate) fn layers(&self, own: &Own, secrets: Layers) -> Vec<Layers> {
         let with = |shared: &Published, own: Option<&Published>| -> Layers {
             [Some(shared), own].into_iter().flatten().map(|p| p.id).collect()
         };
@@ -81,6 +81,7 @@ impl Shared {
             with(&self.listeners, own.listeners()),
             with(&self.routes, own.routes()),
             with(&self.names, None),
+            secrets,
         ]
     }
 

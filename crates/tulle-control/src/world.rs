@@ -11,7 +11,7 @@ use tulle_api::{Kind, Object};
 use tulle_mesh::{Change, ChangedKeys, MeshConfig, NsName, Snapshot};
 use tulle_store::{Filter, Follow, Store, Update};
 use tulle_translate::{Proxy, View};
-use tulle_xds::server::{CoreEvent, Hub, HubEvent, Peer, Protocol, StreamId, StreamOptions};
+use tulle_xds::server::{CoreEvent, Hub, HubEvent, Layers, Peer, Protocol, StreamId, StreamOptions};
 
 use crate::admission::admit;
 use crate::bindings::Accounts;
@@ -19,6 +19,7 @@ use crate::metrics::{Metric, Metrics};
 use crate::own::Own;
 use crate::press::Press;
 use crate::roots;
+use crate::secrets::Secrets;
 use crate::sets::Pool;
 use crate::status::Statuses;
 use crate::stop::Stop;
@@ -64,6 +65,7 @@ struct Client {
     proxy: Proxy,
     view: String,
     own: Own,
+    secrets: Layers,
 }
 
 /// A client whose own resources are to be made again.
@@ -79,6 +81,7 @@ pub(crate) struct World {
     types: Types,
     snapshot: Snapshot,
     pool: Pool,
+    secrets: Secrets,
     views: HashMap<String, Shared>,
     clients: HashMap<StreamId, Client>,
     by_pod: HashMap<NsName, HashSet<StreamId>>,
@@ -90,9 +93,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(outside: Outside, types: Types, mesh: MeshConfig) -> Self {
+        let secrets = Secrets::new(&outside.hub, types.sds);
         Self {
             outside,
             types,
+            secrets,
             snapshot: Snapshot::new(mesh),
             pool: Pool::default(),
             views: HashMap::new(),
@@ -137,6 +142,12 @@ impl World {
         let mut synced = false;
         for update in updates {
             match update {
+                Update::Put(object) if object.kind() == Kind::Secret => {
+                    self.secrets.change(&self.outside.hub, &object, true, at);
+                }
+                Update::Delete(object) if object.kind() == Kind::Secret => {
+                    self.secrets.change(&self.outside.hub, &object, false, at);
+                }
                 Update::Put(object) => {
                     self.note(&object, true);
                     changes.push(Change::Put(object));
@@ -269,7 +280,7 @@ impl World {
             return;
         }
         shared.users += 1;
-        self.outside.hub.rebind(stream, shared.layers(&client.own));
+        self.outside.hub.rebind(stream, shared.layers(&client.own, client.secrets.clone()));
         let old = std::mem::replace(&mut client.view, view.clone());
         if let Some(entry) =
             self.outside.directory.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stream)
@@ -316,13 +327,15 @@ impl World {
         shared.users += 1;
         let own = Own::new(&mut press, &self.snapshot, &proxy, shared.view());
         let options = StreamOptions { protocol, rewarm: proxy.stock_envoy };
-        self.outside.hub.admit(stream, options, shared.layers(&own));
+        // The TLS port lets nobody in without a certificate that fits its node.
+        let secrets = self.secrets.layers(&self.outside.hub, &proxy, peer.tls);
+        self.outside.hub.admit(stream, options, shared.layers(&own, secrets.clone()));
         self.outside.metrics.add(Metric::Encodes, &[], self.pool.take_encoded() as f64);
         tracing::info!(proxy = proxy.id, view, tls = peer.tls, "proxy connected");
         self.by_pod.entry(proxy.pod.clone()).or_default().insert(stream);
         let entry = Connected { proxy: proxy.clone(), view: view.clone(), since: at };
         self.outside.directory.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);
-        self.clients.insert(stream, Client { proxy, view, own });
+        self.clients.insert(stream, Client { proxy, view, own, secrets });
         self.count_clients();
     }
 
@@ -431,5 +444,6 @@ const KINDS: &[Kind] = &[
     Kind::Service,
     Kind::Pod,
     Kind::ConfigMap,
+    Kind::Secret,
     Kind::EndpointSlice,
 ];

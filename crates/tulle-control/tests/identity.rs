@@ -85,29 +85,50 @@ impl World {
         Ok(Watched::of(Certificate::issued(issued.chain, &key)?))
     }
 
-    /// What a stream of `cart-0` gets that shows `own`: a number of clusters, or a refusal.
-    async fn discover(&self, own: Watched<Certificate>) -> Result<usize, String> {
+    /// Connections that show `own`.
+    fn secure(&self, own: Watched<Certificate>) -> client::Connector {
         let connector = self.connector(own);
-        let connector = client::connector(move || {
+        client::connector(move || {
             let connector = connector.clone();
             async move { connector.connect().await.map_err(io::Error::other) }
-        });
-        let text = |s: &str| Value { kind: Some(Kind::StringValue(s.to_owned())) };
-        let fields = [("SERVICE_ACCOUNT".to_owned(), text("cart"))];
-        let node = Node {
-            id: "sidecar~10.244.0.5~cart-0.shop~shop.svc.cluster.local".into(),
-            metadata: Some(Struct { fields: fields.into() }),
-            ..Default::default()
-        };
-        let config = client::Config::new(node.encode_to_vec().into(), "istiod.istio-system.svc");
-        let (client, mut events) = Client::start(config, connector);
-        client.subscribe(type_url::CLUSTER, Interest::Wildcard);
-        loop {
-            match tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap() {
-                Event::Update(update) => return Ok(update.changed.len()),
-                Event::Disconnected { reason, .. } => return Err(reason),
-                Event::Connected => {}
-            }
+        })
+    }
+
+    /// What a stream of `cart-0` gets that shows `own`: a number of clusters, or a refusal.
+    async fn discover(&self, own: Watched<Certificate>) -> Result<usize, String> {
+        let payloads = first("sidecar", self.secure(own), type_url::CLUSTER, Interest::Wildcard).await?;
+        Ok(payloads.len())
+    }
+
+    /// What a proxy of `kind` gets that asks for the Secret `web`.
+    async fn secrets(&self, kind: &str, connector: client::Connector) -> Result<Vec<bytes::Bytes>, String> {
+        let names = Interest::Names(vec!["kubernetes://web".to_owned()]);
+        first(kind, connector, type_url::SECRET, names).await
+    }
+}
+
+/// The first answer to a proxy that asks for `interest`: payloads, or why it was refused.
+async fn first(
+    kind: &str,
+    connector: client::Connector,
+    type_url: &str,
+    interest: Interest,
+) -> Result<Vec<bytes::Bytes>, String> {
+    let text = |s: &str| Value { kind: Some(Kind::StringValue(s.to_owned())) };
+    let fields = [("SERVICE_ACCOUNT".to_owned(), text("cart"))];
+    let node = Node {
+        id: format!("{kind}~10.244.0.5~cart-0.shop~shop.svc.cluster.local"),
+        metadata: Some(Struct { fields: fields.into() }),
+        ..Default::default()
+    };
+    let config = client::Config::new(node.encode_to_vec().into(), "istiod.istio-system.svc");
+    let (client, mut events) = Client::start(config, connector);
+    client.subscribe(type_url, interest);
+    loop {
+        match tokio::time::timeout(Duration::from_secs(10), events.next()).await.unwrap().unwrap() {
+            Event::Update(update) => return Ok(update.changed.into_iter().map(|r| r.payload).collect()),
+            Event::Disconnected { reason, .. } => return Err(reason),
+            Event::Connected => {}
         }
     }
 }
@@ -118,6 +139,30 @@ async fn a_token_becomes_a_certificate_and_a_certificate_opens_a_stream() {
     let own = world.certify("cart").await.unwrap();
     assert_eq!(own.get().unwrap().info().uri_sans, ["spiffe://cluster.local/ns/shop/sa/cart"]);
     assert!(world.discover(own).await.unwrap() >= 2);
+    world.control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_get_the_certificates_of_their_namespace_and_nobody_else_does() {
+    let world = World::start(Duration::from_secs(3600)).await;
+    for namespace in ["shop", "other"] {
+        let secret = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: web, namespace: {namespace}}}\ntype: kubernetes.io/tls\n\
+             stringData: {{tls.crt: certificate-of-{namespace}, tls.key: key-of-{namespace}}}\n"
+        );
+        for object in parse_manifests("secret.yaml", secret.as_bytes()).0 {
+            world.store.put(object).await.unwrap();
+        }
+    }
+    let own = world.certify("cart").await.unwrap();
+    let router = world.secrets("router", world.secure(own.clone())).await.unwrap();
+    assert_eq!(router.len(), 1);
+    let text = String::from_utf8_lossy(&router[0]).into_owned();
+    assert!(text.contains("key-of-shop") && !text.contains("key-of-other"), "{text}");
+    assert!(world.secrets("sidecar", world.secure(own)).await.unwrap().is_empty());
+    let plain = world.control.plain;
+    let plain = client::connector(move || tokio::net::TcpStream::connect(plain));
+    assert!(world.secrets("router", plain).await.unwrap().is_empty());
     world.control.stop().await;
 }
 
