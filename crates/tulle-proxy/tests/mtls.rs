@@ -247,3 +247,41 @@ fn raw_bytes_travel_through_tls_with_half_close() {
     assert_eq!(answer, "got 2000000");
     eventually("all closed", || client.vitals().upstream_connections == 0);
 }
+
+#[test]
+fn websockets_travel_between_sidecars() {
+    let ca = Authority::new();
+    let app = Backend::raw(|stream| {
+        let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+        let request = common::read_request(&mut reader).unwrap();
+        assert_eq!(request.line, "GET /chat HTTP/1.1");
+        assert_eq!(
+            (request.headers["upgrade"].as_str(), request.headers["sec-websocket-key"].as_str()),
+            ("websocket", "k")
+        );
+        stream
+            .write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+                  sec-websocket-accept: a\r\n\r\nhello",
+            )
+            .unwrap();
+        let mut bytes = [0; 4];
+        reader.read_exact(&mut bytes).unwrap();
+        stream.write_all(&bytes).unwrap();
+    });
+    let upgrades = json!([{ "upgrade_type": "websocket" }]);
+    let manager = "/filter_chains/0/filters/0/typed_config";
+    let mut resources = inbound(&app, server_tls(&["tulle-h1"]));
+    resources["listeners"][0].pointer_mut(manager).unwrap()["upgrade_configs"] = upgrades.clone();
+    let server = Proxy::with(resources, ca.settings(SERVER));
+    let mut resources = outbound(&server, &["tulle-h1"], SERVER);
+    resources["listeners"][0].pointer_mut(manager).unwrap()["upgrade_configs"] = upgrades;
+    let client = Proxy::with(resources, ca.settings(CLIENT));
+    let mut c = Client::connect(client.address("out"));
+    c.send("GET /chat HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n\r\nping");
+    let bytes = c.rest();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.starts_with("HTTP/1.1 101 "), "{text}");
+    assert!(text.contains("sec-websocket-accept: a"), "{text}");
+    assert!(text.ends_with("\r\n\r\nhelloping"), "{text}");
+}

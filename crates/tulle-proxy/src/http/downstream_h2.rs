@@ -149,14 +149,17 @@ async fn serve_stream(
     manager.stats.downstream_rq_http2_total.inc();
     let head = &mut scratch.request;
     head.version = if shared.carries_h1 { Version::Http11 } else { Version::Http2 };
+    let upgrade = shared.carries_h1 && !head.protocol.is_empty();
+    if upgrade {
+        super::tunnel::restore_upgrade(head);
+    }
     let length = match head.headers.get_str(Known::ContentLength) {
-        _ if end => Length::None,
+        _ if end || upgrade => Length::None,
         Some(text) => text.parse().map_or(Length::Unknown, Length::Known),
         None => Length::Unknown,
     };
     let expect_continue = !end && head.headers.lists(Known::Expect, "100-continue");
-    let incoming =
-        Incoming { length, keep_alive: true, upgrade: false, expect_continue, start: Instant::now() };
+    let incoming = Incoming { length, keep_alive: true, upgrade, expect_continue, start: Instant::now() };
     let mut side = Side::H2(Box::new(stream));
     exchange(conn, &manager, &mut side, &mut scratch, incoming).await;
     scratch.request.clear();

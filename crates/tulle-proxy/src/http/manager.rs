@@ -12,6 +12,7 @@ use tulle_http::{Limits, h1};
 use tulle_telemetry::metrics::{Reporter, proxy::HttpStats};
 
 use crate::{
+    cluster::host::Class,
     telemetry::access_log::LocalLog,
     worker::{Worker, state::LocalTable},
 };
@@ -86,13 +87,15 @@ impl LocalManager {
         }
     }
 
-    /// The protocols to offer upstream for a request of this version; `None` leaves the transport socket's own.
-    pub(crate) fn alpn_for(&self, version: tulle_http::Version) -> Option<&[Arc<str>]> {
+    /// The protocols to offer on a connection of this class for a request of this version; `None` leaves the transport
+    /// socket's own.
+    pub(crate) fn alpn_for(&self, class: Class, version: tulle_http::Version) -> Option<&[Arc<str>]> {
         let alpn = self.alpn.as_ref()?;
-        let list = match version {
-            tulle_http::Version::Http10 => &alpn.http10,
-            tulle_http::Version::Http11 => &alpn.http11,
-            tulle_http::Version::Http2 => &alpn.http2,
+        let list = match class {
+            Class::Http2 => &alpn.http2,
+            Class::Http1 if version == tulle_http::Version::Http10 => &alpn.http10,
+            Class::Http1 => &alpn.http11,
+            Class::Tcp => return None,
         };
         (!list.is_empty()).then_some(list.as_slice())
     }

@@ -25,6 +25,13 @@ pub(crate) fn to_upgrade(head: &RequestHead) -> RequestHead {
     out
 }
 
+/// Makes an extended CONNECT that carries an HTTP/1 upgrade that upgrade again, for routes and policies to see.
+pub(crate) fn restore_upgrade(head: &mut RequestHead) {
+    head.method = Method::Get;
+    let protocol = std::mem::take(&mut head.protocol);
+    head.headers.set(Known::Upgrade, protocol.as_bytes());
+}
+
 /// The head that accepts a tunnel in HTTP/2.
 pub(crate) fn accepted(head: &ResponseHead) -> ResponseHead {
     let mut out = head.clone();

@@ -315,6 +315,9 @@ async fn drive(
         busy = now_busy;
         if driven.is_pending() {
             let passed = deadline.poll_passed(cx) && !busy;
+            if busy {
+                deadline.set(idle);
+            }
             if passed || life.is_some_and(|max| upstream.facts.opened.elapsed() >= max) {
                 h2.leave();
             }

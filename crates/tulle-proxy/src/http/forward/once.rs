@@ -70,7 +70,7 @@ pub(super) async fn attempt(
         cluster,
         host: &chosen.host,
         key: &key,
-        alpn: x.manager.alpn_for(x.s.request.version),
+        alpn: x.manager.alpn_for(key.class, x.s.request.version),
         fresh: tries.fresh,
         priority: plan.priority,
     };
