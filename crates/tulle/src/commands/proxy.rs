@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
 use tulle_base::AgentConfig;
 use tulle_base::agent::NodeType;
 use tulle_proto::json::{Json, JsonError};
@@ -69,6 +70,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let Args { bootstrap, workers, check, encoded_bootstrap, render_dump, role } = args;
     if *render_dump {
         return render();
+    }
+    if role.is_some() {
+        start_again_with_small_pages()?;
     }
     let plan = match (role, encoded_bootstrap, bootstrap) {
         (Some(Role::Sidecar(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Sidecar)?,
@@ -169,12 +173,37 @@ fn hand_over(encoded: &[u8]) -> Failure {
     if let Err(error) = file.write_all(encoded).and_then(|()| file.rewind()) {
         return failed(error);
     }
-    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    args.push("--encoded-bootstrap".into());
-    args.push(file.as_raw_fd().to_string().into());
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return failed(error),
-    };
-    failed(std::process::Command::new(program).args(args).exec())
+    use_small_pages();
+    failed(start_again(&["--encoded-bootstrap".into(), file.as_raw_fd().to_string().into()]))
+}
+
+/// Starts this program again in this process so that it uses small pages from its first allocation on; does nothing if it does
+/// already.
+fn start_again_with_small_pages() -> Result<(), Failure> {
+    if transparent_huge_pages_are_disabled().unwrap_or(true) {
+        return Ok(());
+    }
+    use_small_pages();
+    if !transparent_huge_pages_are_disabled().unwrap_or(false) {
+        return Ok(());
+    }
+    Err(Failure::not_so(anyhow!("cannot start again: {}", start_again(&[]))))
+}
+
+/// No transparent huge pages, here and in programs started from here: a proxy has many small allocations on few pages, and each huge
+/// page that it touches is 2 MiB in memory. Where the kernel refuses, the proxy is larger and otherwise the same.
+fn use_small_pages() {
+    if let Err(error) = disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay");
+    }
+}
+
+/// Starts this program again in this process with `more` arguments behind its own. Returns only if that fails.
+fn start_again(more: &[OsString]) -> std::io::Error {
+    let own = std::env::current_exe().ok().filter(|program| program.exists());
+    // A file that was replaced, or that the pod does not see, can still be reached this way.
+    let program = own.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+    let mut args = std::env::args_os();
+    let name = args.next().unwrap_or_else(|| "tulle".into());
+    std::process::Command::new(program).arg0(name).args(args).args(more).exec()
 }
