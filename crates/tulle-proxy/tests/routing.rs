@@ -103,3 +103,32 @@ fn bodies_of_every_framing_pass_both_ways() {
     client.send("ok");
     assert!(client.receive().unwrap().body.ends_with("\nok"));
 }
+
+#[test]
+fn copies_go_elsewhere_and_hashes_stick() {
+    let (main, shadow) = (Backend::text("main"), Backend::echo());
+    let endpoints: Vec<Backend> = (0..4).map(|_| Backend::echo()).collect();
+    let addresses: Vec<_> = endpoints.iter().map(|b| b.address).collect();
+    let mut ring = cluster("ring", &addresses);
+    ring["lb_policy"] = json!("RING_HASH");
+    let proxy = Proxy::start(json!({
+        "listeners": [listener("in", http(any_host(json!([
+            { "match": { "prefix": "/sticky" }, "route": { "cluster": "ring",
+                "hash_policy": [{ "header": { "header_name": "x-user" } }] } },
+            { "match": { "prefix": "/" }, "route": { "cluster": "main",
+                "request_mirror_policies": [{ "cluster": "shadow" }] } },
+        ])), json!({})))],
+        "clusters": [cluster("main", &[main.address]), cluster("shadow", &[shadow.address]), ring],
+    }));
+    let at = proxy.address("in");
+    let mut client = Client::connect(at);
+    client.send("POST /x HTTP/1.1\r\nhost: t\r\ncontent-length: 3\r\n\r\nabc");
+    assert_eq!(client.receive().unwrap().body, "main");
+    common::eventually("the copy arrives", || shadow.hits() == 1);
+    for user in ["ann", "bob", "eve"] {
+        for _ in 0..5 {
+            request(at, "GET /sticky", &[("x-user", user)]);
+        }
+    }
+    assert!(endpoints.iter().all(|b| b.hits() % 5 == 0), "each user has one endpoint");
+}
