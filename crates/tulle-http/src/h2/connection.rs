@@ -67,6 +67,9 @@ pub(super) enum Shutdown {
 /// The payload of the PING between the two GOAWAYs of a graceful end.
 pub(super) const SHUTDOWN_PING: [u8; 8] = *b"\0goaway\0";
 
+/// Largest buffer, in bytes, that an idle connection keeps.
+const KEPT: usize = 2048;
+
 /// What [`Connection::recv`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -313,14 +316,17 @@ impl Connection {
         self.shutdown = Shutdown::Final;
     }
 
-    /// Gives back memory while no stream is open and nothing waits, for a connection that goes idle.
+    /// Gives back memory while no stream is open and nothing waits, for a connection that goes idle. What a small request
+    /// needs (a few kilobytes) is kept, so that a connection with one request at a time does not ask for it anew each time.
     pub fn shrink(&mut self) {
         if self.streams.len() == 0 {
-            self.output.shrink();
-            self.request = RequestHead::default();
-            self.response = ResponseHead::default();
-            self.trailers = HeaderList::default();
-            self.block = Vec::new();
+            self.output.shrink(KEPT);
+            self.request.headers.shrink(KEPT);
+            self.response.headers.shrink(KEPT);
+            self.trailers.shrink(KEPT);
+            if self.block.capacity() > KEPT {
+                self.block = Vec::new();
+            }
         }
     }
 

@@ -32,9 +32,10 @@ impl Output {
         self.buf.len() - self.at + self.view_bytes
     }
 
-    /// Gives back memory while nothing waits, for a connection that goes idle.
-    pub fn shrink(&mut self) {
-        if self.is_empty() {
+    /// Gives back memory while nothing waits, if it is more than `keep` bytes.
+    pub(super) fn shrink(&mut self, keep: usize) {
+        if self.is_empty() && self.buf.capacity() + self.views.capacity() * size_of::<(usize, Bytes)>() > keep
+        {
             self.buf = Vec::new();
             self.at = 0;
             self.views = VecDeque::new();

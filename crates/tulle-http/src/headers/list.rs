@@ -81,6 +81,14 @@ impl HeaderList {
         self.entries.clear();
     }
 
+    /// Removes every field, and gives the memory back if it is more than `keep` bytes.
+    pub(crate) fn shrink(&mut self, keep: usize) {
+        self.clear();
+        if self.arena.capacity() + self.entries.capacity() * size_of::<Entry>() > keep {
+            *self = Self::new();
+        }
+    }
+
     /// How many field lines there are.
     #[must_use]
     pub fn len(&self) -> usize {
