@@ -125,26 +125,14 @@ impl Known {
     #[must_use]
     #[inline]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        Self::from_token(text).filter(|known| known.as_str().as_bytes().eq_ignore_ascii_case(text))
+        // Most texts are in lower case already.
+        find(text, |name| name == text || name.eq_ignore_ascii_case(text))
     }
 
     /// [`Known::from_bytes`] for a text that holds token characters only: there the case may be folded by setting a bit.
     #[inline]
     pub(crate) fn from_token(text: &[u8]) -> Option<Self> {
-        if text.is_empty() {
-            return None;
-        }
-        let mut slot = slot_of(text);
-        loop {
-            let id = SLOTS[slot];
-            if id == EMPTY {
-                return None;
-            }
-            if eq_folded(text, TEXTS[usize::from(id)].as_bytes()) {
-                return Some(ALL[usize::from(id)]);
-            }
-            slot = (slot + 1) % SLOT_COUNT;
-        }
+        find(text, |name| eq_folded(text, name))
     }
 
     /// Every known name, in alphabetical order.
@@ -157,6 +145,24 @@ impl Known {
 impl fmt::Display for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[inline]
+fn find(text: &[u8], equal: impl Fn(&[u8]) -> bool) -> Option<Known> {
+    if text.is_empty() {
+        return None;
+    }
+    let mut slot = slot_of(text);
+    loop {
+        let id = SLOTS[slot];
+        if id == EMPTY {
+            return None;
+        }
+        if equal(TEXTS[usize::from(id)].as_bytes()) {
+            return Some(ALL[usize::from(id)]);
+        }
+        slot = (slot + 1) % SLOT_COUNT;
     }
 }
 

@@ -151,12 +151,24 @@ pub(super) fn write_number(mut n: u64, out: &mut Vec<u8>) {
 }
 
 fn write_address(address: SocketAddr, part: Address, out: &mut Vec<u8>) {
-    // Writing to a Vec cannot fail.
-    let _ = match part {
-        Address::Whole => write!(out, "{address}"),
-        Address::WithoutPort => write!(out, "{}", address.ip()),
-        Address::Port => write!(out, "{}", address.port()),
-    };
+    match (address, part) {
+        (_, Address::Port) => write_number(u64::from(address.port()), out),
+        (SocketAddr::V4(v4), _) => {
+            for (at, octet) in v4.ip().octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                write_number(u64::from(octet), out);
+            }
+            if part == Address::Whole {
+                out.push(b':');
+                write_number(u64::from(v4.port()), out);
+            }
+        }
+        // Writing to a Vec cannot fail.
+        (SocketAddr::V6(_), Address::Whole) => drop(write!(out, "{address}")),
+        (SocketAddr::V6(v6), Address::WithoutPort) => drop(write!(out, "{}", v6.ip())),
+    }
 }
 
 fn write_flags(record: &RequestRecord<'_>, out: &mut Vec<u8>, long: bool) -> bool {

@@ -161,9 +161,14 @@ fn absl_seconds(bytes: &[u8]) -> Result<(Vec<Part>, usize), &'static str> {
 }
 
 fn padded(mut n: u64, width: u8, fill: u8, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + width as usize, fill);
-    for place in out[start..].iter_mut().rev() {
+    if width == 2 && n < 100 {
+        #[allow(clippy::cast_possible_truncation, reason = "two digits")]
+        let (tens, ones) = ((n / 10) as u8, (n % 10) as u8);
+        out.extend_from_slice(&[if tens == 0 { fill } else { b'0' + tens }, b'0' + ones]);
+        return;
+    }
+    let mut digits = [fill; 9];
+    for place in digits[..usize::from(width)].iter_mut().rev() {
         #[allow(clippy::cast_possible_truncation, reason = "a digit")]
         {
             *place = b'0' + (n % 10) as u8;
@@ -173,6 +178,7 @@ fn padded(mut n: u64, width: u8, fill: u8, out: &mut Vec<u8>) {
             break;
         }
     }
+    out.extend_from_slice(&digits[..usize::from(width)]);
 }
 
 /// A day in the Gregorian calendar and the second within it.
@@ -221,6 +227,7 @@ mod tests {
         assert_eq!(render("%Y/%m/%d %j %b %a", 951_782_400, 0), "2000/02/29 060 Feb Tue");
         assert_eq!(render("%s.%6f %E3S %y %%", 1_735_689_599, 123_456_789), "1735689599.123456 59.123 24 %");
         assert_eq!(render("%j %F", 1_735_603_200, 0), "366 2024-12-31");
+        assert_eq!(render("%e|%d|%H", 1_735_689_599, 0), "31|31|23");
         assert!(TimeFormat::parse("%Q").is_err());
         assert!(TimeFormat::parse("%").is_err());
     }
