@@ -32,7 +32,9 @@ pub(crate) struct Read {
 
 /// Reads one document; the text begins on `first_line` of its file.
 pub(crate) fn read_document(text: &str, first_line: u32) -> Read {
-    let mut builder = Builder { offset: first_line - 1, ..Builder::default() };
+    // Documents without aliases have at most a value for every few bytes, however large they are.
+    let most_nodes = MAX_NODES.max(text.len() / 4);
+    let mut builder = Builder { offset: first_line - 1, most_nodes, ..Builder::default() };
     let text = &*pairs_joined(text);
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
@@ -55,6 +57,7 @@ struct Builder {
     open: Vec<Frame>,
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
+    most_nodes: usize,
     problems: Vec<Problem>,
 }
 
@@ -181,9 +184,10 @@ impl Builder {
     fn add(&mut self, node: Node, size: usize, anchor: usize) -> Result<(), Problem> {
         let copies = if anchor > 0 { 2 } else { 1 };
         self.nodes = self.nodes.saturating_add(size.saturating_mul(copies));
-        if self.nodes > MAX_NODES {
+        if self.nodes > self.most_nodes {
+            let most = self.most_nodes;
             let message =
-                format!("the document has more than {MAX_NODES} values once its aliases are written out");
+                format!("the document has more than {most} values once its aliases are written out");
             return Err(problem(
                 node.line,
                 node.column,

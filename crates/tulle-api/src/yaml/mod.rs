@@ -13,5 +13,5 @@ pub(crate) use split::split;
 pub(crate) const MAX_BYTES: usize = 16 << 20;
 /// Deepest nesting that is read.
 pub(crate) const MAX_DEPTH: usize = 64;
-/// Most values in one document, aliases expanded.
+/// Most values in one document, aliases expanded; a long document may have one for every four bytes.
 pub(crate) const MAX_NODES: usize = 400_000;
