@@ -10,24 +10,25 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
-use tulle_api::kubernetes::{PodSpec, Service};
+use tulle_api::kubernetes::Service;
 use tulle_api::parse_manifests;
 use tulle_base::Severity;
 use tulle_store::{Filter, Folder, Memory, Store};
 
 use super::control::{self, Ask, Found, Running};
+use super::findings::Findings;
 use super::protocol::{
-    AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, METRICS_FD, OPTIONS_FD, PodInfo, Summary, ToAgent,
-    UPLINK_FD, XDS_FD,
+    AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, METRICS_FD, OPTIONS_FD, Summary, ToAgent, UPLINK_FD, XDS_FD,
 };
+use super::uplink::Uplink;
 use super::{forward, mounts, select, summary};
 use crate::cluster::admission::Admitting;
 use crate::cluster::view::View;
-use crate::cluster::{Action, Names, pod_facts, reconcile, routes};
+use crate::cluster::{Action, Names, reconcile, routes};
 use crate::dns::{DnsServer, Forwarder};
 use crate::net::ipam::Ipam;
 use crate::net::{Addresses, NodeNet};
@@ -157,14 +158,11 @@ struct Agent {
     names: Names,
     dns: DnsServer,
     view: View,
-    uplink: OwnedWriteHalf,
-    host_pid: String,
+    uplink: Uplink,
     gateway_url: String,
-    diagnostics: Vec<String>,
+    findings: Findings,
     xds: watch::Sender<Option<SocketAddr>>,
     metrics: watch::Sender<Option<SocketAddr>>,
-    said: Option<(usize, usize)>,
-    ready_said: bool,
 }
 
 impl Agent {
@@ -224,14 +222,11 @@ impl Agent {
             names: Names::random(),
             dns,
             view: View::default(),
-            uplink: write,
-            host_pid,
+            uplink: Uplink::new(write, host_pid),
             gateway_url: options.gateway_url,
-            diagnostics: Vec::new(),
+            findings: Findings::default(),
             xds: xds_target,
             metrics: metrics_target,
-            said: None,
-            ready_said: false,
         };
         let reports = agent.load(&options.manifests, options.built_in).await?;
         Ok((agent, Inputs { events, asks, reports, uplink: BufReader::new(read).lines() }))
@@ -336,7 +331,7 @@ impl Agent {
         self.dns.set_zone(routes::zone(&self.view));
         self.xds.send_if_modified(|t| replace(t, control_plane_port(&self.view, 15010)));
         self.metrics.send_if_modified(|t| replace(t, control_plane_port(&self.view, 15014)));
-        self.tell_progress().await;
+        self.uplink.progress(&self.view, &self.kubelet).await;
     }
 
     fn apply(&self, action: Action) {
@@ -355,59 +350,11 @@ impl Agent {
         }
     }
 
-    async fn tell_progress(&mut self) {
-        let (mut ready, mut total, mut waiting) = (0, 0, Vec::new());
-        for (object, _) in self.view.all::<PodSpec>() {
-            let facts = pod_facts(object);
-            if facts.succeeded || facts.terminating {
-                continue;
-            }
-            total += 1;
-            if facts.ready {
-                ready += 1;
-            } else {
-                let name = format!("{}/{}", object.meta.namespace, object.meta.name);
-                waiting.push(format!("{name}: {}", summary::reason(object)));
-            }
-        }
-        if self.said != Some((ready, total)) {
-            self.said = Some((ready, total));
-            self.tell(&FromAgent::Progress { ready, total, waiting }).await;
-        }
-        if !self.ready_said && total > 0 && ready == total {
-            self.ready_said = true;
-            let pods = self.kubelet.running_pods().map(|p| PodInfo {
-                namespace: p.plan.namespace.clone(),
-                name: p.plan.name.clone(),
-                ip: p.net.ip.to_string(),
-                netns: format!("/proc/{}/fd/{}", self.host_pid, p.net.netns.raw_fd()),
-            });
-            let mut pods: Vec<PodInfo> = pods.collect();
-            pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-            self.tell(&FromAgent::Ready(pods)).await;
-        }
-    }
-
     /// Passes on what was found in manifests.
     async fn note_report(&mut self, report: &tulle_store::Report, first: bool) {
-        for resource in report.put.iter().filter(|_| !first) {
-            self.tell(&FromAgent::Note(format!("applied {resource}"))).await;
-        }
-        for resource in &report.deleted {
-            self.tell(&FromAgent::Note(format!("deleted {resource}"))).await;
-        }
-        let serious = report.diagnostics.iter().filter(|d| d.severity >= Severity::Warning);
-        self.diagnostics = serious.clone().map(|d| format!("{}: {d}", d.severity)).collect();
-        for d in serious {
-            self.tell(&FromAgent::Diagnostic(format!("{}: {d}", d.severity))).await;
-        }
-    }
-
-    async fn tell(&mut self, message: &FromAgent) {
-        let Ok(mut line) = serde_json::to_vec(message) else { return };
-        line.push(b'\n');
-        if let Err(e) = self.uplink.write_all(&line).await {
-            tracing::debug!(error = %e, "the host side does not listen");
+        let before = (!first).then_some(&self.view);
+        for news in self.findings.take(report, self.store.memory(), before) {
+            self.uplink.tell(&news).await;
         }
     }
 
@@ -420,7 +367,7 @@ impl Agent {
                     gateway: self.gateway_url.clone(),
                     ready,
                     pods,
-                    diagnostics: self.diagnostics.clone(),
+                    diagnostics: self.findings.all(),
                 };
                 // A client that left is no loss.
                 let _ = sender.send(summary);

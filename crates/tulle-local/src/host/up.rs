@@ -61,6 +61,9 @@ pub enum UpError {
     /// The agent gave up.
     #[error("the mesh could not be started: {0}")]
     Agent(String),
+    /// A command waits for pods that do not get ready.
+    #[error("not every pod was ready after {} s, so that the command was not run; still waiting for:\n{}", .0.as_secs(), .1.join("\n"))]
+    NotReady(Duration, Vec<String>),
     /// The agent ended without a word.
     #[error("the node agent ended unexpectedly")]
     Ended,
@@ -72,6 +75,11 @@ pub enum UpError {
 fn list(refusals: &[Refusal]) -> String {
     refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
+
+/// How often it is said what is still waited for.
+const REMINDER: Duration = Duration::from_secs(15);
+/// With a command to run, a mesh that is not ready by then is given up: nobody is there to see why.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(180);
 
 /// Runs a mesh to its end and returns the exit code: that of `exit_after`, else 0. Must be called on the process's first
 /// thread: the agent dies with the thread that starts it.
@@ -120,7 +128,17 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         host.claim.announce(&places.gateway).map_err(|e| UpError::Io("write to the state directory", e))?;
         let (agent, uplink) =
             AgentProcess::start(&agent_options, &host).map_err(|e| UpError::Io("start the node agent", e))?;
-        let mut session = Session { options, places, begun, say, exit_after: None, code: 0, stops: 0 };
+        let mut session = Session {
+            options,
+            places,
+            begun,
+            say,
+            exit_after: None,
+            code: 0,
+            stops: 0,
+            waiting: Vec::new(),
+            ready: false,
+        };
         let result = session.attend(uplink, &mut signals, &agent).await;
         agent.kill();
         agent.wait();
@@ -177,6 +195,10 @@ struct Session<'a> {
     exit_after: Option<tokio::sync::oneshot::Receiver<u8>>,
     code: u8,
     stops: u32,
+    /// What is not ready, with the reason.
+    waiting: Vec<String>,
+    /// Whether everything was ready once.
+    ready: bool,
 }
 
 impl Session<'_> {
@@ -191,6 +213,7 @@ impl Session<'_> {
         uplink.set_nonblocking(true).map_err(fail)?;
         let (read, mut write) = tokio::net::UnixStream::from_std(uplink).map_err(fail)?.into_split();
         let mut lines = BufReader::new(read).lines();
+        let mut reminder = tokio::time::interval_at(tokio::time::Instant::now() + REMINDER, REMINDER);
         loop {
             let ended = async {
                 match &mut self.exit_after {
@@ -214,6 +237,7 @@ impl Session<'_> {
                     self.code = code;
                     self.stop(&mut write).await;
                 }
+                _ = reminder.tick(), if !self.ready && self.stops == 0 => self.remind()?,
                 () = signals.next() => {
                     self.stop(&mut write).await;
                     if self.stops > 1 {
@@ -236,6 +260,19 @@ impl Session<'_> {
         }
     }
 
+    /// Says what is still waited for; gives up if only a command waits for it.
+    fn remind(&mut self) -> Result<(), UpError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if self.options.exit_after.is_some() && self.begun.elapsed() >= COMMAND_PATIENCE {
+            return Err(UpError::NotReady(COMMAND_PATIENCE, waiting));
+        }
+        for pod in &waiting {
+            (self.say)(Said::Note(format!("still waiting for {pod}")));
+        }
+        self.waiting = waiting;
+        Ok(())
+    }
+
     fn hear(&mut self, message: FromAgent) -> Result<(), UpError> {
         match message {
             FromAgent::Progress { ready, total, waiting } => {
@@ -245,6 +282,7 @@ impl Session<'_> {
             FromAgent::Note(text) => (self.say)(Said::Note(text)),
             FromAgent::Failed(reason) => return Err(UpError::Agent(reason)),
             FromAgent::Ready(pods) => {
+                self.ready = true;
                 if let Some(path) = &self.options.ready_file {
                     self.write_ready_file(path, &pods).map_err(|e| UpError::Io("write the ready file", e))?;
                 }

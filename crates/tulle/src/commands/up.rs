@@ -32,7 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     gateway_port: u16,
     /// Runs this by `sh -c` once every pod is ready, stops the mesh when it ends, and exits with its code. It finds the
-    /// gateway in $TULLE_GATEWAY and the state directory in $TULLE_STATE_DIR.
+    /// gateway in $TULLE_GATEWAY and the state directory in $TULLE_STATE_DIR. Given up with exit code 3 if the pods are not
+    /// ready within 3 minutes.
     #[arg(long, value_name = "CMD")]
     exit_after: Option<String>,
     /// Life of workload certificates, such as 2m or 24h; they are renewed after half of it.
@@ -67,7 +68,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         cert_ttl: args.cert_ttl,
         base_env: base_env(),
     };
-    let mut progress = Progress { terminal: std::io::stderr().is_terminal(), line_open: false };
+    let mut progress = Progress { terminal: std::io::stderr().is_terminal(), line_open: false, shown: None };
     match up(&options, &BuiltIn, &mut |said| progress.show(said)) {
         Ok(code) => Ok(ExitCode::from(code)),
         Err(UpError::Refused(refusals)) => {
@@ -76,6 +77,10 @@ pub(crate) fn run(args: Args) -> Outcome {
             let error = anyhow::anyhow!("the mesh cannot start:\n  {}", text.join("\n  "));
             let usage = refusals.iter().any(|r| r.usage);
             Err(if usage { Failure::usage(error) } else { Failure::not_so(error) })
+        }
+        Err(e @ UpError::NotReady(..)) => {
+            progress.finish_line();
+            Err(Failure::unreachable(e))
         }
         Err(e) => {
             progress.finish_line();
@@ -99,6 +104,8 @@ fn base_env() -> Vec<(String, String)> {
 struct Progress {
     terminal: bool,
     line_open: bool,
+    /// The counts of the last line, off a terminal.
+    shown: Option<(usize, usize)>,
 }
 
 #[allow(
@@ -118,7 +125,11 @@ impl Progress {
                     self.finish_line();
                 }
             }
-            Said::Progress(ready, total, _) => eprintln!("pods ready {ready}/{total}"),
+            Said::Progress(ready, total, _) if self.shown == Some((ready, total)) => {}
+            Said::Progress(ready, total, _) => {
+                self.shown = Some((ready, total));
+                eprintln!("pods ready {ready}/{total}");
+            }
             Said::Diagnostic(text) | Said::Note(text) => {
                 self.finish_line();
                 eprintln!("{text}");
