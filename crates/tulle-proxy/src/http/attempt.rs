@@ -12,9 +12,10 @@ use tulle_http::{
 };
 
 use super::{
+    flow::{Flow, FlowFault},
     h1::HeadFault,
     h2::Lost,
-    side::{Flow, FlowFault, Length, ReadFault, Side},
+    side::{Length, ReadFault, Side},
 };
 use crate::worker::{alarm::Alarm, timers::Deadline};
 

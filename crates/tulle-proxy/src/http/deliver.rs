@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     attempt::{ClientFault, Clocks, Late, UpstreamFault},
-    side::{Flow, FlowFault, ReadFault, Side},
+    flow::{Flow, FlowFault},
+    side::{ReadFault, Side},
 };
 
 /// How a delivery ended.

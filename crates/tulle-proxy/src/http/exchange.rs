@@ -25,11 +25,13 @@ use tulle_telemetry::{ResponseFlag, details as d};
 
 use super::{
     attempt::{Clocks, Late},
-    context, filters, finish, forward, headers,
+    context, filters, finish,
+    flow::{Flow, Messages},
+    forward, headers,
     manager::LocalManager,
     record::Record,
     reply::{Body, Reply},
-    side::{Flow, Length, Messages, Side},
+    side::{Length, Side},
 };
 use crate::{listener::facts::Conn, worker::timers::Timers};
 

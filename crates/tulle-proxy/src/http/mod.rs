@@ -12,6 +12,7 @@ mod downstream_h2;
 pub(crate) mod exchange;
 mod filters;
 mod finish;
+mod flow;
 mod forward;
 pub(crate) mod h1;
 pub(crate) mod h2;

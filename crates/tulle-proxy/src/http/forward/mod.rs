@@ -103,40 +103,44 @@ pub(crate) async fn forward(
     let keeps = retry.is_some() || !to.mirrors.is_empty();
     let limit = if keeps { found.route.buffer_limit.unwrap_or(REPLAY_LIMIT) } else { 0 };
     let mut replay = Replay::new(usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut tries = Tries::default();
     plan.cluster.stats.upstream_rq_active.inc();
-    let outcome = loop {
-        match once::attempt(x, &plan, &mut replay, &mut tries).await {
-            Tried::Over(reply) => break Err(reply),
+    let outcome = try_on(x, &plan, &mut retry, &mut replay).await;
+    plan.cluster.stats.upstream_rq_active.dec();
+    outcome
+}
+
+/// Tries until a response is delivered, or until the client gets another answer.
+async fn try_on(
+    x: &mut Exchange<'_>,
+    plan: &Plan<'_>,
+    retry: &mut Option<RetryState<'_>>,
+    replay: &mut Replay,
+) -> Result<(), Reply> {
+    let mut tries = Tries::default();
+    loop {
+        match once::attempt(x, plan, replay, &mut tries).await {
+            Tried::Over(reply) => return Err(reply),
             Tried::Response(up, chosen, key, answer) => {
-                match again::after_response(x, &plan, &mut retry, &replay).await {
-                    Ok(true) => continue,
-                    Ok(false) => {}
-                    Err(reply) => break Err(reply),
+                if again::after_response(x, plan, retry, replay).await? {
+                    continue;
                 }
-                mirror::send(x, &plan, &replay);
+                mirror::send(x, plan, replay);
                 replay.drop_copy();
-                answer::deliver(x, &plan, up, chosen, key, answer).await;
-                break Ok(());
+                answer::deliver(x, plan, up, chosen, key, answer).await;
+                return Ok(());
             }
             Tried::Failed(failure, fault, reason) => {
-                if tries.stale && replayable(x, &replay) && x.s.request.method.is_idempotent() {
+                if tries.stale && replayable(x, replay) && x.s.request.method.is_idempotent() {
                     // The pooled connection had been closed by its peer; the request never got anywhere.
                     continue;
                 }
-                match again::after_failure(x, &plan, &mut retry, &replay, failure).await {
-                    Ok(true) => continue,
-                    Ok(false) => {
-                        x.record.transport_failure.clone_from(&reason);
-                        break Err(failed(x, failure, fault, &reason));
-                    }
-                    Err(reply) => break Err(reply),
+                if !again::after_failure(x, plan, retry, replay, failure).await? {
+                    x.record.transport_failure.clone_from(&reason);
+                    return Err(failed(x, failure, fault, &reason));
                 }
             }
         }
-    };
-    plan.cluster.stats.upstream_rq_active.dec();
-    outcome
+    }
 }
 
 /// What is remembered from one try to the next.

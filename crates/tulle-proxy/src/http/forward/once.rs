@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// One try.
+/// One try: an endpoint, a connection to it, the request, and the head of its response.
 pub(super) async fn attempt(
     x: &mut Exchange<'_>,
     plan: &Plan<'_>,
@@ -39,21 +39,59 @@ pub(super) async fn attempt(
     tries: &mut Tries,
 ) -> Tried {
     tries.stale = false;
+    let Some(chosen) = choose(x, plan, tries) else {
+        plan.cluster.stats.upstream_cx_none_healthy.inc();
+        return Tried::Over(Reply::no_host());
+    };
+    begin(x, plan, &chosen);
     let worker = Rc::clone(&x.conn.worker);
-    let cluster = &plan.cluster;
+    let key = upstream::pool_key(&plan.cluster, &chosen.host, &x.s.request);
+    let wish = Wish {
+        worker: &worker,
+        cluster: &plan.cluster,
+        host: &chosen.host,
+        key: &key,
+        alpn: x.manager.alpn_for(key.class, x.s.request.version),
+        fresh: tries.fresh,
+        priority: plan.priority,
+    };
+    let mut up = match reach(x, &wish).await {
+        Ok(up) => up,
+        Err(blocked) => return unreached(x, plan, &chosen, blocked),
+    };
+    let end = talk(x, plan, replay, &mut up).await;
+    match end {
+        AttemptEnd::Response(answer) => {
+            answered(x, plan, &chosen);
+            Tried::Response(up, chosen, key, answer)
+        }
+        AttemptEnd::Upstream(fault) => broken(x, plan, &chosen, &up, fault, tries),
+        AttemptEnd::Client(ClientFault::Gone) => {
+            client_gone(x);
+            Tried::Over(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT))
+        }
+        AttemptEnd::Client(ClientFault::Malformed) => Tried::Over(x.malformed()),
+        AttemptEnd::Late(late) => late_before_response(x, plan, &chosen, late),
+    }
+}
+
+/// An endpoint, passing over those that have been tried if the policy says so.
+fn choose(x: &Exchange<'_>, plan: &Plan<'_>, tries: &mut Tries) -> Option<Chosen> {
     let policy = plan.to.retry.as_deref();
     let avoids = policy.is_some_and(|p| p.avoid_previous_hosts) && !tries.tried.is_empty();
     let looks = if avoids { policy.map_or(1, |p| p.host_selection_attempts) } else { 1 };
     let avoid = |address| avoids && tries.tried.contains(&address);
-    let destination = upstream::destination(cluster, &x.s.request, x.conn.arrival.original());
-    let Some(chosen) = cluster.choose(destination, plan.hash.hash, &avoid, looks) else {
-        cluster.stats.upstream_cx_none_healthy.inc();
-        return Tried::Over(Reply::no_host());
-    };
-    if matches!(plan.to.host_rewrite, HostRewrite::FromEndpoint) {
-        rewrite_to_endpoint(x, plan, &chosen);
-    }
+    let destination = upstream::destination(&plan.cluster, &x.s.request, x.conn.arrival.original());
+    let chosen = plan.cluster.choose(destination, plan.hash.hash, &avoid, looks)?;
     tries.tried.push(chosen.host.address);
+    Some(chosen)
+}
+
+/// What the endpoint and the number of the try change about the request, and the clock of the try.
+fn begin(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
+    if matches!(plan.to.host_rewrite, HostRewrite::FromEndpoint) {
+        rewrite_to_endpoint(x, plan, chosen);
+    }
     x.record.attempts += 1;
     x.record.host = Some(Rc::clone(&chosen.host));
     x.record.upstream = None;
@@ -64,45 +102,22 @@ pub(super) async fn attempt(
     if let Some(limit) = plan.times.per_try {
         x.s.clocks.per_try.set(Instant::now() + limit);
     }
-    let key = upstream::pool_key(cluster, &chosen.host, &x.s.request);
-    let wish = Wish {
-        worker: &worker,
-        cluster,
-        host: &chosen.host,
-        key: &key,
-        alpn: x.manager.alpn_for(key.class, x.s.request.version),
-        fresh: tries.fresh,
-        priority: plan.priority,
-    };
-    let mut up = match reach(x, &wish).await {
-        Ok(up) => up,
-        Err(Blocked::Unreachable(Unreachable { fault, reason })) => {
-            chosen.host.errors.set(chosen.host.errors.get() + 1);
-            if fault == UpstreamFault::Overflow {
-                return Tried::Failed(Failure::Overflow, fault, reason);
-            }
-            cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
-            return Tried::Failed(Failure::Connect, fault, reason);
-        }
-        Err(Blocked::Client) => {
-            client_gone(x);
-            return Tried::Over(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT));
-        }
-        Err(Blocked::Late(late)) => return late_before_response(x, plan, &chosen, late),
-    };
-    cluster.stats.upstream_rq_total.inc();
+}
+
+/// Writes the request and waits for the head of a response.
+async fn talk(x: &mut Exchange<'_>, plan: &Plan<'_>, replay: &mut Replay, up: &mut Upstream) -> AttemptEnd {
+    plan.cluster.stats.upstream_rq_total.inc();
     x.record.upstream = Some(Rc::clone(&up.facts));
     x.record.upstream_h2 = up.side.version() == tulle_http::Version::Http2;
     let persistence = if plan.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive };
     up.side.write_request(&x.s.request, x.incoming.length, persistence);
-    let empty = x.incoming.length.is_empty();
     let end = Attempt {
         down: x.down,
         up: &mut up.side,
         flow: &mut x.flow,
         replay,
         replayed: 0,
-        ended: empty,
+        ended: x.incoming.length.is_empty(),
         clocks: &mut x.s.clocks,
         request: &x.s.request,
         upgrade: plan.upgrade,
@@ -110,39 +125,61 @@ pub(super) async fn attempt(
     .run(&mut x.s.response)
     .await;
     x.s.clocks.per_try.clear();
-    match end {
-        AttemptEnd::Response(answer) => {
-            let status = x.s.response.status;
-            cluster.report(&chosen, Outcome::Status(status), worker.uptime());
-            cluster.stats.count_status(status);
-            if status >= 500 {
-                chosen.host.errors.set(chosen.host.errors.get() + 1);
-            }
-            x.record.answered.get_or_insert_with(|| x.record.start.elapsed());
-            Tried::Response(up, chosen, key, answer)
+    end
+}
+
+/// There is no connection.
+fn unreached(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, blocked: Blocked) -> Tried {
+    match blocked {
+        Blocked::Unreachable(Unreachable { fault: UpstreamFault::Overflow, reason }) => {
+            Tried::Failed(Failure::Overflow, UpstreamFault::Overflow, reason)
         }
-        AttemptEnd::Upstream(fault) => {
+        Blocked::Unreachable(Unreachable { fault, reason }) => {
             chosen.host.errors.set(chosen.host.errors.get() + 1);
-            if up.reused && fault == UpstreamFault::Closed {
-                tries.stale = !tries.fresh;
-                tries.fresh = true;
-            } else {
-                cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
-            }
-            cluster.stats.upstream_rq_rx_reset.inc();
-            let failure = match fault {
-                UpstreamFault::Refused => Failure::Refused,
-                _ => Failure::Reset { request_sent: true },
-            };
-            Tried::Failed(failure, fault, String::new())
+            plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
+            Tried::Failed(Failure::Connect, fault, reason)
         }
-        AttemptEnd::Client(ClientFault::Gone) => {
+        Blocked::Client => {
             client_gone(x);
             Tried::Over(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT))
         }
-        AttemptEnd::Client(ClientFault::Malformed) => Tried::Over(x.malformed()),
-        AttemptEnd::Late(late) => late_before_response(x, plan, &chosen, late),
+        Blocked::Late(late) => late_before_response(x, plan, chosen, late),
     }
+}
+
+/// The endpoint has answered.
+fn answered(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
+    let status = x.s.response.status;
+    plan.cluster.report(chosen, Outcome::Status(status), x.conn.worker.uptime());
+    plan.cluster.stats.count_status(status);
+    if status >= 500 {
+        chosen.host.errors.set(chosen.host.errors.get() + 1);
+    }
+    x.record.answered.get_or_insert_with(|| x.record.start.elapsed());
+}
+
+/// The connection failed before an answer.
+fn broken(
+    x: &Exchange<'_>,
+    plan: &Plan<'_>,
+    chosen: &Chosen,
+    up: &Upstream,
+    fault: UpstreamFault,
+    tries: &mut Tries,
+) -> Tried {
+    chosen.host.errors.set(chosen.host.errors.get() + 1);
+    if up.reused && fault == UpstreamFault::Closed {
+        tries.stale = !tries.fresh;
+        tries.fresh = true;
+    } else {
+        plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
+    }
+    plan.cluster.stats.upstream_rq_rx_reset.inc();
+    let failure = match fault {
+        UpstreamFault::Refused => Failure::Refused,
+        _ => Failure::Reset { request_sent: true },
+    };
+    Tried::Failed(failure, fault, String::new())
 }
 
 fn rewrite_to_endpoint(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
