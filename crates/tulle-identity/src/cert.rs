@@ -60,6 +60,6 @@ impl CertInfo {
 }
 
 /// Seconds since the epoch; 0 for a clock set before 1970.
-pub(crate) fn unix_seconds(now: SystemTime) -> i64 {
+fn unix_seconds(now: SystemTime) -> i64 {
     now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }

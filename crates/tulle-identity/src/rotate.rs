@@ -8,7 +8,7 @@ use tulle_base::SpiffeId;
 use tulle_base::backoff::Backoff;
 
 use crate::ca::{CaError, Issued, Issuer};
-use crate::cert::{CertInfo, unix_seconds};
+use crate::cert::CertInfo;
 use crate::key::WorkloadKey;
 use crate::material::{Certificate, MaterialError, TrustBundle, read_certificates, read_file};
 use crate::secrets::TrustSource;
@@ -66,7 +66,7 @@ impl Rotation {
                     status.last_error = None;
                     status.certificate = Some(info.clone());
                     self.status.set(Arc::new(status.clone()));
-                    sleep_until_renewal(&info, fraction()).await;
+                    sleep_until(renew_at(&info, SystemTime::now(), fraction())).await;
                 }
                 Err(error) => {
                     status.failures += 1;
@@ -115,23 +115,21 @@ impl Rotation {
     }
 }
 
-/// How long a certificate is kept from `now` on: until half of its life, give or take [`JITTER`] of it (`random` in `0.0..1.0`), and
-/// at least a second.
-pub fn renew_after(info: &CertInfo, now: SystemTime, random: f64) -> Duration {
+/// When a certificate that came at `received` is replaced: after half of the life it had then, give or take [`JITTER`] of it (`random`
+/// in `0.0..1.0`), and at the earliest a second later. Counted from the receipt, since CAs date certificates back.
+pub fn renew_at(info: &CertInfo, received: SystemTime, random: f64) -> SystemTime {
     #[allow(clippy::cast_precision_loss, reason = "lives of certificates are far below 2^52 s")]
-    let (life, age) =
-        ((info.not_after - info.not_before).max(0) as f64, (unix_seconds(now) - info.not_before) as f64);
-    let target = life * (RENEW_AT + JITTER * (2.0 * random - 1.0));
-    Duration::from_secs_f64((target - age).max(1.0))
+    let life = info.seconds_left(received).max(0) as f64;
+    let keep = life * (RENEW_AT + JITTER * (2.0 * random - 1.0));
+    received + Duration::from_secs_f64(keep.max(1.0))
 }
 
-async fn sleep_until_renewal(info: &CertInfo, random: f64) {
-    loop {
-        let left = renew_after(info, SystemTime::now(), random);
-        tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
-        if left <= LONGEST_SLEEP {
+async fn sleep_until(due: SystemTime) {
+    while let Ok(left) = due.duration_since(SystemTime::now()) {
+        if left.is_zero() {
             return;
         }
+        tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
     }
 }
 
@@ -170,10 +168,10 @@ mod tests {
     fn renews_at_half_of_life_with_a_little_jitter() {
         let at = |s: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(s);
         let day = info(0, 86_400);
-        assert_eq!(renew_after(&day, at(0), 0.5), Duration::from_secs(43_200));
-        assert_eq!(renew_after(&day, at(0), 0.0), Duration::from_secs(42_336));
-        assert_eq!(renew_after(&day, at(0), 1.0), Duration::from_secs(44_064));
-        assert_eq!(renew_after(&info(0, 120), at(10), 0.5), Duration::from_secs(50));
-        assert_eq!(renew_after(&day, at(90_000), 0.5), Duration::from_secs(1), "expired: at once");
+        assert_eq!(renew_at(&day, at(0), 0.5), at(43_200));
+        assert_eq!(renew_at(&day, at(0), 0.0), at(42_336));
+        assert_eq!(renew_at(&day, at(0), 1.0), at(44_064));
+        assert_eq!(renew_at(&info(0, 240), at(120), 0.5), at(180), "dated back by two minutes");
+        assert_eq!(renew_at(&day, at(90_000), 0.5), at(90_001), "expired: at once");
     }
 }

@@ -19,6 +19,7 @@ mod run;
 mod saved;
 mod secrets;
 mod signals;
+mod turn;
 mod xds;
 
 pub use crate::admin::dump_as_json;

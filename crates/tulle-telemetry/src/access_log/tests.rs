@@ -122,3 +122,16 @@ fn json_escapes_and_leaves_out() {
     assert_eq!(render("%REQ(NONE)%", true), "{\"b\":[1.5,true]}\n");
     assert_eq!(render("%REQ(NONE)%/x", false), "{\"a\":\"-/x\",\"b\":[1.5,true]}\n");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_format_is_too_strange(format in "(%|[A-Z_]{1,12}|\\(|\\)|:|\\?|[a-z]{1,4}|[0-9]{1,3}|\\PC){0,12}") {
+        for compiled in [
+            AccessLogFormat::text(&format, false),
+            AccessLogFormat::json(&JsonFormat::Object(BTreeMap::from([("k".to_owned(), JsonFormat::Format(format))])), true),
+        ].into_iter().flatten() {
+            let mut out = Vec::new();
+            compiled.render(&record(), &mut out);
+        }
+    }
+}
