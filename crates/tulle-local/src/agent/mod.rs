@@ -8,6 +8,7 @@ pub mod protocol;
 mod run;
 mod select;
 mod summary;
+mod synced;
 mod uplink;
 
 pub use run::{AGENT_COMMAND, run};

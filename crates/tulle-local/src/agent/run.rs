@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tulle_api::kubernetes::Service;
 use tulle_api::parse_manifests;
 use tulle_base::Severity;
@@ -25,7 +26,7 @@ use super::protocol::{
     AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, METRICS_FD, OPTIONS_FD, Summary, ToAgent, UPLINK_FD, XDS_FD,
 };
 use super::uplink::Uplink;
-use super::{forward, mounts, select, summary};
+use super::{forward, mounts, select, summary, synced};
 use crate::cluster::admission::Admitting;
 use crate::cluster::view::View;
 use crate::cluster::{Action, Names, reconcile, routes};
@@ -277,8 +278,18 @@ impl Agent {
     async fn work(&mut self, mut inputs: Inputs) {
         let mut changes = self.store.watch(Filter::default(), 0).await.ok();
         let mut tokens = tokio::time::interval(TOKEN_PERIOD);
-        self.settle().await;
+        let mut in_step: Option<JoinHandle<bool>> = None;
         loop {
+            let all_ready = self.settle().await;
+            if all_ready && in_step.is_none() && !self.uplink.ready_was_told() {
+                in_step = self.control_plane_in_step();
+            }
+            let checked = async {
+                match &mut in_step {
+                    Some(check) => check.await.unwrap_or(false),
+                    None => std::future::pending().await,
+                }
+            };
             let change = async {
                 match &mut changes {
                     Some(watch) => watch.next().await.is_ok(),
@@ -292,9 +303,16 @@ impl Agent {
                     changes = self.store.watch(Filter::default(), version).await.ok();
                 },
                 Some(event) = inputs.events.recv() => self.kubelet.handle(event, &self.view),
-                Some(ask) = inputs.asks.recv() => {
-                    self.answer(ask);
-                    continue;
+                Some(ask) = inputs.asks.recv() => self.answer(ask),
+                in_time = checked => {
+                    in_step = None;
+                    if !in_time {
+                        tracing::warn!("the proxies are not in step with the control plane yet");
+                    }
+                    // A pod that became unready in the meantime has everything looked at again.
+                    if all_ready {
+                        self.uplink.ready(&self.kubelet).await;
+                    }
                 }
                 Some(report) = inputs.reports.recv() => self.note_report(&report, false).await,
                 _ = tokens.tick() => self.kubelet.refresh_volumes(&self.view, true),
@@ -309,12 +327,22 @@ impl Agent {
                     return;
                 }
             }
-            self.settle().await;
         }
     }
 
-    /// Lets the controllers work until they want nothing more, then brings node, rules and names in step.
-    async fn settle(&mut self) {
+    /// Begins to ask whether every proxy has what the control plane knows.
+    fn control_plane_in_step(&self) -> Option<JoinHandle<bool>> {
+        let address = (*self.metrics.borrow())?;
+        let has_proxy = |p: &&crate::pod::run::RunningPod| {
+            p.plan.init.iter().chain(&p.plan.apps).any(|c| c.name == crate::cluster::inject::PROXY)
+        };
+        let proxies = self.kubelet.running_pods().filter(has_proxy).count();
+        Some(tokio::spawn(synced::wait(address, proxies)))
+    }
+
+    /// Lets the controllers work until they want nothing more, then brings node, rules and names in step. Returns whether
+    /// every pod is ready.
+    async fn settle(&mut self) -> bool {
         for _ in 0..MAX_ROUNDS {
             self.view = View::new(self.store.memory().list_now(&Filter::default()).objects);
             let actions = reconcile(&self.view, &mut self.names, now());
@@ -331,7 +359,7 @@ impl Agent {
         self.dns.set_zone(routes::zone(&self.view));
         self.xds.send_if_modified(|t| replace(t, control_plane_port(&self.view, 15010)));
         self.metrics.send_if_modified(|t| replace(t, control_plane_port(&self.view, 15014)));
-        self.uplink.progress(&self.view, &self.kubelet).await;
+        self.uplink.progress(&self.view).await
     }
 
     fn apply(&self, action: Action) {

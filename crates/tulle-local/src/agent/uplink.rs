@@ -32,8 +32,8 @@ impl Uplink {
         }
     }
 
-    /// Tells how many pods are ready and why the others are not, when that has changed, and once that all of them are.
-    pub(super) async fn progress(&mut self, view: &View, kubelet: &Kubelet) {
+    /// Tells how many pods are ready and why the others are not, when that has changed. Returns whether all of them are.
+    pub(super) async fn progress(&mut self, view: &View) -> bool {
         let (mut ready, mut total, mut waiting) = (0, 0, Vec::new());
         for (object, _) in view.all::<PodSpec>() {
             let facts = pod_facts(object);
@@ -53,7 +53,17 @@ impl Uplink {
             self.tell(&progress).await;
             self.said = Some(progress);
         }
-        if !self.ready_said && total > 0 && ready == total {
+        total > 0 && ready == total
+    }
+
+    /// Whether it was told that everything is ready.
+    pub(super) fn ready_was_told(&self) -> bool {
+        self.ready_said
+    }
+
+    /// Tells, once, that everything is ready.
+    pub(super) async fn ready(&mut self, kubelet: &Kubelet) {
+        if !self.ready_said {
             self.ready_said = true;
             let pods = self.pods(kubelet);
             self.tell(&FromAgent::Ready(pods)).await;
