@@ -1,10 +1,11 @@
-//! An echo service: HTTP on one port, raw TCP on another.
+//! An echo service: HTTP on one port (upgraded connections included), raw TCP on another.
 
 use std::net::SocketAddr;
 
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -57,7 +58,26 @@ async fn echo(mut stream: TcpStream, greeting: String) {
     let _ = writer.shutdown().await;
 }
 
+/// Takes any upgrade (RFC 9110, 7.8) and sends back what comes after it, as a WebSocket echo does below its framing.
+fn upgrade(request: Request<Incoming>, protocol: HeaderValue) -> Reply {
+    tokio::spawn(async move {
+        if let Ok(upgraded) = hyper::upgrade::on(request).await {
+            let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
+            let _ = tokio::io::copy(&mut reader, &mut writer).await;
+            let _ = writer.shutdown().await;
+        }
+    });
+    let mut reply = server::text(StatusCode::SWITCHING_PROTOCOLS, "");
+    reply.headers_mut().remove(header::CONTENT_TYPE);
+    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    reply.headers_mut().insert(header::UPGRADE, protocol);
+    reply
+}
+
 async fn answer(name: String, request: Request<Incoming>) -> Reply {
+    if let Some(protocol) = request.headers().get(header::UPGRADE).cloned() {
+        return upgrade(request, protocol);
+    }
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
         return server::text(StatusCode::PAYLOAD_TOO_LARGE, "4 MiB at most\n");

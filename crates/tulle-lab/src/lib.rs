@@ -8,6 +8,7 @@ mod client;
 mod demos;
 mod echo;
 mod fetch;
+mod hold;
 mod httpbin;
 mod images;
 mod load;
@@ -39,6 +40,8 @@ pub enum Lab {
     Curl(fetch::Args),
     /// Sends requests for a while and reports what came back.
     Load(load::Args),
+    /// Holds TCP connections open against an echo server and reports what happened to them.
+    Hold(hold::Args),
 }
 
 /// Why a program of the lab ended.
@@ -72,6 +75,7 @@ pub fn run(program: Lab) -> Result<ExitCode, LabError> {
             Lab::Echo(args) => echo::run(args).await.map(|()| ExitCode::SUCCESS),
             Lab::Curl(args) => fetch::run(args).await,
             Lab::Load(args) => load::run(args).await,
+            Lab::Hold(args) => hold::run(args).await,
         }
     })
 }

@@ -64,7 +64,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, LabError> {
         if args.requests == 0 { u64::MAX } else { args.requests.div_ceil(args.connections.into()) };
     let tasks: Vec<_> = (0..args.connections)
         .map(|i| {
-            let left = args.requests.saturating_sub(u64::from(i) * per_connection).min(per_connection);
+            let sent_by_others = u64::from(i).saturating_mul(per_connection);
+            let left = args.requests.saturating_sub(sent_by_others).min(per_connection);
             let count = if args.requests == 0 { u64::MAX } else { left };
             tokio::spawn(drive(target.clone(), args.clone(), started, i, count))
         })

@@ -1,0 +1,14 @@
+//! Behaviours of a whole mesh, run as its users run it: `tulle up`, real processes, namespaces and proxies.
+//!
+//! They need root or user namespaces; where neither is allowed they fail, because then the product does not work either.
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub, reason = "tests")]
+
+mod bad_input;
+mod bookinfo;
+mod harness;
+mod manifests;
+mod protocols;
+mod routing;
+mod security;
+mod survival;
+mod wire;
