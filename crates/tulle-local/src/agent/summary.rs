@@ -60,5 +60,6 @@ pub(super) fn reason(object: &Object) -> String {
     }
     let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let ready = conditions.iter().find(|c| c["type"] == "Ready");
-    ready.and_then(|c| c["message"].as_str()).unwrap_or_default().to_owned()
+    let message = ready.and_then(|c| c["message"].as_str()).filter(|m| !m.is_empty());
+    message.unwrap_or("not ready yet").to_owned()
 }

@@ -131,6 +131,37 @@ impl PodState {
                 Doing::Terminated(_) | Doing::New => {}
             }
         }
-        reasons.join("; ")
+        if reasons.is_empty() { "starting".into() } else { reasons.join("; ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_is_not_ready_always_says_why() {
+        let container = |doing| ContainerState { name: "cart".into(), doing, ..ContainerState::default() };
+        let pod = |phase, doing| PodState {
+            phase,
+            ip: Ipv4Addr::new(10, 244, 0, 2),
+            stopping: false,
+            reason: "",
+            containers: vec![container(doing)],
+        };
+        let running = || Doing::Running { pid: 7, since: SystemTime::UNIX_EPOCH };
+        let waiting = Doing::Waiting { reason: "ContainerCreating", message: String::new() };
+        for (state, wanted) in [
+            (pod(Phase::Pending, Doing::New), "starting"),
+            (pod(Phase::Pending, waiting), "cart: ContainerCreating"),
+            (pod(Phase::Running, running()), "cart: not ready yet"),
+            (PodState { stopping: true, ..pod(Phase::Running, running()) }, "it is stopping"),
+        ] {
+            assert!(!state.ready());
+            assert_eq!(state.why_not_ready(), wanted);
+        }
+        let mut ready = pod(Phase::Running, running());
+        ready.containers[0].ready = true;
+        assert!(ready.ready() && ready.why_not_ready().is_empty());
     }
 }

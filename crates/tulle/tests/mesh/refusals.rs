@@ -45,6 +45,7 @@ fn one_mesh_per_state_directory() {
 
 #[test]
 fn without_a_mesh_questions_end_with_3() {
+    let _alone = alone();
     let place = Place::new(User::Same);
     for (command, args) in [("status", &[][..]), ("exec", &["x", "--", "true"]), ("logs", &["x"])] {
         let out = place.run(command, args);
