@@ -31,7 +31,7 @@ pub enum Action {
     Put(Box<Object>),
     /// Replace the status.
     Status(ResourceRef, Value),
-    /// Delete; a pod is asked to stop first, see [`pods::terminate`].
+    /// Delete; a pod is asked to stop first, see `pods::terminate`.
     Delete(ResourceRef),
 }
 

@@ -63,7 +63,7 @@ pub struct Stop {
     pub grace: Duration,
     /// From now until the signal: whoever still sends requests to the pod learns in the meantime that it is going.
     pub linger: Duration,
-    /// How long sidecars may go on after the applications have ended; at least [`SIDECAR_GRACE`] otherwise.
+    /// How long sidecars may go on after the applications have ended; at least `SIDECAR_GRACE` otherwise.
     pub sidecars: Option<Duration>,
 }
 
