@@ -3,6 +3,7 @@
 mod commands;
 mod logging;
 mod outcome;
+mod resident;
 
 use std::process::ExitCode;
 
