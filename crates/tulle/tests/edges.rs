@@ -9,15 +9,23 @@ const LAYERS: &[(u8, &[&str])] = &[
     (0, &["tulle-base", "tulle-proto"]),
     (1, &["tulle-api", "tulle-http", "tulle-xds", "tulle-identity", "tulle-telemetry"]),
     (2, &["tulle-engine", "tulle-mesh", "tulle-store", "tulle-ca"]),
-    (3, &["tulle-translate", "tulle-proxy", "tulle-local", "tulle-lab"]),
-    (4, &["tulle-control"]),
+    (3, &["tulle-translate", "tulle-analysis", "tulle-proxy", "tulle-apiserver", "tulle-lab"]),
+    (4, &["tulle-local", "tulle-control"]),
     (5, &["tulle", "tulle-bench"]),
 ];
 
 /// Rooms of one side that must not be reachable from the other, at any distance.
 const DATA_PLANE: &[&str] = &["tulle-engine", "tulle-proxy"];
-const CONTROL_PLANE: &[&str] =
-    &["tulle-api", "tulle-mesh", "tulle-store", "tulle-ca", "tulle-translate", "tulle-control"];
+const CONTROL_PLANE: &[&str] = &[
+    "tulle-api",
+    "tulle-mesh",
+    "tulle-store",
+    "tulle-ca",
+    "tulle-translate",
+    "tulle-analysis",
+    "tulle-apiserver",
+    "tulle-control",
+];
 
 /// Edges inside layer 0 and 1 that are wanted all the same.
 const SAME_LAYER: &[(&str, &str)] = &[("tulle-proto", "tulle-base")];
@@ -31,6 +39,7 @@ const WITHOUT_TOKIO: &[&str] = &[
     "tulle-engine",
     "tulle-mesh",
     "tulle-translate",
+    "tulle-analysis",
 ];
 
 #[test]

@@ -1,0 +1,2 @@
+//! The Kubernetes-shaped resource API over a [`tulle_store::Store`]: what kubectl and client libraries talk to where there is
+//! no Kubernetes.
