@@ -3,6 +3,7 @@
 //! From a file to objects: [`parse_manifests`]. One listing per type (see `schema`) makes the struct, its reader, its
 //! writer and the table from which schemas and the field ledger come. The types mirror the documents and do nothing.
 
+pub mod crd;
 mod document;
 pub mod istio;
 pub mod kind;
@@ -12,6 +13,7 @@ pub mod meta;
 pub mod node;
 pub mod object;
 pub mod schema;
+pub mod status;
 mod unsupported;
 mod validate;
 pub mod value;

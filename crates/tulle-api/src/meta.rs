@@ -32,9 +32,9 @@ record! {
         /// Seconds that it has to go away.
         pub deletion_grace_period_seconds: Option<i64> = "deletionGracePeriodSeconds",
         /// Objects that it goes away with.
-        pub owner_references: Vec<OwnerReference> = "ownerReferences",
+        pub owner_references: Vec<OwnerReference> = "ownerReferences" => keyed(&["uid"]),
         /// Who must agree before it goes away.
-        pub finalizers: Vec<String> = "finalizers",
+        pub finalizers: Vec<String> = "finalizers" => set,
         /// Which program set which field.
         pub managed_fields: Vec<Value> = "managedFields",
         /// Link to itself, of old API versions.

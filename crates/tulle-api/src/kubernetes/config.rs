@@ -19,7 +19,8 @@ record! {
     /// An identity for pods.
     pub struct ServiceAccount {
         /// Secrets of tokens.
-        pub secrets: Vec<Value> = "secrets" => no_effect("tokens are projected into pods, not kept in secrets"),
+        pub secrets: Vec<Value> = "secrets" => keyed(&["name"])
+            => no_effect("tokens are projected into pods, not kept in secrets"),
         /// Credentials for image registries.
         pub image_pull_secrets: Vec<Value> = "imagePullSecrets" => no_effect("no images are pulled on one machine"),
         /// Whether pods get a token; true by default.

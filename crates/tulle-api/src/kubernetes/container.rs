@@ -21,13 +21,13 @@ record! {
         /// Working directory.
         pub working_dir: String = "workingDir",
         /// Ports that it listens on; informative, but probes and services name them.
-        pub ports: Vec<ContainerPort> = "ports",
+        pub ports: Vec<ContainerPort> = "ports" => keyed(&["containerPort", "protocol"]),
         /// Environment.
-        pub env: Vec<EnvVar> = "env",
+        pub env: Vec<EnvVar> = "env" => keyed(&["name"]),
         /// Environment from whole ConfigMaps and Secrets.
         pub env_from: Vec<EnvFromSource> = "envFrom",
         /// Where volumes appear.
-        pub volume_mounts: Vec<VolumeMount> = "volumeMounts",
+        pub volume_mounts: Vec<VolumeMount> = "volumeMounts" => keyed(&["mountPath"]),
         /// Restarts the container when it fails.
         pub liveness_probe: Option<Probe> = "livenessProbe",
         /// Takes the pod out of its services when it fails.
@@ -55,7 +55,8 @@ record! {
         /// Whether the input closes.
         pub stdin_once: Option<bool> = "stdinOnce" => no_effect("containers have no input on one machine"),
         /// Block devices.
-        pub volume_devices: Vec<Value> = "volumeDevices" => no_effect("there are no block volumes on one machine"),
+        pub volume_devices: Vec<Value> = "volumeDevices" => keyed(&["devicePath"])
+            => no_effect("there are no block volumes on one machine"),
         /// Which resources can change without restart.
         pub resize_policy: Vec<Value> = "resizePolicy" => no_effect("resources are not limited on one machine"),
     }
@@ -81,7 +82,7 @@ record! {
         /// Port number.
         pub container_port: i32 = "containerPort",
         /// Transport protocol; TCP by default.
-        pub protocol: Option<TransportProtocol> = "protocol",
+        pub protocol: Option<TransportProtocol> = "protocol" => or_text("TCP"),
         /// Port of the node.
         pub host_port: Option<i32> = "hostPort" => no_effect("only the gateway is reachable from outside"),
         /// Address of the node.
@@ -107,13 +108,13 @@ record! {
         /// A field of the pod: `metadata.name`, `metadata.namespace`, `metadata.uid`, `metadata.labels['KEY']`,
         /// `metadata.annotations['KEY']`, `spec.nodeName`, `spec.serviceAccountName`, `status.hostIP`, `status.podIP`,
         /// `status.podIPs`.
-        pub field_ref: Option<ObjectFieldSelector> = "fieldRef",
+        pub field_ref: Option<ObjectFieldSelector> = "fieldRef" => atomic,
         /// A key of a ConfigMap.
-        pub config_map_key_ref: Option<KeySelector> = "configMapKeyRef",
+        pub config_map_key_ref: Option<KeySelector> = "configMapKeyRef" => atomic,
         /// A key of a Secret.
-        pub secret_key_ref: Option<KeySelector> = "secretKeyRef",
+        pub secret_key_ref: Option<KeySelector> = "secretKeyRef" => atomic,
         /// A resource of the container.
-        pub resource_field_ref: Option<ResourceFieldSelector> = "resourceFieldRef",
+        pub resource_field_ref: Option<ResourceFieldSelector> = "resourceFieldRef" => atomic,
     }
 }
 

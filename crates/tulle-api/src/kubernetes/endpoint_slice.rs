@@ -41,7 +41,7 @@ record! {
         /// Its host name, for headless services.
         pub hostname: String = "hostname",
         /// The pod behind it.
-        pub target_ref: Option<ObjectReference> = "targetRef",
+        pub target_ref: Option<ObjectReference> = "targetRef" => atomic,
         /// Its node.
         pub node_name: String = "nodeName",
         /// Its zone.

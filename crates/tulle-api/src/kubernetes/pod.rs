@@ -12,11 +12,11 @@ record! {
     /// What runs in a pod.
     pub struct PodSpec {
         /// Its containers.
-        pub containers: Vec<Container> = "containers" => required,
+        pub containers: Vec<Container> = "containers" => keyed(&["name"]) => required,
         /// Containers that run before the others, one after the other.
-        pub init_containers: Vec<Container> = "initContainers",
+        pub init_containers: Vec<Container> = "initContainers" => keyed(&["name"]),
         /// Files for the containers.
-        pub volumes: Vec<Volume> = "volumes",
+        pub volumes: Vec<Volume> = "volumes" => keyed(&["name"]) => retain_keys,
         /// When containers are started again; Always by default.
         pub restart_policy: Option<RestartPolicy> = "restartPolicy",
         /// Identity; `default` when empty.
@@ -36,7 +36,7 @@ record! {
         /// Domain below the namespace's, for headless services.
         pub subdomain: String = "subdomain",
         /// More names for /etc/hosts.
-        pub host_aliases: Vec<HostAlias> = "hostAliases",
+        pub host_aliases: Vec<HostAlias> = "hostAliases" => keyed(&["ip"]),
         /// Whether the pod uses the host's network.
         pub host_network: Option<bool> = "hostNetwork",
         /// Whether variables for services are set; true by default.
@@ -50,17 +50,20 @@ record! {
         /// The node.
         pub node_name: String = "nodeName" => no_effect("there is one machine"),
         /// Labels of the node.
-        pub node_selector: Labels = "nodeSelector" => no_effect("there is one machine"),
+        pub node_selector: Labels = "nodeSelector" => atomic => no_effect("there is one machine"),
         /// Preference for nodes.
         pub affinity: Option<Value> = "affinity" => no_effect("there is one machine"),
         /// Tainted nodes that will do.
         pub tolerations: Vec<Value> = "tolerations" => no_effect("there is one machine"),
         /// How pods are spread.
-        pub topology_spread_constraints: Vec<Value> = "topologySpreadConstraints" => no_effect("there is one machine"),
+        pub topology_spread_constraints: Vec<Value> = "topologySpreadConstraints"
+            => keyed(&["topologyKey", "whenUnsatisfiable"])
+            => no_effect("there is one machine"),
         /// Who places the pod.
         pub scheduler_name: String = "schedulerName" => no_effect("there is one machine"),
         /// What must happen before it is placed.
-        pub scheduling_gates: Vec<Value> = "schedulingGates" => no_effect("there is one machine"),
+        pub scheduling_gates: Vec<Value> = "schedulingGates" => keyed(&["name"])
+            => no_effect("there is one machine"),
         /// Rank when space is short.
         pub priority_class_name: String = "priorityClassName" => no_effect("pods do not compete on one machine"),
         /// Rank when space is short.
@@ -84,13 +87,16 @@ record! {
         /// Whether the pod has the host's users.
         pub host_users: Option<bool> = "hostUsers" => no_effect("pods have the mesh's users"),
         /// Credentials for image registries.
-        pub image_pull_secrets: Vec<Value> = "imagePullSecrets" => no_effect("no images are pulled on one machine"),
+        pub image_pull_secrets: Vec<Value> = "imagePullSecrets" => keyed(&["name"])
+            => no_effect("no images are pulled on one machine"),
         /// Containers for debugging.
-        pub ephemeral_containers: Vec<Value> = "ephemeralContainers" => no_effect("use exec"),
+        pub ephemeral_containers: Vec<Value> = "ephemeralContainers" => keyed(&["name"])
+            => no_effect("use exec"),
         /// What else must hold before the pod is ready.
         pub readiness_gates: Vec<Value> = "readinessGates" => no_effect("readiness is the containers' alone"),
         /// Claims of devices.
-        pub resource_claims: Vec<Value> = "resourceClaims" => no_effect("there are no device claims on one machine"),
+        pub resource_claims: Vec<Value> = "resourceClaims" => keyed(&["name"])
+            => no_effect("there are no device claims on one machine"),
     }
 }
 

@@ -9,11 +9,11 @@ record! {
         /// Where it is in its life.
         pub phase: Option<PodPhase> = "phase",
         /// Its conditions: Initialized, ContainersReady, Ready, PodScheduled.
-        pub conditions: Vec<PodCondition> = "conditions",
+        pub conditions: Vec<PodCondition> = "conditions" => keyed(&["type"]),
         /// Its address.
         pub pod_ip: String = "podIP",
         /// Its addresses, the first equal to `podIP`.
-        pub pod_ips: Vec<PodIp> = "podIPs",
+        pub pod_ips: Vec<PodIp> = "podIPs" => keyed(&["ip"]),
         /// Address of the node.
         pub host_ip: String = "hostIP",
         /// Why it is in this state, in one word.

@@ -10,9 +10,9 @@ record! {
     /// A name and address for a set of pods.
     pub struct Service {
         /// Labels of the pods; none leave the endpoints to somebody else.
-        pub selector: Labels = "selector",
+        pub selector: Labels = "selector" => atomic,
         /// Ports.
-        pub ports: Vec<ServicePort> = "ports",
+        pub ports: Vec<ServicePort> = "ports" => keyed(&["port", "protocol"]),
         /// How it is reachable; ClusterIP by default.
         pub service_type: Option<ServiceType> = "type",
         /// Its address; assigned when empty, `None` for a headless service.
@@ -80,7 +80,7 @@ record! {
         /// Port of the pods, by number or name; the same number by default.
         pub target_port: Option<IntOrString> = "targetPort",
         /// TCP (default), UDP or SCTP.
-        pub protocol: Option<TransportProtocol> = "protocol",
+        pub protocol: Option<TransportProtocol> = "protocol" => or_text("TCP"),
         /// Protocol of the application, such as `http`, `grpc` or `tcp`.
         pub app_protocol: String = "appProtocol",
         /// Port of each node.

@@ -161,9 +161,9 @@ record! {
         /// The file, relative to the volume.
         pub path: String = "path" => required,
         /// A field of the pod, also `metadata.labels` and `metadata.annotations` as a whole.
-        pub field_ref: Option<ObjectFieldSelector> = "fieldRef",
+        pub field_ref: Option<ObjectFieldSelector> = "fieldRef" => atomic,
         /// A resource of a container.
-        pub resource_field_ref: Option<ResourceFieldSelector> = "resourceFieldRef",
+        pub resource_field_ref: Option<ResourceFieldSelector> = "resourceFieldRef" => atomic,
         /// Its mode.
         pub mode: Option<i32> = "mode",
     }

@@ -49,11 +49,11 @@ record! {
         /// How many; 1 by default.
         pub replicas: Option<i32> = "replicas",
         /// Labels of its pods, which the template must have.
-        pub selector: PodSelector = "selector",
+        pub selector: PodSelector = "selector" => atomic,
         /// The pods.
         pub template: PodTemplateSpec = "template",
         /// How they are replaced.
-        pub strategy: Option<DeploymentStrategy> = "strategy",
+        pub strategy: Option<DeploymentStrategy> = "strategy" => retain_keys,
         /// Seconds that a pod must be ready to count; 0 by default.
         pub min_ready_seconds: Option<i32> = "minReadySeconds",
         /// Seconds until a change that does not get on has failed; 600 by default.
@@ -105,7 +105,7 @@ record! {
         /// How many; 1 by default.
         pub replicas: Option<i32> = "replicas",
         /// Labels of its pods, which the template must have.
-        pub selector: PodSelector = "selector",
+        pub selector: PodSelector = "selector" => atomic,
         /// The pods.
         pub template: Option<PodTemplateSpec> = "template",
         /// Seconds that a pod must be ready to count; 0 by default.
@@ -119,7 +119,7 @@ record! {
         /// How many; 1 by default.
         pub replicas: Option<i32> = "replicas",
         /// Labels of its pods, which the template must have.
-        pub selector: PodSelector = "selector",
+        pub selector: PodSelector = "selector" => atomic,
         /// The pods.
         pub template: PodTemplateSpec = "template",
         /// The headless service that names them.
@@ -165,7 +165,7 @@ record! {
     /// Runs a pod on every node: one, on one machine.
     pub struct DaemonSet {
         /// Labels of its pods, which the template must have.
-        pub selector: PodSelector = "selector",
+        pub selector: PodSelector = "selector" => atomic,
         /// The pods.
         pub template: PodTemplateSpec = "template",
         /// How they are replaced.
@@ -191,7 +191,7 @@ record! {
         /// The pods.
         pub template: PodTemplateSpec = "template",
         /// Labels of its pods; made up by default.
-        pub selector: Option<PodSelector> = "selector",
+        pub selector: Option<PodSelector> = "selector" => atomic,
         /// Whether `selector` is the user's.
         pub manual_selector: Option<bool> = "manualSelector",
         /// Whether it waits.

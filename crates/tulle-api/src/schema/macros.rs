@@ -10,7 +10,7 @@ macro_rules! record {
         $(#[doc = $doc:literal])+
         pub struct $name:ident $( or $empty:ident )? {
             $( $(#[doc = $fdoc:literal])+ pub $field:ident : $ty:ty = $json:literal
-                $(=> $attr:ident $(($arg:literal))? )* , )*
+                $(=> $attr:ident $(($arg:expr))? )* , )*
         }
         $( oneof { $( $(#[doc = $odoc:literal])+ pub $ofield:ident : $oty:ty , )+ } )?
     ) => {
@@ -28,7 +28,7 @@ macro_rules! record {
                 fields: &[ $(
                     $crate::schema::FieldInfo::new(
                         $json, <$ty as $crate::schema::Field>::TYPE, concat!($($fdoc, "\n"),+)
-                    ) $( .$attr($($arg)?) )*
+                    ).needed(<$ty as $crate::schema::Field>::REQUIRED) $( .$attr($($arg)?) )*
                 ),* ],
                 oneofs: &[ $($( <$oty as $crate::schema::Oneof>::INFO ),+)? ],
             };
@@ -37,6 +37,8 @@ macro_rules! record {
         impl $crate::schema::Field for $name {
             const TYPE: $crate::schema::TypeInfo =
                 $crate::schema::TypeInfo::Record(&<Self as $crate::schema::Record>::INFO);
+
+            $( const REQUIRED: bool = { let _ = stringify!($empty); false }; )?
 
             fn decode(
                 node: &$crate::node::Node,
@@ -85,7 +87,7 @@ macro_rules! oneof {
         $(#[doc = $doc:literal])+
         pub enum $name:ident {
             $( $(#[doc = $fdoc:literal])+ $variant:ident ( $ty:ty ) = $json:literal
-                $(=> $attr:ident $(($arg:literal))? )* , )+
+                $(=> $attr:ident $(($arg:expr))? )* , )+
         }
         $( empty { $(#[doc = $edoc:literal])+ $empty:ident } )?
     ) => {

@@ -4,14 +4,18 @@ mod at;
 mod context;
 mod fields;
 mod macros;
+mod openapi;
 mod primitives;
+mod shape;
 
 pub use at::At;
 pub use context::Context;
 pub use fields::Fields;
 pub(crate) use fields::decode_oneof;
 pub(crate) use macros::{enumeration, oneof, record};
+pub use openapi::{Referred, Schemas, description};
 pub(crate) use primitives::unknown_word;
+pub use shape::Shape;
 
 use serde_json::{Map, Value};
 
@@ -23,6 +27,9 @@ use crate::node::Node;
 pub trait Field: Sized {
     /// The type as schemas and the field ledger name it.
     const TYPE: TypeInfo;
+
+    /// Whether a field of this type must be written: whether [`Field::absent`] is `None`.
+    const REQUIRED: bool = true;
 
     /// Reads a value that is there and not null.
     fn decode(node: &Node, at: &At<'_>, cx: &mut Context) -> Option<Self>;
@@ -136,6 +143,27 @@ pub struct FieldInfo {
     pub required: bool,
     /// What to say when it is written.
     pub notice: Notice,
+    /// How two writers' values become one.
+    pub merge: Merge,
+    /// The text that stands for a field that is not written, where a key of a list needs one.
+    pub default: Option<&'static str>,
+    /// Whether clients that make strategic merge patches name the fields to keep, because the fields exclude one
+    /// another (`retainKeys`).
+    pub retain_keys: bool,
+}
+
+/// How the value of a field that two wrote becomes one, in server-side apply and in strategic merge patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Merge {
+    /// Records and mappings field by field; a list is replaced as a whole.
+    #[default]
+    Granular,
+    /// The value is replaced as a whole.
+    Atomic,
+    /// A list of scalars of which each value is there once; the values of both are kept.
+    Set,
+    /// A list of records that are told apart by these fields. Strategic merge patches use the first alone.
+    Keyed(&'static [&'static str]),
 }
 
 /// What to say when a field is written.
@@ -154,7 +182,17 @@ pub enum Notice {
 impl FieldInfo {
     /// A field that may be left out and of which nothing needs to be said.
     pub const fn new(name: &'static str, ty: TypeInfo, doc: &'static str) -> Self {
-        Self { name, alias: None, ty, doc, required: false, notice: Notice::None }
+        Self {
+            name,
+            alias: None,
+            ty,
+            doc,
+            required: false,
+            notice: Notice::None,
+            merge: Merge::Granular,
+            default: None,
+            retain_keys: false,
+        }
     }
 
     /// It must be written.
@@ -189,6 +227,48 @@ impl FieldInfo {
     #[must_use]
     pub const fn no_effect(mut self, reason: &'static str) -> Self {
         self.notice = Notice::NoEffect(reason);
+        self
+    }
+
+    /// It is replaced as a whole (`x-kubernetes-map-type: atomic`).
+    #[must_use]
+    pub const fn atomic(mut self) -> Self {
+        self.merge = Merge::Atomic;
+        self
+    }
+
+    /// It is a list of scalars, each there once (`x-kubernetes-list-type: set`).
+    #[must_use]
+    pub const fn set(mut self) -> Self {
+        self.merge = Merge::Set;
+        self
+    }
+
+    /// It is a list of records that `keys` tell apart (`x-kubernetes-list-type: map`).
+    #[must_use]
+    pub const fn keyed(mut self, keys: &'static [&'static str]) -> Self {
+        self.merge = Merge::Keyed(keys);
+        self
+    }
+
+    /// As a key of a list it is `text` where it is not written.
+    #[must_use]
+    pub const fn or_text(mut self, text: &'static str) -> Self {
+        self.default = Some(text);
+        self
+    }
+
+    /// Its fields exclude one another.
+    #[must_use]
+    pub const fn retain_keys(mut self) -> Self {
+        self.retain_keys = true;
+        self
+    }
+
+    /// It must be written if `needed`.
+    #[must_use]
+    pub(crate) const fn needed(mut self, needed: bool) -> Self {
+        self.required = needed;
         self
     }
 }

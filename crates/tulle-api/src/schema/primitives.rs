@@ -10,6 +10,7 @@ use crate::node::{Data, Node};
 
 impl Field for String {
     const TYPE: TypeInfo = TypeInfo::String;
+    const REQUIRED: bool = false;
 
     fn decode(node: &Node, at: &At<'_>, cx: &mut Context) -> Option<Self> {
         match &node.data {
@@ -119,6 +120,7 @@ impl Field for f64 {
 
 impl<T: Field> Field for Option<T> {
     const TYPE: TypeInfo = T::TYPE;
+    const REQUIRED: bool = false;
 
     fn decode(node: &Node, at: &At<'_>, cx: &mut Context) -> Option<Self> {
         T::decode(node, at, cx).map(Some)
@@ -139,6 +141,7 @@ impl<T: Field> Field for Option<T> {
 
 impl<T: Field> Field for Box<T> {
     const TYPE: TypeInfo = T::TYPE;
+    const REQUIRED: bool = T::REQUIRED;
 
     fn decode(node: &Node, at: &At<'_>, cx: &mut Context) -> Option<Self> {
         T::decode(node, at, cx).map(Box::new)
@@ -159,6 +162,7 @@ impl<T: Field> Field for Box<T> {
 
 impl<T: Field> Field for Vec<T> {
     const TYPE: TypeInfo = TypeInfo::List(&T::TYPE);
+    const REQUIRED: bool = false;
 
     fn decode(node: &Node, at: &At<'_>, cx: &mut Context) -> Option<Self> {
         let Data::List(items) = &node.data else {
@@ -228,6 +232,7 @@ impl MapKey for u32 {
 
 impl<K: MapKey, T: Field> Field for BTreeMap<K, T> {
     const TYPE: TypeInfo = TypeInfo::Map(&T::TYPE);
+    const REQUIRED: bool = false;
 
     fn decode(node: &Node, at: &At<'_>, cx: &mut Context) -> Option<Self> {
         let Data::Map(entries) = &node.data else {
