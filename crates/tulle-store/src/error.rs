@@ -20,6 +20,14 @@ pub enum StoreError {
         /// The version in the store; 0 if there is none.
         found: Version,
     },
+    /// The object is another one than the caller means: one of the same name was made since.
+    #[error("{resource} is another one by now, with uid {found}")]
+    Replaced {
+        /// The object.
+        resource: ResourceRef,
+        /// The uid in the store.
+        found: String,
+    },
     /// The changes after `from` are no longer known: list again and watch from there.
     #[error("changes after version {from} are no longer known, the oldest is {oldest}; list again")]
     Expired {
@@ -45,6 +53,13 @@ pub enum StoreError {
     /// The other side sent a message that is not of the protocol, or too long.
     #[error("the store and its client do not understand each other: {0}")]
     Protocol(&'static str),
+    /// A durable store could not write: its disk is full, read-only or broken. What is stored stays readable, the write was not
+    /// acknowledged, and a later one is tried anew.
+    #[error("the write could not be made durable: {0}")]
+    NotWritten(String),
+    /// The database behind the store does not allow it, or answered what it must not.
+    #[error("the store's database refused: {0}")]
+    Refused(String),
     /// The store is gone for good.
     #[error("the store is closed")]
     Closed,
@@ -55,17 +70,20 @@ pub enum StoreError {
 pub enum Refusal {
     /// It has no name.
     NoName,
+    /// Its name or namespace has a slash or a control character.
+    BadName,
     /// Its `resourceVersion` is not a number.
     BadVersion,
 }
 
 impl Refusal {
-    const ALL: [Self; 2] = [Self::NoName, Self::BadVersion];
+    const ALL: [Self; 3] = [Self::NoName, Self::BadName, Self::BadVersion];
 
     /// The reason in words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoName => "it has no name",
+            Self::BadName => "its name or namespace has a slash or a control character",
             Self::BadVersion => "its resourceVersion is not a number",
         }
     }

@@ -1,9 +1,12 @@
 //! Resources behind one trait, with versions and watch.
 //!
-//! [`Store`] is the trait; [`Memory`] keeps objects in this process; [`Folder`] feeds a store from watched files of
+//! [`Store`] is the trait; [`Memory`] keeps objects in this process; [`Embedded`] keeps them in a file
+//! that survives this process; [`Folder`] feeds a store from watched files of
 //! YAML; [`serve`] offers a store on a unix socket, where [`RemoteStore`] reaches it from another process. [`Follow`] is
 //! the way to keep up with a store: a list, then every change, whatever happens to the connection.
 
+mod decide;
+mod embedded;
 mod error;
 mod folder;
 mod follow;
@@ -11,9 +14,12 @@ mod memory;
 mod store;
 mod wire;
 
+pub use embedded::{Embedded, EmbeddedOptions, Keep, OpenError};
 pub use error::{Refusal, StoreError};
 pub use folder::{Folder, FolderError, Report, manifest_files};
 pub use follow::{Follow, Update};
 pub use memory::Memory;
-pub use store::{Answer, Change, Event, Filter, Listing, Store, Version, Watch, WatchSource};
+pub use store::{
+    Answer, Change, Event, Filter, Listing, LocalStore, Precondition, Store, Version, Watch, WatchSource,
+};
 pub use wire::{RemoteStore, serve};

@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 use tokio::sync::watch;
-use tulle_api::value::Timestamp;
 use tulle_api::{Kind, Object};
 use tulle_base::ResourceRef;
 
-use crate::store::{Answer, Change, Event, Filter, Listing, Store, Version, Watch, WatchSource};
-use crate::{Refusal, StoreError};
+use crate::StoreError;
+use crate::decide::{Decision, Key, Write, decide, key_of};
+use crate::store::{
+    Answer, Change, Event, Filter, Listing, LocalStore, Precondition, Store, Version, Watch, WatchSource,
+};
 
 /// Changes that are remembered for watchers by default.
 const DEFAULT_LOG: usize = 16_384;
@@ -53,9 +55,24 @@ impl Memory {
 
     /// An empty store with this clock, which remembers `log_limit` changes for watchers that fell behind.
     pub fn with(clock: fn() -> SystemTime, log_limit: usize) -> Self {
+        Self::restored(clock, log_limit, 0, Vec::new(), Vec::new())
+    }
+
+    /// A store as it was at `version`, with what was remembered of the changes before it: without gaps, up to `version`.
+    pub(crate) fn restored(
+        clock: fn() -> SystemTime,
+        log_limit: usize,
+        version: Version,
+        objects: Vec<Arc<Object>>,
+        log: Vec<Change>,
+    ) -> Self {
+        let mut state = State { version, log: log.into(), ..State::default() };
+        for object in objects {
+            state.insert(object);
+        }
         let shared = Shared {
-            state: Mutex::default(),
-            head: watch::Sender::new(0),
+            state: Mutex::new(state),
+            head: watch::Sender::new(version),
             clock,
             log_limit: log_limit.max(1),
         };
@@ -71,31 +88,8 @@ impl Memory {
     ///
     /// # Errors
     /// As [`Store::put`].
-    pub fn put_now(&self, mut object: Object) -> Result<Arc<Object>, StoreError> {
-        let resource = object.resource();
-        if object.meta.name.is_empty() {
-            return Err(StoreError::Invalid { resource, reason: Refusal::NoName });
-        }
-        let expected = expected_version(&object)?;
-        let mut state = self.state();
-        let current = state.find(object.kind(), &object.meta.namespace, &object.meta.name);
-        let found = current.as_ref().map_or(0, |c| version_of(c));
-        if let Some(expected) = expected.filter(|e| *e != found) {
-            return Err(StoreError::Conflict { resource, expected, found });
-        }
-        match current {
-            Some(current) => {
-                inherit(&mut object, &current);
-                if same(&current, &object) {
-                    return Ok(current);
-                }
-                if current.spec != object.spec {
-                    object.meta.generation = Some(current.meta.generation.unwrap_or(0) + 1);
-                }
-            }
-            None => self.initialise(&mut object),
-        }
-        Ok(self.commit(&mut state, object))
+    pub fn put_now(&self, object: Object) -> Result<Arc<Object>, StoreError> {
+        stored(self.write(Write::Put(Box::new(object)))?)
     }
 
     /// Replaces a status; see [`Store::put_status`].
@@ -103,123 +97,125 @@ impl Memory {
     /// # Errors
     /// As [`Store::put_status`].
     pub fn put_status_now(&self, resource: &ResourceRef, status: Value) -> Result<Arc<Object>, StoreError> {
-        let mut state = self.state();
-        let current = state.find_ref(resource).ok_or_else(|| StoreError::NotFound(resource.clone()))?;
-        if current.status.as_ref() == Some(&status) {
-            return Ok(current);
-        }
-        let mut object = Object::clone(&current);
-        object.status = Some(status);
-        Ok(self.commit(&mut state, object))
+        stored(self.write(Write::Status(resource.clone(), status, Precondition::default()))?)
     }
 
     /// Deletes an object; see [`Store::delete`].
     pub fn delete_now(&self, resource: &ResourceRef) -> Option<Arc<Object>> {
-        let mut state = self.state();
-        let kind = Kind::find(&resource.group, &resource.kind)?;
-        let key = (resource.namespace.clone(), resource.name.clone());
-        let gone = state.objects.get_mut(&kind)?.remove(&key)?;
-        self.record(&mut state, Event::Delete(gone.clone()));
-        Some(gone)
+        // Without a condition nothing can fail.
+        self.write(Write::Delete(resource.clone(), Precondition::default())).ok().flatten()
     }
 
     /// One object, if it exists.
     pub fn get_now(&self, resource: &ResourceRef) -> Option<Arc<Object>> {
-        self.state().find_ref(resource)
+        self.find(&key_of(resource)?)
     }
 
     /// All objects that `filter` lets through.
     pub fn list_now(&self, filter: &Filter) -> Listing {
         let state = self.state();
-        let kinds: Vec<Kind> =
-            if filter.kinds.is_empty() { Kind::ALL.to_vec() } else { filter.kinds.clone() };
+        let mut kinds = if filter.kinds.is_empty() { Kind::ALL.to_vec() } else { filter.kinds.clone() };
+        kinds.sort_unstable();
+        kinds.dedup();
         let of_kinds = kinds.iter().filter_map(|k| state.objects.get(k)).flat_map(BTreeMap::values);
         let objects = of_kinds.filter(|o| filter.matches(o)).cloned().collect();
         Listing { version: state.version, objects }
     }
 
-    fn initialise(&self, object: &mut Object) {
-        if object.meta.uid.is_empty() {
-            object.meta.uid = uid();
-        }
-        object.meta.generation = Some(1);
-        if object.meta.creation_timestamp.is_none() {
-            let since = (self.shared.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-            object.meta.creation_timestamp = Some(Timestamp::from_unix(seconds));
-        }
+    /// The object at `key`.
+    pub(crate) fn find(&self, key: &Key) -> Option<Arc<Object>> {
+        self.state().find(key)
     }
 
-    fn commit(&self, state: &mut State, mut object: Object) -> Arc<Object> {
-        object.meta.resource_version = (state.version + 1).to_string();
-        let object = Arc::new(object);
-        let key = (object.meta.namespace.clone(), object.meta.name.clone());
-        state.objects.entry(object.kind()).or_default().insert(key, object.clone());
-        self.record(state, Event::Put(object.clone()));
-        object
+    /// The version of the last change.
+    pub(crate) fn version(&self) -> Version {
+        self.state().version
     }
 
-    fn record(&self, state: &mut State, event: Event) {
-        state.version += 1;
-        state.log.push_back(Change { version: state.version, event });
-        while state.log.len() > self.shared.log_limit {
-            state.log.pop_front();
+    /// The time, as this store sees it.
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.shared.clock)()
+    }
+
+    /// Everything: the version, the objects, and the changes that are remembered.
+    pub(crate) fn everything(&self) -> (Version, Vec<Arc<Object>>, Vec<Change>) {
+        let state = self.state();
+        let objects = state.objects.values().flat_map(BTreeMap::values).cloned().collect();
+        (state.version, objects, state.log.iter().cloned().collect())
+    }
+
+    fn write(&self, write: Write) -> Result<Option<Arc<Object>>, StoreError> {
+        let mut state = self.state();
+        let current = write.key().and_then(|key| state.find(&key));
+        let decision = decide(write, current.as_ref(), self.now())?;
+        let (answer, change) = carry_out(decision, state.version + 1);
+        if let Some(change) = change {
+            state.apply(change, self.shared.log_limit);
+            self.shared.head.send_replace(state.version);
+        }
+        Ok(answer)
+    }
+
+    /// Takes in changes that were decided elsewhere, and wakes the watchers.
+    pub(crate) fn publish(&self, changes: Vec<Change>) {
+        let mut state = self.state();
+        for change in changes {
+            state.apply(change, self.shared.log_limit);
         }
         self.shared.head.send_replace(state.version);
     }
 }
 
+/// What a decision means at `version`: the answer to whoever asked, and the change, if there is one.
+pub(crate) fn carry_out(decision: Decision, version: Version) -> (Option<Arc<Object>>, Option<Change>) {
+    match decision {
+        Decision::Same(there) => (there, None),
+        Decision::Put(mut object) => {
+            object.meta.resource_version = version.to_string();
+            let object: Arc<Object> = object.into();
+            (Some(object.clone()), Some(Change { version, event: Event::Put(object) }))
+        }
+        Decision::Delete(gone) => (Some(gone.clone()), Some(Change { version, event: Event::Delete(gone) })),
+    }
+}
+
+/// The object that a put was answered with: there always is one.
+pub(crate) fn stored(answer: Option<Arc<Object>>) -> Result<Arc<Object>, StoreError> {
+    answer.ok_or(StoreError::Protocol("a put was answered without an object"))
+}
+
 impl State {
-    fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        self.objects.get(&kind)?.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    fn find(&self, (kind, namespace, name): &Key) -> Option<Arc<Object>> {
+        self.objects.get(kind)?.get(&(namespace.clone(), name.clone())).cloned()
     }
 
-    fn find_ref(&self, resource: &ResourceRef) -> Option<Arc<Object>> {
-        let kind = Kind::find(&resource.group, &resource.kind)?;
-        self.find(kind, &resource.namespace, &resource.name)
+    fn insert(&mut self, object: Arc<Object>) {
+        let key = (object.meta.namespace.clone(), object.meta.name.clone());
+        self.objects.entry(object.kind()).or_default().insert(key, object);
+    }
+
+    fn apply(&mut self, change: Change, log_limit: usize) {
+        match &change.event {
+            Event::Put(object) => self.insert(object.clone()),
+            Event::Delete(object) => {
+                let key = (object.meta.namespace.clone(), object.meta.name.clone());
+                if let Some(of_kind) = self.objects.get_mut(&object.kind()) {
+                    of_kind.remove(&key);
+                }
+            }
+            Event::Bookmark => {}
+        }
+        self.version = change.version;
+        self.log.push_back(change);
+        while self.log.len() > log_limit {
+            self.log.pop_front();
+        }
     }
 
     /// Changes after this version are remembered.
     fn oldest(&self) -> Version {
         self.log.front().map_or(self.version, |c| c.version - 1)
     }
-}
-
-/// Takes over what the user does not write from the object that is replaced.
-fn inherit(object: &mut Object, current: &Object) {
-    object.meta.uid.clone_from(&current.meta.uid);
-    object.meta.creation_timestamp.clone_from(&current.meta.creation_timestamp);
-    object.meta.generation = current.meta.generation;
-    object.meta.resource_version.clone_from(&current.meta.resource_version);
-    object.status.clone_from(&current.status);
-    if object.origin.is_none() {
-        object.origin.clone_from(&current.origin);
-    }
-}
-
-/// Whether nothing that matters differs: the line that an object stands on does not.
-fn same(a: &Object, b: &Object) -> bool {
-    a.api_version == b.api_version && a.meta == b.meta && a.spec == b.spec
-}
-
-fn version_of(object: &Object) -> Version {
-    object.meta.resource_version.parse().unwrap_or(0)
-}
-
-fn expected_version(object: &Object) -> Result<Option<Version>, StoreError> {
-    let text = &object.meta.resource_version;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let reason = Refusal::BadVersion;
-    text.parse().map(Some).map_err(|_| StoreError::Invalid { resource: object.resource(), reason })
-}
-
-/// A random UUID (RFC 9562 version 4). It names objects and protects nothing.
-fn uid() -> String {
-    let n = (fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{n:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 impl Store for Memory {
@@ -236,12 +232,21 @@ impl Store for Memory {
         Box::pin(async move { self.put_now(object) })
     }
 
-    fn put_status<'a>(&'a self, resource: &'a ResourceRef, status: Value) -> Answer<'a, Arc<Object>> {
-        Box::pin(async move { self.put_status_now(resource, status) })
+    fn put_status_if<'a>(
+        &'a self,
+        resource: &'a ResourceRef,
+        status: Value,
+        only_if: Precondition,
+    ) -> Answer<'a, Arc<Object>> {
+        Box::pin(async move { stored(self.write(Write::Status(resource.clone(), status, only_if))?) })
     }
 
-    fn delete<'a>(&'a self, resource: &'a ResourceRef) -> Answer<'a, Option<Arc<Object>>> {
-        Box::pin(async move { Ok(self.delete_now(resource)) })
+    fn delete_if<'a>(
+        &'a self,
+        resource: &'a ResourceRef,
+        only_if: Precondition,
+    ) -> Answer<'a, Option<Arc<Object>>> {
+        Box::pin(async move { self.write(Write::Delete(resource.clone(), only_if)) })
     }
 
     fn watch(&self, filter: Filter, from: Version) -> Answer<'_, Watch> {
@@ -259,6 +264,32 @@ impl Store for Memory {
             cursor.head.mark_changed();
             Ok(Watch::new(cursor))
         })
+    }
+}
+
+impl LocalStore for Memory {
+    fn put_now(&self, object: Object) -> Result<Arc<Object>, StoreError> {
+        Self::put_now(self, object)
+    }
+
+    fn put_status_now(&self, resource: &ResourceRef, status: Value) -> Result<Arc<Object>, StoreError> {
+        Self::put_status_now(self, resource, status)
+    }
+
+    fn delete_now(
+        &self,
+        resource: &ResourceRef,
+        only_if: &Precondition,
+    ) -> Result<Option<Arc<Object>>, StoreError> {
+        self.write(Write::Delete(resource.clone(), only_if.clone()))
+    }
+
+    fn get_now(&self, resource: &ResourceRef) -> Option<Arc<Object>> {
+        Self::get_now(self, resource)
+    }
+
+    fn list_now(&self, filter: &Filter) -> Listing {
+        Self::list_now(self, filter)
     }
 }
 

@@ -39,17 +39,84 @@ pub trait Store: Send + Sync {
     /// Replaces the status of an object; nothing happens when it is the same.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such object.
-    fn put_status<'a>(&'a self, resource: &'a ResourceRef, status: Value) -> Answer<'a, Arc<Object>>;
+    /// [`StoreError::NotFound`] when there is no such object; [`StoreError::Conflict`] or [`StoreError::Replaced`] when it is not as
+    /// `only_if` says.
+    fn put_status_if<'a>(
+        &'a self,
+        resource: &'a ResourceRef,
+        status: Value,
+        only_if: Precondition,
+    ) -> Answer<'a, Arc<Object>>;
 
-    /// Deletes an object at once, and returns what was there.
-    fn delete<'a>(&'a self, resource: &'a ResourceRef) -> Answer<'a, Option<Arc<Object>>>;
+    /// Deletes an object at once, whatever its finalizers, and returns what was there: `None` if there was nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] or [`StoreError::Replaced`] when it is not as `only_if` says.
+    fn delete_if<'a>(
+        &'a self,
+        resource: &'a ResourceRef,
+        only_if: Precondition,
+    ) -> Answer<'a, Option<Arc<Object>>>;
 
     /// Every change after version `from` that `filter` lets through.
     ///
     /// # Errors
     /// [`StoreError::Expired`] when changes after `from` are no longer known, now or later.
     fn watch(&self, filter: Filter, from: Version) -> Answer<'_, Watch>;
+
+    /// [`Store::put_status_if`] without a condition.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such object.
+    fn put_status<'a>(&'a self, resource: &'a ResourceRef, status: Value) -> Answer<'a, Arc<Object>> {
+        self.put_status_if(resource, status, Precondition::default())
+    }
+
+    /// [`Store::delete_if`] without a condition.
+    fn delete<'a>(&'a self, resource: &'a ResourceRef) -> Answer<'a, Option<Arc<Object>>> {
+        self.delete_if(resource, Precondition::default())
+    }
+}
+
+/// A store in this process, for those who cannot wait in an async function: these methods do what [`Store`]'s of their name do
+/// before they return. A durable store may block the thread for as long as its disk takes.
+pub trait LocalStore: Store + fmt::Debug {
+    /// As [`Store::put`].
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    fn put_now(&self, object: Object) -> Result<Arc<Object>, StoreError>;
+
+    /// As [`Store::put_status`].
+    ///
+    /// # Errors
+    /// As [`Store::put_status`].
+    fn put_status_now(&self, resource: &ResourceRef, status: Value) -> Result<Arc<Object>, StoreError>;
+
+    /// As [`Store::delete_if`].
+    ///
+    /// # Errors
+    /// As [`Store::delete_if`].
+    fn delete_now(
+        &self,
+        resource: &ResourceRef,
+        only_if: &Precondition,
+    ) -> Result<Option<Arc<Object>>, StoreError>;
+
+    /// As [`Store::get`]; never blocks.
+    fn get_now(&self, resource: &ResourceRef) -> Option<Arc<Object>>;
+
+    /// As [`Store::list`]; never blocks.
+    fn list_now(&self, filter: &Filter) -> Listing;
+}
+
+/// What must be so for a write to be done; by default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Precondition {
+    /// The object is the one with this uid, not another one of the same name.
+    pub uid: Option<String>,
+    /// The object is at this version.
+    pub version: Option<Version>,
 }
 
 /// Which objects; the default is all of them.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tulle_api::kubernetes::{Service, ServiceType};
 use tulle_api::{Object, Resource as _};
 use tulle_base::ResourceRef;
-use tulle_store::{Answer, Filter, Listing, Memory, Store, Version, Watch};
+use tulle_store::{Answer, Filter, Listing, Memory, Precondition, Store, Version, Watch};
 
 use crate::net::ipam::Ipam;
 
@@ -43,10 +43,14 @@ impl Admitting {
     /// Deletes an object, as [`Store::delete`].
     pub fn delete_now(&self, resource: &ResourceRef) -> Option<Arc<Object>> {
         let gone = self.inner.delete_now(resource)?;
+        self.release(&gone);
+        Some(gone)
+    }
+
+    fn release(&self, gone: &Object) {
         if let Some(address) = gone.get::<Service>().and_then(|s| s.cluster_ip.parse().ok()) {
             self.lock().release(address);
         }
-        Some(gone)
     }
 
     fn lock(&self) -> MutexGuard<'_, Ipam> {
@@ -108,12 +112,27 @@ impl Store for Admitting {
         Box::pin(async move { self.put_now(object) })
     }
 
-    fn put_status<'a>(&'a self, resource: &'a ResourceRef, status: Value) -> Answer<'a, Arc<Object>> {
-        self.inner.put_status(resource, status)
+    fn put_status_if<'a>(
+        &'a self,
+        resource: &'a ResourceRef,
+        status: Value,
+        only_if: Precondition,
+    ) -> Answer<'a, Arc<Object>> {
+        self.inner.put_status_if(resource, status, only_if)
     }
 
-    fn delete<'a>(&'a self, resource: &'a ResourceRef) -> Answer<'a, Option<Arc<Object>>> {
-        Box::pin(async move { Ok(self.delete_now(resource)) })
+    fn delete_if<'a>(
+        &'a self,
+        resource: &'a ResourceRef,
+        only_if: Precondition,
+    ) -> Answer<'a, Option<Arc<Object>>> {
+        Box::pin(async move {
+            let gone = self.inner.delete_if(resource, only_if).await?;
+            if let Some(gone) = &gone {
+                self.release(gone);
+            }
+            Ok(gone)
+        })
     }
 
     fn watch(&self, filter: Filter, from: Version) -> Answer<'_, Watch> {

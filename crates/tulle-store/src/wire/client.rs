@@ -14,7 +14,8 @@ use tulle_base::backoff::Backoff;
 use super::lines::{Lines, write};
 use super::messages::{Request, change, check, object, version};
 use crate::StoreError;
-use crate::store::{Answer, Change, Filter, Listing, Store, Version, Watch, WatchSource};
+use crate::memory::stored;
+use crate::store::{Answer, Change, Filter, Listing, Precondition, Store, Version, Watch, WatchSource};
 
 /// How often a request is tried; between the tries the other side has about half a second to come back.
 const TRIES: u32 = 4;
@@ -121,21 +122,26 @@ impl Store for RemoteStore {
     }
 
     fn put(&self, object: Object) -> Answer<'_, Arc<Object>> {
-        Box::pin(async move {
-            let stored = self.ask_one(Request::Put(Box::new(object))).await?;
-            stored.ok_or(StoreError::Protocol("a put was answered without an object"))
-        })
+        Box::pin(async move { stored(self.ask_one(Request::Put(Box::new(object))).await?) })
     }
 
-    fn put_status<'a>(&'a self, resource: &'a ResourceRef, status: Value) -> Answer<'a, Arc<Object>> {
-        Box::pin(async move {
-            let stored = self.ask_one(Request::PutStatus(resource.clone(), status)).await?;
-            stored.ok_or(StoreError::Protocol("a put was answered without an object"))
-        })
+    fn put_status_if<'a>(
+        &'a self,
+        resource: &'a ResourceRef,
+        status: Value,
+        only_if: Precondition,
+    ) -> Answer<'a, Arc<Object>> {
+        Box::pin(
+            async move { stored(self.ask_one(Request::PutStatus(resource.clone(), status, only_if)).await?) },
+        )
     }
 
-    fn delete<'a>(&'a self, resource: &'a ResourceRef) -> Answer<'a, Option<Arc<Object>>> {
-        Box::pin(self.ask_one(Request::Delete(resource.clone())))
+    fn delete_if<'a>(
+        &'a self,
+        resource: &'a ResourceRef,
+        only_if: Precondition,
+    ) -> Answer<'a, Option<Arc<Object>>> {
+        Box::pin(self.ask_one(Request::Delete(resource.clone(), only_if)))
     }
 
     fn watch(&self, filter: Filter, from: Version) -> Answer<'_, Watch> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tulle_api::{Kind, Object, decode_object};
 use tulle_base::{ResourceRef, SourceSpan};
 
-use crate::store::{Change, Event, Filter, Version};
+use crate::store::{Change, Event, Filter, Precondition, Version};
 use crate::{Refusal, StoreError};
 
 const BROKEN: StoreError = StoreError::Protocol("a message has another shape than expected");
@@ -17,8 +17,8 @@ pub(super) enum Request {
     Get(ResourceRef),
     List(Filter),
     Put(Box<Object>),
-    PutStatus(ResourceRef, Value),
-    Delete(ResourceRef),
+    PutStatus(ResourceRef, Value, Precondition),
+    Delete(ResourceRef, Precondition),
     Watch(Filter, Version),
 }
 
@@ -28,10 +28,12 @@ impl Request {
             Self::Get(resource) => json!({"get": resource_json(resource)}),
             Self::List(filter) => json!({"list": filter_json(filter)}),
             Self::Put(object) => json!({"put": object_json(object)}),
-            Self::PutStatus(resource, status) => {
-                json!({"putStatus": resource_json(resource), "status": status})
+            Self::PutStatus(resource, status, only_if) => {
+                json!({"putStatus": resource_json(resource), "status": status, "onlyIf": condition_json(only_if)})
             }
-            Self::Delete(resource) => json!({"delete": resource_json(resource)}),
+            Self::Delete(resource, only_if) => {
+                json!({"delete": resource_json(resource), "onlyIf": condition_json(only_if)})
+            }
             Self::Watch(filter, from) => json!({"watch": filter_json(filter), "from": from}),
         }
     }
@@ -43,9 +45,12 @@ impl Request {
             () if field("list").is_some() => Self::List(filter(field("list"))?),
             () if field("put").is_some() => Self::Put(Box::new(object(field("put"))?)),
             () if field("putStatus").is_some() => {
-                Self::PutStatus(resource(field("putStatus"))?, field("status").cloned().unwrap_or_default())
+                let status = field("status").cloned().unwrap_or_default();
+                Self::PutStatus(resource(field("putStatus"))?, status, condition(field("onlyIf"))?)
             }
-            () if field("delete").is_some() => Self::Delete(resource(field("delete"))?),
+            () if field("delete").is_some() => {
+                Self::Delete(resource(field("delete"))?, condition(field("onlyIf"))?)
+            }
             () if field("watch").is_some() => Self::Watch(filter(field("watch"))?, version(field("from"))?),
             () => return Err(BROKEN),
         })
@@ -53,13 +58,13 @@ impl Request {
 }
 
 /// An object, with the place that it came from.
-pub(super) fn object_json(object: &Object) -> Value {
+pub(crate) fn object_json(object: &Object) -> Value {
     let origin =
         object.origin.as_ref().map(|o| json!({"file": &*o.file, "line": o.line, "column": o.column}));
     json!({"object": object.to_json(), "origin": origin})
 }
 
-pub(super) fn object(value: Option<&Value>) -> Result<Object, StoreError> {
+pub(crate) fn object(value: Option<&Value>) -> Result<Object, StoreError> {
     let value = value.ok_or(BROKEN)?;
     let mut object = decode_object(value.get("object").ok_or(BROKEN)?).map_err(StoreError::Unreadable)?;
     if let Some(origin) = value.get("origin").filter(|o| o.is_object()) {
@@ -101,6 +106,11 @@ pub(super) fn error_json(error: &StoreError) -> Value {
         StoreError::Invalid { resource, reason } => {
             json!({"invalid": resource_json(resource), "reason": reason.as_str()})
         }
+        StoreError::Replaced { resource, found } => {
+            json!({"replaced": resource_json(resource), "found": found})
+        }
+        StoreError::NotWritten(why) => json!({ "notWritten": why }),
+        StoreError::Refused(why) => json!({ "refused": why }),
         StoreError::Unreachable(_) | StoreError::Closed => json!("closed"),
         StoreError::Unreadable(_) | StoreError::Protocol(_) => json!("protocol"),
     };
@@ -125,6 +135,11 @@ pub(super) fn check(value: &Value) -> Result<(), StoreError> {
             let reason = Refusal::from_text(&text(error, "reason")?).ok_or(BROKEN)?;
             StoreError::Invalid { resource: resource(error.get("invalid"))?, reason }
         }
+        () if error.get("replaced").is_some() => {
+            StoreError::Replaced { resource: resource(error.get("replaced"))?, found: text(error, "found")? }
+        }
+        () if error.get("notWritten").is_some() => StoreError::NotWritten(text(error, "notWritten")?),
+        () if error.get("refused").is_some() => StoreError::Refused(text(error, "refused")?),
         () if error == "closed" => StoreError::Closed,
         () => StoreError::Protocol("the other side did not understand"),
     })
@@ -147,6 +162,18 @@ fn resource(value: Option<&Value>) -> Result<ResourceRef, StoreError> {
     let value = value.ok_or(BROKEN)?;
     let part = |name: &str| text(value, name);
     Ok(ResourceRef::new(part("group")?, part("kind")?, part("namespace")?, part("name")?))
+}
+
+fn condition_json(only_if: &Precondition) -> Value {
+    let Precondition { uid, version } = only_if;
+    json!({"uid": uid, "version": version})
+}
+
+fn condition(value: Option<&Value>) -> Result<Precondition, StoreError> {
+    let given = |name: &str| value.and_then(|v| v.get(name)).filter(|v| !v.is_null());
+    let uid = given("uid").map(|uid| uid.as_str().map(str::to_owned).ok_or(BROKEN)).transpose()?;
+    let version = given("version").map(|v| v.as_u64().ok_or(BROKEN)).transpose()?;
+    Ok(Precondition { uid, version })
 }
 
 fn filter_json(filter: &Filter) -> Value {

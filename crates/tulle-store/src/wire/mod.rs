@@ -6,7 +6,7 @@
 
 mod client;
 mod lines;
-mod messages;
+pub(crate) mod messages;
 mod server;
 
 pub use client::RemoteStore;

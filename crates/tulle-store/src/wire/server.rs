@@ -70,11 +70,11 @@ async fn answer(store: &dyn Store, request: Request) -> Result<Value, StoreError
     Ok(match request {
         Request::Get(resource) => json!({"found": store.get(&resource).await?.map(|o| object_json(&o))}),
         Request::Put(object) => json!({"found": object_json(&*store.put(*object).await?)}),
-        Request::PutStatus(resource, status) => {
-            json!({"found": object_json(&*store.put_status(&resource, status).await?)})
+        Request::PutStatus(resource, status, only_if) => {
+            json!({"found": object_json(&*store.put_status_if(&resource, status, only_if).await?)})
         }
-        Request::Delete(resource) => {
-            json!({"found": store.delete(&resource).await?.map(|o| object_json(&o))})
+        Request::Delete(resource, only_if) => {
+            json!({"found": store.delete_if(&resource, only_if).await?.map(|o| object_json(&o))})
         }
         Request::List(_) | Request::Watch(..) => {
             return Err(StoreError::Protocol("has more than one answer"));
