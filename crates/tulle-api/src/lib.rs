@@ -5,6 +5,7 @@
 
 pub mod crd;
 mod document;
+mod fragment;
 pub mod istio;
 pub mod kind;
 pub mod kubernetes;
@@ -20,8 +21,9 @@ pub mod value;
 mod yaml;
 
 pub use document::parse_document;
+pub use fragment::{CODE as FRAGMENT_CODE, is_fragment};
 pub use kind::{Kind, Resource, Spec};
 pub use manifest::{decode_object, parse_manifests};
-pub use meta::{ObjectMeta, OwnerReference};
+pub use meta::{ObjectMeta, OwnerReference, parse_bool};
 pub use object::Object;
 pub use validate::validate;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tulle_base::nearest::nearest;
 use tulle_base::{Diagnostic, Diagnostics, FieldPath, ResourceRef, Severity, SourceSpan};
 
+use crate::fragment;
 use crate::kind::{Body, Kind, KindInfo, Spec};
 use crate::meta::ObjectMeta;
 use crate::node::{Data, Entry, Node};
@@ -20,7 +21,8 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// Reads every object of a file (YAML or JSON, any number of documents, `List`s too).
 ///
-/// A document with errors gives diagnostics and no object; the others are read all the same. Objects that name no
+/// A document with errors gives diagnostics and no object; the others are read all the same. One that is only a part of a
+/// resource gives a warning that says so and what it lacks, and no object either. Objects that name no
 /// namespace are in `default`. `file` is the name for diagnostics; the file itself is not touched.
 pub fn parse_manifests(file: &str, bytes: &[u8]) -> (Vec<Object>, Diagnostics) {
     let file: Arc<str> = file.into();
@@ -130,10 +132,16 @@ impl Reader {
                     self.object(info, kind, node, true);
                 }
             }
-            _ => {
-                let message = format!("is {}, not an object with apiVersion and kind", node.describe());
-                self.report(&node, Severity::Error, "", message, "a fragment cannot be applied on its own");
-            }
+            _ => self.fragment(&node, None),
+        }
+    }
+
+    /// Says what a document is that is no resource, and that nothing of it is applied.
+    fn fragment(&mut self, node: &Node, resource: Option<ResourceRef>) {
+        let (severity, message, fix) = fragment::describe(node);
+        self.report(node, severity, "", message, fix);
+        if let Some(problem) = self.diagnostics.last_mut() {
+            (problem.resource, problem.code) = (resource, fragment::CODE);
         }
     }
 
@@ -150,14 +158,18 @@ impl Reader {
     fn identify(&mut self, node: Node) -> Option<(&'static KindInfo, Kind, Node)> {
         let text = |name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
+        if node.get("apiVersion").is_none() && node.get("kind").is_none() {
+            self.fragment(&node, None);
+            return None;
+        }
         if api_version.is_empty() || kind.is_empty() {
             let (missing, field) = match (api_version.is_empty(), kind.is_empty()) {
                 (true, true) => ("apiVersion and kind", ""),
                 (true, false) => ("apiVersion", "apiVersion"),
                 _ => ("kind", "kind"),
             };
-            let message = format!("is not an object: {missing} must be given as text");
-            self.report(&node, Severity::Error, field, message, "a fragment cannot be applied on its own");
+            let message = format!("is not a resource: {missing} must be given as text");
+            self.report(&node, Severity::Error, field, message, "");
             return None;
         }
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", &api_version));
@@ -216,6 +228,8 @@ impl Reader {
         let unknown = if mesh { Severity::Error } else { Severity::Warning };
         let mut cx = Context::new(self.file.clone(), unknown);
         cx.set_quiet(!mesh);
+        let in_part = validated && node.get("metadata").is_none();
+        cx.set_fragment(in_part);
         let origin = (node.line > 0).then(|| SourceSpan {
             file: self.file.clone(),
             line: node.line,
@@ -240,15 +254,24 @@ impl Reader {
             let object = Object { api_version: parts.api_version, meta, spec, status, origin };
             if validated {
                 for problem in validate::validate(&object) {
+                    // That a part of a resource lacks a field has been said.
+                    if in_part && cx.speaks_of(&problem.field) {
+                        continue;
+                    }
                     let (line, column) = node.locate(problem.field.as_str());
                     cx.report(line, column, problem);
                 }
             }
-            if !cx.failed() {
+            if !cx.failed() && !in_part {
                 self.objects.push(object);
             }
         }
-        self.diagnostics.extend(cx.finish().into_iter().map(|mut d| {
+        let mut found = cx.finish();
+        if in_part {
+            self.fragment(&node, resource.clone());
+            fragment::soften(&mut found, &node);
+        }
+        self.diagnostics.extend(found.into_iter().map(|mut d| {
             d.resource.clone_from(&resource);
             d
         }));
@@ -266,7 +289,7 @@ impl Reader {
             Some(node) if !node.is_null() => ObjectMeta::decode(node, &at, cx)?,
             _ => ObjectMeta::default(),
         };
-        if meta.name.is_empty() && meta.generate_name.is_empty() {
+        if meta.name.is_empty() && meta.generate_name.is_empty() && !cx.is_fragment() {
             let place = metadata.unwrap_or(document);
             cx.error(place, &at.field("name"), "is required", "");
         }

@@ -59,3 +59,13 @@ record! {
         pub block_owner_deletion: Option<bool> = "blockOwnerDeletion",
     }
 }
+
+/// Reads a boolean as annotations write it (Go's `strconv.ParseBool`): `true`, `True`, `TRUE`, `t`, `T`, `1` and the
+/// same for false.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(true),
+        "false" | "False" | "FALSE" | "f" | "F" | "0" => Some(false),
+        _ => None,
+    }
+}

@@ -105,6 +105,23 @@ impl Node {
         place
     }
 
+    /// Whether the document has a value at `path`.
+    pub fn has(&self, path: &str) -> bool {
+        let mut node = self;
+        for step in steps(path) {
+            let next = match (&node.data, step) {
+                (Data::Map(entries), Step::Field(name)) => {
+                    entries.iter().find(|e| *e.key == *name).map(|e| &e.value)
+                }
+                (Data::List(items), Step::Index(i)) => items.get(i),
+                _ => None,
+            };
+            let Some(next) = next else { return false };
+            node = next;
+        }
+        true
+    }
+
     /// The tree as JSON, without places.
     pub fn to_json(&self) -> Value {
         match &self.data {
@@ -188,6 +205,8 @@ mod tests {
         assert_eq!(root.locate("[\"a.b\"][0]"), (9, 4));
         assert_eq!(root.locate("[\"a.b\"][3].x"), (7, 1));
         assert_eq!(root.locate("nothing.here"), (1, 1));
+        let has = ["", "[\"a.b\"]", "[\"a.b\"][0]", "[\"a.b\"][3]", "nothing"].map(|p| root.has(p));
+        assert_eq!(has, [true, true, true, false, false]);
     }
 
     #[test]

@@ -96,6 +96,18 @@ async fn an_edited_weight_is_in_the_store_within_150_ms() {
 }
 
 #[tokio::test]
+async fn an_object_that_lost_its_metadata_keeps_its_last_good_version() {
+    let mut given = Given::files(&[("a.yaml", route("a", 90))]).await;
+    let part = route("a", 10).replace("metadata:\n  name: a\n", "");
+    fs::write(given.path("a.yaml"), part).unwrap();
+    let report = given.next().await;
+    let texts: Vec<_> = report.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(texts[0].contains("is a part of a resource"), "{texts:?}");
+    assert!(texts.iter().any(|t| t.contains("VirtualService default/a: its last good version")), "{texts:?}");
+    assert_eq!(given.weights(), [pair("a", 90)]);
+}
+
+#[tokio::test]
 async fn a_broken_object_keeps_its_last_good_version() {
     let both = |a: &str| format!("{a}---\n{}", route("b", 80));
     let mut given = Given::files(&[("all.yaml", both(&route("a", 90)))]).await;

@@ -38,11 +38,21 @@ fn every_problem_has_its_line_and_the_end_is_1() {
 
 #[test]
 fn json_for_programs() {
-    let (code, out, _) = validate(&["-o", "json", "mission/technical-11.yaml"]);
+    let (code, out, _) = validate(&["-o", "json", "diagnostics/sidecar.yaml"]);
     let value: serde_json::Value = serde_json::from_str(&out).unwrap();
-    let error = value["problems"].as_array().unwrap().iter().find(|p| p["severity"] == "error").unwrap();
-    assert_eq!((code, &error["line"], &error["field"]), (1, &8.into(), &"spec.containers[0].image".into()));
-    assert_eq!(error["resource"]["name"], "myapp");
+    let errors = || value["problems"].as_array().unwrap().iter().filter(|p| p["severity"] == "error");
+    let error = errors().find(|p| p["resource"]["name"] == "ingress").unwrap();
+    assert_eq!((code, &error["line"], &error["field"]), (1, &11.into(), &"spec.ingress[0].port.number".into()));
+}
+
+/// Parts of resources and texts are said to be that, and are no errors.
+#[test]
+fn every_file_of_the_mission_validates() {
+    let (code, out, summary) = validate(&["mission"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(summary.contains(": 0 errors, "), "{summary}");
+    let parts = out.lines().filter(|l| l.ends_with("[TUL0001] [warning]")).count();
+    assert_eq!(parts, 8, "{out}");
 }
 
 #[test]

@@ -57,9 +57,9 @@ record! {
     /// A rule: from, to and when must all hold; what is left out always holds.
     pub struct AuthorizationRule {
         /// Sources, one of which must match.
-        pub from: Vec<RuleFrom> = "from",
+        pub from: Vec<RuleFrom> = "from" => not_empty,
         /// Operations, one of which must match.
-        pub to: Vec<RuleTo> = "to",
+        pub to: Vec<RuleTo> = "to" => not_empty,
         /// Conditions, all of which must hold.
         pub when: Vec<Condition> = "when",
     }

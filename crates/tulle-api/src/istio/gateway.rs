@@ -51,11 +51,11 @@ record! {
         /// Secret with certificate, key and CA.
         pub credential_name: String = "credentialName",
         /// Up to two secrets, for certificates of two key types.
-        pub credential_names: Vec<String> = "credentialNames",
+        pub credential_names: Vec<String> = "credentialNames" => not_empty,
         /// Secret with the CA; wins over the CA in the other secret.
         pub ca_cert_credential_name: String = "caCertCredentialName",
         /// Up to two certificates from files, of two key types.
-        pub tls_certificates: Vec<TlsCertificate> = "tlsCertificates",
+        pub tls_certificates: Vec<TlsCertificate> = "tlsCertificates" => not_empty,
         /// Names that a client's certificate may carry; for MUTUAL.
         pub subject_alt_names: Vec<String> = "subjectAltNames",
         /// Base64 SHA-256 digests of public keys that clients may use.

@@ -13,7 +13,7 @@ record! {
         /// The mode; unset inherits.
         pub mtls: Option<MutualTls> = "mtls",
         /// The mode by workload port; needs a selector.
-        pub port_level_mtls: BTreeMap<u32, MutualTls> = "portLevelMtls",
+        pub port_level_mtls: BTreeMap<u32, MutualTls> = "portLevelMtls" => not_empty,
     }
 }
 

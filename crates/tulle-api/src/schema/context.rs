@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tulle_base::{Diagnostic, Diagnostics, Severity, SourceSpan};
+use tulle_base::{Diagnostic, Diagnostics, FieldPath, Severity, SourceSpan};
 
 use super::{At, Notice};
 use crate::node::Node;
@@ -16,6 +16,7 @@ pub struct Context {
     file: Arc<str>,
     unknown: Severity,
     quiet: bool,
+    fragment: bool,
     problems: Diagnostics,
     dropped: usize,
     failed: bool,
@@ -24,13 +25,24 @@ pub struct Context {
 impl Context {
     /// An empty collection for a document of `file`; `unknown` says how bad an unknown field is.
     pub fn new(file: Arc<str>, unknown: Severity) -> Self {
-        Self { file, unknown, quiet: false, problems: Vec::new(), dropped: 0, failed: false }
+        Self { file, unknown, quiet: false, fragment: false, problems: Vec::new(), dropped: 0, failed: false }
     }
 
     /// Whether fields without effect are worth a note only: what Kubernetes has for clusters means nothing on one
     /// machine, and every manifest has some of it.
     pub fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
+    }
+
+    /// Whether the document is only a part of a resource: what it does not say counts as empty, so that the rest can be
+    /// read and checked.
+    pub fn set_fragment(&mut self, fragment: bool) {
+        self.fragment = fragment;
+    }
+
+    /// Whether the document is only a part of a resource.
+    pub fn is_fragment(&self) -> bool {
+        self.fragment
     }
 
     /// Whether an error was reported.
@@ -47,6 +59,11 @@ impl Context {
         }
         let span = SourceSpan { file: self.file.clone(), line, column };
         self.problems.push(if line == 0 { problem } else { problem.with_span(span) });
+    }
+
+    /// Whether something was reported about `field`.
+    pub fn speaks_of(&self, field: &FieldPath) -> bool {
+        self.problems.iter().any(|p| p.field == *field)
     }
 
     /// Reports an error about the value `node`.

@@ -48,8 +48,8 @@ impl<'n, 'a> Fields<'n, 'a> {
         let here = self.at.field(&entry.key);
         if let Some(i) = find(self.info.fields, &entry.key) {
             self.note(&self.info.fields[i], entry, &here, cx);
-            if self.own[i].is_some() {
-                let twice = format!("is the same field as {}, which is given too", self.info.fields[i].name);
+            if let Some(first) = self.own[i] {
+                let twice = format!("is the same field as {}, which is given too", first.key);
                 cx.error(&entry.value, &here, twice, "keep one");
             }
             self.own[i] = Some(entry);
@@ -81,6 +81,10 @@ impl<'n, 'a> Fields<'n, 'a> {
             Some(entry) if !entry.value.is_null() => {
                 let here = self.at.field(&entry.key);
                 let read = T::decode(&entry.value, &here, cx)?;
+                if info.not_empty && read.is_absent() {
+                    cx.error(&entry.value, &here, "has no entry", "remove it or give it one");
+                    return None;
+                }
                 if info.required && read.is_absent() {
                     cx.error(&entry.value, &here, "is required but empty", "");
                     return None;
@@ -89,11 +93,11 @@ impl<'n, 'a> Fields<'n, 'a> {
             }
             _ => match T::absent() {
                 Some(absent) if !info.required => Some(absent),
-                _ => {
+                absent => {
                     let message = if entry.is_some() { "is required but empty" } else { "is required" };
                     let place = entry.map_or(self.node, |e| &e.value);
                     cx.error(place, &self.at.field(info.name), message, "");
-                    None
+                    absent.filter(|_| cx.is_fragment())
                 }
             },
         }

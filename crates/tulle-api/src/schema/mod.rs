@@ -141,6 +141,8 @@ pub struct FieldInfo {
     pub doc: &'static str,
     /// Whether it must be written.
     pub required: bool,
+    /// Whether it must have an entry when it is written: an empty list or mapping is an error.
+    pub not_empty: bool,
     /// What to say when it is written.
     pub notice: Notice,
     /// How two writers' values become one.
@@ -188,6 +190,7 @@ impl FieldInfo {
             ty,
             doc,
             required: false,
+            not_empty: false,
             notice: Notice::None,
             merge: Merge::Granular,
             default: None,
@@ -199,6 +202,13 @@ impl FieldInfo {
     #[must_use]
     pub const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// It must have an entry when it is written.
+    #[must_use]
+    pub const fn not_empty(mut self) -> Self {
+        self.not_empty = true;
         self
     }
 

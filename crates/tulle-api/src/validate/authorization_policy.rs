@@ -1,6 +1,6 @@
 //! Rules about `AuthorizationPolicy`.
 
-use super::common::{selector as check_selector, target_refs as check_targets};
+use super::common::{at_most, selector as check_selector, target_refs as check_targets};
 use super::names;
 use super::rules::Rules;
 use crate::istio::{
@@ -50,14 +50,16 @@ pub(super) fn check(given: &AuthorizationPolicy, at: &At<'_>, rules: &mut Rules)
         let message = format!("a {} policy without rules never does anything", action.as_str());
         rules.error(&at.field("rules"), message, "write rules: [{}] to match every request");
     }
+    let list = at.field("rules");
+    at_most(entries.len(), 512, &list, rules);
     for (i, rule) in entries.iter().enumerate() {
-        let list = at.field("rules");
         check_rule(rule, action, &list.index(i), rules);
     }
 }
 
 fn check_rule(rule: &AuthorizationRule, action: AuthorizationAction, at: &At<'_>, rules: &mut Rules) {
     let AuthorizationRule { from, to, when } = rule;
+    at_most(from.len(), 512, &at.field("from"), rules);
     for (i, RuleFrom { source }) in from.iter().enumerate() {
         let list = at.field("from");
         let one = list.index(i);
@@ -274,12 +276,25 @@ fn check_path(path: &str, at: &At<'_>, rules: &mut Rules) {
             _ => {}
         }
     }
+    if !template {
+        check_stars(path, at, rules);
+    }
+}
+
+/// A `*` that is neither the first nor the last character: one segment if it stands alone in it, else only itself.
+fn check_stars(path: &str, at: &At<'_>, rules: &mut Rules) {
     let inner = path.strip_prefix('*').unwrap_or(path);
     let inner = inner.strip_suffix('*').unwrap_or(inner);
-    if !template && inner.contains('*') {
+    if !inner.contains('*') {
+        return;
+    }
+    if inner.split('/').all(|segment| segment == "*" || !segment.contains('*')) {
         let message =
             format!("{path:?}: an inner * stands for one path segment here, but Istio reads it literally");
         rules.note(at, message, "write {*} for one segment");
+    } else {
+        let message = format!("{path:?}: a * within a segment matches nothing but a *");
+        rules.warn(at, message, "a wildcard is the whole path segment, or the first or last character");
     }
 }
 

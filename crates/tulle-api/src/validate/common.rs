@@ -75,6 +75,21 @@ pub(super) fn port(given: Option<u32>, at: &At<'_>, rules: &mut Rules) {
     }
 }
 
+/// A list or mapping that has at most `most` entries: Istio's limits, which keep single documents small.
+pub(super) fn at_most(count: usize, most: usize, at: &At<'_>, rules: &mut Rules) {
+    if count > most {
+        rules.error(at, format!("has at most {most} entries, not {count}"), "split it");
+    }
+}
+
+/// Text of at most `most` characters.
+pub(super) fn length(text: &str, most: usize, at: &At<'_>, rules: &mut Rules) {
+    let count = text.chars().count();
+    if count > most {
+        rules.error(at, format!("has {count} characters, at most {most} are allowed"), "");
+    }
+}
+
 /// Labels that are given.
 pub(super) fn labels(given: &Labels, at: &At<'_>, rules: &mut Rules) {
     for (key, value) in given {
@@ -124,6 +139,7 @@ pub(super) fn selector_labels(given: &Labels, at: &At<'_>, rules: &mut Rules) {
             "name labels or remove the selector",
         );
     }
+    at_most(given.len(), 4096, at, rules);
     for (key, value) in given {
         if key.is_empty() || key.contains('*') || value.contains('*') {
             rules.error(
@@ -229,7 +245,7 @@ pub(super) fn destination(given: &Destination, at: &At<'_>, rules: &mut Rules) {
         rules.check(&at.field("host"), names::wildcard_domain(host));
     }
     if !subset.is_empty() {
-        rules.check(&at.field("subset"), names::dns_label(subset));
+        rules.check(&at.field("subset"), names::label(subset));
     }
     if let Some(selector) = selector {
         let here = at.field("port");

@@ -20,7 +20,7 @@ pub(super) fn check(given: &DestinationRule, meta: &ObjectMeta, at: &At<'_>, rul
     let DestinationRule { host, traffic_policy, subsets, export_to: exports, workload_selector } = given;
     rules.check(&at.field("host"), names::wildcard_domain(host));
     if let Some(policy) = traffic_policy {
-        check_policy(policy, &at.field("trafficPolicy"), rules);
+        check_policy(policy, meta, &at.field("trafficPolicy"), rules);
     }
     let mut seen = HashSet::new();
     for (i, Subset { name, labels, traffic_policy }) in subsets.iter().enumerate() {
@@ -29,10 +29,10 @@ pub(super) fn check(given: &DestinationRule, meta: &ObjectMeta, at: &At<'_>, rul
         if !seen.insert(name) {
             rules.error(&here.field("name"), format!("there are two subsets named {name}"), "rename one");
         }
-        rules.check(&here.field("name"), names::dns_label(name));
+        rules.check(&here.field("name"), names::label(name));
         common::labels(labels, &here.field("labels"), rules);
         if let Some(policy) = traffic_policy {
-            check_policy(policy, &here.field("trafficPolicy"), rules);
+            check_policy(policy, meta, &here.field("trafficPolicy"), rules);
         }
     }
     let list = at.field("exportTo");
@@ -48,7 +48,7 @@ pub(super) fn check(given: &DestinationRule, meta: &ObjectMeta, at: &At<'_>, rul
     }
 }
 
-fn check_policy(policy: &TrafficPolicy, at: &At<'_>, rules: &mut Rules) {
+fn check_policy(policy: &TrafficPolicy, meta: &ObjectMeta, at: &At<'_>, rules: &mut Rules) {
     let TrafficPolicy {
         load_balancer,
         connection_pool,
@@ -68,12 +68,14 @@ fn check_policy(policy: &TrafficPolicy, at: &At<'_>, rules: &mut Rules) {
         connection_pool.as_ref(),
         outlier_detection.as_ref(),
         tls.as_ref(),
+        meta,
         at,
         rules,
     );
+    let list = at.field("portLevelSettings");
+    common::at_most(port_level_settings.len(), 4096, &list, rules);
     for (i, settings) in port_level_settings.iter().enumerate() {
-        let list = at.field("portLevelSettings");
-        check_port(settings, &list.index(i), rules);
+        check_port(settings, meta, &list.index(i), rules);
     }
     rules.exclusive(at, &[("tunnel", tunnel.is_some()), ("proxyProtocol", proxy_protocol.is_some())]);
     if let Some(tunnel) = tunnel {
@@ -87,7 +89,7 @@ fn check_policy(policy: &TrafficPolicy, at: &At<'_>, rules: &mut Rules) {
     retry(retries.as_ref(), &at.field("retries"), rules);
 }
 
-fn check_port(settings: &PortTrafficPolicy, at: &At<'_>, rules: &mut Rules) {
+fn check_port(settings: &PortTrafficPolicy, meta: &ObjectMeta, at: &At<'_>, rules: &mut Rules) {
     let PortTrafficPolicy { port, load_balancer, connection_pool, outlier_detection, tls } = settings;
     match port {
         Some(port) => common::port(Some(port.number.unwrap_or(0)), &at.field("port").field("number"), rules),
@@ -101,6 +103,7 @@ fn check_port(settings: &PortTrafficPolicy, at: &At<'_>, rules: &mut Rules) {
         connection_pool.as_ref(),
         outlier_detection.as_ref(),
         tls.as_ref(),
+        meta,
         at,
         rules,
     );
@@ -111,6 +114,7 @@ fn blocks(
     pool: Option<&ConnectionPoolSettings>,
     outlier: Option<&OutlierDetection>,
     tls: Option<&ClientTlsSettings>,
+    meta: &ObjectMeta,
     at: &At<'_>,
     rules: &mut Rules,
 ) {
@@ -122,7 +126,7 @@ fn blocks(
         check_outlier(given, &at.field("outlierDetection"), rules);
     }
     if let Some(given) = tls {
-        check_tls(given, &at.field("tls"), rules);
+        check_tls(given, meta, &at.field("tls"), rules);
     }
 }
 
@@ -228,7 +232,7 @@ fn check_http_pool(given: &HttpSettings, at: &At<'_>, rules: &mut Rules) {
     }
 }
 
-fn check_tls(given: &ClientTlsSettings, at: &At<'_>, rules: &mut Rules) {
+fn check_tls(given: &ClientTlsSettings, meta: &ObjectMeta, at: &At<'_>, rules: &mut Rules) {
     let ClientTlsSettings {
         mode,
         client_certificate,
@@ -247,10 +251,15 @@ fn check_tls(given: &ClientTlsSettings, at: &At<'_>, rules: &mut Rules) {
         ("caCrl", ca_crl),
     ];
     let own = matches!(mode, Some(ClientTlsMode::Simple | ClientTlsMode::Mutual));
-    if own
-        && *insecure_skip_verify == Some(true)
-        && !(ca_certificates.is_empty() && subject_alt_names.is_empty())
-    {
+    if let Some(reference) = credential_name.strip_prefix("configmap://") {
+        rules.check(&at.field("credentialName"), config_map(reference, &meta.namespace));
+    }
+    let skips = own && *insecure_skip_verify == Some(true);
+    if skips && *mode == Some(ClientTlsMode::Simple) && !credential_name.is_empty() {
+        let message = "turns off the check that the certificates of credentialName are for";
+        rules.error(&at.field("insecureSkipVerify"), message, "remove one of them");
+    }
+    if skips && !(ca_certificates.is_empty() && subject_alt_names.is_empty()) {
         let message = "turns off the check that caCertificates and subjectAltNames are for";
         rules.error(&at.field("insecureSkipVerify"), message, "remove one of them");
     }
@@ -278,6 +287,18 @@ fn check_tls(given: &ClientTlsSettings, at: &At<'_>, rules: &mut Rules) {
             );
         }
     }
+}
+
+/// A ConfigMap of certificates, as `NAME` or `NAMESPACE/NAME`: only the rule's own namespace may be named.
+fn config_map(reference: &str, own: &str) -> Result<(), String> {
+    let (namespace, name) = reference.split_once('/').unwrap_or((own, reference));
+    if name.is_empty() || name.contains('/') {
+        return Err(format!("\"configmap://{reference}\" is not of the form configmap://[NAMESPACE/]NAME"));
+    }
+    if namespace != own {
+        return Err(format!("the ConfigMap must be in the rule's own namespace {own}, not in {namespace}"));
+    }
+    Ok(())
 }
 
 fn check_tunnel(given: &TunnelSettings, at: &At<'_>, rules: &mut Rules) {

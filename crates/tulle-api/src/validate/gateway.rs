@@ -9,6 +9,25 @@ use crate::istio::{Gateway, Port, Server, ServerTlsMode, ServerTlsSettings, TlsC
 use crate::meta::ObjectMeta;
 use crate::schema::At;
 
+/// Cipher suites by OpenSSL's names, as BoringSSL has them without pre-shared keys.
+const CIPHER_SUITES: [&str; 15] = [
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-SHA",
+    "AES256-SHA",
+    "DES-CBC3-SHA",
+];
+
 /// Checks a Gateway.
 pub(super) fn check(given: &Gateway, _: &ObjectMeta, at: &At<'_>, rules: &mut Rules) {
     let Gateway { servers, selector } = given;
@@ -122,7 +141,7 @@ fn check_host(host: &str, at: &At<'_>, rules: &mut Rules) {
     if names::is_ip(name) {
         return;
     }
-    rules.check(at, names::wildcard_domain(name));
+    rules.check(at, names::whole_wildcard_domain(name));
     if name != "*" && !name.contains('.') {
         rules.error(
             at,
@@ -150,6 +169,7 @@ pub(super) fn check_tls(tls: &ServerTlsSettings, at: &At<'_>, rules: &mut Rules)
         let message = format!("{} is above maxProtocolVersion {}", low.as_str(), high.as_str());
         rules.error(&at.field("minProtocolVersion"), message, "");
     }
+    check_ciphers(tls, at, rules);
     match tls.mode {
         Some(ServerTlsMode::IstioMutual) => {
             for (field, _) in certificates.iter().filter(|(_, set)| *set) {
@@ -157,7 +177,8 @@ pub(super) fn check_tls(tls: &ServerTlsSettings, at: &At<'_>, rules: &mut Rules)
             }
         }
         None | Some(ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough) => {
-            for (field, _) in certificates.iter().filter(|(_, set)| *set) {
+            let list = [("caCrl", !tls.ca_crl.is_empty())];
+            for (field, _) in certificates.iter().chain(&list).filter(|(_, set)| *set) {
                 rules.warn(
                     &at.field(field),
                     "has no effect: TLS is passed through",
@@ -167,6 +188,28 @@ pub(super) fn check_tls(tls: &ServerTlsSettings, at: &At<'_>, rules: &mut Rules)
         }
         Some(ServerTlsMode::Simple) => terminated(tls, false, at, rules),
         Some(ServerTlsMode::Mutual | ServerTlsMode::OptionalMutual) => terminated(tls, true, at, rules),
+    }
+}
+
+/// Cipher suites that are not known, or named twice, are left out; the old versions of TLS need some of their own.
+fn check_ciphers(tls: &ServerTlsSettings, at: &At<'_>, rules: &mut Rules) {
+    let old = matches!(tls.min_protocol_version, Some(TlsProtocol::V1_0 | TlsProtocol::V1_1));
+    if old && tls.cipher_suites.is_empty() {
+        let message = "versions below TLSV1_2 need cipher suites that are no longer on by default";
+        rules.warn(&at.field("minProtocolVersion"), message, "name them in cipherSuites");
+    }
+    let mut seen = HashSet::new();
+    let list = at.field("cipherSuites");
+    for (i, suite) in tls.cipher_suites.iter().enumerate() {
+        // OpenSSL's expressions (`ALL`, `-RSA`, `[A|B]`) are taken as they are.
+        let expression = suite.is_empty() || suite == "ALL" || !suite.starts_with(char::is_alphanumeric);
+        if !expression && !CIPHER_SUITES.contains(&suite.as_str()) {
+            let near = tulle_base::nearest::nearest(suite, CIPHER_SUITES);
+            let fix = near.map_or_else(|| "remove it".to_owned(), |n| format!("did you mean {n}?"));
+            rules.warn(&list.index(i), format!("{suite:?} is not a known cipher suite and is left out"), fix);
+        } else if !seen.insert(suite) {
+            rules.warn(&list.index(i), format!("{suite:?} is given twice"), "keep one");
+        }
     }
 }
 

@@ -18,6 +18,8 @@ const CORS_METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"];
 /// Largest body of a direct response.
 const MAX_BODY: usize = 1 << 20;
+/// Body from which a direct response weighs on every proxy.
+const LARGE_BODY: usize = 100 << 10;
 
 /// Checks one http route.
 pub(super) fn check(route: &HttpRoute, in_delegate: bool, at: &At<'_>, rules: &mut Rules) {
@@ -37,6 +39,10 @@ pub(super) fn check(route: &HttpRoute, in_delegate: bool, at: &At<'_>, rules: &m
         rewrite(given, &at.field("rewrite"), rules);
     }
     duration_or_zero(route.timeout.as_ref(), &at.field("timeout"), rules);
+    if route.timeout.as_ref().is_some_and(|t| t.get().is_zero()) {
+        let message = "0s is not portable: read as no timeout, also where a default is set; Istio refuses it";
+        rules.note(&at.field("timeout"), message, "");
+    }
     retry(route.retries.as_ref(), &at.field("retries"), rules);
     if let Some(given) = &route.fault {
         fault(given, &at.field("fault"), rules);
@@ -131,8 +137,8 @@ fn check_match(matched: &HttpMatchRequest, at: &At<'_>, rules: &mut Rules) {
             {
                 rules.check(&here, names::header_name(name));
             }
-            // `*` is not a regular expression, but Istio reads it as "is there".
-            if *value != StringMatch::Regex("*".into()) {
+            // `*` is not a regular expression, but as one that must not match Istio reads it as "is there".
+            if field != "withoutHeaders" || *value != StringMatch::Regex("*".into()) {
                 string_match(value, false, &here, rules);
             }
         }
@@ -237,6 +243,9 @@ fn direct_response(given: &HttpDirectResponse, at: &At<'_>, rules: &mut Rules) {
     };
     if size > MAX_BODY {
         rules.error(&at.field("body"), format!("has {size} bytes, more than 1 MiB"), "serve it by a service");
+    } else if size > LARGE_BODY {
+        let message = format!("has {size} bytes, which every proxy that sees this route keeps in memory");
+        rules.warn(&at.field("body"), message, "serve it by a service");
     }
 }
 
@@ -294,7 +303,7 @@ fn cors(given: &CorsPolicy, at: &At<'_>, rules: &mut Rules) {
             rules.check(&at.field(field).index(i), names::header_name(name));
         }
     }
-    duration_or_zero(given.max_age.as_ref(), &at.field("maxAge"), rules);
+    common::duration(given.max_age.as_ref(), &at.field("maxAge"), rules);
     if given.max_age.as_ref().is_some_and(|age| age.get().subsec_nanos() > 0) {
         rules.error(&at.field("maxAge"), "must be a whole number of seconds", "");
     }

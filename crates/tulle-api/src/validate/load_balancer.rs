@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::common::{duration, duration_or_zero};
+use super::common::duration;
 use super::names;
 use super::rules::Rules;
 use crate::istio::{
@@ -54,7 +54,7 @@ pub(super) fn check_balancer(given: &LoadBalancerSettings, outlier: bool, at: &A
             rules.error(&here.field("minClusterSize"), "must be 1 or more", "");
         }
     }
-    duration_or_zero(warmup_duration_secs.as_ref(), &at.field("warmupDurationSecs"), rules);
+    duration(warmup_duration_secs.as_ref(), &at.field("warmupDurationSecs"), rules);
     if let Some(WarmupConfiguration { duration: time, minimum_percent, aggression }) = warmup {
         let here = at.field("warmup");
         duration(Some(time), &here.field("duration"), rules);
@@ -103,16 +103,17 @@ fn check_hash(given: &ConsistentHashLb, at: &At<'_>, rules: &mut Rules) {
         ("ringHash", matches!(hash_algorithm, Some(HashAlgorithm::RingHash(_)))),
     ];
     rules.exclusive(at, &set);
-    if let Some(HashAlgorithm::Maglev(maglev)) = hash_algorithm
-        && let Some(size) = maglev.table_size
-        && !(size < 5_000_011 && is_prime(size))
-    {
+    if let Some(HashAlgorithm::Maglev(maglev)) = hash_algorithm {
         let here = at.field("maglev");
-        rules.error(
-            &here.field("tableSize"),
-            format!("must be a prime below 5000011 but is {size}"),
-            "65537 is the default",
-        );
+        match maglev.table_size {
+            None => rules.error(&here.field("tableSize"), "is required", "65537 is a good choice"),
+            Some(size) if size < 5_000_011 && is_prime(size) => {}
+            Some(size) => rules.error(
+                &here.field("tableSize"),
+                format!("must be a prime below 5000011 but is {size}"),
+                "65537 is a good choice",
+            ),
+        }
     }
 }
 
@@ -130,21 +131,51 @@ fn check_locality(given: &LocalityLoadBalancerSetting, outlier: bool, at: &At<'_
             ("failoverPriority", !failover_priority.is_empty() && failover.is_empty()),
         ],
     );
+    let list = at.field("distribute");
+    let mut sources = Localities::default();
     for (i, entry) in distribute.iter().enumerate() {
-        let list = at.field("distribute");
         let here = list.index(i);
+        rules.check(&here.field("from"), sources.add(&entry.from));
+        let (shares, mut targets) = (here.field("to"), Localities::default());
+        for locality in entry.to.keys() {
+            rules.check(&shares.field(locality), targets.add(locality));
+        }
         let total: u64 = entry.to.values().map(|w| u64::from(*w)).sum();
-        if total != 100 || entry.to.values().any(|w| *w == 0) {
-            rules.error(
-                &here.field("to"),
-                format!("the shares must be 1 or more and add up to 100, not {total}"),
-                "",
-            );
+        if total != 100 {
+            rules.error(&shares, format!("the shares must add up to 100, not {total}"), "");
+        }
+        for (locality, _) in entry.to.iter().filter(|(_, share)| **share == 0) {
+            rules.error(&shares.field(locality), "must be between 1 and 100 but is 0", "remove it");
         }
     }
     check_failover(failover, failover_priority, outlier, at, rules);
     if !failover.is_empty() {
         topology_labels(failover_priority, "failover decides about it", at, rules);
+    }
+}
+
+/// Localities of one list, none of which may lie in another.
+#[derive(Default)]
+struct Localities<'a>(Vec<Vec<&'a str>>);
+
+impl<'a> Localities<'a> {
+    /// Adds `REGION[/ZONE[/SUBZONE]]`, of which only the end may be a `*`.
+    fn add(&mut self, locality: &'a str) -> Result<(), String> {
+        let mut steps: Vec<&str> = locality.splitn(3, '/').collect();
+        if steps.iter().any(|s| s.is_empty()) {
+            return Err(format!("{locality:?} is not of the form REGION/ZONE/SUBZONE: a part is empty"));
+        }
+        let stars = locality.matches('*').count();
+        if stars > 1 || (stars == 1 && !locality.ends_with('*')) {
+            return Err(format!("{locality:?}: there may be one *, at the end"));
+        }
+        steps.retain(|s| *s != "*");
+        let within = |a: &[&str], b: &[&str]| a.starts_with(b) || b.starts_with(a);
+        if self.0.iter().any(|other| within(other, &steps)) {
+            return Err(format!("{locality:?} overlaps with another locality of this list"));
+        }
+        self.0.push(steps);
+        Ok(())
     }
 }
 

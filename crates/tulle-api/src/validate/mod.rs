@@ -42,7 +42,7 @@ pub fn validate(object: &Object) -> Diagnostics {
         Spec::Gateway(s) => gateway::check(s, &object.meta, &spec, &mut rules),
         Spec::ServiceEntry(s) => service_entry::check(s, &object.meta, &spec, &mut rules),
         Spec::WorkloadEntry(s) => service_entry::check_workload(s, &spec, &mut rules),
-        Spec::Sidecar(s) => sidecar::check(s, &spec, &mut rules),
+        Spec::Sidecar(s) => sidecar::check(s, &object.meta, &spec, &mut rules),
         Spec::PeerAuthentication(s) => peer_authentication::check(s, &spec, &mut rules),
         Spec::RequestAuthentication(s) => request_authentication::check(s, &spec, &mut rules),
         Spec::AuthorizationPolicy(s) => authorization_policy::check(s, &spec, &mut rules),

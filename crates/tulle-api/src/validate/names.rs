@@ -16,6 +16,13 @@ pub(super) fn dns_label(text: &str) -> Checked {
     })
 }
 
+/// A name that Istio defines itself, of a subset or a port: as [`dns_label`], but in either case.
+pub(super) fn label(text: &str) -> Checked {
+    dns_label(&text.to_ascii_lowercase()).map_err(|_| {
+        format!("{text:?} is not a name (letters, digits and inner hyphens, at most 63 characters)")
+    })
+}
+
 /// A name of Kubernetes objects: DNS labels joined by dots, at most 253 characters.
 pub(super) fn object_name(text: &str) -> Checked {
     let ok = text.len() <= 253 && text.split('.').all(dns_label_any_length);
@@ -55,6 +62,63 @@ pub(super) fn wildcard_domain(text: &str) -> Checked {
         ));
     }
     rest.map_or(Ok(()), |rest| labels(rest, text))
+}
+
+/// As [`wildcard_domain`], but the wildcard stands for whole labels: `*` or `*.example.com`, not `*example.com`.
+pub(super) fn whole_wildcard_domain(text: &str) -> Checked {
+    if is_partial_wildcard(text) {
+        return Err(format!("{text:?}: a wildcard stands for whole labels here, as in *.example.com"));
+    }
+    wildcard_domain(text)
+}
+
+/// Whether the wildcard of a host is only a part of its first label, as in `*-shop.example.com`.
+pub(super) fn is_partial_wildcard(text: &str) -> bool {
+    text.contains('*') && text != "*" && !text.starts_with("*.")
+}
+
+/// The server name that AUTO_PASSTHROUGH gateways route by: `outbound_.PORT_._.HOST` (Istio's name for a cluster in SNI).
+pub(super) fn cluster_sni(text: &str) -> Checked {
+    let parts: Vec<&str> = text.split('_').collect();
+    let good = parts.len() >= 4
+        && parts[0] == "outbound"
+        && parts[1].trim_matches('.').bytes().any(|b| b.is_ascii_digit())
+        && parts[3].bytes().any(|b| b.is_ascii_alphabetic());
+    good.then_some(()).ok_or_else(|| format!("{text:?} is not of the form outbound_.PORT_._.HOST"))
+}
+
+/// The name of an HTTP header in the narrow form that claims may be copied to: letters, digits, `-` and `_`.
+pub(super) fn plain_header_name(name: &str) -> Checked {
+    let ok = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    ok.then_some(()).ok_or_else(|| format!("{name:?} is not a header name of letters, digits, '-' and '_'"))
+}
+
+/// An `http` or `https` address with a host, at most 2048 characters.
+pub(super) fn web_address(text: &str) -> Checked {
+    let wrong = |reason: &str| Err(format!("{text:?} is not an http or https address: {reason}"));
+    if text.len() > 2048 {
+        return Err(format!("the address has {} characters, at most 2048 are allowed", text.len()));
+    }
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+        return wrong("it begins with neither http:// nor https://");
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host_port = authority.rsplit('@').next().unwrap_or_default();
+    let port = match host_port.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => Some(port),
+        _ => None,
+    };
+    let host = host_port.len() - port.map_or(0, |p| p.len() + 1);
+    if host == 0 {
+        return wrong("it has no host");
+    }
+    if port.is_some_and(|p| !p.is_empty() && p.parse::<u16>().is_err()) {
+        return wrong("its port is not a number from 0 to 65535");
+    }
+    if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
+        return wrong("it has blanks or control characters");
+    }
+    Ok(())
 }
 
 fn length(text: &str) -> Checked {
@@ -211,6 +275,18 @@ mod tests {
             ],
         );
         split(fqdn, &["a.b", "localhost"], &["*.a", "a.1", ""]);
+        split(whole_wildcard_domain, &["*", "*.a.com", "a.com"], &["*a.com", "*-a.com", "a.*.com"]);
+        split(
+            cluster_sni,
+            &["outbound_.80_._.a.b.svc.cluster.local", "outbound_.80_.v1_.a.b"],
+            &["outbound_", "outbound_.80", "outbound_.x_._.a", "outbound_.80_._.", "inbound_.80_._.a"],
+        );
+        split(
+            web_address,
+            &["https://a.b/keys", "http://a:8080", "http://[::1]:80/x", "http://u@h/"],
+            &["ftp://a", "https://", "https:///x", "http://a:b", "http://a:99999/", "http://a b", "a.b"],
+        );
+        split(label, &["v1", "V1", "a-b"], &["", "-a", "a_b", "a.b"]);
     }
 
     #[test]
@@ -229,5 +305,6 @@ mod tests {
         split(label_value, &["", "v1.2", "a_b"], &["-", "a b", "ä", &"a".repeat(64)]);
         split(port_name, &["http-web", "p1"], &["", "123", "http-web-too-long", "HTTP", "a--b"]);
         split(header_name, &["x-id", "X_y"], &["", "a b", "a:b", ":path"]);
+        split(plain_header_name, &["x-id", "X_y"], &["", "a b", "a!b"]);
     }
 }

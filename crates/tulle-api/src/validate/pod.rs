@@ -47,7 +47,8 @@ fn check_container(container: &Container, volumes: &HashSet<&str>, at: &At<'_>, 
     rules.check(&at.field("name"), names::dns_label(&container.name));
     // The sidecar may be listed to change single settings of it; its image is the mesh's.
     if container.image.is_empty() && container.command.is_empty() && container.name != "istio-proxy" {
-        rules.error(&at.field("image"), "is required", "name an image, or a command of the host");
+        let message = "is not given, so that the container cannot be started";
+        rules.warn(&at.field("image"), message, "name an image, or a command of the host");
     }
     let mut port_names = HashSet::new();
     for (i, port) in container.ports.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Rules about `RequestAuthentication`.
 
-use super::common::{duration, selector as check_selector, target_refs as check_targets};
+use super::common::{self, duration, selector as check_selector, target_refs as check_targets};
 use super::names;
 use super::rules::Rules;
 use crate::istio::{JwtRule, RequestAuthentication};
@@ -19,8 +19,9 @@ pub(super) fn check(given: &RequestAuthentication, at: &At<'_>, rules: &mut Rule
     );
     check_selector(selector.as_ref(), &at.field("selector"), rules);
     check_targets(target_ref.as_ref(), target_refs, at, rules);
+    let list = at.field("jwtRules");
+    common::at_most(jwt_rules.len(), 4096, &list, rules);
     for (i, rule) in jwt_rules.iter().enumerate() {
-        let list = at.field("jwtRules");
         check_rule(rule, &list.index(i), rules);
     }
 }
@@ -38,18 +39,22 @@ fn check_rule(rule: &JwtRule, at: &At<'_>, rules: &mut Rules) {
         forward_original_token: _,
         output_claim_to_headers,
         timeout,
-        space_delimited_claims: _,
+        space_delimited_claims,
     } = rule;
     rules.exclusive(at, &[("jwks", !jwks.is_empty()), ("jwksUri", !jwks_uri.is_empty())]);
-    for (field, values) in
-        [("audiences", audiences), ("fromParams", from_params), ("fromCookies", from_cookies)]
-    {
+    common::at_most(space_delimited_claims.len(), 64, &at.field("spaceDelimitedClaims"), rules);
+    for (field, values) in [
+        ("audiences", audiences),
+        ("fromParams", from_params),
+        ("fromCookies", from_cookies),
+        ("spaceDelimitedClaims", space_delimited_claims),
+    ] {
         for (i, _) in values.iter().enumerate().filter(|(_, v)| v.is_empty()) {
             rules.error(&at.field(field).index(i), "is empty", "remove it or give it a value");
         }
     }
-    if !jwks_uri.is_empty() && !jwks_uri.starts_with("https://") && !jwks_uri.starts_with("http://") {
-        rules.error(&at.field("jwksUri"), format!("{jwks_uri:?} is not an http or https address"), "");
+    if !jwks_uri.is_empty() {
+        rules.check(&at.field("jwksUri"), names::web_address(jwks_uri));
     }
     if !jwks.is_empty() {
         check_keys(jwks, &at.field("jwks"), rules);
@@ -59,7 +64,7 @@ fn check_rule(rule: &JwtRule, at: &At<'_>, rules: &mut Rules) {
     }
     for (i, output) in output_claim_to_headers.iter().enumerate() {
         let list = at.field("outputClaimToHeaders");
-        rules.check(&list.index(i).field("header"), names::header_name(&output.header));
+        rules.check(&list.index(i).field("header"), names::plain_header_name(&output.header));
     }
     duration(timeout.as_ref(), &at.field("timeout"), rules);
 }

@@ -45,6 +45,13 @@ pub(super) fn retry(given: Option<&HttpRetry>, at: &At<'_>, rules: &mut Rules) {
     }
     duration(per_try_timeout.as_ref(), &at.field("perTryTimeout"), rules);
     duration(backoff.as_ref(), &at.field("backoff"), rules);
+    for condition in retry_on.split(',').filter(|_| !retry_on.is_empty()) {
+        if condition.trim() != condition || condition.is_empty() {
+            let message = format!("{retry_on:?} is not a list of conditions separated by single commas");
+            rules.error(&at.field("retryOn"), message, "write it without blanks and empty places");
+            break;
+        }
+    }
     for condition in retry_on.split(',').map(str::trim).filter(|c| !c.is_empty()) {
         let status = condition.parse::<u16>().is_ok_and(|code| (100..=599).contains(&code));
         if !status && !RETRY_ON.contains(&condition) {

@@ -68,6 +68,9 @@ fn check_metrics(entry: &Metrics, at: &At<'_>, rules: &mut Rules) {
         }
         for (tag, value) in &change.tag_overrides {
             let tags = here.field("tagOverrides");
+            if tag.is_empty() {
+                rules.warn(&tags, "a label has no name", "name it");
+            }
             let removes = value.operation == Some(TagOperation::Remove);
             if removes != value.value.is_empty() {
                 let (message, fix) = if removes {

@@ -21,7 +21,7 @@ pub(super) fn check(given: &VirtualService, meta: &ObjectMeta, at: &At<'_>, rule
     gateway_names(gateways, &at.field("gateways"), rules);
     check_hosts(given, at, rules);
     if http.is_empty() && tls.is_empty() && tcp.is_empty() {
-        rules.error(at, "has no routes", "give http, tls or tcp");
+        rules.error(&at.field("http"), "there are no routes", "give http, tls or tcp");
     }
     for (i, route) in http.iter().enumerate() {
         http_route::check(route, hosts.is_empty(), &at.field("http").index(i), rules);
@@ -30,7 +30,7 @@ pub(super) fn check(given: &VirtualService, meta: &ObjectMeta, at: &At<'_>, rule
         claims_need_a_gateway(http, at, rules);
     }
     for (i, route) in tls.iter().enumerate() {
-        check_tls(route, hosts, &at.field("tls").index(i), rules);
+        check_tls(route, given, &at.field("tls").index(i), rules);
     }
     for (i, route) in tcp.iter().enumerate() {
         check_tcp(route, &at.field("tcp").index(i), rules);
@@ -53,24 +53,22 @@ fn delegate(given: &VirtualService, at: &At<'_>, rules: &mut Rules) {
     only_http("tcp", !given.tcp.is_empty());
 }
 
+/// Whether the rules are for gateways alone; rules for sidecars too must be what sidecars can do.
 fn on_gateway(given: &VirtualService) -> bool {
-    given.gateways.iter().any(|g| g != "mesh")
-}
-
-fn on_mesh(given: &VirtualService) -> bool {
-    given.gateways.is_empty() || given.gateways.iter().any(|g| g == "mesh")
+    !given.gateways.is_empty() && given.gateways.iter().all(|g| g != "mesh")
 }
 
 fn check_hosts(given: &VirtualService, at: &At<'_>, rules: &mut Rules) {
     let at = at.field("hosts");
+    let by_sni =
+        on_gateway(given) && given.tls.iter().flat_map(|t| &t.matches).any(|m| !m.sni_hosts.is_empty());
     let before: Vec<Host> = given.hosts.iter().map(|h| Host::new(h)).collect();
     for (i, host) in given.hosts.iter().enumerate() {
         let here = at.index(i);
-        let sni = host.starts_with("outbound_") && on_gateway(given);
-        if !names::is_ip(host) && !sni {
-            rules.check(&here, names::wildcard_domain(host));
+        if !names::is_ip(host) {
+            rules.check(&here, server_name(host, by_sni));
         }
-        if host == "*" && on_mesh(given) && !on_gateway(given) {
+        if host == "*" && !on_gateway(given) {
             rules.error(&here, "the host * is only for gateways", "name gateways, or the hosts of services");
         }
         if let Some(first) = before[..i].iter().find(|other| other.overlaps(&before[i])) {
@@ -80,6 +78,15 @@ fn check_hosts(given: &VirtualService, at: &At<'_>, rules: &mut Rules) {
                 "keep one",
             );
         }
+    }
+}
+
+/// A host with leading wildcard, or the name of a cluster where gateways route by it.
+fn server_name(host: &str, by_sni: bool) -> Result<(), String> {
+    if by_sni && host.starts_with("outbound_") {
+        names::cluster_sni(host)
+    } else {
+        names::wildcard_domain(host)
     }
 }
 
@@ -129,19 +136,19 @@ fn claims_need_a_gateway(http: &[HttpRoute], at: &At<'_>, rules: &mut Rules) {
     }
 }
 
-fn check_tls(route: &TlsRoute, hosts: &[String], at: &At<'_>, rules: &mut Rules) {
+fn check_tls(route: &TlsRoute, context: &VirtualService, at: &At<'_>, rules: &mut Rules) {
     let TlsRoute { matches, route: destinations } = route;
     if matches.is_empty() {
         rules.error(&at.field("match"), "a tls route needs a condition", "give sniHosts");
     }
     for (i, matched) in matches.iter().enumerate() {
         let list = at.field("match");
-        check_tls_match(matched, hosts, &list.index(i), rules);
+        check_tls_match(matched, context, &list.index(i), rules);
     }
     route_destinations(destinations, at, rules);
 }
 
-fn check_tls_match(matched: &TlsMatchAttributes, hosts: &[String], at: &At<'_>, rules: &mut Rules) {
+fn check_tls_match(matched: &TlsMatchAttributes, context: &VirtualService, at: &At<'_>, rules: &mut Rules) {
     let TlsMatchAttributes {
         sni_hosts,
         destination_subnets,
@@ -164,10 +171,9 @@ fn check_tls_match(matched: &TlsMatchAttributes, hosts: &[String], at: &At<'_>, 
             );
             continue;
         }
-        if !sni.starts_with("outbound_") {
-            rules.check(&here, names::wildcard_domain(sni));
-        }
-        if !hosts.iter().any(|h| Host::new(h).covers(&Host::new(sni))) {
+        rules.check(&here, server_name(sni, on_gateway(context)));
+        let hosts = &context.hosts;
+        if !hosts.is_empty() && !hosts.iter().any(|h| Host::new(h).covers(&Host::new(sni))) {
             let message = format!("{sni:?} is covered by none of the hosts {}", hosts.join(", "));
             rules.error(&here, message, "add it to hosts");
         }

@@ -49,7 +49,11 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::Sidecar(spec) => Item::Sidecar(sidecar::sidecar(cx, spec)),
         Spec::PeerAuthentication(spec) => Item::Peer(policy::peer(cx, spec, &mesh.root_namespace)),
         Spec::AuthorizationPolicy(spec) => {
-            let dry_run = object.meta.annotations.get("istio.io/dry-run").is_some_and(|v| v == "true");
+            let dry_run = object
+                .meta
+                .annotations
+                .get("istio.io/dry-run")
+                .is_some_and(|v| tulle_api::parse_bool(v) == Some(true));
             Item::Authorization(policy::authorization(cx, spec, dry_run))
         }
         Spec::WorkloadEntry(_) => {

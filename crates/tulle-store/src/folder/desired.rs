@@ -47,7 +47,11 @@ impl Desired {
         let (objects, found) = parse_manifests(&path.to_string_lossy(), bytes);
         let mut now: Vec<(ResourceRef, Arc<Object>)> =
             objects.into_iter().map(|o| (o.resource(), Arc::new(o))).collect();
-        let errors = || found.iter().filter(|d| d.severity == Severity::Error);
+        // A resource that lost its metadata is not applied, as one with an error.
+        let nothing = |d: &&Diagnostic| {
+            d.severity == Severity::Error || (tulle_api::is_fragment(d) && d.resource.is_some())
+        };
+        let errors = || found.iter().filter(nothing);
         // An error that names no object may be about any object of the file.
         let nameless = errors().any(|d| d.resource.as_ref().is_none_or(|r| r.name.is_empty()));
         let mut kept = Vec::new();

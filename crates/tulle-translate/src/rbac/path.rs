@@ -30,8 +30,12 @@ fn path_string(value: &str) -> StringMatcher {
         match *segment {
             "{**}" => out.push_str(".*"),
             "{*}" => out.push_str("[^/]+"),
-            "*" if i == last => out.push_str(".*"),
-            "*" if i > 0 => out.push_str("[^/]+"),
+            "*" if i == 0 || i == last => out.push_str(".*"),
+            "*" => out.push_str("[^/]+"),
+            _ if i == 0 && segment.starts_with('*') => {
+                out.push_str(".*");
+                out.push_str(&quote(&segment[1..]));
+            }
             _ if i == last && segment.ends_with('*') => {
                 out.push_str(&quote(&segment[..segment.len() - 1]));
                 out.push_str(".*");
@@ -59,6 +63,8 @@ mod tests {
         check("/a", MatchPattern::Exact("/a".into()));
         check("/a/*/b", by("/a/[^/]+/b"));
         check("/a/*/b/*", by("/a/[^/]+/b/.*"));
+        check("*/a/*/b", by(".*/a/[^/]+/b"));
+        check("*x/*/b", by(".*x/[^/]+/b"));
         check("/a/{*}/b", by("/a/[^/]+/b"));
         check("/a.b/{**}", by(r"/a\.b/.*"));
         check("/a/x*y/b", MatchPattern::Exact("/a/x*y/b".into()));
