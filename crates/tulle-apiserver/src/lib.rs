@@ -2,4 +2,5 @@
 //! no Kubernetes.
 
 pub mod apply;
+pub mod openapi;
 pub mod patch;

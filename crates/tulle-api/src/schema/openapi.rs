@@ -21,6 +21,14 @@ pub trait Schemas {
         of_type(self, ty)
     }
 
+    /// The schema of a mapping of which at most one field may be set, written out at its top.
+    fn of_oneof(&mut self, info: &'static OneofInfo) -> Value
+    where
+        Self: Sized,
+    {
+        of_oneof(self, info)
+    }
+
     /// The schema of a record, written out at its top.
     fn of_record(&mut self, info: &'static RecordInfo) -> Value
     where
@@ -84,7 +92,7 @@ fn integer(min: i128, max: i128) -> Value {
 }
 
 /// The schema of a record.
-pub(crate) fn of_record(schemas: &mut dyn Schemas, info: &'static RecordInfo) -> Value {
+fn of_record(schemas: &mut dyn Schemas, info: &'static RecordInfo) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for field in info.fields {
@@ -105,7 +113,7 @@ pub(crate) fn of_record(schemas: &mut dyn Schemas, info: &'static RecordInfo) ->
 }
 
 /// The schema of a mapping of which at most one field may be set.
-pub(crate) fn of_oneof(schemas: &mut dyn Schemas, info: &'static OneofInfo) -> Value {
+fn of_oneof(schemas: &mut dyn Schemas, info: &'static OneofInfo) -> Value {
     let mut properties = Map::new();
     for field in info.members {
         add_field(schemas, field, &mut properties);
