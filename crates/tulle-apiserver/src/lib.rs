@@ -4,3 +4,4 @@
 pub mod apply;
 pub mod openapi;
 pub mod patch;
+pub mod table;
