@@ -1,6 +1,7 @@
 //! The `tulle` command: allocator, crypto provider, logging and exit codes live here and nowhere else.
 
 mod commands;
+mod findings;
 mod logging;
 mod outcome;
 mod resident;

@@ -42,7 +42,10 @@ fn json_for_programs() {
     let value: serde_json::Value = serde_json::from_str(&out).unwrap();
     let errors = || value["problems"].as_array().unwrap().iter().filter(|p| p["severity"] == "error");
     let error = errors().find(|p| p["resource"]["name"] == "ingress").unwrap();
-    assert_eq!((code, &error["line"], &error["field"]), (1, &11.into(), &"spec.ingress[0].port.number".into()));
+    assert_eq!(
+        (code, &error["line"], &error["field"]),
+        (1, &11.into(), &"spec.ingress[0].port.number".into())
+    );
 }
 
 /// Parts of resources and texts are said to be that, and are no errors.

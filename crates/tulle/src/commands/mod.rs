@@ -1,5 +1,6 @@
 //! The commands, one file each. A new one is a file here, a line in [`Command`] and a line in [`Command::run`].
 
+mod analyze;
 mod control_plane;
 mod down;
 mod exec;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Lab(lab::Args),
     Proxy(proxy::Args),
     Validate(validate::Args),
+    Analyze(analyze::Args),
     Version(version::Args),
     /// The node agent of a mesh; started by `up`.
     #[command(hide = true)]
@@ -54,6 +56,7 @@ impl Command {
             Self::Lab(args) => lab::run(args),
             Self::Proxy(args) => proxy::run(&args),
             Self::Validate(args) => validate::run(&args),
+            Self::Analyze(args) => analyze::run(&args),
             Self::Version(args) => version::run(&args),
             Self::NodeAgent => Ok(node::agent()),
             Self::NodeRun => Ok(node::container()),

@@ -1,0 +1,75 @@
+//! `docs/analysis.md` says what there is; `UPDATE_EXPECT=1` writes it anew.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use tulle_analysis::absent::ABSENT;
+use tulle_analysis::analyzers;
+
+const HEAD: &str = "\
+# Analysis
+
+`tulle validate` looks at each object by itself; `tulle analyze` looks at all of them together as well:
+
+```sh
+tulle analyze ./manifests
+tulle analyze ./manifests -o json
+```
+
+A finding names file and line, resource and field, what is wrong and the way out, and has a code: Istio's where Istio has one
+for the same, `TULnnnn` otherwise. It ends with 1 if there are errors. What is not part of the files is not held against them:
+selectors, for example, are judged only in namespaces whose workloads are there.
+
+Calls between services (for TUL0301 and TUL0302) are known as far as configuration tells of them: addresses in environment
+variables and arguments of containers, single hosts in the egress of a Sidecar, and identities that AuthorizationPolicies
+allow.
+
+A namespace is one for tests (TUL0307) if a word of its name, or of the value of a label such as `environment`, is `test`,
+`staging`, `dev`, `qa`, `chaos` or the like.
+
+Each analyzer is a file below `crates/tulle-analysis/src/analyzers`, with a good and a bad example in
+`crates/tulle-analysis/tests/examples`.
+
+This page is written by `UPDATE_EXPECT=1 cargo test -p tulle-analysis --test documentation`.
+
+";
+
+fn document() -> String {
+    let mut out = HEAD.to_owned();
+    let mut section = |title: &str, prefix: &str| {
+        write!(out, "## {title}\n\n| code | name | severity | finds |\n|---|---|---|---|\n").unwrap();
+        for (_, a) in analyzers::all().filter(|(_, a)| a.code.starts_with(prefix)) {
+            writeln!(out, "| {} | {} | {} | {} |", a.code, a.name, a.severity, a.about).unwrap();
+        }
+        out.push('\n');
+    };
+    section("Security", "TUL01");
+    section("Routing and selection", "TUL02");
+    section("Resilience", "TUL03");
+    section("Istio's own", "IST");
+    out.push_str("## Istio's codes without an analyzer\n\n| code | name | why |\n|---|---|---|\n");
+    for (code, name, why) in ABSENT {
+        writeln!(out, "| {code} | {name} | {why} |").unwrap();
+    }
+    out
+}
+
+#[test]
+fn the_page_is_up_to_date() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/analysis.md");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&file, document()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), document(), "UPDATE_EXPECT=1 writes it anew");
+}
+
+#[test]
+fn every_code_is_found_or_explained_once() {
+    let mut seen = BTreeSet::new();
+    let codes = analyzers::all().map(|(_, a)| a.code).chain(ABSENT.iter().map(|(code, _, _)| *code));
+    for code in codes {
+        assert!(seen.insert(code), "{code} is there twice");
+    }
+}
