@@ -1,8 +1,14 @@
 //! The documents under `/openapi/v3`: an index, and for each group and version what its kinds look like and where they are.
-//! From them clients explain fields, make patches, and learn which parameters the server takes.
+//! From them clients explain fields, make patches, and learn which parameters the server takes. Older clients read the
+//! one document under `/openapi/v2`.
 
 mod components;
 mod paths;
+mod protobuf;
+mod v2;
+
+pub use protobuf::protobuf;
+pub use v2::v2;
 
 use serde_json::{Map, Value, json};
 use tulle_api::Kind;
