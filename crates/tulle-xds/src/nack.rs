@@ -63,6 +63,16 @@ pub fn whole(message: impl Into<String>) -> Status {
 ///
 /// From the details; failing that, every name that occurs in the text as a word of its own; failing that, all of them.
 pub fn errors<'a>(status: &Status, sent: impl Iterator<Item = &'a str> + Clone) -> Vec<ResourceError> {
+    let found = named(status, sent.clone());
+    if !found.is_empty() {
+        return found;
+    }
+    sent.map(|name| ResourceError::new(name, text(status))).collect()
+}
+
+/// The resources that `status` names, out of those that were in the response: from the details; failing that, every name
+/// that occurs in the text as a word of its own. None when the response was refused as a whole.
+pub fn named<'a>(status: &Status, sent: impl Iterator<Item = &'a str> + Clone) -> Vec<ResourceError> {
     let mut found: Vec<ResourceError> = Vec::new();
     for detail in status.details.iter().filter(|d| d.type_url == TYPE_URL) {
         let Ok(error) = WireResourceError::decode(detail.value.clone()) else { continue };
@@ -74,15 +84,16 @@ pub fn errors<'a>(status: &Status, sent: impl Iterator<Item = &'a str> + Clone) 
     }
     if found.is_empty() {
         found = sent
-            .clone()
             .filter(|name| names_word(&status.message, name))
-            .map(|name| ResourceError::new(name, cut(&status.message)))
+            .map(|name| ResourceError::new(name, text(status)))
             .collect();
     }
-    if found.is_empty() {
-        found = sent.map(|name| ResourceError::new(name, cut(&status.message))).collect();
-    }
     found
+}
+
+/// The text of a refusal, as much of it as is kept.
+pub fn text(status: &Status) -> String {
+    cut(&status.message)
 }
 
 /// Whether `text` contains `name` with no name character on either side of it.

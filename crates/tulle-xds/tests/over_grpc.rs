@@ -103,6 +103,7 @@ async fn changes_arrive_and_refusals_come_back_by_name() {
     client.reject(update.ticket, vec![ResourceError::new("b", "port 0")]);
     loop {
         if let HubEvent::Core(CoreEvent::Refused { errors, .. }) = server.events.recv().await.unwrap() {
+            let errors: Vec<_> = errors.into_iter().map(|e| e.error).collect();
             assert_eq!(errors, [ResourceError::new("b", "port 0")]);
             break;
         }

@@ -13,7 +13,7 @@ use super::layers::{Layers, lookup, resources};
 use super::report::{CoreEvent, Limits, Outgoing, Response, TypeStatus, Violation};
 use super::set::{Change, Set, Turn};
 use super::stream::{PATIENCE, Stream};
-use super::subscription::{Base, Batch, Subscription};
+use super::subscription::{Base, Batch, Moment, Subscription};
 use crate::Version;
 use crate::nack;
 use crate::wire::{
@@ -32,6 +32,7 @@ pub struct ServerCore {
     /// Streams that have something to send which others must precede.
     blocked: HashSet<StreamId>,
     events: VecDeque<CoreEvent>,
+    epoch: u64,
 }
 
 impl ServerCore {
@@ -47,7 +48,23 @@ impl ServerCore {
             queue: VecDeque::new(),
             blocked: HashSet::new(),
             events: VecDeque::new(),
+            epoch: 0,
         }
+    }
+
+    /// What is changed from now on belongs to `epoch`, which grows: [`CoreEvent::Reached`] counts in it.
+    pub fn begin(&mut self, epoch: u64) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    /// The epoch of changes that are made now.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Up to which epoch a stream has acknowledged (or refused) every change; 0 for one that is not open.
+    pub fn reached(&self, id: StreamId) -> u64 {
+        self.streams.get(&id).map_or(0, |stream| stream.reached(&self.catalog))
     }
 
     /// The types.
@@ -77,23 +94,23 @@ impl ServerCore {
     /// Changes a set; every interested stream is queued. Changes that do not change anything cost nothing.
     pub fn update(&mut self, id: SetId, changes: impl IntoIterator<Item = Change>, now: Instant) {
         let Some(set) = self.sets.get_mut(&id) else { return };
-        let kind = set.kind;
+        let (kind, epoch) = (set.kind, self.epoch);
         let stand_in = self.catalog.get(kind).stand_in.clone();
         // The wildcard streams are taken out for the time, since an effect borrows the set.
         let wildcard = std::mem::take(&mut set.wildcard);
         for change in changes {
-            let Some(effect) = set.apply(change, stand_in.as_ref()) else { continue };
+            let Some(effect) = set.apply(change, stand_in.as_ref(), epoch) else { continue };
             for stream_id in &wildcard {
                 if effect.subscribers.contains(stream_id) {
                     continue;
                 }
                 turn(&mut self.streams, &mut self.queue, *stream_id, kind, |sub| {
-                    sub.turn(&effect.name, &effect.all, now);
+                    sub.turn(&effect.name, &effect.all, now, epoch);
                 });
             }
             for stream_id in effect.subscribers {
                 turn(&mut self.streams, &mut self.queue, *stream_id, kind, |sub| {
-                    sub.turn(&effect.name, &effect.named, now);
+                    sub.turn(&effect.name, &effect.named, now, epoch);
                 });
             }
         }
@@ -127,7 +144,7 @@ impl ServerCore {
                 let after = lookup(&self.sets, new, &name, sub.names.contains(&name)).cloned();
                 let before = before.get(&name).cloned();
                 if before.as_ref().map(|r| r.version()) != after.as_ref().map(|r| r.version()) {
-                    sub.turn(&name, &Turn { before, after }, now);
+                    sub.turn(&name, &Turn { before, after }, now, self.epoch);
                 }
             }
         }
@@ -264,6 +281,11 @@ impl ServerCore {
         while let Some(id) = self.queue.pop_front() {
             let Some(stream) = self.streams.get_mut(&id) else { continue };
             stream.queued = false;
+            let reached = stream.reached(&self.catalog);
+            if reached != stream.told {
+                stream.told = reached;
+                self.events.push_back(CoreEvent::Reached { stream: id, epoch: reached });
+            }
             let (kind, allowed) = match stream.next(&self.catalog, now) {
                 Ok(Some(next)) => next,
                 Ok(None) => {
@@ -332,6 +354,7 @@ impl ServerCore {
             sets: &mut self.sets,
             layers,
             now,
+            epoch: self.epoch,
         })
     }
 
@@ -353,15 +376,19 @@ impl ServerCore {
         if sub.in_flight.is_none() {
             return true;
         }
-        let errors = match (error, &sub.in_flight) {
-            (Some(status), Some(flight)) => {
-                let sent = flight.items.iter().filter(|(_, v)| v.is_some()).map(|(n, _)| n.as_ref());
-                nack::errors(status, sent)
-            }
-            _ => Vec::new(),
-        };
+        let refused = error.zip(sub.in_flight.as_ref()).map(|(status, flight)| {
+            let sent = flight.news();
+            (nack::named(status, sent.clone()).is_empty(), nack::errors(status, sent))
+        });
+        let (whole, errors) = refused.unwrap_or_default();
+        if whole && sub.split() {
+            self.events.push_back(CoreEvent::Refused { stream: id, kind, errors: Vec::new() });
+            enqueue(&mut self.queue, id, stream);
+            return true;
+        }
         let flight = sub.answered(errors.iter().map(|e| e.name.as_str()));
-        let converged = flight.and_then(|f| f.since).filter(|_| sub.since.is_none());
+        let converged = flight.as_ref().and_then(|f| f.since).filter(|_| sub.since.is_none()).map(|s| s.at);
+        let refusals = sub.refusals(&errors);
         for error in &errors {
             let named = sub.names.contains(error.name.as_str());
             let resource = lookup(&self.sets, &sub.sets, &error.name, named);
@@ -373,7 +400,7 @@ impl ServerCore {
             }
         }
         self.events.push_back(if error.is_some() {
-            CoreEvent::Refused { stream: id, kind, errors }
+            CoreEvent::Refused { stream: id, kind, errors: refusals }
         } else {
             let converged_in = converged.map(|since| now.saturating_duration_since(since));
             CoreEvent::Accepted { stream: id, kind, converged_in }
@@ -429,7 +456,8 @@ impl ServerCore {
                 // What is asked for is a leftover of what was removed: it will be dropped and asked for again.
                 Some(sub) if !batch.fresh.contains(resource.name()) => {
                     if stream.options.rewarm {
-                        sub.mark(&follow.name, Base::Unknown, false, now);
+                        let when = Moment { at: now, epoch: self.epoch, from: self.epoch };
+                        sub.mark(&follow.name, Base::Unknown, false, when);
                     }
                 }
                 Some(sub) if sub.wildcard => {}

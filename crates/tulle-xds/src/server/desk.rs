@@ -7,10 +7,10 @@ use hashbrown::HashMap;
 
 use super::catalog::{StandIn, TypeId};
 use super::ids::{SetId, StreamId};
-use super::layers::{Layers, lookup, resources};
+use super::layers::{Layers, epoch_of, lookup, resources};
 use super::set::Set;
 use super::stream::Stream;
-use super::subscription::{Base, Subscription};
+use super::subscription::{Base, Moment, Subscription};
 use crate::Resource;
 
 /// One stream's place at the sets of one type, while a request is read.
@@ -23,9 +23,16 @@ pub(super) struct Desk<'a> {
     pub(super) sets: &'a mut HashMap<SetId, Set>,
     pub(super) layers: Layers,
     pub(super) now: Instant,
+    /// The server's epoch.
+    pub(super) epoch: u64,
 }
 
 impl Desk<'_> {
+    /// `name` is asked for now: it is owed since its last change, and nothing of it is known to be good.
+    fn asked(&self, name: &str) -> Moment {
+        Moment { at: self.now, epoch: epoch_of(self.sets, &self.layers, name), from: 0 }
+    }
+
     pub(super) fn sub_is_new(&self) -> bool {
         self.stream.subscriptions[self.kind.index()].is_none()
     }
@@ -56,7 +63,8 @@ impl Desk<'_> {
         for resource in resources(self.sets, &self.layers) {
             let base = base(resource.name());
             if !sub.names.contains(resource.name()) && base != Base::Version(resource.version()) {
-                sub.mark(resource.name(), base, false, self.now);
+                let epoch = epoch_of(self.sets, &self.layers, resource.name());
+                sub.mark(resource.name(), base, false, Moment { at: self.now, epoch, from: 0 });
             }
         }
     }
@@ -64,8 +72,8 @@ impl Desk<'_> {
     /// The client holds a resource from an earlier stream; tells it if that is gone.
     pub(super) fn gone_meanwhile(&mut self, name: &str) {
         if lookup(self.sets, &self.layers, name, false).is_none() {
-            let now = self.now;
-            self.sub().mark(&name.into(), Base::Unknown, true, now);
+            let moment = Moment { at: self.now, epoch: self.epoch, from: 0 };
+            self.sub().mark(&name.into(), Base::Unknown, true, moment);
         }
     }
 
@@ -80,17 +88,17 @@ impl Desk<'_> {
         let shared = shared.unwrap_or_else(|| name.into());
         self.stream.awaited.remove(&(self.kind, shared.clone()));
         let current = lookup(self.sets, &self.layers, name, true).map(|r| r.version());
-        let now = self.now;
+        let moment = self.asked(name);
         let sub = self.sub();
         sub.names.insert(shared.clone());
         if base == Base::Unknown || current.map(Base::Version) != Some(base) {
-            sub.mark(&shared, base, current.is_none(), now);
+            sub.mark(&shared, base, current.is_none(), moment);
         }
     }
 
     pub(super) fn unwant(&mut self, name: &str) {
         let exists = lookup(self.sets, &self.layers, name, false).is_some();
-        let now = self.now;
+        let moment = self.asked(name);
         let sub = self.sub();
         if !sub.names.remove(name) {
             return;
@@ -98,7 +106,7 @@ impl Desk<'_> {
         sub.forget(name);
         if sub.wildcard {
             // It is still wanted, as one of all (xDS protocol, "unsubscribing from resources").
-            sub.mark(&name.into(), Base::Unknown, !exists, now);
+            sub.mark(&name.into(), Base::Unknown, !exists, moment);
         }
         for id in self.layers.iter() {
             if let Some(set) = self.sets.get_mut(id) {

@@ -59,6 +59,11 @@ pub enum HubEvent {
     },
     /// Something happened on an admitted stream.
     Core(CoreEvent),
+    /// Everything up to this epoch was taken in, and what it means for each stream was told.
+    Marked {
+        /// The epoch.
+        epoch: u64,
+    },
     /// A response was handed to the transport.
     Sent {
         /// The stream.
@@ -84,6 +89,8 @@ pub struct StreamSnapshot {
     pub stream: StreamId,
     /// Type by type.
     pub types: Vec<TypeStatus>,
+    /// How far it is; see [`CoreEvent::Reached`].
+    pub reached: u64,
 }
 
 pub(super) enum Request {
@@ -106,6 +113,8 @@ enum Command {
     Admit(StreamId, StreamOptions, Vec<Layers>),
     Refuse(StreamId, Status),
     Rebind(StreamId, Vec<Layers>),
+    Begin(u64),
+    Mark,
     Snapshot(oneshot::Sender<Vec<StreamSnapshot>>),
 }
 
@@ -150,6 +159,7 @@ impl Hub {
             core: ServerCore::new(catalog.clone(), limits, identifier),
             streams: HashMap::new(),
             events,
+            marked: false,
         };
         tokio::spawn(task.run(command_receiver, from_streams));
         let next_set = Arc::new(AtomicU32::new(0));
@@ -195,6 +205,16 @@ impl Hub {
         self.send(Command::Rebind(stream, sets));
     }
 
+    /// What is changed from now on belongs to `epoch`, which grows.
+    pub fn begin(&self, epoch: u64) {
+        self.send(Command::Begin(epoch));
+    }
+
+    /// Asks for [`HubEvent::Marked`] once everything up to here was taken in.
+    pub fn mark(&self) {
+        self.send(Command::Mark);
+    }
+
     /// How every admitted stream stands.
     pub async fn snapshot(&self) -> Vec<StreamSnapshot> {
         let (reply, answer) = oneshot::channel();
@@ -228,6 +248,8 @@ struct Task {
     core: ServerCore,
     streams: HashMap<StreamId, Line>,
     events: mpsc::UnboundedSender<HubEvent>,
+    /// Whether the epoch is to be told once everything is sent.
+    marked: bool,
 }
 
 impl Task {
@@ -268,10 +290,16 @@ impl Task {
             Command::Admit(stream, options, sets) => self.admit(stream, options, sets),
             Command::Refuse(stream, status) => self.end(stream, Some(status)),
             Command::Rebind(stream, sets) => self.core.rebind(stream, &sets, Instant::now()),
+            Command::Begin(epoch) => self.core.begin(epoch),
+            Command::Mark => self.marked = true,
             Command::Snapshot(reply) => {
                 let admitted = self.streams.iter().filter(|(_, l)| matches!(l.state, State::Admitted));
                 let snapshot = admitted
-                    .map(|(id, _)| StreamSnapshot { stream: *id, types: self.core.status(*id) })
+                    .map(|(id, _)| StreamSnapshot {
+                        stream: *id,
+                        types: self.core.status(*id),
+                        reached: self.core.reached(*id),
+                    })
                     .collect();
                 // Whoever asked may have gone.
                 let _ = reply.send(snapshot);
@@ -345,6 +373,9 @@ impl Task {
         }
         while let Some(event) = self.core.next_event() {
             self.tell(HubEvent::Core(event));
+        }
+        if std::mem::take(&mut self.marked) {
+            self.tell(HubEvent::Marked { epoch: self.core.epoch() });
         }
     }
 

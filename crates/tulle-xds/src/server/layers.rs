@@ -25,6 +25,11 @@ pub(super) fn lookup<'a>(
     layers.iter().filter_map(|id| sets.get(id)).find_map(|set| set.stand_in(name))
 }
 
+/// Epoch of the last change of `name`; 0 when it never existed.
+pub(super) fn epoch_of(sets: &HashMap<SetId, Set>, layers: &Layers, name: &str) -> u64 {
+    layers.iter().filter_map(|id| sets.get(id)).map(|set| set.epoch_of(name)).max().unwrap_or(0)
+}
+
 /// Every resource that exists in the sets.
 pub(super) fn resources<'a>(
     sets: &'a HashMap<SetId, Set>,

@@ -18,5 +18,5 @@ pub use self::grpc::AdsService;
 pub use self::hub::{Hub, HubEvent, Peer, StreamSnapshot};
 pub use self::ids::{Protocol, SetId, StreamId, StreamOptions};
 pub use self::layers::Layers;
-pub use self::report::{CoreEvent, Limits, Outgoing, Response, TypeStatus, Violation};
+pub use self::report::{CoreEvent, Limits, Outgoing, Refusal, Response, TypeStatus, Violation};
 pub use self::set::Change;

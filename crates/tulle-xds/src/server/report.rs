@@ -59,8 +59,16 @@ pub enum CoreEvent {
         stream: StreamId,
         /// The type.
         kind: TypeId,
-        /// Which, and why.
-        errors: Vec<ResourceError>,
+        /// Which, and why. Empty when a response was refused as a whole and is sent again in parts, to find out which.
+        errors: Vec<Refusal>,
+    },
+    /// A stream has come nearer to what is in force, or fallen behind.
+    Reached {
+        /// The stream.
+        stream: StreamId,
+        /// Every change up to this epoch is acknowledged or refused: [`CoreEvent::SETTLED`] when all of them are, 0 before
+        /// the first answers.
+        epoch: u64,
     },
     /// An acknowledgement of something that is not in flight.
     StaleNonce {
@@ -74,6 +82,22 @@ pub enum CoreEvent {
         /// The type.
         type_url: String,
     },
+}
+
+impl CoreEvent {
+    /// The epoch of a stream that has acknowledged (or refused) everything.
+    pub const SETTLED: u64 = u64::MAX;
+}
+
+/// One resource that a client refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Name and reason.
+    pub error: ResourceError,
+    /// The version refused.
+    pub version: Version,
+    /// The client has accepted this resource as it was before this epoch; 0 when it never did.
+    pub since: u64,
 }
 
 /// A response of either variant.
@@ -120,4 +144,9 @@ pub struct TypeStatus {
     pub wildcard: bool,
     /// What the client refused last.
     pub refused: Vec<(Arc<str>, Version)>,
+}
+
+/// How far a stream is; see [`CoreEvent::Reached`].
+pub(super) fn reached(owed: Option<u64>) -> u64 {
+    owed.map_or(CoreEvent::SETTLED, |epoch| epoch.saturating_sub(1))
 }

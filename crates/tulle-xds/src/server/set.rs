@@ -49,6 +49,8 @@ struct Entry {
     /// Served to those who ask by name while there is no current one.
     stand_in: Option<Arc<Resource>>,
     subscribers: HashSet<StreamId>,
+    /// Epoch of the last change.
+    epoch: u64,
 }
 
 /// Resources of one type, shared by every stream that is bound to the set.
@@ -65,7 +67,12 @@ impl Set {
     }
 
     /// Applies a change; `None` if the content is what it was.
-    pub(super) fn apply(&mut self, change: Change, stand_in: Option<&StandIn>) -> Option<Effect<'_>> {
+    pub(super) fn apply(
+        &mut self,
+        change: Change,
+        stand_in: Option<&StandIn>,
+        epoch: u64,
+    ) -> Option<Effect<'_>> {
         let name = change.name().clone();
         let new = match change {
             Change::Put(resource) => Some(resource),
@@ -81,6 +88,7 @@ impl Set {
         if new.is_none() && entry.stand_in.is_none() && !entry.subscribers.is_empty() {
             entry.stand_in = stand_in.and_then(|make| make(&name)).map(Arc::new);
         }
+        entry.epoch = epoch;
         let before = std::mem::replace(&mut entry.current, new.clone());
         let named = Turn {
             before: before.clone().or_else(|| entry.stand_in.clone()),
@@ -128,6 +136,11 @@ impl Set {
         self.entries.get(name)?.current.as_ref()
     }
 
+    /// Epoch of the last change of `name`; 0 when it never existed.
+    pub(super) fn epoch_of(&self, name: &str) -> u64 {
+        self.entries.get(name).map_or(0, |e| e.epoch)
+    }
+
     /// What those who ask for `name` get while it does not exist.
     pub(super) fn stand_in(&self, name: &str) -> Option<&Arc<Resource>> {
         self.entries.get(name)?.stand_in.as_ref()
@@ -164,9 +177,9 @@ mod tests {
     fn equal_content_is_no_change() {
         let kind = Catalog::new(vec![TypeConfig::independent("t")]).find("t").unwrap();
         let mut set = Set::new(kind);
-        assert!(set.apply(put("a", "1"), None).is_some());
-        assert!(set.apply(put("a", "1"), None).is_none());
-        assert!(set.apply(Change::Remove("b".into()), None).is_none());
+        assert!(set.apply(put("a", "1"), None, 1).is_some());
+        assert!(set.apply(put("a", "1"), None, 1).is_none());
+        assert!(set.apply(Change::Remove("b".into()), None, 1).is_none());
     }
 
     #[test]
@@ -176,10 +189,10 @@ mod tests {
         let mut set = Set::new(kind);
         set.subscribe(StreamId(1), "a", Some(&stand_in));
         assert!(set.stand_in("a").is_some() && set.current("a").is_none());
-        set.apply(put("a", "1"), Some(&stand_in));
+        set.apply(put("a", "1"), Some(&stand_in), 1);
         set.unsubscribe(StreamId(1), "a");
         assert_eq!(set.len(), 1);
-        set.apply(Change::Remove("a".into()), Some(&stand_in));
+        set.apply(Change::Remove("a".into()), Some(&stand_in), 2);
         assert_eq!(set.len(), 0);
         set.subscribe(StreamId(1), "b", None);
         set.unsubscribe(StreamId(1), "b");

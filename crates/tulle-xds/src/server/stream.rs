@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::catalog::{Catalog, TypeId};
 use super::ids::StreamOptions;
 use super::layers::Layers;
+use super::report::reached;
 use super::subscription::{Allowed, Subscription};
 
 /// How long what is new may wait for earlier phases that do not come to an end.
@@ -21,12 +22,30 @@ pub(super) struct Stream {
     /// Resources that the client is expected to ask for, until when.
     pub(super) awaited: HashMap<(TypeId, Arc<str>), Instant>,
     pub(super) queued: bool,
+    /// How far it was when that was last told.
+    pub(super) told: u64,
 }
 
 impl Stream {
     pub(super) fn new(options: StreamOptions, sets: Vec<Layers>) -> Self {
         let subscriptions = sets.iter().map(|_| None).collect();
-        Self { options, sets, subscriptions, nonce: 0, awaited: HashMap::new(), queued: false }
+        Self { options, sets, subscriptions, nonce: 0, awaited: HashMap::new(), queued: false, told: 0 }
+    }
+
+    /// Every change up to this epoch is acknowledged or refused. 0 until the types without which nothing works (those whose
+    /// responses are complete) have been asked for and answered.
+    pub(super) fn reached(&self, catalog: &Catalog) -> u64 {
+        let mut owed: Option<u64> = None;
+        for id in catalog.ids() {
+            match &self.subscriptions[id.index()] {
+                Some(sub) if sub.answered || !catalog.get(id).full_state => {
+                    owed = owed.into_iter().chain(sub.owed_since()).min();
+                }
+                None if !catalog.get(id).full_state => {}
+                _ => return 0,
+            }
+        }
+        reached(owed)
     }
 
     /// The first type, in order, that has something to send and may. `Err` when something waits for others or for time.
@@ -53,7 +72,7 @@ impl Stream {
 
     fn allowed(&self, catalog: &Catalog, id: TypeId, sub: &Subscription, now: Instant) -> Allowed {
         let Some(phase) = catalog.get(id).phase else { return Allowed { news: true, removals: true } };
-        if sub.since.is_some_and(|since| now.saturating_duration_since(since) > PATIENCE) {
+        if sub.since.is_some_and(|since| now.saturating_duration_since(since.at) > PATIENCE) {
             return Allowed { news: true, removals: true };
         }
         let mut allowed = Allowed { news: true, removals: true };
