@@ -25,4 +25,4 @@ pub mod workload;
 
 pub use config::MeshConfig;
 pub use meta::{Meta, NsName};
-pub use snapshot::{Change, ChangedKeys, Snapshot};
+pub use snapshot::{Change, ChangedKeys, Conflict, MissingSubset, Outcome, Snapshot};

@@ -48,15 +48,14 @@ impl PeerModes {
     }
 }
 
-/// The modes in force for a workload of `namespace` with `labels`: port beats workload beats namespace beats mesh; the
-/// oldest wins at each level; UNSET inherits; the default is PERMISSIVE. A policy with a selector counts in its own
-/// namespace only, so one in the root namespace has no effect elsewhere (traps 12).
-pub fn effective_modes<'a>(
+/// The policies in force for a workload of `namespace` with `labels`, the nearest last: the mesh's, the namespace's, the
+/// workload's; the oldest at each level.
+pub fn in_force<'a>(
     policies: impl Iterator<Item = &'a PeerAuthentication>,
     root_namespace: &str,
     namespace: &str,
     labels: &Labels,
-) -> PeerModes {
+) -> [Option<&'a PeerAuthentication>; 3] {
     let (mut mesh, mut ns, mut workload) = (None, None, None);
     for policy in policies {
         let selector = policy.selector.as_ref().filter(|s| !s.is_empty());
@@ -70,6 +69,19 @@ pub fn effective_modes<'a>(
         };
         oldest(slot, policy);
     }
+    [mesh, ns, workload]
+}
+
+/// The modes in force for a workload of `namespace` with `labels`: port beats workload beats namespace beats mesh; the
+/// oldest wins at each level; UNSET inherits; the default is PERMISSIVE. A policy with a selector counts in its own
+/// namespace only, so one in the root namespace has no effect elsewhere (traps 12).
+pub fn effective_modes<'a>(
+    policies: impl Iterator<Item = &'a PeerAuthentication>,
+    root_namespace: &str,
+    namespace: &str,
+    labels: &Labels,
+) -> PeerModes {
+    let [mesh, ns, workload] = in_force(policies, root_namespace, namespace, labels);
     // In the root namespace itself, the namespace's policy is the mesh's.
     let mut modes = PeerModes { mode: MtlsMode::Permissive, ports: BTreeMap::new(), decided_by: None };
     for level in [mesh, ns, workload].into_iter().flatten() {

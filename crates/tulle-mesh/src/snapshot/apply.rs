@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tulle_base::{Diagnostics, Host, ResourceRef};
 
 use super::check;
+use super::conflict;
 use super::derive;
 use super::lookup::NamespaceRules;
 use super::maps::{store_notes, update_aged, update_set};
@@ -20,13 +21,17 @@ use crate::slice::Slice;
 use crate::workload::Workload;
 
 /// Applies `changes` to `snapshot`.
-pub(super) fn apply(snapshot: &Snapshot, changes: &[Change]) -> (Snapshot, ChangedKeys) {
+pub(super) fn apply(
+    snapshot: &Snapshot,
+    changes: &[Change],
+) -> (Snapshot, ChangedKeys, BTreeSet<ResourceRef>) {
     let mut apply = Apply {
         next: snapshot.clone(),
         keys: ChangedKeys::default(),
         endpoints: BTreeSet::new(),
         pods: BTreeSet::new(),
         recheck: BTreeSet::new(),
+        noted: BTreeSet::new(),
         roots: BTreeSet::new(),
     };
     for change in changes {
@@ -48,6 +53,8 @@ struct Apply {
     endpoints: BTreeSet<ServiceKey>,
     pods: BTreeSet<NsName>,
     recheck: BTreeSet<ResourceRef>,
+    /// Documents that were looked at.
+    noted: BTreeSet<ResourceRef>,
     /// Documents whose delegates changed.
     roots: BTreeSet<ResourceRef>,
 }
@@ -57,6 +64,7 @@ impl Apply {
         let reference = object.resource();
         let (item, notes) = convert::model(object, &self.next.mesh);
         store_notes(&mut self.next.own_diagnostics, &reference, notes);
+        self.noted.insert(reference.clone());
         self.replace(&reference, item.map(Arc::new));
     }
 
@@ -104,6 +112,8 @@ impl Apply {
             }
             Item::Sidecar(sidecar) => {
                 let ns = sidecar.meta.namespace().to_owned();
+                let rivals = self.next.sidecars_in.get(&ns).cloned().unwrap_or_default();
+                self.recheck.extend(rivals.iter().map(|s| s.meta.resource.clone()));
                 update_aged(&mut self.next.sidecars_in, &ns, reference, adding.then_some(sidecar), |s| {
                     &s.meta
                 });
@@ -111,6 +121,8 @@ impl Apply {
             }
             Item::Peer(policy) => {
                 let ns = policy.meta.namespace().to_owned();
+                let rivals = self.next.peers_in.get(&ns).cloned().unwrap_or_default();
+                self.recheck.extend(rivals.iter().map(|p| p.meta.resource.clone()));
                 update_aged(&mut self.next.peers_in, &ns, reference, adding.then_some(policy), |p| &p.meta);
                 self.peers_changed(&ns);
                 self.keys.policies.insert(ns);
@@ -131,6 +143,8 @@ impl Apply {
 
     fn service(&mut self, reference: &ResourceRef, service: &Service, adding: bool) {
         let (host, ns) = (service.hostname.clone(), service.namespace().to_owned());
+        let rivals = self.next.services.get(&host).cloned().unwrap_or_default();
+        self.recheck.extend(rivals.iter().map(|s| s.meta.resource.clone()));
         update_aged(&mut self.next.services, &host, reference, adding.then_some(service), |s| &s.meta);
         let here = |s: &&Arc<Service>| s.namespace() == ns;
         let left = self.next.services.get(&host).and_then(|all| all.iter().find(here)).cloned();
@@ -190,8 +204,23 @@ impl Apply {
             .map(|s| ServiceKey { host: s.hostname.clone(), namespace: pod.namespace.clone() });
         let selected: Vec<ServiceKey> = selected.collect();
         self.endpoints.extend(selected);
+        self.selectors_meet(&pod.namespace);
         self.pods.insert(pod.clone());
         self.keys.workloads.insert(pod.clone());
+    }
+
+    /// Several documents with selectors may meet at a workload.
+    fn selectors_meet(&mut self, namespace: &str) {
+        let selects = |s: &Option<tulle_base::Selector>| s.as_ref().is_some_and(|s| !s.is_empty());
+        let sidecars = self.next.sidecars_in.get(namespace).into_iter().flat_map(|all| all.iter());
+        let sidecars = sidecars.filter(|s| selects(&s.selector)).map(|s| &s.meta.resource);
+        let peers = self.next.peers_in.get(namespace).into_iter().flat_map(|all| all.iter());
+        let peers = peers.filter(|p| selects(&p.selector)).map(|p| &p.meta.resource);
+        for all in [sidecars.cloned().collect::<Vec<_>>(), peers.cloned().collect()] {
+            if all.len() > 1 {
+                self.recheck.extend(all);
+            }
+        }
     }
 
     /// Modes of mutual TLS say whether clients may use it: endpoints depend on them.
@@ -265,6 +294,7 @@ impl Apply {
         let ns = rule.meta.namespace().to_owned();
         let mut rules = self.next.rules_in.get(&ns).map(|r| NamespaceRules::clone(r)).unwrap_or_default();
         let mut raw = rules.raw.get(&rule.host).cloned().unwrap_or_default();
+        self.recheck.extend(raw.iter().map(|r| r.meta.resource.clone()));
         raw.retain(|r| r.meta.resource != *reference);
         if adding {
             raw.push(Arc::new(rule.clone()));
@@ -289,7 +319,7 @@ impl Apply {
         }
     }
 
-    fn finish(mut self) -> (Snapshot, ChangedKeys) {
+    fn finish(mut self) -> (Snapshot, ChangedKeys, BTreeSet<ResourceRef>) {
         self.expand_roots();
         for pod in std::mem::take(&mut self.pods) {
             self.forget_services_of(&pod);
@@ -298,13 +328,19 @@ impl Apply {
             self.derive_endpoints(key);
         }
         for reference in std::mem::take(&mut self.recheck) {
-            let notes = match self.next.items.get(&reference) {
-                Some(item) => check::cross(&self.next, item),
-                None => Diagnostics::new(),
+            let (notes, conflicts) = match self.next.items.get(&reference) {
+                Some(item) => (check::cross(&self.next, item), conflict::conflicts(&self.next, item)),
+                None => (Diagnostics::new(), Vec::new()),
             };
             store_notes(&mut self.next.cross_diagnostics, &reference, notes);
+            if conflicts.is_empty() {
+                self.next.conflicts.remove_mut(&reference);
+            } else {
+                self.next.conflicts.insert_mut(reference.clone(), Arc::new(conflicts));
+            }
+            self.noted.insert(reference);
         }
-        (self.next, self.keys)
+        (self.next, self.keys, self.noted)
     }
 
     /// Drops the services of `pod` of which no slice names it any more.

@@ -95,8 +95,7 @@ fn of_destination(
     if subset.is_empty() {
         return None;
     }
-    let rule = snapshot.destination_rule(host, namespace, Some(service.namespace()), &Labels::new());
-    let names: Vec<&str> = rule.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str()).collect();
+    let names = subsets(snapshot, host, namespace, service.namespace());
     if names.contains(&subset.as_str()) {
         return None;
     }
@@ -113,6 +112,38 @@ fn of_destination(
         .with_fix(fix)
         .with_code("IST0101"),
     )
+}
+
+/// A subset that a route names and nobody defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingSubset {
+    /// The field that names it.
+    pub field: FieldPath,
+    /// The host, which exists.
+    pub host: Host,
+    /// The subset.
+    pub subset: String,
+}
+
+/// The subsets that `routes` name and no DestinationRule defines, for hosts that exist.
+pub(super) fn missing_subsets(snapshot: &Snapshot, routes: &RouteSet) -> Vec<MissingSubset> {
+    let namespace = routes.meta.namespace();
+    let missing = |(destination, path): (&Destination, String)| {
+        let Destination { host, subset, port: _ } = destination;
+        let service = snapshot.service(host, namespace).filter(|_| !subset.is_empty())?;
+        let defined = subsets(snapshot, host, namespace, service.namespace()).contains(&subset.as_str());
+        let field = FieldPath::from(path.as_str()).field("subset");
+        (!defined).then(|| MissingSubset { field, host: host.clone(), subset: subset.clone() })
+    };
+    routes.destinations().into_iter().filter_map(missing).collect()
+}
+
+/// The subsets of `host` for clients of `namespace`, those for some clients alone included.
+fn subsets<'a>(snapshot: &'a Snapshot, host: &Host, namespace: &str, service: &str) -> Vec<&'a str> {
+    let rule = snapshot.destination_rule(host, namespace, Some(service), &Labels::new());
+    let selecting = snapshot.rules_in.get(namespace).and_then(|rules| rules.by_host.get(host));
+    let selecting = selecting.into_iter().flatten().filter(|r| r.workload_selector.is_some());
+    rule.into_iter().chain(selecting).flat_map(|r| &r.subsets).map(|s| s.name.as_str()).collect()
 }
 
 /// Whether an older document claims `host` for the sidecars that see both: the younger claim is dropped (traps 5).

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tulle_base::{Host, Labels};
+use tulle_base::{Host, Labels, ResourceRef};
 
 use super::{Map, ServiceKey, Snapshot};
 use crate::destination::DestinationRule;
 use crate::endpoint::ServiceEndpoints;
 use crate::gateway::Gateway;
+use crate::item::Item;
 use crate::meta::NsName;
-use crate::policy::{AuthorizationPolicy, PeerModes, applicable, effective_modes};
+use crate::policy::{
+    AuthorizationPolicy, PeerAuthentication, PeerModes, applicable, effective_modes, in_force,
+};
 use crate::routing::RouteSet;
 use crate::service::{Registry, Service, TargetPort};
 use crate::sidecar::Sidecar;
@@ -169,6 +172,36 @@ impl Snapshot {
         let policies = [Some(namespace), other].into_iter().flatten();
         let policies = policies.filter_map(|ns| self.peers_in.get(ns)).flat_map(|all| all.iter());
         effective_modes(policies.map(Arc::as_ref), root, namespace, labels)
+    }
+
+    /// The PeerAuthentications that decide on a workload: the mesh's, its namespace's, its own.
+    pub fn peers_in_force(&self, namespace: &str, labels: &Labels) -> Vec<&PeerAuthentication> {
+        let root = self.mesh.root_namespace.as_str();
+        let other = (root != namespace).then_some(root);
+        let policies = [Some(namespace), other].into_iter().flatten();
+        let policies = policies.filter_map(|ns| self.peers_in.get(ns)).flat_map(|all| all.iter());
+        let all = in_force(policies.map(Arc::as_ref), root, namespace, labels);
+        all.into_iter().flatten().collect()
+    }
+
+    /// The documents that were merged into `rule`, which is one of this snapshot's.
+    pub fn rules_behind<'a>(
+        &'a self,
+        rule: &'a DestinationRule,
+    ) -> impl Iterator<Item = &'a Arc<DestinationRule>> {
+        let all = self.rules_in.get(rule.meta.namespace()).and_then(|ns| ns.raw.get(&rule.host));
+        let same = |r: &&Arc<DestinationRule>| {
+            r.export_to == rule.export_to && r.workload_selector == rule.workload_selector
+        };
+        all.into_iter().flatten().filter(same)
+    }
+
+    /// The VirtualServices that a VirtualService delegates to.
+    pub fn delegates_of(&self, routes: &ResourceRef) -> Vec<ResourceRef> {
+        let Some(Item::Routes(written)) = self.items.get(routes).map(Arc::as_ref) else { return Vec::new() };
+        let of =
+            |name: &NsName| ResourceRef::new(&*routes.group, &*routes.kind, &*name.namespace, &*name.name);
+        written.delegates().map(of).collect()
     }
 
     /// The authorization policies of a workload, the root namespace's first, each oldest first.

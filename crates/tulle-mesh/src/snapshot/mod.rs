@@ -6,10 +6,12 @@
 mod apply;
 mod change;
 mod check;
+mod conflict;
 mod derive;
 mod lookup;
 mod maps;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tulle_base::{Diagnostic, Diagnostics, Host, ResourceRef};
@@ -27,6 +29,8 @@ use crate::sidecar::Sidecar;
 use crate::workload::Workload;
 
 pub use change::{Change, ChangedKeys};
+pub use check::MissingSubset;
+pub use conflict::{Conflict, Outcome};
 pub use lookup::InboundPort;
 
 /// A persistent ordered map.
@@ -54,6 +58,9 @@ pub struct Snapshot {
     pub(crate) own_diagnostics: Map<ResourceRef, Arc<Diagnostics>>,
     /// Problems between documents.
     pub(crate) cross_diagnostics: Map<ResourceRef, Arc<Diagnostics>>,
+
+    /// Documents that claim the same.
+    pub(crate) conflicts: Map<ResourceRef, Arc<Vec<Conflict>>>,
 
     pub(crate) services: Map<Host, Arc<Vec<Arc<Service>>>>,
     pub(crate) services_in: Map<String, Set<Host>>,
@@ -101,7 +108,27 @@ impl Snapshot {
     /// Applies changes in order. Only what depends on a changed document is derived again; the rest is shared with
     /// `self`. Documents that were refused when they were read never come here: their last good form stays in force.
     pub fn apply(&self, changes: &[Change]) -> (Self, ChangedKeys) {
+        let (next, keys, _) = apply::apply(self, changes);
+        (next, keys)
+    }
+
+    /// The same, and which documents were looked at again: those that changed, and those whose problems or conflicts may be
+    /// others now.
+    pub fn apply_noting(&self, changes: &[Change]) -> (Self, ChangedKeys, BTreeSet<ResourceRef>) {
         apply::apply(self, changes)
+    }
+
+    /// What stands in the way of one resource, or it in another's.
+    pub fn conflicts_of(&self, resource: &ResourceRef) -> &[Conflict] {
+        self.conflicts.get(resource).map_or(&[], |all| all.as_slice())
+    }
+
+    /// The subsets that a VirtualService sends requests to and no DestinationRule defines, for hosts that exist.
+    pub fn missing_subsets(&self, resource: &ResourceRef) -> Vec<MissingSubset> {
+        match self.items.get(resource).map(Arc::as_ref) {
+            Some(Item::Routes(routes)) => check::missing_subsets(self, routes),
+            _ => Vec::new(),
+        }
     }
 
     /// Every problem known, by resource: those of single documents first, then those between documents.
