@@ -18,6 +18,7 @@ use crate::discovery::discovery;
 use crate::names::{ClusterName, Direction};
 use crate::pb::{address, structure, text, u32v};
 use crate::resource::Resource;
+use crate::sources::Sources;
 use crate::view::View;
 
 /// The endpoints of the cluster `name`; `None` when the view has no such EDS cluster.
@@ -41,12 +42,15 @@ pub(crate) fn assignment(snapshot: &Snapshot, view: &View, name: &str) -> Option
     };
     let endpoints = snapshot.endpoints(service);
     let mut message = load_assignment(snapshot, name, endpoints.of_port(port.number), labels);
+    let mut sources = Sources::default();
+    sources.add(&service.meta);
     if let Some(rule) = rule.filter(|_| labels.is_some()) {
+        sources.add_rule(snapshot, rule);
         stamp(&mut message, &rule.meta.provenance(""));
     } else {
         stamp(&mut message, &service.meta.provenance(""));
     }
-    Some(Resource::new(name, type_url::CLUSTER_LOAD_ASSIGNMENT, &message))
+    Some(Resource::new(name, type_url::CLUSTER_LOAD_ASSIGNMENT, &message, sources))
 }
 
 /// Says on each locality which resource chose its endpoints.

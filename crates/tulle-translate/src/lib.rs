@@ -24,6 +24,7 @@ mod proxy;
 mod rbac;
 mod resource;
 mod route;
+mod sources;
 mod tls;
 mod view;
 

@@ -8,6 +8,7 @@ use tulle_proto::istio::nds::{NameInfo, NameTable};
 use tulle_proto::type_url;
 
 use crate::resource::Resource;
+use crate::sources::Sources;
 use crate::view::View;
 
 /// Name of the one resource.
@@ -27,7 +28,7 @@ pub(crate) fn table(snapshot: &Snapshot, view: &View) -> Resource {
             table.insert(service.hostname.as_str().to_owned(), info(service, ips));
         }
     }
-    Resource::new(NAME, type_url::NAME_TABLE, &NameTable { table, name_info: None })
+    Resource::new(NAME, type_url::NAME_TABLE, &NameTable { table, name_info: None }, Sources::default())
 }
 
 /// The addresses of the pods of a headless service; each gets the name `POD.SERVICE...` too.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::{Message, Name};
+use tulle_base::ResourceRef;
 
 use crate::canonical::canonical;
+use crate::sources::Sources;
 
 /// One resource, encoded. Clones share the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,18 +20,21 @@ pub struct Resource {
     pub body: Bytes,
     /// Hash of the bytes, in hexadecimal: the version that travels.
     pub version: Arc<str>,
+    /// The resources of the mesh (`*.istio.io`, `gateway.networking.k8s.io`) that it was made of, sorted.
+    pub made_by: Arc<[ResourceRef]>,
 }
 
 impl Resource {
-    /// Encodes `message`.
+    /// Encodes `message`, which was made of `sources`.
     pub(crate) fn new<M: Message + Name>(
         name: impl Into<Arc<str>>,
         type_url: &'static str,
         message: &M,
+        sources: Sources,
     ) -> Self {
         let body = Bytes::from(canonical(type_url, &message.encode_to_vec()));
         let version = format!("{:016x}", fnv1a(&body)).into();
-        Self { name: name.into(), type_url, body, version }
+        Self { name: name.into(), type_url, body, version, made_by: sources.shared() }
     }
 }
 

@@ -93,6 +93,11 @@ impl View {
         self.services.get(host)
     }
 
+    /// The Sidecar in force.
+    pub(crate) fn sidecar(&self) -> Option<&Arc<Sidecar>> {
+        self.sidecar.as_ref()
+    }
+
     /// Whether a Sidecar limits what is seen.
     pub(crate) fn is_scoped(&self) -> bool {
         self.egress().is_some()

@@ -41,6 +41,7 @@ fn of_port(snapshot: &Snapshot, port: &Port) -> Resource {
         Protocol::Sniff => draft.downstream_protocol(),
         _ => {}
     }
+    draft.sources.add_ref(&port.made_by.resource);
     let fields = provenance_fields(&port.made_by);
     draft.cluster.metadata = match &port.service {
         Some(service) => metadata(fields, service),

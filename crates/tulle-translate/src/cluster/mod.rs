@@ -21,6 +21,7 @@ use tulle_proto::type_url;
 use crate::names;
 use crate::pb::{duration, istio_metadata, list, object, pack, text, u32v};
 use crate::resource::Resource;
+use crate::sources::Sources;
 
 /// Key of the HTTP options among a cluster's typed options.
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -29,6 +30,7 @@ const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptio
 struct Draft {
     cluster: Cluster,
     http: Option<HttpProtocolOptions>,
+    sources: Sources,
 }
 
 impl Draft {
@@ -45,7 +47,7 @@ impl Draft {
             common_lb_config: Some(kinds::CommonLbConfig::default()),
             ..Cluster::default()
         };
-        Self { cluster, http: None }
+        Self { cluster, http: None, sources: Sources::default() }
     }
 
     fn http(&mut self) -> &mut HttpProtocolOptions {
@@ -105,7 +107,7 @@ impl Draft {
         {
             self.cluster.lb_policy = kinds::LbPolicy::ClusterProvided as i32;
         }
-        Resource::new(self.cluster.name.clone(), type_url::CLUSTER, &self.cluster)
+        Resource::new(self.cluster.name.clone(), type_url::CLUSTER, &self.cluster, self.sources)
     }
 }
 

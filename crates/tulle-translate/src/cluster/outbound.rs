@@ -85,6 +85,10 @@ impl Builder<'_> {
         }
         policy::apply(&mut draft, &policy);
         self.tls(&mut draft, &name, port, policy.tls);
+        draft.sources.add(&self.service.meta);
+        if let Some(rule) = self.rule {
+            draft.sources.add_rule(self.snapshot, rule);
+        }
         let made_by = match self.rule {
             Some(rule) => rule.meta.provenance(rule_path(rule, subset)),
             None => self.service.meta.provenance(""),

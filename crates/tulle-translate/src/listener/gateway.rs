@@ -9,13 +9,14 @@ use tulle_proto::envoy::core::TrafficDirection;
 use tulle_proto::envoy::listener::{FilterChain, FilterChainMatch, Listener};
 
 use super::outbound::with_stats;
-use super::{direction, encode, hcm, tcp};
+use super::{direction, encode_with, hcm, tcp};
 use crate::access_log;
 use crate::edge::{Bound, ServedAs, servers};
 use crate::filters;
 use crate::pb::{address, cidr, provenance};
 use crate::proxy::Proxy;
 use crate::resource::Resource;
+use crate::sources::Sources;
 use crate::tls::{server as server_tls, strings};
 use crate::view::View;
 
@@ -55,7 +56,7 @@ fn listener(snapshot: &Snapshot, view: &View, port: u16, bound: &[Bound]) -> Opt
             .is_some_and(|m| !m.server_names.is_empty() || m.transport_protocol == "tls")
     });
     let mesh = snapshot.mesh();
-    Some(encode(&Listener {
+    let listener = Listener {
         name: format!("0.0.0.0_{port}"),
         address: Some(address("0.0.0.0", port)),
         filter_chains: chains,
@@ -63,7 +64,11 @@ fn listener(snapshot: &Snapshot, view: &View, port: u16, bound: &[Bound]) -> Opt
         traffic_direction: direction(TrafficDirection::Outbound),
         access_log: access_log::of_listener(mesh),
         ..Listener::default()
-    }))
+    };
+    let mut sources = Sources::of_listener(&listener);
+    // Servers that share a chain are all served by it.
+    bound.iter().filter(|b| b.served_as().is_some()).for_each(|b| sources.add(&b.gateway.meta));
+    Some(encode_with(&listener, sources))
 }
 
 /// Envoy refuses two chains with one match: the oldest gateway's stays.

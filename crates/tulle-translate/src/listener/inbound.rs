@@ -16,7 +16,7 @@ use tulle_proto::envoy::listener::{
     listener_filter_chain_match_predicate::{MatchSet, Rule},
 };
 
-use super::{INBOUND_PORT, direction, encode, tcp};
+use super::{INBOUND_PORT, direction, encode_with, tcp};
 use crate::access_log;
 use crate::filters;
 use crate::names::BLACK_HOLE;
@@ -24,6 +24,7 @@ use crate::pb::{address, duration, u32v};
 use crate::proxy::Proxy;
 use crate::rbac;
 use crate::resource::Resource;
+use crate::sources::Sources;
 
 /// A port of the workload that its proxy serves by name.
 #[derive(Clone, Debug)]
@@ -94,7 +95,8 @@ pub(crate) fn listener(snapshot: &Snapshot, proxy: &Proxy) -> Resource {
     let mesh = snapshot.mesh();
     let (namespace, labels) = (proxy.namespace(), &proxy.labels);
     let modes = snapshot.peer_modes(namespace, labels);
-    let rbac = rbac::filters(&snapshot.authorizations(namespace, labels));
+    let authorizations = snapshot.authorizations(namespace, labels);
+    let rbac = rbac::filters(&authorizations);
     let ports = ports(snapshot, proxy);
     let builder = chains::Builder { mesh, stock: proxy.stock_envoy, rbac: &rbac };
     let mut all = vec![black_hole(snapshot, proxy)];
@@ -111,7 +113,11 @@ pub(crate) fn listener(snapshot: &Snapshot, proxy: &Proxy) -> Resource {
     for chain in &mut all {
         decided_by(chain, &modes);
     }
-    encode(&Listener {
+    let mut sources = Sources::default();
+    authorizations.iter().for_each(|p| sources.add(&p.meta));
+    snapshot.peers_in_force(namespace, labels).iter().for_each(|p| sources.add(&p.meta));
+    ports.iter().for_each(|p| sources.add_ref(&p.made_by.resource));
+    let listener = Listener {
         name: "virtualInbound".into(),
         address: Some(address("0.0.0.0", INBOUND_PORT)),
         filter_chains: all,
@@ -121,7 +127,8 @@ pub(crate) fn listener(snapshot: &Snapshot, proxy: &Proxy) -> Resource {
         traffic_direction: direction(TrafficDirection::Inbound),
         access_log: access_log::of_listener(mesh),
         ..Listener::default()
-    })
+    };
+    encode_with(&listener, sources)
 }
 
 /// Chains that nobody declared remember the policy that chose their mode.

@@ -11,10 +11,16 @@ use tulle_proto::envoy::listener::Listener;
 use tulle_proto::type_url;
 
 use crate::resource::Resource;
+use crate::sources::Sources;
 
 /// Encodes a listener.
 fn encode(listener: &Listener) -> Resource {
-    Resource::new(listener.name.clone(), type_url::LISTENER, listener)
+    encode_with(listener, Sources::of_listener(listener))
+}
+
+/// Encodes a listener that was made of `sources`.
+fn encode_with(listener: &Listener, sources: Sources) -> Resource {
+    Resource::new(listener.name.clone(), type_url::LISTENER, listener, sources)
 }
 
 /// Port of `virtualOutbound`.

@@ -8,12 +8,13 @@ use tulle_mesh::config::OutboundPolicy;
 use tulle_proto::envoy::core::TrafficDirection;
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch, Listener};
 
-use super::{INBOUND_PORT, OUTBOUND_PORT, direction, encode, tcp};
+use super::{INBOUND_PORT, OUTBOUND_PORT, direction, encode, encode_with, tcp};
 use crate::access_log;
 use crate::filters;
 use crate::names::{BLACK_HOLE, PASSTHROUGH};
 use crate::pb::{address, boolv, u32v};
 use crate::resource::Resource;
+use crate::sources::Sources;
 use crate::view::View;
 
 /// Ports of the proxy itself: a service on them cannot be listened for.
@@ -21,7 +22,10 @@ const INBOUND_AND_OUTBOUND: [u16; 2] = [INBOUND_PORT, OUTBOUND_PORT];
 
 /// Every outbound listener of a view.
 pub(crate) fn listeners(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
-    let mut out = vec![encode(&virtual_outbound(snapshot, view))];
+    let mut own = Sources::default();
+    // Its scope decides what else there is.
+    view.sidecar().into_iter().for_each(|s| own.add(&s.meta));
+    let mut out = vec![encode_with(&virtual_outbound(snapshot, view), own)];
     out.extend(bindings::all(snapshot, view).iter().map(|b| encode(&b.listener(snapshot, view))));
     out
 }

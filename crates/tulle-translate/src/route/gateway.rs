@@ -41,7 +41,7 @@ pub(crate) fn configuration(snapshot: &Snapshot, proxy: &Proxy, view: &View, nam
         // Without routes every request is answered with 404.
         hosts.push(virtual_host(&"*".into(), format!("blackhole:{port}")));
     }
-    Some(encode(name, hosts))
+    Some(encode(snapshot, view, name, hosts))
 }
 
 /// The names of all configurations of the proxy.

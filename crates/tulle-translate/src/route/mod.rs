@@ -7,11 +7,14 @@ mod http;
 mod matching;
 pub(crate) mod sidecar;
 
+use tulle_mesh::Snapshot;
 use tulle_proto::envoy::route::{RouteConfiguration, VirtualHost};
 use tulle_proto::type_url;
 
 use crate::pb::{boolv, u32v};
 use crate::resource::Resource;
+use crate::sources::Sources;
+use crate::view::View;
 
 pub(crate) use action::{cluster_of, inbound};
 
@@ -19,7 +22,8 @@ pub(crate) use action::{cluster_of, inbound};
 const MAX_DIRECT_BODY: u32 = 1024 * 1024;
 
 /// A route configuration in which ports of the authority do not count.
-fn configuration(name: &str, virtual_hosts: Vec<VirtualHost>) -> Resource {
+fn configuration(snapshot: &Snapshot, view: &View, name: &str, virtual_hosts: Vec<VirtualHost>) -> Resource {
+    let sources = Sources::of_routes(snapshot, view, &virtual_hosts);
     let message = RouteConfiguration {
         name: name.to_owned(),
         virtual_hosts,
@@ -28,5 +32,5 @@ fn configuration(name: &str, virtual_hosts: Vec<VirtualHost>) -> Resource {
         ignore_port_in_host_matching: true,
         ..RouteConfiguration::default()
     };
-    Resource::new(name, type_url::ROUTE_CONFIGURATION, &message)
+    Resource::new(name, type_url::ROUTE_CONFIGURATION, &message, sources)
 }

@@ -23,7 +23,7 @@ pub(crate) fn configuration(snapshot: &Snapshot, view: &View, name: &str) -> Opt
     if let Ok(port) = name.parse::<u16>() {
         let mut hosts = virtual_hosts(snapshot, view, port);
         hosts.push(catch_all(view));
-        return Some(encode(name, hosts));
+        return Some(encode(snapshot, view, name, hosts));
     }
     let (host, port) = name.rsplit_once(':')?;
     let service = view.service(&host.into())?;
@@ -31,7 +31,7 @@ pub(crate) fn configuration(snapshot: &Snapshot, view: &View, name: &str) -> Opt
     let mut sniffed = virtual_host(snapshot, view, service, port);
     // The listener is the service's own: whatever the authority says, the request is for it.
     sniffed.domains = vec!["*".into()];
-    Some(encode(name, vec![sniffed]))
+    Some(encode(snapshot, view, name, vec![sniffed]))
 }
 
 /// The names of all configurations that the listeners of a view refer to.
