@@ -237,4 +237,21 @@ impl Kind {
     pub fn find(group: &str, kind: &str) -> Option<Kind> {
         Self::ALL.iter().copied().find(|k| k.info().group == group && k.info().kind == kind)
     }
+
+    /// Whether the control plane reads resources of this kind: the mesh's own, and those of Kubernetes that say what runs.
+    pub fn is_read_by_the_mesh(self) -> bool {
+        let group = self.info().group;
+        group.ends_with(".istio.io")
+            || group == "gateway.networking.k8s.io"
+            || matches!(
+                self,
+                Self::Namespace
+                    | Self::ServiceAccount
+                    | Self::Service
+                    | Self::Pod
+                    | Self::ConfigMap
+                    | Self::Secret
+                    | Self::EndpointSlice
+            )
+    }
 }

@@ -6,20 +6,28 @@
 //!                     └▶ accounts (what tokens are bound to) ─▶ CA          server (15010, 15012) ─ requests
 //! ```
 //!
+//! What the proxies answer comes back the same way: the hub tells how far each stream is, `ledger` knows which resources of the
+//! mesh concern which streams, and `status` writes what follows from it. What a proxy refuses is kept from it in a room of its
+//! own (`rooms`).
+//!
 //! `world` is one task and owns everything that knows the mesh; `hub` (in `tulle-xds`) is one task and owns everything that
 //! knows what clients have. Encoding into gRPC and TLS happens in the connections' own tasks.
 
 mod admission;
 mod bindings;
+mod documents;
+mod ledger;
 mod metrics;
 mod monitoring;
 mod own;
 mod press;
+mod rooms;
 mod roots;
 mod secrets;
 mod server;
 mod serving;
 mod sets;
+mod standing;
 mod status;
 mod stop;
 mod types;
@@ -157,7 +165,8 @@ impl ControlPlane {
         let (stop, stopped) = stop::Stop::new();
         let (ready_sender, ready) = watch::channel(false);
         let (namespaces, namespace_receiver) = mpsc::unbounded_channel();
-        let (statuses, status_receiver) = status::Statuses::new();
+        let (flow, status_receiver) = status::Flow::new();
+        let standing = standing::Standing::default();
         let metrics = Arc::new(metrics::Metrics::default());
         let directory: world::Directory = Arc::new(Mutex::default());
         let shown = Arc::new(monitoring::Shown {
@@ -165,6 +174,7 @@ impl ControlPlane {
             types,
             metrics: metrics.clone(),
             directory: directory.clone(),
+            standing: standing.clone(),
             authority: identity.authority.clone(),
             counters: ca.counters(),
             ready: ready.clone(),
@@ -181,9 +191,10 @@ impl ControlPlane {
             events,
             accounts,
             namespaces,
-            statuses,
+            flow,
             metrics,
             directory,
+            standing,
             ready: ready_sender,
             stop: stopped.clone(),
         };

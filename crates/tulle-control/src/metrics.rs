@@ -61,6 +61,16 @@ metrics! {
     VirtualServices = "pilot_virt_services", Kind::Gauge;
     /// Resources encoded, by type.
     Encodes = "tulle_xds_encodes", Kind::Counter;
+    /// Resources refused because of what is written in them, by kind.
+    RejectedConfigs = "pilot_total_rejected_configs", Kind::Counter;
+    /// Virtual services that lose a host to another.
+    DuplicateDomains = "pilot_vservice_dup_domain", Kind::Gauge;
+    /// Destination rules that lose to another for the same host.
+    DuplicateSubsets = "pilot_destrule_subsets", Kind::Gauge;
+    /// Resources that some proxy refuses and is given another form of.
+    Quarantined = "tulle_quarantined_resources", Kind::Gauge;
+    /// Statuses written.
+    StatusWrites = "tulle_status_writes", Kind::Counter;
     /// Certificates asked for.
     CsrCount = "citadel_server_csr_count", Kind::Counter;
     /// Certificates issued.

@@ -17,6 +17,7 @@ use tulle_ca::{Authority, Counters};
 use tulle_xds::server::Hub;
 
 use crate::metrics::{Metric, Metrics};
+use crate::standing::Standing;
 use crate::stop::Stop;
 use crate::types::Types;
 use crate::world::Directory;
@@ -32,6 +33,7 @@ pub(crate) struct Shown {
     pub(crate) types: Types,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) directory: Directory,
+    pub(crate) standing: Standing,
     pub(crate) authority: Arc<Authority>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ready: watch::Receiver<bool>,
@@ -112,7 +114,7 @@ impl Shown {
         response
     }
 
-    /// One entry per proxy: what it has acknowledged, type by type.
+    /// One entry per proxy: what it has acknowledged, type by type, and up to which version of the store.
     async fn syncz(&self) -> Value {
         let snapshot = self.hub.snapshot().await;
         let directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +126,7 @@ impl Shown {
                 "cluster_id": connected.proxy.cluster_id,
                 "node": connected.proxy.id,
                 "stock_envoy": connected.proxy.stock_envoy,
+                "acknowledged_version": self.standing.version(stream.stream),
             });
             for kind in &stream.types {
                 let label = self.types.label(kind.kind);

@@ -14,6 +14,7 @@ use tulle_translate::{Kind, Proxy};
 use tulle_xds::Resource;
 use tulle_xds::server::{Hub, Layers, TypeId};
 
+use crate::press::of_nothing;
 use crate::sets::Published;
 
 /// The Secrets that gateways may ask for, by namespace.
@@ -26,7 +27,7 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     pub(crate) fn new(hub: &Hub, kind: TypeId) -> Self {
-        Self { kind, by_namespace: HashMap::new(), nothing: Published::new(hub, kind) }
+        Self { kind, by_namespace: HashMap::new(), nothing: Published::new(hub, kind, None) }
     }
 
     /// Takes in a Secret that is new, changed or (`there` is false) gone.
@@ -34,7 +35,7 @@ impl Secrets {
         let Some(document) = object.get::<Document>() else { return };
         let name = &object.meta.name;
         let namespace = object.meta.namespace.clone();
-        let set = self.by_namespace.entry(namespace).or_insert_with(|| Published::new(hub, self.kind));
+        let set = self.by_namespace.entry(namespace).or_insert_with(|| Published::new(hub, self.kind, None));
         let (certificate, roots) = if there { read(document) } else { (None, None) };
         for (name, made) in [
             (format!("kubernetes://{name}"), certificate.map(secret::Type::TlsCertificate)),
@@ -44,7 +45,7 @@ impl Secrets {
                 let message = Secret { name: name.clone(), r#type: Some(made) };
                 Arc::new(Resource::new(type_url::SECRET, &*name, message.encode_to_vec().into()))
             });
-            set.set(hub, &name, resource, at);
+            set.set(hub, &name, resource.map(of_nothing), at, &mut |_, _| {});
         }
     }
 
@@ -52,7 +53,7 @@ impl Secrets {
     pub(crate) fn layers(&mut self, hub: &Hub, proxy: &Proxy, authenticated: bool) -> Layers {
         let set = if authenticated && proxy.kind == Kind::Router {
             let namespace = proxy.namespace().to_owned();
-            self.by_namespace.entry(namespace).or_insert_with(|| Published::new(hub, self.kind))
+            self.by_namespace.entry(namespace).or_insert_with(|| Published::new(hub, self.kind, None))
         } else {
             &self.nothing
         };

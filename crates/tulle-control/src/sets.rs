@@ -4,9 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use tulle_base::ResourceRef;
 use tulle_xds::resource::Follow;
 use tulle_xds::server::{Change, Hub, SetId, TypeId};
 use tulle_xds::{Resource, Version};
+
+use crate::ledger::Holder;
 
 /// Distinct resources, so that views which see the same share its bytes.
 #[derive(Default)]
@@ -20,6 +23,15 @@ pub(crate) struct Pool {
 impl Pool {
     /// The shared form of what translation made. `follow` names what a client asks for once it has this.
     pub(crate) fn share(
+        &mut self,
+        kind: TypeId,
+        made: &tulle_translate::Resource,
+        follow: Option<Follow>,
+    ) -> Made {
+        Made { resource: self.shared(kind, made, follow), by: made.made_by.clone() }
+    }
+
+    fn shared(
         &mut self,
         kind: TypeId,
         made: &tulle_translate::Resource,
@@ -49,38 +61,59 @@ impl Pool {
     }
 }
 
+/// A resource, and the resources of the mesh that it was made of, sorted.
+pub(crate) struct Made {
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) by: Arc<[ResourceRef]>,
+}
+
+/// Hears that one resource more (true) or less was made of a resource of the mesh.
+pub(crate) type Count<'a> = &'a mut dyn FnMut(&ResourceRef, bool);
+
 /// One set at the hub, with what was put into it. Dropped from the hub with [`Published::withdraw`].
 pub(crate) struct Published {
     pub(crate) id: SetId,
-    held: HashMap<Arc<str>, Version>,
+    /// The place that it belongs to; none for what is nobody's configuration.
+    pub(crate) holder: Option<Holder>,
+    held: HashMap<Arc<str>, Kept>,
+}
+
+struct Kept {
+    version: Version,
+    by: Arc<[ResourceRef]>,
 }
 
 impl Published {
     /// A new, empty set.
-    pub(crate) fn new(hub: &Hub, kind: TypeId) -> Self {
-        Self { id: hub.create_set(kind), held: HashMap::new() }
+    pub(crate) fn new(hub: &Hub, kind: TypeId, holder: Option<Holder>) -> Self {
+        Self { id: hub.create_set(kind), holder, held: HashMap::new() }
     }
 
     /// The set becomes exactly `resources`; only differences are told.
-    pub(crate) fn replace(&mut self, hub: &Hub, resources: Vec<Arc<Resource>>, at: Instant) {
-        let names: HashSet<&str> = resources.iter().map(|r| &**r.name()).collect();
-        let mut changes: Vec<Change> = Vec::new();
-        for name in self.held.keys().filter(|n| !names.contains(&***n)) {
-            changes.push(Change::Remove(name.clone()));
-        }
+    pub(crate) fn replace(&mut self, hub: &Hub, resources: Vec<Made>, at: Instant, count: Count<'_>) {
+        let names: HashSet<&str> = resources.iter().map(|r| &**r.resource.name()).collect();
+        let gone: Vec<Arc<str>> = self.held.keys().filter(|n| !names.contains(&***n)).cloned().collect();
         drop(names);
-        for change in &changes {
-            self.held.remove(change.name());
+        let mut changes: Vec<Change> = Vec::new();
+        for name in gone {
+            changes.extend(self.remove(&name, count));
         }
-        changes.extend(resources.into_iter().filter_map(|r| self.differing(r)));
+        changes.extend(resources.into_iter().filter_map(|r| self.differing(r, count)));
         hub.update(self.id, changes, at);
     }
 
     /// One name becomes `resource`, or is gone.
-    pub(crate) fn set(&mut self, hub: &Hub, name: &str, resource: Option<Arc<Resource>>, at: Instant) {
+    pub(crate) fn set(
+        &mut self,
+        hub: &Hub,
+        name: &str,
+        resource: Option<Made>,
+        at: Instant,
+        count: Count<'_>,
+    ) {
         let change = match resource {
-            Some(resource) => self.differing(resource),
-            None => self.held.remove_entry(name).map(|(name, _)| Change::Remove(name)),
+            Some(resource) => self.differing(resource, count),
+            None => self.remove(name, count),
         };
         hub.update(self.id, change.into_iter().collect(), at);
     }
@@ -95,9 +128,29 @@ impl Published {
         self.held.contains_key(name)
     }
 
-    fn differing(&mut self, resource: Arc<Resource>) -> Option<Change> {
+    /// The resources of the mesh that the resource `name` was made of.
+    pub(crate) fn made_by(&self, name: &str) -> Option<&Arc<[ResourceRef]>> {
+        self.held.get(name).map(|kept| &kept.by)
+    }
+
+    fn remove(&mut self, name: &str, count: Count<'_>) -> Option<Change> {
+        let (name, kept) = self.held.remove_entry(name)?;
+        kept.by.iter().for_each(|by| count(by, false));
+        Some(Change::Remove(name))
+    }
+
+    fn differing(&mut self, made: Made, count: Count<'_>) -> Option<Change> {
+        let Made { resource, by } = made;
         let version = resource.version();
-        let before = self.held.insert(resource.name().clone(), version);
-        (before != Some(version)).then_some(Change::Put(resource))
+        let kept = Kept { version, by: by.clone() };
+        let Some(before) = self.held.insert(resource.name().clone(), kept) else {
+            by.iter().for_each(|by| count(by, true));
+            return Some(Change::Put(resource));
+        };
+        if before.by != by {
+            by.iter().filter(|r| before.by.binary_search(r).is_err()).for_each(|r| count(r, true));
+            before.by.iter().filter(|r| by.binary_search(r).is_err()).for_each(|r| count(r, false));
+        }
+        (before.version != version).then_some(Change::Put(resource))
     }
 }

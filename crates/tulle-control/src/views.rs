@@ -1,20 +1,24 @@
 //! What proxies with equal views share: their outbound resources, made once for all of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use tulle_base::Host;
+use tulle_base::{Host, ResourceRef};
 use tulle_mesh::{ChangedKeys, Snapshot};
 use tulle_proto::type_url;
 use tulle_translate::{ClusterName, Kind, Proxy, Types as Affected, View};
 use tulle_xds::resource::Follow;
-use tulle_xds::server::{Hub, Layers};
+use tulle_xds::server::{Hub, Layers, TypeId};
 
+use crate::ledger::Holder;
 use crate::own::Own;
 use crate::press::Press;
 use crate::sets::Published;
+use crate::types::Types;
 
 /// One view with the sets of its resources.
 pub(crate) struct Shared {
+    pub(crate) holder: Holder,
     view: View,
     /// A proxy with this view, without a pod of its own.
     like: Proxy,
@@ -35,14 +39,17 @@ impl Shared {
         let mut like = proxy.clone();
         like.pod.name.clear();
         let types = press.types;
+        let holder = press.ledger.holder();
+        let of = Some(holder);
         let mut shared = Self {
+            holder,
             view: View::of(snapshot, proxy),
             like,
-            clusters: Published::new(press.hub, types.cds),
-            endpoints: Published::new(press.hub, types.eds),
-            listeners: Published::new(press.hub, types.lds),
-            routes: Published::new(press.hub, types.rds),
-            names: Published::new(press.hub, types.nds),
+            clusters: Published::new(press.hub, types.cds, of),
+            endpoints: Published::new(press.hub, types.eds, of),
+            listeners: Published::new(press.hub, types.lds, of),
+            routes: Published::new(press.hub, types.rds, of),
+            names: Published::new(press.hub, types.nds, of),
             clusters_of: HashMap::new(),
             users: 0,
         };
@@ -85,6 +92,18 @@ impl Shared {
         ]
     }
 
+    /// The resources of the mesh that a resource was made of.
+    pub(crate) fn made_by(&self, types: Types, kind: TypeId, name: &str) -> Option<&Arc<[ResourceRef]>> {
+        let set = match kind {
+            k if k == types.cds => &self.clusters,
+            k if k == types.eds => &self.endpoints,
+            k if k == types.lds => &self.listeners,
+            k if k == types.rds => &self.routes,
+            _ => return None,
+        };
+        set.made_by(name)
+    }
+
     /// Forgets all sets; no stream is bound to them any more.
     pub(crate) fn withdraw(self, hub: &Hub) {
         for set in [self.clusters, self.endpoints, self.listeners, self.routes, self.names] {
@@ -97,7 +116,7 @@ impl Shared {
         for name in changed.endpoints.iter().filter_map(|host| self.clusters_of.get(host)).flatten() {
             let made = tulle_translate::endpoints(snapshot, &self.view, name);
             let resource = made.map(|r| press.pool.share(eds, &r, None));
-            self.endpoints.set(press.hub, name, resource, press.at);
+            press.set(&mut self.endpoints, name, resource);
         }
     }
 
@@ -117,14 +136,14 @@ impl Shared {
                 press.pool.share(types.cds, r, follow)
             });
             let all = all.collect();
-            self.clusters.replace(press.hub, all, press.at);
+            press.replace(&mut self.clusters, all);
         }
         // A gateway's listeners and routes are its own.
         if self.like.kind == Kind::Sidecar {
             if listeners {
                 let made = tulle_translate::outbound_listeners(snapshot, &self.view);
                 let all = press.share(types.lds, &made);
-                self.listeners.replace(press.hub, all, press.at);
+                press.replace(&mut self.listeners, all);
             }
             if routes {
                 let made: Vec<_> = tulle_translate::route_names(snapshot, &self.like, &self.view)
@@ -132,13 +151,13 @@ impl Shared {
                     .filter_map(|name| tulle_translate::routes(snapshot, &self.like, &self.view, name))
                     .collect();
                 let all = press.share(types.rds, &made);
-                self.routes.replace(press.hub, all, press.at);
+                press.replace(&mut self.routes, all);
             }
         }
         if names {
             let table = [tulle_translate::name_table(snapshot, &self.view)];
             let all = press.share(types.nds, &table);
-            self.names.replace(press.hub, all, press.at);
+            press.replace(&mut self.names, all);
         }
     }
 
@@ -154,6 +173,6 @@ impl Shared {
             }
         }
         let all = press.share(press.types.eds, &made);
-        self.endpoints.replace(press.hub, all, press.at);
+        press.replace(&mut self.endpoints, all);
     }
 }

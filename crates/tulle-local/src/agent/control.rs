@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::protocol::{Reply, Request, Summary, Wanted};
+use super::protocol::{ObjectName, Reply, Request, Summary, Wanted};
 use crate::container::launch::{Stdio, launch};
 use crate::container::spec::{Place, Program, RunSpec};
 use crate::net::PodNet;
@@ -29,6 +30,7 @@ const EXEC_GRACE: Duration = Duration::from_secs(2);
 /// A question that only the agent's main loop can answer.
 pub(super) enum Ask {
     Status(oneshot::Sender<Summary>),
+    Objects(Vec<ObjectName>, oneshot::Sender<Vec<Option<Value>>>),
     Find(Wanted, oneshot::Sender<Result<Found, String>>),
 }
 
@@ -90,6 +92,14 @@ async fn serve(mut stream: UnixStream, reaper: &Arc<Reaper>, ask: &mpsc::Sender<
             }
             let summary = answer.await.map_err(io::Error::other)?;
             send(&mut stream, &Reply::Status(summary)).await
+        }
+        Request::Objects(names) => {
+            let (sender, answer) = oneshot::channel();
+            if ask.send(Ask::Objects(names, sender)).await.is_err() {
+                return Ok(());
+            }
+            let objects = answer.await.map_err(io::Error::other)?;
+            send(&mut stream, &Reply::Objects(objects)).await
         }
         Request::Resolve(wanted) => {
             let reply = match find(ask, wanted).await? {

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tulle_base::ResourceRef;
 
 /// Number of the descriptor with the [`AgentOptions`].
 pub const OPTIONS_FD: i32 = 3;
@@ -87,6 +89,8 @@ pub struct PodInfo {
 pub enum Request {
     /// What runs.
     Status,
+    /// Objects as the store has them.
+    Objects(Vec<ObjectName>),
     /// Which pod and container are meant.
     Resolve(Wanted),
     /// Runs a command; standard input, output and error come along as descriptors.
@@ -117,6 +121,8 @@ pub struct Wanted {
 pub enum Reply {
     /// What runs.
     Status(Summary),
+    /// The objects that were asked for, in that order; nothing for those that are not there.
+    Objects(Vec<Option<Value>>),
     /// The container that is meant.
     Resolved {
         /// Namespace.
@@ -145,6 +151,52 @@ pub struct Summary {
     pub pods: Vec<PodSummary>,
     /// Open findings about manifests.
     pub diagnostics: Vec<String>,
+    /// The mesh's resources that are not well written, not in force everywhere, or in each other's way.
+    #[serde(default)]
+    pub resources: Vec<ResourceSummary>,
+}
+
+/// A resource in a [`Summary`], with one of its conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceSummary {
+    /// Kind.
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// What it is: `not Accepted`, `not Programmed` or `Conflicted`.
+    pub condition: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why.
+    pub message: String,
+}
+
+/// Names an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectName {
+    /// API group, empty for the core group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace, empty for what belongs to the whole mesh.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl From<&ResourceRef> for ObjectName {
+    fn from(resource: &ResourceRef) -> Self {
+        let ResourceRef { group, kind, namespace, name } = resource.clone();
+        Self { group, kind, namespace, name }
+    }
+}
+
+impl From<&ObjectName> for ResourceRef {
+    fn from(name: &ObjectName) -> Self {
+        Self::new(&*name.group, &*name.kind, &*name.namespace, &*name.name)
+    }
 }
 
 /// A pod in a [`Summary`].

@@ -17,13 +17,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tulle_api::kubernetes::Service;
 use tulle_api::parse_manifests;
-use tulle_base::Severity;
+use tulle_base::{ResourceRef, Severity};
 use tulle_store::{Filter, Folder, Memory, Store};
 
 use super::control::{self, Ask, Found, Running};
 use super::findings::Findings;
 use super::protocol::{
-    AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, METRICS_FD, OPTIONS_FD, Summary, ToAgent, UPLINK_FD, XDS_FD,
+    AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, METRICS_FD, OPTIONS_FD, ObjectName, Summary, ToAgent,
+    UPLINK_FD, XDS_FD,
 };
 use super::uplink::Uplink;
 use super::{forward, mounts, select, summary, synced};
@@ -337,7 +338,8 @@ impl Agent {
             p.plan.init.iter().chain(&p.plan.apps).any(|c| c.name == crate::cluster::inject::PROXY)
         };
         let proxies = self.kubelet.running_pods().filter(has_proxy).count();
-        Some(tokio::spawn(synced::wait(address, proxies)))
+        let version = synced::version(&self.store.memory().list_now(&Filter::default()).objects);
+        Some(tokio::spawn(synced::wait(address, proxies, version)))
     }
 
     /// Lets the controllers work until they want nothing more, then brings node, rules and names in step. Returns whether
@@ -396,9 +398,15 @@ impl Agent {
                     ready,
                     pods,
                     diagnostics: self.findings.all(),
+                    resources: summary::resources(&self.view),
                 };
                 // A client that left is no loss.
                 let _ = sender.send(summary);
+            }
+            Ask::Objects(names, sender) => {
+                let found = |name: &ObjectName| self.store.memory().get_now(&ResourceRef::from(name));
+                let objects = names.iter().map(|n| found(n).map(|o| o.to_json())).collect();
+                let _ = sender.send(objects);
             }
             Ask::Find(wanted, sender) => {
                 let found = select::resolve(&self.view, &wanted).map(|(pod, container)| Found {

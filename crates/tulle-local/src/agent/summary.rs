@@ -4,7 +4,7 @@ use serde_json::Value;
 use tulle_api::Object;
 use tulle_api::kubernetes::PodSpec;
 
-use super::protocol::PodSummary;
+use super::protocol::{PodSummary, ResourceSummary};
 use super::select::lasts;
 use crate::cluster::pod_facts;
 use crate::cluster::view::View;
@@ -12,6 +12,38 @@ use crate::cluster::view::View;
 /// The pods, by namespace and name. `now` is in seconds since 1970.
 pub(super) fn pods(view: &View, now: i64) -> Vec<PodSummary> {
     view.all::<PodSpec>().map(|(object, spec)| pod(object, spec, now)).collect()
+}
+
+/// The conditions of the mesh's resources that are not as they should be, by kind, namespace and name.
+pub(super) fn resources(view: &View) -> Vec<ResourceSummary> {
+    view.iter().filter(|o| is_of_the_mesh(o)).flat_map(|o| troubles(o)).collect()
+}
+
+fn is_of_the_mesh(object: &Object) -> bool {
+    let group = object.kind().info().group;
+    group.ends_with(".istio.io") || group == "gateway.networking.k8s.io"
+}
+
+fn troubles(object: &Object) -> Vec<ResourceSummary> {
+    let conditions = object.status.as_ref().and_then(|s| s["conditions"].as_array());
+    let trouble = |condition: &Value| {
+        let state = match (condition["type"].as_str()?, condition["status"].as_str()?) {
+            ("Accepted", "False") => "not Accepted",
+            ("Programmed", "False") => "not Programmed",
+            ("Conflicted", "True") => "Conflicted",
+            _ => return None,
+        };
+        let text = |name: &str| condition[name].as_str().unwrap_or_default().to_owned();
+        Some(ResourceSummary {
+            kind: object.kind().info().kind.to_owned(),
+            namespace: object.meta.namespace.clone(),
+            name: object.meta.name.clone(),
+            condition: state.to_owned(),
+            reason: text("reason"),
+            message: text("message"),
+        })
+    };
+    conditions.into_iter().flatten().filter_map(trouble).collect()
 }
 
 fn pod(object: &Object, spec: &PodSpec, now: i64) -> PodSummary {

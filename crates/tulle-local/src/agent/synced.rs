@@ -1,35 +1,39 @@
-//! Whether every proxy has what the control plane knows: asked of `/debug/syncz` before the mesh is called ready, so that the
-//! first request finds every endpoint.
+//! Whether every proxy has what the store says: asked of the control plane's `/debug/syncz` before the mesh is called ready, so
+//! that the first request finds every endpoint.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tulle_api::Object;
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(25);
-/// Answers in a row that must say so: the control plane may not have seen the last change when it is asked first.
-const IN_A_ROW: u32 = 5;
-/// A control plane that does not come to rest does not keep the mesh from being called ready for ever.
+/// A proxy that does not answer does not keep the mesh from being called ready for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest answer: a few hundred bytes per proxy.
 const MAX_ANSWER: u64 = 4 << 20;
 
-/// Waits until `proxies` proxies are in step with the control plane, but not for ever; returns whether they are.
-pub(super) async fn wait(control_plane: SocketAddr, proxies: usize) -> bool {
+/// The version of the last change that concerns the control plane.
+pub(super) fn version(objects: &[Arc<Object>]) -> u64 {
+    let concerned = objects.iter().filter(|o| o.kind().is_read_by_the_mesh());
+    concerned.filter_map(|o| o.meta.resource_version.parse().ok()).max().unwrap_or(0)
+}
+
+/// Waits until `proxies` proxies have acknowledged everything up to `version` of the store, but not for ever; returns whether
+/// they have.
+pub(super) async fn wait(control_plane: SocketAddr, proxies: usize, version: u64) -> bool {
     let give_up = Instant::now() + PATIENCE;
-    let mut in_a_row = 0;
     while Instant::now() < give_up {
         let answer = tokio::time::timeout(ANSWER_PATIENCE, ask(control_plane)).await;
-        match answer {
-            Ok(Some(text)) if in_step(&text, proxies) => in_a_row += 1,
-            _ => in_a_row = 0,
-        }
-        if in_a_row >= IN_A_ROW {
+        if let Ok(Some(text)) = answer
+            && in_step(&text, proxies, version)
+        {
             return true;
         }
         tokio::time::sleep(PAUSE).await;
@@ -47,14 +51,12 @@ async fn ask(to: SocketAddr) -> Option<String> {
     head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
 }
 
-/// Whether the list has that many proxies and nothing is on its way to any. What a proxy refused will not change by waiting.
-fn in_step(answer: &str, proxies: usize) -> bool {
+/// Whether the list has that many proxies, each of which has answered everything up to the version. What a proxy refused will
+/// not change by waiting.
+fn in_step(answer: &str, proxies: usize, version: u64) -> bool {
     let Ok(Value::Array(list)) = serde_json::from_str(answer) else { return false };
-    let stale = |proxy: &Value| {
-        let fields = proxy.as_object().into_iter().flatten();
-        fields.into_iter().any(|(name, value)| name.ends_with("_status") && value == "STALE")
-    };
-    list.len() >= proxies && !list.iter().any(stale)
+    let there = |proxy: &Value| proxy["acknowledged_version"].as_u64().is_some_and(|v| v >= version);
+    list.len() >= proxies && list.iter().all(there)
 }
 
 #[cfg(test)]
@@ -62,10 +64,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_must_be_there_and_nothing_on_its_way() {
-        let two = r#"[{"proxy":"a","cds_status":"SYNCED"},{"proxy":"b","cds_status":"ERROR"}]"#;
-        assert!(in_step(two, 2) && !in_step(two, 3));
-        assert!(!in_step(r#"[{"proxy":"a","cds_status":"SYNCED","eds_status":"STALE"}]"#, 1));
-        assert!(!in_step("rubbish", 0) && !in_step("{}", 0) && in_step("[]", 0));
+    fn everybody_must_be_there_and_have_the_version() {
+        let two = r#"[{"proxy":"a","acknowledged_version":7},{"proxy":"b","acknowledged_version":9}]"#;
+        assert!(in_step(two, 2, 7) && !in_step(two, 3, 7) && !in_step(two, 2, 8));
+        assert!(!in_step(r#"[{"proxy":"a"}]"#, 1, 1), "another version of the control plane");
+        assert!(!in_step("rubbish", 0, 0) && !in_step("{}", 0, 0) && in_step("[]", 0, 5));
     }
 }

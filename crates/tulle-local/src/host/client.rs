@@ -8,10 +8,15 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::agent::protocol::{Reply, Request, Summary, Wanted};
+use serde_json::Value;
+
+use crate::agent::protocol::{ObjectName, Reply, Request, Summary, Wanted};
 use crate::node::paths::Paths;
 use crate::pod::logs;
 use crate::sys::fds;
+
+/// Names in one request: it has to stay below the agent's limit, and names are of 253 characters at most.
+const OBJECTS_AT_ONCE: usize = 256;
 
 /// Why a question to the mesh was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +90,23 @@ pub fn status(paths: &Paths) -> Result<Summary, ClientError> {
         Reply::Status(summary) => Ok(summary),
         _ => Err(ClientError::Unexpected),
     }
+}
+
+/// Objects as the mesh's store has them, as JSON in the order of `names`; nothing for those that are not there.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn objects(paths: &Paths, names: &[ObjectName]) -> Result<Vec<Option<Value>>, ClientError> {
+    let mut all = Vec::with_capacity(names.len());
+    for some in names.chunks(OBJECTS_AT_ONCE) {
+        let mut connection = Connection::open(paths)?;
+        connection.send(&Request::Objects(some.to_vec()), &[])?;
+        match connection.receive()? {
+            Reply::Objects(found) if found.len() == some.len() => all.extend(found),
+            _ => return Err(ClientError::Unexpected),
+        }
+    }
+    Ok(all)
 }
 
 /// Runs a command in a container with this process's standard input, output and error; returns its status.

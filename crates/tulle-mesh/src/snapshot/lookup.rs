@@ -196,6 +196,14 @@ impl Snapshot {
         all.into_iter().flatten().filter(same)
     }
 
+    /// The host of a DestinationRule, fully qualified.
+    pub fn rule_host(&self, rule: &ResourceRef) -> Option<Host> {
+        match self.items.get(rule).map(Arc::as_ref) {
+            Some(Item::Destination(rule)) => Some(rule.host.clone()),
+            _ => None,
+        }
+    }
+
     /// The VirtualServices that a VirtualService delegates to.
     pub fn delegates_of(&self, routes: &ResourceRef) -> Vec<ResourceRef> {
         let Some(Item::Routes(written)) = self.items.get(routes).map(Arc::as_ref) else { return Vec::new() };

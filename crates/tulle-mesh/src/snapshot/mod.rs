@@ -123,6 +123,16 @@ impl Snapshot {
         self.conflicts.get(resource).map_or(&[], |all| all.as_slice())
     }
 
+    /// Every document with conflicts.
+    pub fn conflicts(&self) -> impl Iterator<Item = (&ResourceRef, &[Conflict])> {
+        self.conflicts.iter().map(|(resource, all)| (resource, all.as_slice()))
+    }
+
+    /// Whether a document became part of the model: those of kinds that are not applied do not.
+    pub fn is_modelled(&self, resource: &ResourceRef) -> bool {
+        self.items.contains_key(resource)
+    }
+
     /// The subsets that a VirtualService sends requests to and no DestinationRule defines, for hosts that exist.
     pub fn missing_subsets(&self, resource: &ResourceRef) -> Vec<MissingSubset> {
         match self.items.get(resource).map(Arc::as_ref) {

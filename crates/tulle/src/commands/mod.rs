@@ -13,6 +13,7 @@ mod status;
 mod up;
 mod validate;
 mod version;
+mod wait;
 
 use clap::Subcommand;
 
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Validate(validate::Args),
     Analyze(analyze::Args),
     Version(version::Args),
+    Wait(wait::Args),
     /// The node agent of a mesh; started by `up`.
     #[command(hide = true)]
     NodeAgent,
@@ -58,6 +60,7 @@ impl Command {
             Self::Validate(args) => validate::run(&args),
             Self::Analyze(args) => analyze::run(&args),
             Self::Version(args) => version::run(&args),
+            Self::Wait(args) => wait::run(&args),
             Self::NodeAgent => Ok(node::agent()),
             Self::NodeRun => Ok(node::container()),
             Self::NodeCheck => Ok(node::check()),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tulle_local::agent::protocol::{PodSummary, Summary};
+use tulle_local::agent::protocol::{PodSummary, ResourceSummary, Summary};
 use tulle_local::host::client;
 
 use super::mesh::{StateDir, failure};
@@ -48,6 +48,10 @@ fn text(summary: &Summary) -> String {
     }
     for pod in summary.pods.iter().filter(|p| !p.reason.is_empty()) {
         out.push_str(&format!("\n{}/{} is not ready: {}\n", pod.namespace, pod.name, pod.reason));
+    }
+    for resource in &summary.resources {
+        let ResourceSummary { kind, namespace, name, condition, reason, message } = resource;
+        out.push_str(&format!("\n{kind} {namespace}/{name}: {condition} ({reason}): {message}\n"));
     }
     for finding in &summary.diagnostics {
         out.push_str(&format!("\n{finding}\n"));

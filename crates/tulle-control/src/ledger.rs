@@ -1,0 +1,224 @@
+//! Which resources of the mesh concern which proxies: an index from each resource to the places whose xDS resources were made
+//! of it, and from each place to the streams that are served from there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use tulle_base::ResourceRef;
+use tulle_xds::server::StreamId;
+
+/// A place that xDS resources are served from: a view's sets, or those of one proxy alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Holder(u64);
+
+/// See the module. A change costs what it touches: nothing here is looked through as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    next: u64,
+    epoch: u64,
+    holders: HashMap<Holder, Held>,
+    known: HashMap<ResourceRef, Known>,
+    /// The resources by the epoch at which they came to be due.
+    recent: BTreeMap<u64, HashSet<ResourceRef>>,
+    touched: HashSet<ResourceRef>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    streams: HashSet<StreamId>,
+    /// How many xDS resources of the place were made of each resource.
+    made_of: HashMap<ResourceRef, u32>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    holders: HashSet<Holder>,
+    due: u64,
+}
+
+impl Ledger {
+    /// What is noted from now on belongs to `epoch`.
+    pub(crate) fn begin(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// A new place.
+    pub(crate) fn holder(&mut self) -> Holder {
+        self.next += 1;
+        self.holders.insert(Holder(self.next), Held::default());
+        Holder(self.next)
+    }
+
+    /// A place is gone.
+    pub(crate) fn drop_holder(&mut self, holder: Holder) {
+        let Some(held) = self.holders.remove(&holder) else { return };
+        for resource in held.made_of.into_keys() {
+            self.release(holder, &resource);
+            self.touched.insert(resource);
+        }
+    }
+
+    /// One xDS resource more (or less) of the place was made of `resource`.
+    pub(crate) fn count(&mut self, holder: Holder, resource: &ResourceRef, more: bool) {
+        let Some(held) = self.holders.get_mut(&holder) else { return };
+        if more {
+            let count = held.made_of.entry(resource.clone()).or_default();
+            *count += 1;
+            if *count == 1 {
+                self.known.entry(resource.clone()).or_default().holders.insert(holder);
+            }
+            self.due_now(resource);
+        } else if let Some(count) = held.made_of.get_mut(resource) {
+            *count -= 1;
+            if *count == 0 {
+                held.made_of.remove(resource);
+                self.release(holder, resource);
+                self.touched.insert(resource.clone());
+            }
+        }
+    }
+
+    /// The resource changed in this epoch: who has answered everything up to it has it.
+    pub(crate) fn due_now(&mut self, resource: &ResourceRef) {
+        let known = self.known.entry(resource.clone()).or_default();
+        if known.due != self.epoch {
+            if let Some(bucket) = self.recent.get_mut(&known.due) {
+                bucket.remove(resource);
+                if bucket.is_empty() {
+                    self.recent.remove(&known.due);
+                }
+            }
+            known.due = self.epoch;
+            self.recent.entry(self.epoch).or_default().insert(resource.clone());
+        }
+        self.touched.insert(resource.clone());
+    }
+
+    /// The epoch that a proxy must have reached to have the resource.
+    pub(crate) fn due(&self, resource: &ResourceRef) -> u64 {
+        self.known.get(resource).map_or(0, |k| k.due)
+    }
+
+    /// The resource is gone.
+    pub(crate) fn forget(&mut self, resource: &ResourceRef) {
+        self.touched.remove(resource);
+        let Some(known) = self.known.get_mut(resource) else { return };
+        if let Some(bucket) = self.recent.get_mut(&known.due) {
+            bucket.remove(resource);
+        }
+        known.due = 0;
+        if known.holders.is_empty() {
+            self.known.remove(resource);
+        }
+    }
+
+    /// Nothing of a place was made of the resource any more.
+    fn release(&mut self, holder: Holder, resource: &ResourceRef) {
+        let Some(known) = self.known.get_mut(resource) else { return };
+        known.holders.remove(&holder);
+        if known.holders.is_empty() && known.due == 0 {
+            self.known.remove(resource);
+        }
+    }
+
+    /// A stream is served from a place.
+    pub(crate) fn joined(&mut self, holder: Holder, stream: StreamId) {
+        if let Some(held) = self.holders.get_mut(&holder) {
+            held.streams.insert(stream);
+        }
+        self.touch_holder(holder);
+    }
+
+    /// A stream is not served from a place any more.
+    pub(crate) fn left(&mut self, holder: Holder, stream: StreamId) {
+        if let Some(held) = self.holders.get_mut(&holder) {
+            held.streams.remove(&stream);
+        }
+        self.touch_holder(holder);
+    }
+
+    /// Everything that a place was made of may stand otherwise now.
+    pub(crate) fn touch_holder(&mut self, holder: Holder) {
+        if let Some(held) = self.holders.get(&holder) {
+            self.touched.extend(held.made_of.keys().cloned());
+        }
+    }
+
+    /// The resources that came to be due after `from`, up to `to`, may stand otherwise now.
+    pub(crate) fn touch_due(&mut self, from: u64, to: u64) {
+        if from < to {
+            let due = self.recent.range(from + 1..=to).flat_map(|(_, all)| all);
+            self.touched.extend(due.cloned());
+        }
+    }
+
+    /// One resource may stand otherwise now.
+    pub(crate) fn touch(&mut self, resource: &ResourceRef) {
+        if !self.touched.contains(resource) {
+            self.touched.insert(resource.clone());
+        }
+    }
+
+    /// What was touched since the last call.
+    pub(crate) fn take_touched(&mut self) -> HashSet<ResourceRef> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Whether anything was touched.
+    pub(crate) fn is_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// The streams that a resource concerns.
+    pub(crate) fn streams_of(&self, resource: &ResourceRef) -> HashSet<StreamId> {
+        let holders = self.known.get(resource).into_iter().flat_map(|k| &k.holders);
+        holders.filter_map(|h| self.holders.get(h)).flat_map(|h| &h.streams).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(name: &str) -> ResourceRef {
+        ResourceRef::new("networking.istio.io", "VirtualService", "shop", name)
+    }
+
+    #[test]
+    fn a_resource_concerns_the_streams_of_the_places_made_of_it() {
+        let mut ledger = Ledger::default();
+        ledger.begin(1);
+        let (view, own) = (ledger.holder(), ledger.holder());
+        ledger.count(view, &route("a"), true);
+        ledger.count(view, &route("a"), true);
+        ledger.count(own, &route("b"), true);
+        ledger.joined(view, StreamId(1));
+        ledger.joined(view, StreamId(2));
+        ledger.joined(own, StreamId(2));
+        assert_eq!(ledger.streams_of(&route("a")), HashSet::from([StreamId(1), StreamId(2)]));
+        assert_eq!(ledger.streams_of(&route("b")), HashSet::from([StreamId(2)]));
+        ledger.count(view, &route("a"), false);
+        assert_eq!(ledger.streams_of(&route("a")).len(), 2, "one is left");
+        ledger.count(view, &route("a"), false);
+        assert!(ledger.streams_of(&route("a")).is_empty());
+    }
+
+    #[test]
+    fn only_what_is_concerned_is_touched() {
+        let mut ledger = Ledger::default();
+        let view = ledger.holder();
+        for (epoch, name) in [(1, "a"), (2, "b"), (3, "c")] {
+            ledger.begin(epoch);
+            ledger.count(view, &route(name), true);
+        }
+        let first = ledger.take_touched();
+        assert_eq!(first.len(), 3);
+        ledger.touch_due(1, 2);
+        assert_eq!(ledger.take_touched(), HashSet::from([route("b")]));
+        ledger.begin(4);
+        ledger.due_now(&route("b"));
+        assert_eq!((ledger.due(&route("b")), ledger.due(&route("a"))), (4, 1));
+        ledger.take_touched();
+        ledger.touch_due(1, 3);
+        assert_eq!(ledger.take_touched(), HashSet::from([route("c")]));
+    }
+}

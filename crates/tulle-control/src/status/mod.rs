@@ -1,0 +1,10 @@
+//! The status of the mesh's resources: whether they are well written, whether the proxies that they concern have them, and
+//! what stands in their way. docs/status.md says it to users.
+
+mod conditions;
+mod flow;
+mod write;
+
+pub(crate) use conditions::{Programmed, Verdict};
+pub(crate) use flow::Flow;
+pub(crate) use write::write;

@@ -1,0 +1,238 @@
+//! Connected proxies: let in, moved to where they belong, let go.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use tulle_base::ResourceRef;
+use tulle_mesh::ChangedKeys;
+use tulle_translate::{Proxy, View};
+use tulle_xds::server::{Layers, Peer, Protocol, StreamId, StreamOptions};
+
+use super::{Connected, ViewKey, World};
+use crate::admission::admit;
+use crate::metrics::Metric;
+use crate::own::Own;
+use crate::press::Press;
+use crate::rooms::{RoomId, Step};
+use crate::views::Shared;
+
+/// A stream that waits to be let in.
+pub(super) struct Opening {
+    pub(super) stream: StreamId,
+    pub(super) node: bytes::Bytes,
+    pub(super) peer: Peer,
+    pub(super) protocol: Protocol,
+}
+
+/// A connected proxy.
+pub(super) struct Client {
+    pub(super) proxy: Proxy,
+    pub(super) room: RoomId,
+    pub(super) view: String,
+    pub(super) own: Own,
+    secrets: Layers,
+    /// The epoch at which it came to where it is.
+    pub(super) joined: u64,
+    /// What it refuses, and what it is given in place of that.
+    pub(super) refuses: BTreeMap<ResourceRef, Refused>,
+    /// What was given to it again after it had been refused together with others, and when.
+    pub(super) given_again: HashMap<ResourceRef, u64>,
+    /// What was refused together and is to be given again, group by group, to find out which is meant.
+    pub(super) trials: VecDeque<Vec<ResourceRef>>,
+}
+
+/// What a proxy says of a resource.
+pub(super) struct Refused {
+    /// The xDS resource, such as `rds 80`.
+    pub(super) resource: String,
+    pub(super) message: String,
+}
+
+impl Client {
+    pub(super) fn view_key(&self) -> ViewKey {
+        (self.room, self.view.clone())
+    }
+}
+
+/// A client whose own resources are to be made again.
+pub(super) struct Refresh {
+    pub(super) stream: StreamId,
+    /// Where it belongs now.
+    pub(super) room: RoomId,
+    pub(super) view: String,
+}
+
+impl World {
+    /// The clients whose own resources, or whose view, may be others now.
+    pub(super) fn concerned(&self, step: &Step) -> Vec<Refresh> {
+        let refresh = |(stream, client): (&StreamId, &Client)| {
+            let changed = step.keys.get(&client.room)?;
+            if !may_concern(changed, client) {
+                return None;
+            }
+            let snapshot = self.rooms.snapshot(client.room);
+            let view = View::key_of(snapshot, &client.proxy);
+            let shared = self.views.get(&client.view_key())?;
+            let own = tulle_translate::affected(snapshot, &client.proxy, shared.view(), changed);
+            let own = own.clusters || own.listeners || own.routes;
+            let refresh = Refresh { stream: *stream, room: client.room, view: view.clone() };
+            (own || view != client.view).then_some(refresh)
+        };
+        if step.keys.values().any(concerns_everybody) {
+            return self.clients.iter().filter_map(refresh).collect();
+        }
+        let pods = step.keys.values().flat_map(|c| &c.workloads);
+        let streams = pods.filter_map(|pod| self.by_pod.get(pod)).flatten();
+        streams.filter_map(|s| self.clients.get_key_value(s)).filter_map(refresh).collect()
+    }
+
+    /// Moves a client to where it belongs, and makes its own resources again.
+    pub(super) fn refresh(&mut self, refresh: Refresh, at: Instant) {
+        let Refresh { stream, room, view } = refresh;
+        let Some(client) = self.clients.get_mut(&stream) else { return };
+        let mut press = Press {
+            hub: &self.outside.hub,
+            types: self.types,
+            pool: &mut self.pool,
+            ledger: &mut self.ledger,
+            at,
+        };
+        let snapshot = self.rooms.snapshot(room);
+        let key = (room, view.clone());
+        let shared =
+            self.views.entry(key.clone()).or_insert_with(|| Shared::new(&mut press, snapshot, &client.proxy));
+        client.own.make(&mut press, snapshot, &client.proxy, shared.view());
+        let old = client.view_key();
+        if key == old {
+            return;
+        }
+        shared.users += 1;
+        self.outside.hub.rebind(stream, shared.layers(&client.own, client.secrets.clone()));
+        (client.room, client.view, client.joined) = (room, view, self.epoch);
+        self.ledger.touch_holder(client.own.holder);
+        self.ledger.joined(shared.holder, stream);
+        if let Some(entry) =
+            self.outside.directory.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&stream)
+        {
+            entry.view = client.view.clone();
+        }
+        self.leave(&old, stream);
+    }
+
+    pub(super) fn open(&mut self, opening: Opening) {
+        let Opening { stream, node, peer, protocol } = opening;
+        let snapshot = self.rooms.snapshot(0);
+        let proxy = match admit(&node, &peer, &snapshot.mesh().trust_domain) {
+            Ok(proxy) => proxy,
+            Err(refused) => {
+                tracing::warn!(address = ?peer.address, reason = %refused, "stream refused");
+                return self.outside.hub.refuse(stream, refused.into());
+            }
+        };
+        let at = Instant::now();
+        let mut press = Press {
+            hub: &self.outside.hub,
+            types: self.types,
+            pool: &mut self.pool,
+            ledger: &mut self.ledger,
+            at,
+        };
+        let view = View::key_of(snapshot, &proxy);
+        let shared =
+            self.views.entry((0, view.clone())).or_insert_with(|| Shared::new(&mut press, snapshot, &proxy));
+        shared.users += 1;
+        let own = Own::new(&mut press, snapshot, &proxy, shared.view());
+        let options = StreamOptions { protocol, rewarm: proxy.stock_envoy };
+        // The TLS port lets nobody in without a certificate that fits its node.
+        let secrets = self.secrets.layers(&self.outside.hub, &proxy, peer.tls);
+        self.outside.hub.admit(stream, options, shared.layers(&own, secrets.clone()));
+        self.outside.standing.opened(stream);
+        self.ledger.joined(shared.holder, stream);
+        self.ledger.joined(own.holder, stream);
+        self.outside.metrics.add(Metric::Encodes, &[], self.pool.take_encoded() as f64);
+        tracing::info!(proxy = proxy.id, view, tls = peer.tls, "proxy connected");
+        self.by_pod.entry(proxy.pod.clone()).or_default().insert(stream);
+        let entry = Connected { proxy: proxy.clone(), view: view.clone(), since: at };
+        self.outside.directory.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);
+        let client = Client {
+            proxy,
+            room: 0,
+            view,
+            own,
+            secrets,
+            joined: self.epoch,
+            refuses: BTreeMap::new(),
+            given_again: HashMap::new(),
+            trials: VecDeque::new(),
+        };
+        self.clients.insert(stream, client);
+        self.count_clients();
+    }
+
+    pub(super) fn close(&mut self, stream: StreamId) {
+        self.waiting.retain(|o| o.stream != stream);
+        let Some(client) = self.clients.remove(&stream) else { return };
+        tracing::info!(proxy = client.proxy.id, "proxy disconnected");
+        self.outside.directory.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream);
+        self.outside.standing.closed(stream);
+        if let Some(streams) = self.by_pod.get_mut(&client.proxy.pod) {
+            streams.remove(&stream);
+            if streams.is_empty() {
+                self.by_pod.remove(&client.proxy.pod);
+            }
+        }
+        for resource in client.refuses.keys() {
+            self.forgive(resource, stream);
+        }
+        let key = client.view_key();
+        self.ledger.drop_holder(client.own.holder);
+        client.own.withdraw(&self.outside.hub);
+        self.leave(&key, stream);
+        self.rooms.leave(key.0);
+        self.count_clients();
+    }
+
+    /// One client less is on a view; the last one takes it along.
+    fn leave(&mut self, key: &ViewKey, stream: StreamId) {
+        let Some(shared) = self.views.get_mut(key) else { return };
+        shared.users -= 1;
+        self.ledger.left(shared.holder, stream);
+        if shared.users == 0
+            && let Some(shared) = self.views.remove(key)
+        {
+            self.ledger.drop_holder(shared.holder);
+            shared.withdraw(&self.outside.hub);
+        }
+    }
+
+    fn count_clients(&self) {
+        let label = [("version", env!("CARGO_PKG_VERSION"))];
+        self.outside.metrics.set(Metric::Connected, &label, self.clients.len() as f64);
+    }
+}
+
+fn concerns_everybody(changed: &ChangedKeys) -> bool {
+    let ChangedKeys {
+        services,
+        endpoints: _,
+        routes,
+        destinations,
+        gateways,
+        policies,
+        scopes,
+        workloads: _,
+        mesh,
+    } = changed;
+    *mesh
+        || !services.is_empty()
+        || !routes.is_empty()
+        || !destinations.is_empty()
+        || !gateways.is_empty()
+        || !policies.is_empty()
+        || !scopes.is_empty()
+}
+
+fn may_concern(changed: &ChangedKeys, client: &Client) -> bool {
+    concerns_everybody(changed) || changed.workloads.contains(&client.proxy.pod)
+}

@@ -1,0 +1,422 @@
+//! The one task that knows the mesh: changes of the store go in, changes of resources come out, and the status of what was
+//! written goes back.
+//!
+//! A change is applied at once. What arrives meanwhile is taken together next time; nobody waits for a timer.
+
+mod clients;
+mod quarantine;
+mod report;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tulle_api::{Kind, Object};
+use tulle_base::ResourceRef;
+use tulle_mesh::{Change, ChangedKeys, MeshConfig, NsName};
+use tulle_store::{Filter, Follow, Store, Update};
+use tulle_translate::Proxy;
+use tulle_xds::server::{CoreEvent, Hub, HubEvent, StreamId};
+
+use crate::bindings::Accounts;
+use crate::documents::{Documents, Taken, has_status};
+use crate::ledger::Ledger;
+use crate::metrics::{Metric, Metrics};
+use crate::press::Press;
+use crate::rooms::{RoomId, Rooms, Step, reference};
+use crate::roots;
+use crate::secrets::Secrets;
+use crate::sets::Pool;
+use crate::standing::Standing;
+use crate::status::Flow;
+use crate::stop::Stop;
+use crate::types::Types;
+use crate::views::Shared;
+use clients::{Client, Opening};
+
+/// Updates taken together at most.
+const BATCH: usize = 4096;
+
+/// How long after everything is known the first status is written: proxies of an earlier life come back meanwhile.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// What others may know of a connected proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Connected {
+    pub(crate) proxy: Proxy,
+    pub(crate) view: String,
+    pub(crate) since: Instant,
+}
+
+/// The connected proxies.
+pub(crate) type Directory = Arc<Mutex<BTreeMap<StreamId, Connected>>>;
+
+/// What the task needs from outside.
+pub(crate) struct Outside {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) hub: Hub,
+    pub(crate) events: mpsc::UnboundedReceiver<HubEvent>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) namespaces: mpsc::UnboundedSender<String>,
+    pub(crate) flow: Flow,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) directory: Directory,
+    pub(crate) standing: Standing,
+    pub(crate) ready: watch::Sender<bool>,
+    pub(crate) stop: Stop,
+}
+
+/// A view of one room.
+type ViewKey = (RoomId, String);
+
+/// See the module.
+pub(crate) struct World {
+    outside: Outside,
+    types: Types,
+    rooms: Rooms,
+    documents: Documents,
+    ledger: Ledger,
+    pool: Pool,
+    secrets: Secrets,
+    views: HashMap<ViewKey, Shared>,
+    clients: HashMap<StreamId, Client>,
+    by_pod: HashMap<NsName, HashSet<StreamId>>,
+    /// Who refuses what.
+    refusing: HashMap<ResourceRef, HashSet<StreamId>>,
+    namespaces: HashSet<String>,
+    /// Streams that came before everything was known.
+    waiting: Vec<Opening>,
+    synced: bool,
+    /// Resources whose status may be another, and was written less than a second ago.
+    told_later: HashSet<ResourceRef>,
+    /// No status is written before: proxies are given time to come.
+    quiet_until: Option<Instant>,
+    /// Counts what is done to the sets.
+    epoch: u64,
+    /// The store is known up to here.
+    version: u64,
+}
+
+impl World {
+    pub(crate) fn new(outside: Outside, types: Types, mesh: MeshConfig) -> Self {
+        let secrets = Secrets::new(&outside.hub, types.sds);
+        Self {
+            outside,
+            types,
+            secrets,
+            rooms: Rooms::new(mesh),
+            documents: Documents::default(),
+            ledger: Ledger::default(),
+            pool: Pool::default(),
+            views: HashMap::new(),
+            clients: HashMap::new(),
+            by_pod: HashMap::new(),
+            refusing: HashMap::new(),
+            namespaces: HashSet::new(),
+            waiting: Vec::new(),
+            synced: false,
+            told_later: HashSet::new(),
+            quiet_until: None,
+            epoch: 0,
+            version: 0,
+        }
+    }
+
+    /// Runs until told to stop.
+    pub(crate) async fn run(mut self) {
+        let mut follow = Follow::new(Filter::kinds(&kinds()));
+        let store = self.outside.store.clone();
+        let mut stop = self.outside.stop.clone();
+        loop {
+            if self.synced && self.ledger.is_touched() {
+                self.outside.flow.soon(Instant::now(), self.quiet_until);
+            }
+            let statuses_due = async {
+                match self.outside.flow.due() {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                update = follow.next(&*store) => {
+                    let mut batch = vec![update];
+                    while batch.len() < BATCH {
+                        tokio::select! {
+                            biased;
+                            update = follow.next(&*store) => batch.push(update),
+                            () = std::future::ready(()) => break,
+                        }
+                    }
+                    self.take(batch, Instant::now());
+                }
+                event = self.outside.events.recv() => match event {
+                    Some(event) => self.hear(event),
+                    None => return,
+                },
+                () = statuses_due => self.report(Instant::now()),
+                () = stop.said() => return,
+            }
+        }
+    }
+
+    /// What is done to the sets from now on belongs to a new epoch.
+    fn begin(&mut self) {
+        self.epoch += 1;
+        self.outside.hub.begin(self.epoch);
+        self.ledger.begin(self.epoch);
+        self.outside.standing.begin(self.epoch, self.version);
+    }
+
+    /// Takes in changes of the store.
+    fn take(&mut self, updates: Vec<Update>, at: Instant) {
+        let mut changes = Vec::with_capacity(updates.len());
+        let mut synced = false;
+        for update in &updates {
+            if let Update::Put(object) = update {
+                self.version = self.version.max(object.meta.resource_version.parse().unwrap_or(0));
+            }
+        }
+        self.begin();
+        for update in updates {
+            match update {
+                Update::Put(object) if object.kind() == Kind::Secret => {
+                    self.secrets.change(&self.outside.hub, &object, true, at);
+                }
+                Update::Delete(object) if object.kind() == Kind::Secret => {
+                    self.secrets.change(&self.outside.hub, &object, false, at);
+                }
+                Update::Put(object) => {
+                    self.note(&object, true);
+                    changes.extend(self.put(object));
+                }
+                Update::Delete(object) => {
+                    self.note(&object, false);
+                    changes.push(self.delete(&object));
+                }
+                Update::Synced => synced = true,
+            }
+        }
+        let before = Instant::now();
+        let step = self.rooms.step(&changes, &self.documents);
+        self.outside.metrics.observe(Metric::SnapshotTime, &[], before.elapsed().as_secs_f64());
+        for resource in &step.noted {
+            if self.documents.get(resource).is_some() {
+                self.ledger.touch(resource);
+            }
+        }
+        if synced && !self.synced {
+            self.become_ready();
+        }
+        let changed: Vec<ResourceRef> = changes.iter().map(reference).collect();
+        if self.synced {
+            self.spread(&step, at);
+            self.pardon(&changed, at);
+        }
+        self.outside.hub.mark();
+    }
+
+    /// Takes in an object; what of it concerns the mesh.
+    fn put(&mut self, object: Arc<Object>) -> Option<Change> {
+        if !has_status(object.kind()) {
+            return Some(Change::Put(object));
+        }
+        let resource = object.resource();
+        self.outside.flow.remember(&resource, object.status.as_ref());
+        let refused = self.refusing.contains_key(&resource) || self.rooms.is_held(&resource);
+        match self.documents.put(&object, self.epoch, refused) {
+            Taken::Same => None,
+            Taken::Changed => {
+                self.ledger.due_now(&resource);
+                Some(Change::Put(object))
+            }
+            Taken::Invalid => {
+                self.ledger.touch(&resource);
+                let label = [("type", object.kind().info().kind)];
+                self.outside.metrics.add(Metric::RejectedConfigs, &label, 1.0);
+                None
+            }
+        }
+    }
+
+    fn delete(&mut self, object: &Object) -> Change {
+        let resource = object.resource();
+        if has_status(object.kind()) {
+            self.documents.delete(&resource);
+            self.ledger.forget(&resource);
+            self.outside.flow.forget(&resource);
+        }
+        Change::Delete(resource)
+    }
+
+    /// What else has to know of an object.
+    fn note(&mut self, object: &Arc<Object>, there: bool) {
+        let event = if there { "put" } else { "delete" };
+        let kind = object.kind();
+        self.outside.metrics.add(Metric::ConfigEvents, &[("type", kind.info().kind), ("event", event)], 1.0);
+        if there {
+            self.outside.accounts.put(object);
+        } else {
+            self.outside.accounts.delete(object);
+        }
+        let namespace = match kind {
+            Kind::Namespace if there => {
+                self.namespaces.insert(object.meta.name.clone());
+                Some(&object.meta.name)
+            }
+            Kind::Namespace => {
+                self.namespaces.remove(&object.meta.name);
+                None
+            }
+            // Somebody changed it, or took it away; unless it went with its namespace.
+            Kind::ConfigMap if roots::concerns(object) => {
+                Some(&object.meta.namespace).filter(|ns| self.namespaces.contains(*ns))
+            }
+            _ => None,
+        };
+        if let Some(namespace) = namespace {
+            // The publisher ends only when everything does.
+            let _ = self.outside.namespaces.send(namespace.clone());
+        }
+    }
+
+    fn become_ready(&mut self) {
+        self.synced = true;
+        self.quiet_until = Some(Instant::now() + QUIET);
+        self.outside.accounts.synced();
+        self.outside.ready.send_replace(true);
+        tracing::info!(
+            services = self.rooms.truth().services().count(),
+            "the mesh is known; serving proxies"
+        );
+        for opening in std::mem::take(&mut self.waiting) {
+            self.open(opening);
+        }
+    }
+
+    /// Makes again what depends on what changed, for everybody.
+    fn spread(&mut self, step: &Step, at: Instant) {
+        if step.keys.values().all(ChangedKeys::is_empty) {
+            return;
+        }
+        let before = Instant::now();
+        if let Some(changed) = step.keys.get(&0) {
+            self.count(changed);
+        }
+        // Looked at before the views change: what concerns a client is judged by the view that it had.
+        let concerned = self.concerned(step);
+        let mut press = Press {
+            hub: &self.outside.hub,
+            types: self.types,
+            pool: &mut self.pool,
+            ledger: &mut self.ledger,
+            at,
+        };
+        for ((room, _), shared) in &mut self.views {
+            if let Some(changed) = step.keys.get(room).filter(|c| !c.is_empty()) {
+                shared.update(&mut press, self.rooms.snapshot(*room), changed);
+            }
+        }
+        for refresh in concerned {
+            self.refresh(refresh, at);
+        }
+        self.outside.metrics.add(Metric::Encodes, &[], self.pool.take_encoded() as f64);
+        self.outside.metrics.observe(Metric::PushTime, &[], before.elapsed().as_secs_f64());
+    }
+
+    fn hear(&mut self, event: HubEvent) {
+        match event {
+            HubEvent::Opening { stream, node, peer, protocol } => {
+                let opening = Opening { stream, node, peer, protocol };
+                if self.synced {
+                    self.begin();
+                    self.open(opening);
+                    self.outside.hub.mark();
+                } else {
+                    self.waiting.push(opening);
+                }
+            }
+            HubEvent::Closed { stream } => self.close(stream),
+            HubEvent::Core(event) => self.core_event(event),
+            HubEvent::Marked { epoch } => {
+                let before = self.outside.standing.marked(epoch);
+                self.ledger.touch_due(before, epoch);
+                self.try_again();
+            }
+            HubEvent::Sent { kind, bytes, .. } => {
+                let label = [("type", self.types.label(kind))];
+                self.outside.metrics.add(Metric::Pushes, &label, 1.0);
+                self.outside.metrics.observe(Metric::ConfigSize, &label, bytes as f64);
+            }
+            HubEvent::Expelled { stream, violation } => {
+                self.outside.metrics.add(Metric::InternalErrors, &[], 1.0);
+                tracing::warn!(proxy = self.name_of(stream), %violation, "stream ended");
+            }
+        }
+    }
+
+    fn core_event(&mut self, event: CoreEvent) {
+        let metrics = &self.outside.metrics;
+        match event {
+            CoreEvent::Accepted { converged_in, .. } => {
+                if let Some(time) = converged_in {
+                    metrics.observe(Metric::Convergence, &[], time.as_secs_f64());
+                }
+            }
+            CoreEvent::Refused { stream, kind, errors } => self.refused(stream, kind, errors),
+            CoreEvent::Reached { stream, epoch } => self.reached(stream, epoch),
+            CoreEvent::StaleNonce { .. } => metrics.add(Metric::ExpiredNonce, &[], 1.0),
+            CoreEvent::UnknownType { stream, type_url } => {
+                tracing::debug!(
+                    proxy = self.name_of(stream),
+                    type_url,
+                    "asked for a type that is not served"
+                );
+            }
+        }
+    }
+
+    /// A proxy got on, or fell behind.
+    fn reached(&mut self, stream: StreamId, epoch: u64) {
+        let (before, now) = self.outside.standing.reached(stream, epoch);
+        let Some(client) = self.clients.get(&stream) else { return };
+        if before < client.joined || now < client.joined {
+            self.ledger.touch_holder(client.own.holder);
+            if let Some(shared) = self.views.get(&client.view_key()) {
+                self.ledger.touch_holder(shared.holder);
+            }
+        } else {
+            self.ledger.touch_due(before.min(now), before.max(now));
+        }
+        self.try_again();
+    }
+
+    fn name_of(&self, stream: StreamId) -> String {
+        self.clients.get(&stream).map(|c| c.proxy.pod.to_string()).unwrap_or_default()
+    }
+
+    fn count(&self, changed: &ChangedKeys) {
+        let metrics = &self.outside.metrics;
+        let updates = [
+            ("svc", changed.services.len()),
+            ("eds", changed.endpoints.len()),
+            ("config", changed.routes.len() + changed.destinations.len() + changed.policies.len()),
+        ];
+        for (kind, n) in updates.iter().filter(|(_, n)| *n > 0) {
+            metrics.add(Metric::InboundUpdates, &[("type", kind)], *n as f64);
+        }
+        let snapshot = self.rooms.truth();
+        if !changed.services.is_empty() {
+            metrics.set(Metric::Services, &[], snapshot.services().count() as f64);
+        }
+        if !changed.routes.is_empty() {
+            let sets: HashSet<_> = snapshot.routes().map(|(_, r)| r.meta.resource.clone()).collect();
+            metrics.set(Metric::VirtualServices, &[], sets.len() as f64);
+        }
+    }
+}
+
+/// The kinds that matter to the control plane: the mesh's own, and those of Kubernetes that say what runs.
+fn kinds() -> Vec<Kind> {
+    Kind::ALL.iter().copied().filter(|k| k.is_read_by_the_mesh()).collect()
+}

@@ -1,0 +1,135 @@
+//! What is said of the mesh's resources.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tulle_api::value::Timestamp;
+use tulle_base::{Diagnostic, ResourceRef, Severity};
+use tulle_mesh::{Outcome, Snapshot};
+use tulle_xds::server::StreamId;
+
+use super::World;
+use crate::documents::Document;
+use crate::metrics::Metric;
+use crate::status::{Programmed, Verdict};
+
+/// How many proxies are named that do not have a resource.
+const NAMED: usize = 3;
+
+impl World {
+    /// Looks at the resources whose status may be another, and tells what is new.
+    pub(super) fn report(&mut self, now: Instant) {
+        self.outside.flow.begin();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        let mut touched = self.ledger.take_touched();
+        touched.extend(std::mem::take(&mut self.told_later));
+        for resource in touched {
+            let Some(document) = self.documents.get(&resource) else { continue };
+            if !self.outside.flow.may(&resource, now) {
+                self.told_later.insert(resource);
+                continue;
+            }
+            let verdict = self.verdict(&resource, document);
+            let status = verdict.status();
+            let problems: Vec<Diagnostic> = verdict.problems.iter().map(|p| (*p).clone()).collect();
+            if self.outside.flow.tell(&resource, status, now, time.as_str()) {
+                self.outside.metrics.add(Metric::StatusWrites, &[], 1.0);
+                for problem in problems.iter().filter(|d| d.severity != Severity::Info) {
+                    tracing::warn!(%problem, "configuration");
+                }
+            }
+        }
+        self.count_conflicts();
+    }
+
+    fn verdict<'a>(&'a self, resource: &ResourceRef, document: &'a Document) -> Verdict<'a> {
+        let truth = self.rooms.truth();
+        // An object that is refused as it is written has no other problems yet: they would be those of its older form.
+        let problems: Vec<&Diagnostic> = match document.is_invalid() {
+            true => document.problems.iter().collect(),
+            false => truth.diagnostics_of(resource).collect(),
+        };
+        Verdict {
+            generation: document.current.meta.generation,
+            conflicts: truth.conflicts_of(resource),
+            programmed: self.programmed(resource, document, truth),
+            problems,
+        }
+    }
+
+    fn programmed<'a>(
+        &'a self,
+        resource: &ResourceRef,
+        document: &'a Document,
+        truth: &'a Snapshot,
+    ) -> Programmed<'a> {
+        let older = document.good.is_some();
+        if document.is_invalid() {
+            return Programmed::Invalid { older };
+        }
+        if self.rooms.is_held(resource) {
+            return match self.rooms.missing(resource) {
+                [] => Programmed::Needed,
+                subsets => Programmed::Missing { subsets, older },
+            };
+        }
+        if !truth.is_modelled(resource) {
+            let said = truth.diagnostics_of(resource).next();
+            return Programmed::NotApplied(
+                said.map_or("resources of this kind are not applied", |d| &d.message),
+            );
+        }
+        let mut streams = self.ledger.streams_of(resource);
+        let refusing = self.refusing.get(resource);
+        streams.extend(refusing.into_iter().flatten());
+        let of = streams.len();
+        if let Some(refusing) = refusing.filter(|r| !r.is_empty())
+            && let Some((client, refused)) = refusing.iter().find_map(|stream| {
+                let client = self.clients.get(stream)?;
+                Some((client, client.refuses.get(resource)?))
+            })
+        {
+            return Programmed::Refused {
+                refusing: refusing.len(),
+                of,
+                proxy: client.proxy.pod.to_string(),
+                resource: refused.resource.clone(),
+                message: &refused.message,
+                older,
+            };
+        }
+        if of == 0 {
+            return Programmed::Nobody;
+        }
+        let due = self.ledger.due(resource);
+        let mut without: Vec<StreamId> =
+            streams.into_iter().filter(|stream| !self.has_reached(*stream, due)).collect();
+        if without.is_empty() {
+            return Programmed::All { of };
+        }
+        without.sort();
+        let have = of - without.len();
+        let mut names: Vec<String> = without.iter().take(NAMED).map(|s| self.name_of(*s)).collect();
+        if without.len() > NAMED {
+            names.push(format!("and {} more", without.len() - NAMED));
+        }
+        Programmed::Waiting { have, of, without: names }
+    }
+
+    fn has_reached(&self, stream: StreamId, due: u64) -> bool {
+        let joined = self.clients.get(&stream).map_or(u64::MAX, |c| c.joined);
+        self.outside.standing.low(stream) >= due.max(joined)
+    }
+
+    fn count_conflicts(&self) {
+        let truth = self.rooms.truth();
+        let losing = |kind: &str| {
+            let all = truth
+                .conflicts()
+                .filter(|(r, all)| r.kind == kind && all.iter().any(|c| c.outcome == Outcome::Loses));
+            all.count() as f64
+        };
+        self.outside.metrics.set(Metric::DuplicateDomains, &[], losing("VirtualService"));
+        self.outside.metrics.set(Metric::DuplicateSubsets, &[], losing("DestinationRule"));
+    }
+}
