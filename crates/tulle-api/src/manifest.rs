@@ -258,7 +258,9 @@ impl Reader {
                     if in_part && cx.speaks_of(&problem.field) {
                         continue;
                     }
-                    let (line, column) = node.locate(problem.field.as_str());
+                    // A place takes a walk through the document to find, and nobody sees it once there are too many.
+                    let (line, column) =
+                        if cx.is_full() { (0, 0) } else { node.locate(problem.field.as_str()) };
                     cx.report(line, column, problem);
                 }
             }
@@ -343,8 +345,9 @@ fn parts(node: &Node, info: &KindInfo, cx: &mut Context) -> Parts {
             (_, Body::Top) => parts.rest.push(entry.clone()),
             (key, Body::Spec) => {
                 let in_spec = info.record.fields.iter().any(|f| f.name == key);
-                let fix =
-                    if in_spec { format!("it belongs under spec: spec.{key}") } else { "remove it".into() };
+                let fix = || {
+                    if in_spec { format!("it belongs under spec: spec.{key}") } else { "remove it".into() }
+                };
                 cx.unknown_field(entry.line, entry.column, &At::ROOT.field(key), fix);
             }
         }

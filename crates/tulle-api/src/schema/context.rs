@@ -53,7 +53,7 @@ impl Context {
     /// Reports `problem` at `line` and `column` (0 for a document that did not come from a file).
     pub fn report(&mut self, line: u32, column: u32, problem: Diagnostic) {
         self.failed |= problem.severity == Severity::Error;
-        if self.problems.len() >= MAX_PROBLEMS {
+        if self.is_full() {
             self.dropped += 1;
             return;
         }
@@ -66,6 +66,11 @@ impl Context {
         self.problems.iter().any(|p| p.field == *field)
     }
 
+    /// Whether more problems are only counted, so that nothing needs to be looked up for them.
+    pub fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
+    }
+
     /// Reports an error about the value `node`.
     pub fn error(&mut self, node: &Node, at: &At<'_>, message: impl Into<String>, fix: impl Into<String>) {
         self.report(node.line, node.column, Diagnostic::error(at.path(), message).with_fix(fix));
@@ -76,12 +81,23 @@ impl Context {
         self.error(node, at, format!("must be {wanted} but is {}", node.describe()), "");
     }
 
-    pub(crate) fn unknown_field(&mut self, line: u32, column: u32, at: &At<'_>, fix: String) {
+    pub(crate) fn unknown_field(
+        &mut self,
+        line: u32,
+        column: u32,
+        at: &At<'_>,
+        fix: impl FnOnce() -> String,
+    ) {
+        if self.is_full() {
+            self.failed |= self.unknown == Severity::Error;
+            self.dropped += 1;
+            return;
+        }
         let message = match self.unknown {
             Severity::Error => "unknown field",
             _ => "unknown field, without effect",
         };
-        self.report(line, column, Diagnostic::new(self.unknown, at.path(), message).with_fix(fix));
+        self.report(line, column, Diagnostic::new(self.unknown, at.path(), message).with_fix(fix()));
     }
 
     pub(super) fn notice(&mut self, line: u32, column: u32, at: &At<'_>, notice: Notice) {

@@ -64,7 +64,7 @@ impl<'n, 'a> Fields<'n, 'a> {
                 return;
             }
         }
-        cx.unknown_field(entry.line, entry.column, &here, suggestion(&entry.key, self.info));
+        cx.unknown_field(entry.line, entry.column, &here, || suggestion(&entry.key, self.info));
     }
 
     fn note(&self, info: &FieldInfo, entry: &Entry, at: &At<'_>, cx: &mut Context) {
@@ -124,9 +124,13 @@ pub(crate) fn decode_oneof<T: Oneof>(node: &Node, at: &At<'_>, cx: &mut Context)
             Some(_) if entry.value.is_null() => {}
             Some(i) => set.push((i, entry)),
             None => {
-                let names = T::INFO.members.iter().map(|m| m.name).collect::<Vec<_>>();
-                let fix = nearest(&entry.key, names.iter().copied())
-                    .map_or_else(|| format!("write one of {}", names.join(", ")), |n| format!("write {n}"));
+                let fix = || {
+                    let names = T::INFO.members.iter().map(|m| m.name).collect::<Vec<_>>();
+                    nearest(&entry.key, names.iter().copied()).map_or_else(
+                        || format!("write one of {}", names.join(", ")),
+                        |n| format!("write {n}"),
+                    )
+                };
                 cx.unknown_field(entry.line, entry.column, &at.field(&entry.key), fix);
                 ok = !cx.failed();
             }

@@ -156,7 +156,12 @@ fn check_locality(given: &LocalityLoadBalancerSetting, outlier: bool, at: &At<'_
 
 /// Localities of one list, none of which may lie in another.
 #[derive(Default)]
-struct Localities<'a>(Vec<Vec<&'a str>>);
+struct Localities<'a> {
+    /// Localities without their `*`.
+    given: HashSet<Vec<&'a str>>,
+    /// What any of them lies in.
+    above: HashSet<Vec<&'a str>>,
+}
 
 impl<'a> Localities<'a> {
     /// Adds `REGION[/ZONE[/SUBZONE]]`, of which only the end may be a `*`.
@@ -170,11 +175,13 @@ impl<'a> Localities<'a> {
             return Err(format!("{locality:?}: there may be one *, at the end"));
         }
         steps.retain(|s| *s != "*");
-        let within = |a: &[&str], b: &[&str]| a.starts_with(b) || b.starts_with(a);
-        if self.0.iter().any(|other| within(other, &steps)) {
+        let above = (0..steps.len()).map(|n| steps[..n].to_vec());
+        let within = self.given.contains(&steps) || above.clone().any(|a| self.given.contains(&a));
+        if within || self.above.contains(&steps) {
             return Err(format!("{locality:?} overlaps with another locality of this list"));
         }
-        self.0.push(steps);
+        self.above.extend(above);
+        self.given.insert(steps);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod common;
 mod destination_rule;
 mod fault;
 mod gateway;
+mod hosts;
 mod http_route;
 mod kubernetes;
 mod load_balancer;

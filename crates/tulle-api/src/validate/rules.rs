@@ -10,11 +10,15 @@ pub(super) struct Rules {
     resource: ResourceRef,
     origin: Option<SourceSpan>,
     found: Diagnostics,
+    errors: usize,
 }
+
+/// Findings of each sort that are kept; a document with more is repaired step by step.
+const MOST: usize = 1000;
 
 impl Rules {
     pub(super) fn new(object: &Object) -> Self {
-        Self { resource: object.resource(), origin: object.origin.clone(), found: Vec::new() }
+        Self { resource: object.resource(), origin: object.origin.clone(), found: Vec::new(), errors: 0 }
     }
 
     pub(super) fn error(&mut self, at: &At<'_>, message: impl Into<String>, fix: impl Into<String>) {
@@ -46,6 +50,12 @@ impl Rules {
     }
 
     fn add(&mut self, severity: Severity, at: &At<'_>, message: impl Into<String>, fix: impl Into<String>) {
+        let others = self.found.len() - self.errors;
+        let kept = if severity == Severity::Error { self.errors } else { others };
+        if kept >= MOST {
+            return;
+        }
+        self.errors += usize::from(severity == Severity::Error);
         let mut finding = Diagnostic::new(severity, at.path(), message).with_fix(fix);
         finding.span.clone_from(&self.origin);
         self.found.push(finding.with_resource(self.resource.clone()));

@@ -1,6 +1,7 @@
 //! Rules about `VirtualService`.
 
 use super::common::{self, duration_or_zero, export_to, labels};
+use super::hosts::Hosts;
 use super::http_route;
 use super::names;
 use super::retry::retry;
@@ -10,7 +11,6 @@ use crate::istio::{
 };
 use crate::meta::ObjectMeta;
 use crate::schema::At;
-use tulle_base::Host;
 
 /// Checks a VirtualService; one without hosts is a delegate.
 pub(super) fn check(given: &VirtualService, meta: &ObjectMeta, at: &At<'_>, rules: &mut Rules) {
@@ -29,8 +29,9 @@ pub(super) fn check(given: &VirtualService, meta: &ObjectMeta, at: &At<'_>, rule
     if !on_gateway(given) {
         claims_need_a_gateway(http, at, rules);
     }
+    let covering = Hosts::of(hosts);
     for (i, route) in tls.iter().enumerate() {
-        check_tls(route, given, &at.field("tls").index(i), rules);
+        check_tls(route, given, &covering, &at.field("tls").index(i), rules);
     }
     for (i, route) in tcp.iter().enumerate() {
         check_tcp(route, &at.field("tcp").index(i), rules);
@@ -62,7 +63,7 @@ fn check_hosts(given: &VirtualService, at: &At<'_>, rules: &mut Rules) {
     let at = at.field("hosts");
     let by_sni =
         on_gateway(given) && given.tls.iter().flat_map(|t| &t.matches).any(|m| !m.sni_hosts.is_empty());
-    let before: Vec<Host> = given.hosts.iter().map(|h| Host::new(h)).collect();
+    let mut before = Hosts::default();
     for (i, host) in given.hosts.iter().enumerate() {
         let here = at.index(i);
         if !names::is_ip(host) {
@@ -71,13 +72,10 @@ fn check_hosts(given: &VirtualService, at: &At<'_>, rules: &mut Rules) {
         if host == "*" && !on_gateway(given) {
             rules.error(&here, "the host * is only for gateways", "name gateways, or the hosts of services");
         }
-        if let Some(first) = before[..i].iter().find(|other| other.overlaps(&before[i])) {
-            rules.error(
-                &here,
-                format!("{host:?} overlaps with the host {:?} above", first.as_str()),
-                "keep one",
-            );
+        if let Some(other) = before.overlapping(host) {
+            rules.error(&here, format!("{host:?} overlaps with the host {other:?} above"), "keep one");
         }
+        before.insert(host);
     }
 }
 
@@ -136,19 +134,25 @@ fn claims_need_a_gateway(http: &[HttpRoute], at: &At<'_>, rules: &mut Rules) {
     }
 }
 
-fn check_tls(route: &TlsRoute, context: &VirtualService, at: &At<'_>, rules: &mut Rules) {
+fn check_tls(route: &TlsRoute, context: &VirtualService, covering: &Hosts, at: &At<'_>, rules: &mut Rules) {
     let TlsRoute { matches, route: destinations } = route;
     if matches.is_empty() {
         rules.error(&at.field("match"), "a tls route needs a condition", "give sniHosts");
     }
     for (i, matched) in matches.iter().enumerate() {
         let list = at.field("match");
-        check_tls_match(matched, context, &list.index(i), rules);
+        check_tls_match(matched, context, covering, &list.index(i), rules);
     }
     route_destinations(destinations, at, rules);
 }
 
-fn check_tls_match(matched: &TlsMatchAttributes, context: &VirtualService, at: &At<'_>, rules: &mut Rules) {
+fn check_tls_match(
+    matched: &TlsMatchAttributes,
+    context: &VirtualService,
+    covering: &Hosts,
+    at: &At<'_>,
+    rules: &mut Rules,
+) {
     let TlsMatchAttributes {
         sni_hosts,
         destination_subnets,
@@ -173,8 +177,10 @@ fn check_tls_match(matched: &TlsMatchAttributes, context: &VirtualService, at: &
         }
         rules.check(&here, server_name(sni, on_gateway(context)));
         let hosts = &context.hosts;
-        if !hosts.is_empty() && !hosts.iter().any(|h| Host::new(h).covers(&Host::new(sni))) {
-            let message = format!("{sni:?} is covered by none of the hosts {}", hosts.join(", "));
+        if !hosts.is_empty() && !covering.cover(sni) {
+            let named = hosts[..hosts.len().min(4)].join(", ");
+            let more = if hosts.len() > 4 { ", ..." } else { "" };
+            let message = format!("{sni:?} is covered by none of the hosts {named}{more}");
             rules.error(&here, message, "add it to hosts");
         }
     }

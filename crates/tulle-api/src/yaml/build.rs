@@ -220,20 +220,42 @@ impl Builder {
         Ok(())
     }
 
+    /// What the parser says, at the line that has to be changed.
     fn syntax_error(&self, text: &str, error: &ScanError) -> Problem {
-        let (line, column) = self.place(*error.marker());
+        let (mut line, mut column) = self.place(*error.marker());
+        let said = error.info();
+        if said.contains("recursion limit") {
+            return problem(line, column, format!("is nested more than {MAX_DEPTH} levels deep"), "");
+        }
         let within = (line - self.offset) as usize;
-        let shown = text.lines().nth(within.saturating_sub(1)).unwrap_or_default();
-        let indent = &shown[..shown.len() - shown.trim_start().len()];
+        let lines = || text.lines().enumerate().map(|(i, l)| (i + 1, l));
+        let content = |l: &str| !l.trim().is_empty() && !l.trim_start().starts_with('#');
+        let mut found = None;
+        if said.contains("tab") {
+            // It is told where the value before the tab begins.
+            found = lines().skip(within.saturating_sub(1)).take(64).find(|(_, l)| indent(l).contains('\t'));
+        } else if said.contains("simple key expect") || said.contains("could not find expected ':'") {
+            // It is told where the next value begins: the line with the key is above.
+            found = lines().take(within.saturating_sub(1)).filter(|(_, l)| content(l)).last();
+        }
+        if let Some((at, shown)) = found.filter(|(at, _)| *at != within) {
+            line = self.offset.saturating_add(u32::try_from(at).unwrap_or(u32::MAX));
+            column = u32::try_from(indent(shown).chars().count()).unwrap_or(u32::MAX).saturating_add(1);
+        }
+        let shown = found.map_or_else(|| lines().nth(within.saturating_sub(1)).map_or("", |l| l.1), |l| l.1);
         let fix = match () {
-            () if indent.contains('\t') || error.info().contains("tab") => {
-                "indent with blanks, not with tabs"
-            }
+            () if indent(shown).contains('\t') || said.contains("tab") => "indent with blanks, not with tabs",
             () if shown.contains('\t') => "write blanks instead of the tab on this line",
+            () if said.contains("simple key expect") => "write a colon after the key",
             () => "",
         };
-        problem(line, column, format!("is not valid YAML: {}", error.info()), fix)
+        problem(line, column, format!("is not valid YAML: {said}"), fix)
     }
+}
+
+/// The blanks and tabs that a line begins with.
+fn indent(line: &str) -> &str {
+    &line[..line.len() - line.trim_start().len()]
 }
 
 /// JSON writes characters beyond the first 65536 as two escapes (RFC 8259 section 7), YAML as one.

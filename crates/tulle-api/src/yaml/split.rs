@@ -51,17 +51,33 @@ fn is_prologue(text: &str) -> bool {
 }
 
 fn document(bytes: &[u8], first_line: u32) -> Document<'_> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let good = &bytes[..error.valid_up_to()];
-        let column = good.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+    let problem = |at: usize, message: String, fix: &str| {
+        let column = bytes[..at].iter().rev().take_while(|b| **b != b'\n').count() + 1;
         Problem {
-            line: first_line.saturating_add(breaks(good)),
+            line: first_line.saturating_add(breaks(&bytes[..at])),
             column: u32::try_from(column).unwrap_or(u32::MAX),
-            message: format!("is not UTF-8: byte 0x{:02x}", bytes[error.valid_up_to()]),
-            fix: "save the file as UTF-8".into(),
+            message,
+            fix: fix.into(),
         }
+    };
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        problem(at, format!("is not UTF-8: byte 0x{:02x}", bytes[at]), "save the file as UTF-8")
+    });
+    // The parser takes a null for the end of the text; none of them may stand in YAML (1.2.2, section 5.1).
+    let text = text.and_then(|text| match bytes.iter().position(is_control) {
+        Some(at) => Err(problem(
+            at,
+            format!("has the control character 0x{:02x}", bytes[at]),
+            "remove it, or escape it in quotes",
+        )),
+        None => Ok(text),
     });
     Document { first_line, text }
+}
+
+fn is_control(byte: &u8) -> bool {
+    matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127)
 }
 
 #[cfg(test)]
@@ -82,5 +98,10 @@ mod tests {
         let problem = docs[1].text.as_ref().unwrap_err();
         assert_eq!((problem.line, problem.column), (4, 4));
         assert!(split(b"\xff\xfea\0").first().unwrap().text.is_err());
+        for control in [0u8, 7, 27, 127] {
+            let text = [b"a: 1\nb: x".as_slice(), &[control], b"\nc: lost\n"].concat();
+            let problem = split(&text)[0].text.clone().unwrap_err();
+            assert_eq!((problem.line, problem.column), (2, 5), "{problem:?}");
+        }
     }
 }
