@@ -24,7 +24,7 @@ mod yaml;
 pub use document::parse_document;
 pub use fragment::{CODE as FRAGMENT_CODE, is_fragment};
 pub use kind::{Kind, Resource, Spec};
-pub use manifest::{decode_object, parse_manifests};
+pub use manifest::{decode_object, parse_manifests, read_object};
 pub use meta::{ObjectMeta, OwnerReference, parse_bool};
 pub use object::Object;
 pub use places::refine_places;

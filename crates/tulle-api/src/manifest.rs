@@ -26,7 +26,7 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 /// namespace are in `default`. `file` is the name for diagnostics; the file itself is not touched.
 pub fn parse_manifests(file: &str, bytes: &[u8]) -> (Vec<Object>, Diagnostics) {
     let file: Arc<str> = file.into();
-    let mut reader = Reader { file, objects: Vec::new(), diagnostics: Vec::new() };
+    let mut reader = Reader { file, objects: Vec::new(), diagnostics: Vec::new(), unknown: None };
     if bytes.len() > MAX_BYTES {
         let message = format!("is larger than {} MiB", MAX_BYTES >> 20);
         reader.syntax(Problem { line: 1, column: 1, message, fix: "split it".into() });
@@ -47,7 +47,7 @@ pub fn parse_manifests(file: &str, bytes: &[u8]) -> (Vec<Object>, Diagnostics) {
 /// # Errors
 /// What is wrong with it, without places.
 pub fn decode_object(json: &Value) -> Result<Object, Diagnostics> {
-    let mut reader = Reader { file: "".into(), objects: Vec::new(), diagnostics: Vec::new() };
+    let mut reader = Reader { file: "".into(), objects: Vec::new(), diagnostics: Vec::new(), unknown: None };
     if let Some((info, kind, node)) = reader.identify(Node::from_json(json)) {
         reader.object(info, kind, node, false);
     }
@@ -56,6 +56,17 @@ pub fn decode_object(json: &Value) -> Result<Object, Diagnostics> {
         Some(object) if !reader.diagnostics.iter().any(errors) => Ok(object),
         _ => Err(reader.diagnostics),
     }
+}
+
+/// Reads one object as an API receives it, with everything that is wrong with it, what validation says included. `unknown`
+/// says how bad a field is that its kind does not have. Objects that name no namespace are in `default`.
+pub fn read_object(json: &Value, unknown: Severity) -> (Option<Object>, Diagnostics) {
+    let mut reader =
+        Reader { file: "".into(), objects: Vec::new(), diagnostics: Vec::new(), unknown: Some(unknown) };
+    if let Some((info, kind, node)) = reader.identify(Node::from_json(json)) {
+        reader.object(info, kind, node, true);
+    }
+    (reader.objects.pop(), reader.diagnostics)
 }
 
 /// A report that the same field of the same kind has no effect, or is unknown, is made once per file.
@@ -72,6 +83,8 @@ struct Reader {
     file: Arc<str>,
     objects: Vec<Object>,
     diagnostics: Diagnostics,
+    /// How bad unknown fields are; `None`: an error in the mesh's own kinds, a warning in Kubernetes'.
+    unknown: Option<Severity>,
 }
 
 /// The parts of a document that every kind has, taken out of its mapping.
@@ -225,7 +238,7 @@ impl Reader {
 
     fn object(&mut self, info: &'static KindInfo, kind: Kind, node: Node, validated: bool) {
         let mesh = info.group.ends_with("istio.io");
-        let unknown = if mesh { Severity::Error } else { Severity::Warning };
+        let unknown = self.unknown.unwrap_or(if mesh { Severity::Error } else { Severity::Warning });
         let mut cx = Context::new(self.file.clone(), unknown);
         cx.set_quiet(!mesh);
         let in_part = validated && node.get("metadata").is_none();
