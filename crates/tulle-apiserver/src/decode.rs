@@ -44,11 +44,8 @@ pub(crate) fn object(
     validation: FieldValidation,
 ) -> Result<Decoded, ApiError> {
     let info = place.kind.info();
-    let Value::Object(map) = &mut value else {
-        return Err(ApiError::bad_request(format!("the body is not a {}", info.kind)));
-    };
-    fit(map, place)?;
-    let name = map["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    fit(&mut value, place)?;
+    let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let unknown = match validation {
         FieldValidation::Strict => Severity::Error,
         FieldValidation::Warn => Severity::Warning,
@@ -75,8 +72,14 @@ fn fix(text: &str) -> String {
 }
 
 /// Compares kind, version, namespace and name with the path, and fills in what is not written.
-fn fit(map: &mut Map<String, Value>, place: &Place) -> Result<(), ApiError> {
+///
+/// # Errors
+/// 400 if it does not fit the path.
+pub(crate) fn fit(value: &mut Value, place: &Place) -> Result<(), ApiError> {
     let info = place.kind.info();
+    let Value::Object(map) = value else {
+        return Err(ApiError::bad_request(format!("the body is not a {}", info.kind)));
+    };
     let wanted = [("apiVersion", place.api_version(), "API version"), ("kind", info.kind.to_owned(), "kind")];
     for (key, wanted, word) in wanted {
         match map.get(key).map(|v| v.as_str().unwrap_or_default()) {

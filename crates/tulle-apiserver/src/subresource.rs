@@ -123,7 +123,7 @@ async fn write_scale(call: &Call, place: &Place) -> Result<Response<Body>, ApiEr
         let wanted = if call.method == Method::PUT {
             write::body(call)?
         } else {
-            patching::apply_patch(call, None, scale(&current))?
+            patching::apply_patch(call, None, &scale(&current))?
         };
         let info = place.kind.info();
         let replicas = wanted["spec"]["replicas"].as_i64();

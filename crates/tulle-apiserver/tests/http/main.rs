@@ -6,5 +6,6 @@ mod bad_input;
 mod discovery;
 mod objects;
 mod paging;
+mod patching;
 mod support;
 mod watching;
