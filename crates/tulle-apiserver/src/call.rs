@@ -11,7 +11,9 @@ use tulle_api::value::Timestamp;
 use tulle_store::Store;
 
 use crate::access::{Identity, Token};
+use crate::error::ApiError;
 use crate::hub::Hub;
+use crate::negotiate::{self, Form, Include};
 use crate::page::Pages;
 use crate::query::Query;
 
@@ -93,8 +95,25 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The form in which objects are wanted.
+    pub(crate) fn form(&self) -> Result<Form, ApiError> {
+        let include = match self.query.text("includeObject") {
+            "" | "Metadata" => Include::Metadata,
+            "None" => Include::None,
+            "Object" => Include::Object,
+            other => {
+                let message = format!("includeObject={other:?}: write None, Metadata or Object");
+                return Err(ApiError::bad_request(message));
+            }
+        };
+        Ok(match negotiate::form(&self.headers)? {
+            Form::Table(_) => Form::Table(include),
+            form => form,
+        })
+    }
+
     /// Who writes.
-    pub(crate) fn manager(&self) -> Result<String, crate::error::ApiError> {
+    pub(crate) fn manager(&self) -> Result<String, ApiError> {
         let agent = self.headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok());
         self.query.manager(agent.unwrap_or_default())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use tulle_api::{Kind, Object};
-use tulle_store::{Filter, Store, StoreError};
+use tulle_store::{Filter, Precondition, Store, StoreError};
 
 use crate::call::{Call, Machine, Shared, now};
 use crate::decode;
@@ -116,7 +116,7 @@ impl Options {
 /// DELETE of an object.
 pub(crate) async fn delete(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
     let options = Options::of(call)?;
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     let current = read::find(call, place).await?;
     let info = place.kind.info();
     match delete_one(call, place, current, &options).await? {
@@ -138,7 +138,7 @@ pub(crate) async fn delete(call: &Call, place: &Place) -> Result<Response<Body>,
 /// DELETE of a collection.
 pub(crate) async fn delete_all(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
     let options = Options::of(call)?;
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     let snapshot = read::snapshot(call, place).await?;
     let (mut deleted, mut gone) = (Vec::new(), HashSet::new());
     for current in snapshot.objects.iter() {
@@ -208,8 +208,15 @@ async fn remove(
         _ => !current.meta.finalizers.is_empty(),
     };
     if !stays {
-        let gone = store.delete(&current.resource()).await?;
-        return Ok(gone.map(Outcome::Gone));
+        let as_seen = Precondition {
+            uid: Some(current.meta.uid.clone()),
+            version: current.meta.resource_version.parse().ok(),
+        };
+        return match store.delete_if(&current.resource(), as_seen).await {
+            Ok(gone) => Ok(gone.map(Outcome::Gone)),
+            Err(StoreError::Conflict { .. } | StoreError::Replaced { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
     }
     if current.meta.deletion_timestamp.is_some() {
         return Ok(Some(Outcome::Marked(Arc::clone(current))));

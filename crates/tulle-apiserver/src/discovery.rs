@@ -1,5 +1,9 @@
 //! Which groups, versions and kinds there are; from the table of kinds.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 use tulle_api::Kind;
@@ -7,6 +11,7 @@ use tulle_api::kind::{Body as KindBody, KindInfo};
 
 use crate::error::{ApiError, Reason};
 use crate::negotiate::{self, DiscoveryForm};
+use crate::openapi;
 use crate::path::REVIEWS;
 use crate::respond::{self, Body};
 
@@ -111,6 +116,28 @@ pub(crate) fn resources(group: &str, version: &str) -> Result<Response<Body>, Ap
     ))
 }
 
+/// `/openapi/v3` and what is below it. The documents do not change while the program runs, and making them takes a while.
+pub(crate) fn openapi(path: &str) -> Result<Response<Body>, ApiError> {
+    static MADE: Mutex<BTreeMap<String, Bytes>> = Mutex::new(BTreeMap::new());
+    let known = MADE.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+    let bytes = match known {
+        Some(bytes) => bytes,
+        None => {
+            let document = match *path.split('/').collect::<Vec<_>>() {
+                [""] => Some(openapi::index()),
+                ["api", version] => openapi::document("", version),
+                ["apis", group, version] if !group.is_empty() => openapi::document(group, version),
+                _ => None,
+            };
+            let document = document.ok_or_else(nothing)?;
+            let bytes = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+            MADE.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), bytes.clone());
+            bytes
+        }
+    };
+    Ok(respond::bytes(StatusCode::OK, "application/json", bytes))
+}
+
 /// The paths that there are, for `/`.
 pub(crate) fn root() -> Response<Body> {
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
@@ -118,9 +145,7 @@ pub(crate) fn root() -> Response<Body> {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions(group).iter().map(|v| format!("/apis/{group}/{v}")));
     }
-    paths.extend(
-        ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned),
-    );
+    paths.extend(["/healthz", "/livez", "/openapi/v3", "/readyz", "/version"].map(str::to_owned));
     plain(&json!({"paths": paths}))
 }
 

@@ -188,7 +188,7 @@ impl From<StoreError> for ApiError {
         let message = error.to_string();
         match error {
             StoreError::NotFound(_) => Self::new(Reason::NotFound, message),
-            StoreError::Conflict { .. } => Self::new(Reason::Conflict, message),
+            StoreError::Conflict { .. } | StoreError::Replaced { .. } => Self::new(Reason::Conflict, message),
             StoreError::Expired { .. } => Self::expired(message),
             StoreError::Invalid { .. } => Self::bad_request(message),
             StoreError::Unreachable(_) | StoreError::Closed => {

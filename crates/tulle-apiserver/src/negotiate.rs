@@ -11,9 +11,20 @@ pub(crate) enum Form {
     /// The objects themselves.
     Object,
     /// `metav1.Table`, as kubectl prints.
-    Table,
+    Table(Include),
     /// Only their metadata (`metav1.PartialObjectMetadata`).
     Metadata,
+}
+
+/// What a table has of each object besides its cells (`includeObject`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    /// Nothing.
+    None,
+    /// Its metadata.
+    Metadata,
+    /// All of it.
+    Object,
 }
 
 /// The forms of discovery.
@@ -40,7 +51,7 @@ struct Wanted<'h> {
 pub(crate) fn form(headers: &HeaderMap) -> Result<Form, ApiError> {
     first(headers, |w| match (w.kind, w.version, w.group) {
         ("", ..) => Some(Form::Object),
-        ("Table", "v1" | "v1beta1", "meta.k8s.io") => Some(Form::Table),
+        ("Table", "v1" | "v1beta1", "meta.k8s.io") => Some(Form::Table(Include::Metadata)),
         ("PartialObjectMetadata" | "PartialObjectMetadataList", "v1" | "v1beta1", "meta.k8s.io") => {
             Some(Form::Metadata)
         }
@@ -150,7 +161,7 @@ mod tests {
     #[test]
     fn the_first_form_that_we_have() {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(form(&accept(kubectl)), Ok(Form::Table));
+        assert_eq!(form(&accept(kubectl)), Ok(Form::Table(Include::Metadata)));
         assert_eq!(form(&accept("application/vnd.kubernetes.protobuf, application/json")), Ok(Form::Object));
         assert_eq!(form(&HeaderMap::new()), Ok(Form::Object));
         assert_eq!(form(&accept("*/*")), Ok(Form::Object));

@@ -23,7 +23,7 @@ use crate::write::{self, Options, TRIES};
 /// PATCH of an object.
 pub(crate) async fn patch(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
     let options = Options::of(call)?;
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     if negotiate::body(&call.headers)? == BodyForm::Apply {
         return server_side_apply(call, place, &options, form).await;
     }

@@ -10,7 +10,6 @@ use tulle_store::{Filter, Version};
 
 use crate::call::Call;
 use crate::error::{ApiError, Reason};
-use crate::negotiate;
 use crate::page::{self, Snapshot};
 use crate::path::Place;
 use crate::render;
@@ -58,14 +57,14 @@ pub(crate) async fn find(call: &Call, place: &Place) -> Result<Arc<Object>, ApiE
 
 /// GET of one object.
 pub(crate) async fn get(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     let object = find(call, place).await?;
     Ok(respond::json(StatusCode::OK, &render::one(&object, place, form, None)))
 }
 
 /// GET of a collection.
 pub(crate) async fn list(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     let limit = call.query.number("limit")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
     let from = call.query.text("continue");
     let (snapshot, start, kept) = if from.is_empty() {

@@ -5,8 +5,10 @@ use tulle_api::Object;
 use tulle_api::schema::Field as _;
 use tulle_store::Version;
 
-use crate::negotiate::Form;
+use crate::call::now;
+use crate::negotiate::{Form, Include};
 use crate::path::Place;
+use crate::table;
 
 /// An object in the version of `place`. `version` replaces its resource version: that of its deletion, in events.
 pub(crate) fn object(object: &Object, place: &Place, version: Option<Version>) -> Value {
@@ -33,9 +35,10 @@ pub(crate) fn one(item: &Object, place: &Place, form: Form, version: Option<Vers
     match form {
         Form::Object => object(item, place, version),
         Form::Metadata => metadata(item, version),
-        Form::Table => table(
+        Form::Table(include) => table(
             &[item],
             place,
+            include,
             true,
             &json!({"resourceVersion":
             version.map_or_else(|| item.meta.resource_version.clone(), |v| v.to_string())}),
@@ -50,9 +53,10 @@ pub(crate) fn list<'o>(
     form: Form,
     metadata_of_list: &Value,
 ) -> Vec<u8> {
-    if form == Form::Table {
+    if let Form::Table(include) = form {
         let items: Vec<&Object> = items.collect();
-        return serde_json::to_vec(&table(&items, place, true, metadata_of_list)).unwrap_or_default();
+        return serde_json::to_vec(&table(&items, place, include, true, metadata_of_list))
+            .unwrap_or_default();
     }
     let (kind, api_version) = match form {
         Form::Metadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
@@ -77,21 +81,29 @@ pub(crate) fn list<'o>(
 }
 
 /// A `metav1.Table` of these objects; `columns` says whether the columns are told as well.
-pub(crate) fn table(items: &[&Object], place: &Place, columns: bool, metadata_of_list: &Value) -> Value {
-    let columns = if columns {
-        json!([{"name": "Name", "type": "string", "format": "name", "description": "Name of the object", "priority": 0},
-            {"name": "Created At", "type": "date", "format": "", "description": "When it was made", "priority": 0}])
-    } else {
-        Value::Null
-    };
+pub(crate) fn table(
+    items: &[&Object],
+    place: &Place,
+    include: Include,
+    columns: bool,
+    metadata_of_list: &Value,
+) -> Value {
+    let info = place.kind.info();
+    let now = now().unix();
+    let columns: Value =
+        if columns { table::columns(info).iter().map(table::Column::to_json).collect() } else { Value::Null };
     let rows: Vec<Value> = items
         .iter()
-        .map(|o| {
-            json!({"cells": [o.meta.name, o.meta.creation_timestamp.as_ref().map(|t| t.as_str())],
-            "object": metadata(o, None)})
+        .map(|item| {
+            let json = object(item, place, None);
+            let cells = table::cells(info, &json, now);
+            match include {
+                Include::None => json!({"cells": cells}),
+                Include::Metadata => json!({"cells": cells, "object": metadata(item, None)}),
+                Include::Object => json!({"cells": cells, "object": json}),
+            }
         })
         .collect();
-    let _ = place;
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata_of_list,
         "columnDefinitions": columns, "rows": rows})
 }

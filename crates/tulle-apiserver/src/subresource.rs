@@ -18,7 +18,6 @@ use crate::decode;
 use crate::discovery::{has_scale, has_status, nothing};
 use crate::error::{ApiError, Reason};
 use crate::managed;
-use crate::negotiate;
 use crate::patching;
 use crate::path::Place;
 use crate::read;
@@ -58,7 +57,7 @@ pub(crate) async fn serve(call: &Call, place: &Place) -> Result<Response<Body>, 
 /// PUT and PATCH of a status: nothing else of the object changes.
 async fn write_status(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
     let options = Options::of(call)?;
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     for attempt in 0.. {
         let current = read::find(call, place).await?;
         let value = if call.method == Method::PUT {

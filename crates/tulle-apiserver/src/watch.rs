@@ -16,7 +16,7 @@ use tulle_store::Version;
 use crate::call::Call;
 use crate::error::{ApiError, Reason};
 use crate::hub::{Cursor, Happened, TooOld};
-use crate::negotiate::{self, Form};
+use crate::negotiate::Form;
 use crate::path::Place;
 use crate::read::{self, Selection};
 use crate::render;
@@ -49,7 +49,7 @@ struct Over;
 
 /// GET of a collection with `watch`.
 pub(crate) async fn watch(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     let selection = Selection::of(call, place)?;
     let version = read::version(call.query.text("resourceVersion"))?;
     let bookmarks = call.query.flag("allowWatchBookmarks")?;
@@ -172,10 +172,10 @@ impl Watch {
 
     async fn tell(&mut self, event: &str, object: &Object, version: Option<Version>) -> Result<(), Over> {
         let object = match self.form {
-            Form::Table => {
+            Form::Table(include) => {
                 let columns = !std::mem::replace(&mut self.told_columns, true);
                 let version = version.map_or_else(|| object.meta.resource_version.clone(), |v| v.to_string());
-                render::table(&[object], &self.place, columns, &json!({"resourceVersion": version}))
+                render::table(&[object], &self.place, include, columns, &json!({"resourceVersion": version}))
             }
             form => render::one(object, &self.place, form, version),
         };
@@ -188,7 +188,7 @@ impl Watch {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         let object = match self.form {
-            Form::Table => render::table(&[], &self.place, false, &metadata),
+            Form::Table(include) => render::table(&[], &self.place, include, false, &metadata),
             Form::Metadata => {
                 json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
             }

@@ -54,7 +54,7 @@ pub(crate) fn body(call: &Call) -> Result<Value, ApiError> {
 /// POST to a collection.
 pub(crate) async fn create(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
     let options = Options::of(call)?;
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     let mut value = body(call)?;
     let info = place.kind.info();
     if info.namespaced && place.namespace.is_empty() {
@@ -145,7 +145,7 @@ fn generated(prefix: &str) -> String {
 /// PUT of an object.
 pub(crate) async fn replace(call: &Call, place: &Place) -> Result<Response<Body>, ApiError> {
     let options = Options::of(call)?;
-    let form = negotiate::form(&call.headers)?;
+    let form = call.form()?;
     let value = body(call)?;
     for attempt in 0.. {
         let current = read::find(call, place).await?;

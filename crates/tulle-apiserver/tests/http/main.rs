@@ -8,4 +8,5 @@ mod objects;
 mod paging;
 mod patching;
 mod support;
+mod tables;
 mod watching;
