@@ -1,6 +1,6 @@
 //! A whole configuration, and what is looked up in it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ pub struct Whole<'a> {
     objects: &'a [Arc<Object>],
     by_kind: BTreeMap<Kind, Vec<&'a Object>>,
     snapshot: Snapshot,
+    looked_at: Cell<u64>,
     by_name: OnceCell<HashMap<ResourceRef, &'a Object>>,
     pods: OnceCell<PodIndex<'a>>,
     fronts: OnceCell<Fronts>,
@@ -40,6 +41,7 @@ impl<'a> Whole<'a> {
             objects,
             by_kind,
             snapshot,
+            looked_at: Cell::new(0),
             by_name: OnceCell::new(),
             pods: OnceCell::new(),
             fronts: OnceCell::new(),
@@ -57,6 +59,7 @@ impl<'a> Whole<'a> {
     /// Every object of `R`'s kind with its content, in the order given.
     pub fn all<R: Resource + 'static>(&self) -> impl Iterator<Item = (&'a Object, &'a R)> {
         let all = self.by_kind.get(&R::KIND).map_or(&[][..], Vec::as_slice);
+        self.looked_at.set(self.looked_at.get() + all.len() as u64);
         all.iter().filter_map(|o| Some((*o, o.get::<R>()?)))
     }
 
@@ -79,6 +82,11 @@ impl<'a> Whole<'a> {
             _ => o.meta.namespace.as_str(),
         };
         self.objects().map(of).filter(|n| !n.is_empty()).collect()
+    }
+
+    /// How many objects and pods were looked at so far: a measure of work that does not depend on the machine.
+    pub fn looked_at(&self) -> u64 {
+        self.looked_at.get() + self.pods.get().map_or(0, PodIndex::looked_at)
     }
 
     /// The model of the configuration, as the control plane has it.

@@ -62,3 +62,58 @@ impl<'a, T> Earlier<'a, T> {
 fn path(matched: &HttpMatchRequest) -> Option<Text<'_>> {
     (matched.ignore_uri_case != Some(true)).then(|| Text::of_path(matched.uri.as_ref()))
 }
+
+#[cfg(test)]
+mod tests {
+    use tulle_api::istio::StringMatch;
+
+    use super::*;
+
+    /// A list of routes such as big gateways have: exact paths, prefixes, and some expressions.
+    fn conditions(count: usize) -> Vec<HttpMatchRequest> {
+        let uri = |i: usize| match i % 4 {
+            0 => StringMatch::Exact(format!("/exact/{i}")),
+            1 => StringMatch::Prefix(format!("/prefix/{i}/")),
+            2 => StringMatch::Prefix(format!("/prefix/{}/below/{i}", i - 1)),
+            _ => StringMatch::Regex(format!("/expression/{i}/.*")),
+        };
+        (0..count).map(|i| HttpMatchRequest { uri: Some(uri(i)), ..Default::default() }).collect()
+    }
+
+    fn comparisons(count: usize) -> (usize, u64) {
+        let inherited = ["mesh".to_owned()];
+        let conditions = conditions(count);
+        let (mut implication, mut earlier) = (Implication::default(), Earlier::default());
+        let mut covered = 0;
+        for (i, matched) in conditions.iter().enumerate() {
+            let bound = Bound { matched, inherited: &inherited };
+            covered += usize::from(earlier.covering(&mut implication, &bound).is_some());
+            earlier.push(bound, i);
+        }
+        (covered, implication.asked())
+    }
+
+    #[test]
+    fn a_longer_list_takes_in_proportion() {
+        let (small, large) = (comparisons(2_000), comparisons(8_000));
+        assert_eq!((small.0, large.0), (500, 2_000), "every third kind lies below the second");
+        assert!(large.1 <= small.1 * 5, "{small:?} {large:?}");
+    }
+
+    #[test]
+    fn the_first_that_covers_is_named() {
+        let inherited = ["mesh".to_owned()];
+        let all = [
+            StringMatch::Prefix("/a/b".into()),
+            StringMatch::Prefix("/a".into()),
+            StringMatch::Exact("/a/b/c".into()),
+        ]
+        .map(|uri| HttpMatchRequest { uri: Some(uri), ..Default::default() });
+        let bound = |matched| Bound { matched, inherited: &inherited };
+        let mut earlier = Earlier::default();
+        earlier.push(bound(&all[0]), 0);
+        earlier.push(bound(&all[1]), 1);
+        assert_eq!(earlier.covering(&mut Implication::default(), &bound(&all[2])), Some(&0));
+        assert_eq!(earlier.covering(&mut Implication::default(), &bound(&HttpMatchRequest::default())), None);
+    }
+}

@@ -92,6 +92,7 @@ fn unescape(pattern: &str) -> Option<Cow<'_, str>> {
 #[derive(Debug, Default)]
 pub struct Implication {
     compiled: HashMap<String, Option<Regex>>,
+    asked: u64,
 }
 
 impl Implication {
@@ -107,6 +108,11 @@ impl Implication {
         }
     }
 
+    /// How many pairs of conditions were compared so far.
+    pub fn asked(&self) -> u64 {
+        self.asked
+    }
+
     /// Whether the whole of `text` matches `pattern`; `false` for a pattern that cannot be compiled.
     pub fn whole(&mut self, pattern: &str, text: &str) -> bool {
         let compiled = self.compiled.entry(pattern.to_owned()).or_insert_with(|| {
@@ -118,6 +124,7 @@ impl Implication {
     /// Whether every request (and client) that `narrow` matches is matched by `wide` too. The lists of gateways are those
     /// of the resource, for the conditions that name none.
     pub fn request(&mut self, wide: &Bound<'_>, narrow: &Bound<'_>) -> bool {
+        self.asked += 1;
         let (w, n) = (wide.matched, narrow.matched);
         let ports = w.port.is_none_or(|p| n.port == Some(p));
         let source = w.source_namespace.is_empty() || w.source_namespace == n.source_namespace;

@@ -1,5 +1,6 @@
 //! The pods that run, or will run: pods themselves and what makes them.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
 use tulle_api::kubernetes::{
@@ -76,6 +77,7 @@ pub struct PodIndex<'a> {
     by_namespace: BTreeMap<&'a str, Vec<usize>>,
     by_label: HashMap<(&'a str, &'a str), Vec<usize>>,
     namespaces: BTreeMap<&'a str, &'a Object>,
+    looked_at: Cell<u64>,
 }
 
 impl<'a> PodIndex<'a> {
@@ -83,8 +85,13 @@ impl<'a> PodIndex<'a> {
     pub fn new(whole: &Whole<'a>) -> Self {
         let namespaces: BTreeMap<&str, &Object> =
             whole.all::<Namespace>().map(|(o, _)| (o.meta.name.as_str(), o)).collect();
-        let mut index =
-            Self { all: Vec::new(), by_namespace: BTreeMap::new(), by_label: HashMap::new(), namespaces };
+        let mut index = Self {
+            all: Vec::new(),
+            by_namespace: BTreeMap::new(),
+            by_label: HashMap::new(),
+            namespaces,
+            looked_at: Cell::new(0),
+        };
         let count = |n: Option<i32>| u32::try_from(n.unwrap_or(1)).unwrap_or(0);
         for (object, spec) in whole.all::<Deployment>() {
             index.add_template(object, &spec.template, count(spec.replicas));
@@ -180,6 +187,11 @@ impl<'a> PodIndex<'a> {
         let candidates = in_namespace.iter().copied().chain(all).map(|i| &self.all[i]);
         candidates
             .filter(move |p| namespace.is_none_or(|ns| p.namespace() == ns) && contains(p.labels(), wanted))
+    }
+
+    /// How many sets of pods selectors were compared with so far.
+    pub fn looked_at(&self) -> u64 {
+        self.looked_at.get()
     }
 
     /// Whether there are pods at all: without any, nothing can be said about what selects them.
