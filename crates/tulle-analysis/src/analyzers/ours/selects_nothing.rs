@@ -1,12 +1,13 @@
 //! Services, service entries and rules that select by labels that no workload of their namespace has.
 
 use tulle_api::Object;
-use tulle_api::istio::{DestinationRule, ServiceEntry};
+use tulle_api::istio::{DestinationRule, ServiceEntry, WorkloadEntry};
 use tulle_api::kubernetes::Service;
 use tulle_base::nearest::nearest;
 use tulle_base::{FieldPath, Labels, Severity};
 
 use crate::analyzer::{Analyzer, Findings};
+use crate::reason::matches::contains;
 use crate::whole::Whole;
 
 /// A Service, ServiceEntry or DestinationRule selects labels that no workload has; the nearest are given.
@@ -25,6 +26,12 @@ fn check(whole: &Whole<'_>, out: &mut Findings) {
     }
     for (object, spec) in whole.all::<ServiceEntry>() {
         if let Some(selector) = &spec.workload_selector {
+            // Endpoints outside of the cluster are selected too.
+            let here = |o: &Object| o.meta.namespace == object.meta.namespace;
+            let mut entries = whole.all::<WorkloadEntry>().filter(|(o, _)| here(o));
+            if entries.any(|(_, e)| contains(&e.labels, &selector.labels)) {
+                continue;
+            }
             let effect = "the hosts have no endpoints";
             one(whole, object, "spec.workloadSelector", &selector.labels, effect, out);
         }
