@@ -1,7 +1,7 @@
 //! Which groups, versions and kinds there are; from the table of kinds.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
@@ -138,6 +138,16 @@ pub(crate) fn openapi(path: &str) -> Result<Response<Body>, ApiError> {
     Ok(respond::bytes(StatusCode::OK, "application/json", bytes))
 }
 
+/// `/openapi/v2`, which kubectl asks for as protobuf messages before version 1.27.
+pub(crate) fn openapi_v2(headers: &HeaderMap) -> Response<Body> {
+    static MESSAGES: OnceLock<Bytes> = OnceLock::new();
+    if negotiate::wants_openapi_messages(headers) {
+        let bytes = MESSAGES.get_or_init(|| openapi::protobuf(&openapi::v2()).into());
+        return respond::bytes(StatusCode::OK, negotiate::OPENAPI_MESSAGES, bytes.clone());
+    }
+    respond::json(StatusCode::OK, &openapi::v2())
+}
+
 /// The paths that there are, for `/`.
 pub(crate) fn root() -> Response<Body> {
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
@@ -145,7 +155,9 @@ pub(crate) fn root() -> Response<Body> {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions(group).iter().map(|v| format!("/apis/{group}/{v}")));
     }
-    paths.extend(["/healthz", "/livez", "/openapi/v3", "/readyz", "/version"].map(str::to_owned));
+    paths.extend(
+        ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"].map(str::to_owned),
+    );
     plain(&json!({"paths": paths}))
 }
 

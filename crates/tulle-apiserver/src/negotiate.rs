@@ -76,6 +76,19 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Result<DiscoveryForm, ApiError> 
     .map(|form| form.unwrap_or(DiscoveryForm::Plain))
 }
 
+/// The media type of the OpenAPI v2 document as protobuf messages. Clients ask for it with an `@` in its name, which is
+/// not a character of media types, so answers have a dot.
+pub(crate) const OPENAPI_MESSAGES: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Whether the OpenAPI v2 document is wanted as protobuf messages.
+pub(crate) fn wants_openapi_messages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|media| {
+        let media = media.split(';').next().unwrap_or_default().trim().replace('@', ".");
+        media.eq_ignore_ascii_case(OPENAPI_MESSAGES)
+    })
+}
+
 /// The first entry that `have` knows; `Ok(None)` if nothing in particular is wanted.
 fn first<T>(headers: &HeaderMap, have: impl Fn(&Wanted<'_>) -> Option<T>) -> Result<Option<T>, ApiError> {
     let mut any = false;

@@ -21,6 +21,8 @@ pub(crate) enum Target {
     Group(String),
     /// `/api/v1` and `/apis/GROUP/VERSION`.
     Resources(String, String),
+    /// `/openapi/v2`.
+    OpenApiV2,
     /// `/openapi/v3` and what is below it, such as `apis/apps/v1`.
     OpenApiV3(String),
     /// Objects of a kind that is stored.
@@ -72,6 +74,7 @@ pub(crate) fn target(path: &str) -> Target {
         ["api"] => Target::CoreVersions,
         ["apis"] => Target::Groups,
         ["apis", group] => Target::Group((*group).to_owned()),
+        ["openapi", "v2"] => Target::OpenApiV2,
         ["openapi", "v3", rest @ ..] => Target::OpenApiV3(rest.join("/")),
         ["api", version] => Target::Resources(String::new(), (*version).to_owned()),
         ["apis", group, version] => Target::Resources((*group).to_owned(), (*version).to_owned()),

@@ -308,6 +308,7 @@ async fn dispatch(call: &Call, target: Target) -> Result<Response<Body>, ApiErro
         Target::Groups if get => discovery::groups(&call.headers),
         Target::Group(group) if get => discovery::group(&group),
         Target::Resources(group, version) if get => discovery::resources(&group, &version),
+        Target::OpenApiV2 if get => Ok(discovery::openapi_v2(&call.headers)),
         Target::OpenApiV3(path) if get => discovery::openapi(&path),
         Target::Nothing => Err(discovery::nothing()),
         _ => Err(not_allowed(&call.method)),

@@ -72,3 +72,15 @@ fn everything_is_in_one_document_if_that_is_wanted() {
     let core = api.request("GET", "/api", &[("accept", accept)], b"").ok();
     assert!(core["items"][0]["versions"][0]["resources"].as_array().unwrap().len() > 5);
 }
+
+/// kubectl before version 1.27 reads the document of OpenAPI v2, and only as protobuf messages.
+#[test]
+fn older_clients_get_their_document() {
+    let api = Api::start();
+    let document = api.get("/openapi/v2").ok();
+    assert_eq!(document["swagger"], "2.0");
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let answer = api.request("GET", "/openapi/v2", &[("accept", accept)], b"");
+    assert_eq!(answer.code, 200);
+    assert_eq!(answer.headers["content-type"], "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+}
