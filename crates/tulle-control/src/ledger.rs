@@ -25,13 +25,24 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Held {
     streams: HashSet<StreamId>,
-    /// How many xDS resources of the place were made of each resource.
-    made_of: HashMap<ResourceRef, u32>,
+    /// How much of the place was made of each resource.
+    made_of: HashMap<ResourceRef, Part>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    /// How many xDS resources.
+    count: u32,
+    /// When the last of them came.
+    due: u64,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     holders: HashSet<Holder>,
+    /// When it changed.
+    changed: u64,
+    /// When it changed, or anything more was made of it anywhere.
     due: u64,
 }
 
@@ -61,15 +72,16 @@ impl Ledger {
     pub(crate) fn count(&mut self, holder: Holder, resource: &ResourceRef, more: bool) {
         let Some(held) = self.holders.get_mut(&holder) else { return };
         if more {
-            let count = held.made_of.entry(resource.clone()).or_default();
-            *count += 1;
-            if *count == 1 {
+            let part = held.made_of.entry(resource.clone()).or_default();
+            part.count += 1;
+            part.due = self.epoch;
+            if part.count == 1 {
                 self.known.entry(resource.clone()).or_default().holders.insert(holder);
             }
-            self.due_now(resource);
-        } else if let Some(count) = held.made_of.get_mut(resource) {
-            *count -= 1;
-            if *count == 0 {
+            self.note(resource);
+        } else if let Some(part) = held.made_of.get_mut(resource) {
+            part.count -= 1;
+            if part.count == 0 {
                 held.made_of.remove(resource);
                 self.release(holder, resource);
                 self.touched.insert(resource.clone());
@@ -78,7 +90,15 @@ impl Ledger {
     }
 
     /// The resource changed in this epoch: who has answered everything up to it has it.
-    pub(crate) fn due_now(&mut self, resource: &ResourceRef) {
+    pub(crate) fn changed(&mut self, resource: &ResourceRef) {
+        self.note(resource);
+        if let Some(known) = self.known.get_mut(resource) {
+            known.changed = self.epoch;
+        }
+    }
+
+    /// Notes that something of the resource is due since this epoch.
+    fn note(&mut self, resource: &ResourceRef) {
         let known = self.known.entry(resource.clone()).or_default();
         if known.due != self.epoch {
             if let Some(bucket) = self.recent.get_mut(&known.due) {
@@ -91,11 +111,6 @@ impl Ledger {
             self.recent.entry(self.epoch).or_default().insert(resource.clone());
         }
         self.touched.insert(resource.clone());
-    }
-
-    /// The epoch that a proxy must have reached to have the resource.
-    pub(crate) fn due(&self, resource: &ResourceRef) -> u64 {
-        self.known.get(resource).map_or(0, |k| k.due)
     }
 
     /// The resource is gone.
@@ -168,10 +183,18 @@ impl Ledger {
         !self.touched.is_empty()
     }
 
-    /// The streams that a resource concerns.
-    pub(crate) fn streams_of(&self, resource: &ResourceRef) -> HashSet<StreamId> {
-        let holders = self.known.get(resource).into_iter().flat_map(|k| &k.holders);
-        holders.filter_map(|h| self.holders.get(h)).flat_map(|h| &h.streams).copied().collect()
+    /// The streams that a resource concerns, each with the epoch that it must have reached to have the resource.
+    pub(crate) fn streams_of(&self, resource: &ResourceRef) -> HashMap<StreamId, u64> {
+        let mut all = HashMap::new();
+        let Some(known) = self.known.get(resource) else { return all };
+        for held in known.holders.iter().filter_map(|h| self.holders.get(h)) {
+            let due = held.made_of.get(resource).map_or(0, |p| p.due).max(known.changed);
+            for stream in &held.streams {
+                let most = all.entry(*stream).or_insert(due);
+                *most = due.max(*most);
+            }
+        }
+        all
     }
 }
 
@@ -194,8 +217,8 @@ mod tests {
         ledger.joined(view, StreamId(1));
         ledger.joined(view, StreamId(2));
         ledger.joined(own, StreamId(2));
-        assert_eq!(ledger.streams_of(&route("a")), HashSet::from([StreamId(1), StreamId(2)]));
-        assert_eq!(ledger.streams_of(&route("b")), HashSet::from([StreamId(2)]));
+        assert_eq!(ledger.streams_of(&route("a")), HashMap::from([(StreamId(1), 1), (StreamId(2), 1)]));
+        assert_eq!(ledger.streams_of(&route("b")), HashMap::from([(StreamId(2), 1)]));
         ledger.count(view, &route("a"), false);
         assert_eq!(ledger.streams_of(&route("a")).len(), 2, "one is left");
         ledger.count(view, &route("a"), false);
@@ -215,10 +238,26 @@ mod tests {
         ledger.touch_due(1, 2);
         assert_eq!(ledger.take_touched(), HashSet::from([route("b")]));
         ledger.begin(4);
-        ledger.due_now(&route("b"));
-        assert_eq!((ledger.due(&route("b")), ledger.due(&route("a"))), (4, 1));
+        ledger.changed(&route("b"));
         ledger.take_touched();
         ledger.touch_due(1, 3);
         assert_eq!(ledger.take_touched(), HashSet::from([route("c")]));
+    }
+
+    #[test]
+    fn what_is_made_elsewhere_is_due_there_alone() {
+        let mut ledger = Ledger::default();
+        let (old, new) = (ledger.holder(), ledger.holder());
+        ledger.begin(1);
+        ledger.changed(&route("a"));
+        ledger.count(old, &route("a"), true);
+        ledger.joined(old, StreamId(1));
+        ledger.begin(7);
+        ledger.count(new, &route("a"), true);
+        ledger.joined(new, StreamId(2));
+        assert_eq!(ledger.streams_of(&route("a")), HashMap::from([(StreamId(1), 1), (StreamId(2), 7)]));
+        ledger.begin(9);
+        ledger.changed(&route("a"));
+        assert_eq!(ledger.streams_of(&route("a")), HashMap::from([(StreamId(1), 9), (StreamId(2), 9)]));
     }
 }

@@ -108,20 +108,20 @@ impl Rooms {
         step
     }
 
-    /// The room without the present form of some resources; the common one if there are too many rooms.
-    pub(crate) fn enter(&mut self, without: &BTreeSet<ResourceRef>, documents: &Documents) -> RoomId {
+    /// The room without the present form of some resources; none if there are too many rooms.
+    pub(crate) fn enter(&mut self, without: &BTreeSet<ResourceRef>, documents: &Documents) -> Option<RoomId> {
         if without.is_empty() {
-            return 0;
+            return Some(0);
         }
         if let Some((id, room)) = self.others.iter_mut().find(|(_, r)| r.without == *without) {
             room.users += 1;
-            return *id;
+            return Some(*id);
         }
         if self.others.len() >= MAX_ROOMS {
             tracing::warn!(
                 "too many proxies refuse different resources; this one keeps its last good resources"
             );
-            return 0;
+            return None;
         }
         let last_good = |resource: &ResourceRef| {
             let good = documents.get(resource).and_then(|d| d.good.clone());
@@ -134,7 +134,7 @@ impl Rooms {
         let id = self.next;
         self.next += 1;
         self.others.insert(id, Room { without: without.clone(), snapshot, users: 1 });
-        id
+        Some(id)
     }
 
     /// One user of a room less.

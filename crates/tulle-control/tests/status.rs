@@ -10,6 +10,7 @@ use support::{Mesh, Proxy, accept_all, route, rule, services, subsets, tagged, t
 use tulle_api::decode_object;
 use tulle_base::ResourceRef;
 use tulle_proto::type_url;
+use tulle_store::{Event, Filter, Store};
 
 const TWO: &str = "outbound|80|v2|cart.shop.svc.cluster.local";
 
@@ -193,5 +194,50 @@ async fn who_claims_the_same_is_told_who_wins() {
     let status = mesh.programmed(&route("b")).await;
     assert!(status.is("Conflicted", "False"));
     proxy.routes("the second", |r| r.contains("second")).await;
+    mesh.control.stop().await;
+}
+
+/// What a change costs: with many proxies and many resources, only the resource that changed is written about.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_written_to_what_changed_alone_and_at_most_once_a_second() {
+    const PROXIES: usize = 40;
+    const ROUTES: usize = 40;
+    let names: Vec<String> = (0..ROUTES).map(|i| format!("s{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mesh = Mesh::start(&services(&names)).await;
+    for name in &names {
+        mesh.put(&tagged(name, name, "first"));
+    }
+    let proxies: Vec<Proxy> =
+        (0..PROXIES).map(|i| Proxy::connect(&mesh, &format!("cart-{i}"), accept_all)).collect();
+    let all = format!("{PROXIES} of {PROXIES} proxies have it");
+    for name in &names {
+        mesh.status(&route(name), |s| s.message("Programmed") == all).await;
+    }
+    let from = mesh.store.list_now(&Filter::default()).version;
+    let mut changes = mesh.store.watch(Filter::default(), from).await.unwrap();
+    let began = Instant::now();
+    for round in 0..50 {
+        mesh.put(&tagged("s7", "s7", &format!("round-{round}-end")));
+        proxies[0].routes("the change", |r| r.contains(&format!("round-{round}-end"))).await;
+    }
+    mesh.status(&route("s7"), |s| s.message("Programmed") == all).await;
+    let seconds = began.elapsed().as_secs_f64();
+    let to = mesh.store.list_now(&Filter::default()).version;
+    let (mut writes, mut at) = (0, from);
+    let mut generation = 1;
+    while at < to {
+        let change = changes.next().await.unwrap();
+        at = change.version;
+        let Event::Put(object) = change.event else { continue };
+        assert_eq!(object.resource(), route("s7"), "nobody else's status changes");
+        let now = object.meta.generation.unwrap();
+        if now == generation {
+            writes += 1;
+        }
+        generation = now;
+    }
+    eprintln!("{writes} statuses written in {seconds:.2} s with 50 changes and {PROXIES} proxies");
+    assert!(f64::from(writes) <= seconds + 2.0, "{writes} writes in {seconds} s");
     mesh.control.stop().await;
 }

@@ -26,8 +26,8 @@ pub(crate) enum Programmed<'a> {
     Invalid { older: bool },
     /// Resources of its kind have no effect here.
     NotApplied(&'a str),
-    /// It sends requests to subsets that nobody defines; whether an older form is in force.
-    Missing { subsets: &'a [MissingSubset], older: bool },
+    /// It sends requests to subsets that nobody defines, and what becomes of it meanwhile.
+    Missing { subsets: &'a [MissingSubset], meanwhile: &'static str },
     /// Routes in force still need what it does not say any more.
     Needed,
     /// Proxies refuse it; one of them, and what it says.
@@ -49,7 +49,7 @@ impl Programmed<'_> {
         match self {
             Self::Invalid { older: o } => (false, "Invalid", format!("it has errors; {}", older(*o))),
             Self::NotApplied(reason) => (false, "NotApplied", (*reason).to_owned()),
-            Self::Missing { subsets, older: o } => {
+            Self::Missing { subsets, meanwhile } => {
                 let each = |m: &MissingSubset| {
                     format!(
                         "{}: subset {} of host {} is not defined by any DestinationRule",
@@ -57,7 +57,7 @@ impl Programmed<'_> {
                     )
                 };
                 let all: Vec<String> = subsets.iter().map(each).collect();
-                (false, "SubsetNotFound", format!("{}; {} until it is", all.join("; "), older(*o)))
+                (false, "SubsetNotFound", format!("{}; {meanwhile} until it is", all.join("; ")))
             }
             Self::Needed => {
                 let message = "routes in force send requests to a subset that it does not define any more; its last good \

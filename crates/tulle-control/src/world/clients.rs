@@ -40,6 +40,8 @@ pub(super) struct Client {
     pub(super) given_again: HashMap<ResourceRef, u64>,
     /// What was refused together and is to be given again, group by group, to find out which is meant.
     pub(super) trials: VecDeque<Vec<ResourceRef>>,
+    /// How often that was done.
+    pub(super) tried: u32,
 }
 
 /// What a proxy says of a resource.
@@ -165,6 +167,7 @@ impl World {
             refuses: BTreeMap::new(),
             given_again: HashMap::new(),
             trials: VecDeque::new(),
+            tried: 0,
         };
         self.clients.insert(stream, client);
         self.count_clients();

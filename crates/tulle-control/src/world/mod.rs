@@ -227,7 +227,7 @@ impl World {
         match self.documents.put(&object, self.epoch, refused) {
             Taken::Same => None,
             Taken::Changed => {
-                self.ledger.due_now(&resource);
+                self.ledger.changed(&resource);
                 Some(Change::Put(object))
             }
             Taken::Invalid => {

@@ -16,6 +16,9 @@ use super::World;
 use super::clients::{Refresh, Refused};
 use crate::metrics::Metric;
 
+/// How often one stream is given something again, at most: each time it is made for it alone.
+const MAX_TRIALS: u32 = 200;
+
 impl World {
     /// A proxy refused resources.
     pub(super) fn refused(&mut self, stream: StreamId, kind: TypeId, errors: Vec<Refusal>) {
@@ -123,6 +126,12 @@ impl World {
     fn give_again(&mut self, stream: StreamId) {
         let Some(client) = self.clients.get_mut(&stream) else { return };
         let Some(group) = client.trials.pop_front() else { return };
+        client.tried += 1;
+        if client.tried > MAX_TRIALS {
+            tracing::warn!(proxy = client.proxy.id, "refuses too much; what it refuses is not given again");
+            client.trials.clear();
+            return;
+        }
         let group: Vec<ResourceRef> =
             group.into_iter().filter(|r| client.refuses.remove(r).is_some()).collect();
         for resource in &group {
@@ -141,7 +150,13 @@ impl World {
         let Some(client) = self.clients.get(&stream) else { return };
         let without: BTreeSet<ResourceRef> = client.refuses.keys().cloned().collect();
         let before = client.room;
-        let room = self.rooms.enter(&without, &self.documents);
+        let Some(room) = self.rooms.enter(&without, &self.documents) else {
+            // It stays where it is; by the protocol it keeps its last good resources.
+            if let Some(client) = self.clients.get_mut(&stream) {
+                client.trials.clear();
+            }
+            return;
+        };
         let view = View::key_of(self.rooms.snapshot(room), &client.proxy);
         self.refresh(Refresh { stream, room, view }, at);
         self.rooms.leave(before);

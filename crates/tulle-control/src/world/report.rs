@@ -67,11 +67,18 @@ impl World {
         if document.is_invalid() {
             return Programmed::Invalid { older };
         }
-        if self.rooms.is_held(resource) {
-            return match self.rooms.missing(resource) {
-                [] => Programmed::Needed,
-                subsets => Programmed::Missing { subsets, older },
-            };
+        match (self.rooms.missing(resource), self.rooms.is_held(resource)) {
+            ([], false) => {}
+            ([], true) => return Programmed::Needed,
+            (subsets, held) => {
+                let meanwhile = match (held, older) {
+                    (true, true) => "its last good version stays in force",
+                    (true, false) => "it is not in force",
+                    // It was in force before the host appeared.
+                    (false, _) => "requests that are sent there fail",
+                };
+                return Programmed::Missing { subsets, meanwhile };
+            }
         }
         if !truth.is_modelled(resource) {
             let said = truth.diagnostics_of(resource).next();
@@ -81,7 +88,9 @@ impl World {
         }
         let mut streams = self.ledger.streams_of(resource);
         let refusing = self.refusing.get(resource);
-        streams.extend(refusing.into_iter().flatten());
+        for stream in refusing.into_iter().flatten() {
+            streams.entry(*stream).or_insert(0);
+        }
         let of = streams.len();
         if let Some(refusing) = refusing.filter(|r| !r.is_empty())
             && let Some((client, refused)) = refusing.iter().find_map(|stream| {
@@ -101,9 +110,8 @@ impl World {
         if of == 0 {
             return Programmed::Nobody;
         }
-        let due = self.ledger.due(resource);
-        let mut without: Vec<StreamId> =
-            streams.into_iter().filter(|stream| !self.has_reached(*stream, due)).collect();
+        let missing = streams.into_iter().filter(|(stream, due)| !self.has_reached(*stream, *due));
+        let mut without: Vec<StreamId> = missing.map(|(stream, _)| stream).collect();
         if without.is_empty() {
             return Programmed::All { of };
         }

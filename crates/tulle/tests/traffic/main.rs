@@ -10,5 +10,6 @@ mod manifests;
 mod protocols;
 mod routing;
 mod security;
+mod status;
 mod survival;
 mod wire;
