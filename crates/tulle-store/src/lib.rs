@@ -22,4 +22,4 @@ pub use memory::Memory;
 pub use store::{
     Answer, Change, Event, Filter, Listing, LocalStore, Precondition, Store, Version, Watch, WatchSource,
 };
-pub use wire::{RemoteStore, serve};
+pub use wire::{RemoteStore, read_any_message, serve};

@@ -11,7 +11,7 @@ const LAYERS: &[(u8, &[&str])] = &[
     (2, &["tulle-engine", "tulle-mesh", "tulle-store", "tulle-ca"]),
     (3, &["tulle-translate", "tulle-analysis", "tulle-proxy", "tulle-apiserver", "tulle-lab"]),
     (4, &["tulle-local", "tulle-control"]),
-    (5, &["tulle", "tulle-bench"]),
+    (5, &["tulle", "tulle-bench", "tulle-fuzz"]),
 ];
 
 /// Rooms of one side that must not be reachable from the other, at any distance.

@@ -7,6 +7,7 @@ mod bad_input;
 mod bookinfo;
 mod harness;
 mod manifests;
+mod promises;
 mod protocols;
 mod routing;
 mod security;

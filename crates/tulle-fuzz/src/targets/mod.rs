@@ -1,0 +1,13 @@
+//! One parser each.
+
+pub(super) mod access_log;
+pub(super) mod documents;
+pub(super) mod durations;
+pub(super) mod hosts;
+pub(super) mod hpack;
+pub(super) mod http1;
+pub(super) mod http2;
+pub(super) mod manifests;
+pub(super) mod proto_json;
+pub(super) mod store_messages;
+pub(super) mod xds;

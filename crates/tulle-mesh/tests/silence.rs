@@ -1,0 +1,93 @@
+//! What a document says and the mesh does not do is told, by the document's name and the field's path: of every kind and
+//! field that is not applied, here is one.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::sync::Arc;
+
+use tulle_base::Severity;
+use tulle_mesh::{Change, MeshConfig, Snapshot};
+
+/// Kind, what it says, and the field that must be named; empty for the document as a whole.
+const SILENT: &[(&str, &str, &str)] = &[
+    (
+        "DestinationRule",
+        "host: a.b, trafficPolicy: {retryBudget: {percent: 10}}",
+        "spec.trafficPolicy.retryBudget",
+    ),
+    (
+        "DestinationRule",
+        "host: a.b, trafficPolicy: {tunnel: {targetHost: a.b, targetPort: 80}}",
+        "spec.trafficPolicy.tunnel",
+    ),
+    (
+        "DestinationRule",
+        "host: a.b, trafficPolicy: {loadBalancer: {localityLbSetting: {enabled: true}}}",
+        "spec.trafficPolicy.loadBalancer.localityLbSetting",
+    ),
+    (
+        "DestinationRule",
+        "host: a.b, subsets: [{name: v1, trafficPolicy: {loadBalancer: {zoneAwareLbSetting: {enabled: true}}}}]",
+        "spec.subsets[0].trafficPolicy.loadBalancer.zoneAwareLbSetting",
+    ),
+    (
+        "DestinationRule",
+        "host: a.b, trafficPolicy: {outlierDetection: {outlierDetectionHttpErrorCodes: [429]}}",
+        "spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
+    ),
+    (
+        "DestinationRule",
+        "host: a.b, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE, caCrl: f}}]}",
+        "spec.trafficPolicy.portLevelSettings[0].tls.caCrl",
+    ),
+    ("Sidecar", "inboundConnectionPool: {tcp: {maxConnections: 1}}", "spec.inboundConnectionPool"),
+    (
+        "Sidecar",
+        "outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: a.b, port: {number: 80}}}",
+        "spec.outboundTrafficPolicy.egressProxy",
+    ),
+    ("Sidecar", "egress: [{port: {number: 80}, bind: 127.0.0.1, hosts: ['*/*']}]", "spec.egress[0].bind"),
+    ("Sidecar", "egress: [{captureMode: NONE, hosts: ['*/*']}]", "spec.egress[0].captureMode"),
+    (
+        "Sidecar",
+        "ingress: [{port: {number: 80, protocol: HTTP, name: http}, bind: 127.0.0.1}]",
+        "spec.ingress[0].bind",
+    ),
+    (
+        "Sidecar",
+        "ingress: [{port: {number: 80, protocol: HTTP, name: http}, connectionPool: {tcp: {maxConnections: 1}}}]",
+        "spec.ingress[0].connectionPool",
+    ),
+    (
+        "Gateway",
+        "servers: [{port: {number: 443, name: a, protocol: HTTPS}, hosts: ['*'], \
+         tls: {mode: SIMPLE, credentialName: c, verifyCertificateHash: [x]}}]",
+        "spec.servers[0].tls.verifyCertificateHash",
+    ),
+    (
+        "ServiceEntry",
+        "hosts: ['*.a.b'], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DYNAMIC_DNS",
+        "spec.resolution",
+    ),
+    ("WorkloadEntry", "address: 1.2.3.4", ""),
+];
+
+#[test]
+fn nothing_is_ignored_without_a_word() {
+    for (kind, spec, field) in SILENT {
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: quiet, namespace: shop}}\nspec: {{{spec}}}\n"
+        );
+        let (objects, problems) = tulle_api::parse_manifests("f", text.as_bytes());
+        assert!(problems.iter().all(|d| d.severity != Severity::Error), "{problems:?}");
+        let changes: Vec<Change> = objects.into_iter().map(|o| Change::Put(Arc::new(o))).collect();
+        assert_eq!(changes.len(), 1, "{text}");
+        let (snapshot, _) = Snapshot::new(MeshConfig::default()).apply(&changes);
+        let said: Vec<String> = snapshot.diagnostics().map(ToString::to_string).collect();
+        let named = snapshot.diagnostics().any(|d| {
+            let resource = d.resource.as_ref().is_some_and(|r| r.kind == *kind && r.name == "quiet");
+            resource && d.field.as_str() == *field && d.message.contains("has no effect")
+        });
+        assert!(named, "{kind} {field}: {said:#?}");
+    }
+}
