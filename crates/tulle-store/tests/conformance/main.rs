@@ -4,6 +4,9 @@
 #![allow(clippy::print_stderr, reason = "how long ten thousand objects take is worth knowing")]
 
 mod behaviours;
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+#[path = "../support/etcd.rs"]
+mod etcd_server;
 mod stores;
 mod watching;
 
@@ -50,4 +53,4 @@ macro_rules! stores {
     };
 }
 
-stores!(memory, embedded, remote);
+stores!(memory, embedded, remote, etcd);
