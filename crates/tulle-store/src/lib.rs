@@ -5,6 +5,7 @@
 //! YAML; [`serve`] offers a store on a unix socket, where [`RemoteStore`] reaches it from another process. [`Follow`] is
 //! the way to keep up with a store: a list, then every change, whatever happens to the connection.
 
+mod address;
 mod decide;
 mod embedded;
 mod error;
@@ -15,6 +16,7 @@ mod memory;
 mod store;
 mod wire;
 
+pub use address::{AddressError, StoreAddress};
 pub use embedded::{Embedded, EmbeddedOptions, Keep, OpenError};
 pub use error::{Refusal, StoreError};
 pub use etcd::{Etcd, EtcdError, EtcdOptions, EtcdTls};
