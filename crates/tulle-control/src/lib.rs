@@ -27,6 +27,7 @@ mod secrets;
 mod server;
 mod serving;
 mod sets;
+mod source;
 mod standing;
 mod status;
 mod stop;
@@ -50,6 +51,7 @@ use tulle_store::Store;
 use tulle_xds::server::{AdsService, Hub, Limits};
 
 pub use serving::TlsError;
+pub use source::{EtcdAccess, Source, SourceError};
 
 /// What a control plane needs.
 #[derive(Clone, Debug)]

@@ -1,180 +1,22 @@
 //! From documents in a store to resources at a proxy, over real connections.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use std::collections::BTreeMap;
+mod one_proxy;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prost::Message;
 use tokio::net::TcpStream;
-use tulle_api::parse_manifests;
 use tulle_base::ResourceRef;
-use tulle_control::{Config, ControlPlane};
+use tulle_control::ControlPlane;
 use tulle_proto::envoy::core::Node;
-use tulle_proto::envoy::endpoint::ClusterLoadAssignment;
-use tulle_proto::envoy::google::{Struct, Value, value::Kind};
 use tulle_proto::type_url;
 use tulle_store::{Memory, Store};
-use tulle_xds::client::{self, Client, Event, Events, Interest, Update};
+use tulle_xds::client::Event;
 
-/// The public half of a throw-away key; nothing is signed with it here.
-const TOKEN_KEY: &str = "-----BEGIN PUBLIC KEY-----
-MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9
-q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==
------END PUBLIC KEY-----
-";
-
-const MESH: &str = r"
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: Service
-metadata: {name: cart, namespace: shop}
-spec:
-  clusterIP: 10.96.0.10
-  selector: {app: cart}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: cart-0, namespace: shop, labels: {app: cart}}
-spec:
-  serviceAccountName: cart
-  containers: [{name: cart, image: cart, ports: [{containerPort: 8080}]}]
-status:
-  phase: Running
-  podIP: 10.244.0.5
-  podIPs: [{ip: 10.244.0.5}]
-  conditions: [{type: Ready, status: 'True'}]
-";
-
-fn slice(addresses: &[&str]) -> String {
-    let endpoints: Vec<String> = addresses
-        .iter()
-        .map(|a| format!("{{addresses: [{a}], conditions: {{ready: true}}, targetRef: {{kind: Pod, name: cart-0, namespace: shop}}}}"))
-        .collect();
-    format!(
-        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: cart-1, namespace: shop, \
-         labels: {{kubernetes.io/service-name: cart}}}}\naddressType: IPv4\nports: [{{name: http, port: 8080}}]\n\
-         endpoints: [{}]\n",
-        endpoints.join(", ")
-    )
-}
-
-async fn put(store: &Memory, yaml: &str) {
-    let (objects, diagnostics) = parse_manifests("test.yaml", yaml.as_bytes());
-    assert!(!diagnostics.iter().any(|d| d.severity == tulle_base::Severity::Error), "{diagnostics:?}");
-    for object in objects {
-        store.put(object).await.unwrap();
-    }
-}
-
-fn config(dir: &std::path::Path) -> Config {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut config = Config::new(dir.to_owned(), TOKEN_KEY.to_owned());
-    config.plain = any;
-    config.secure = any;
-    config.monitoring = vec![any];
-    config
-}
-
-fn node(pod: &str, agent: &str) -> bytes::Bytes {
-    let text = |s: &str| Value { kind: Some(Kind::StringValue(s.to_owned())) };
-    let labels = Struct { fields: [("app".to_owned(), text("cart"))].into() };
-    let fields = [
-        ("NAMESPACE".to_owned(), text("shop")),
-        ("SERVICE_ACCOUNT".to_owned(), text("cart")),
-        ("LABELS".to_owned(), Value { kind: Some(Kind::StructValue(labels)) }),
-    ];
-    let node = Node {
-        id: format!("sidecar~10.244.0.5~{pod}.shop~shop.svc.cluster.local"),
-        cluster: "cart.shop".into(),
-        metadata: Some(Struct { fields: fields.into() }),
-        user_agent_name: agent.into(),
-        ..Default::default()
-    };
-    node.encode_to_vec().into()
-}
-
-/// A proxy that accepts everything and asks for the endpoints of every cluster.
-struct Proxy {
-    client: Client,
-    events: Events,
-    held: BTreeMap<(String, String), bytes::Bytes>,
-    updates: Vec<(String, usize, usize)>,
-}
-
-impl Proxy {
-    fn connect(address: SocketAddr, node: bytes::Bytes) -> Self {
-        let connector = client::connector(move || TcpStream::connect(address));
-        let (client, events) = Client::start(client::Config::new(node, "istiod"), connector);
-        client.subscribe(type_url::CLUSTER, Interest::Wildcard);
-        client.subscribe(type_url::LISTENER, Interest::Wildcard);
-        client.subscribe(type_url::ROUTE_CONFIGURATION, Interest::Names(vec!["80".into()]));
-        client.subscribe(type_url::NAME_TABLE, Interest::Wildcard);
-        Self { client, events, held: BTreeMap::new(), updates: Vec::new() }
-    }
-
-    /// Applies updates until `done`.
-    async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        let wait = async {
-            while !done(self) {
-                match self.events.next().await.unwrap() {
-                    Event::Update(update) => self.apply(update),
-                    Event::Connected | Event::Disconnected { .. } => {}
-                }
-            }
-        };
-        if tokio::time::timeout(Duration::from_secs(10), wait).await.is_err() {
-            panic!("{what} did not come; {:?} and {:?}", self.updates, self.held.keys().collect::<Vec<_>>());
-        }
-    }
-
-    /// Applies what comes within a moment.
-    async fn settle(&mut self) {
-        while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(150), self.events.next()).await
-        {
-            if let Event::Update(update) = event {
-                self.apply(update);
-            }
-        }
-    }
-
-    fn apply(&mut self, update: Update) {
-        let kind = update.type_url.as_ref().to_owned();
-        self.updates.push((kind.clone(), update.changed.len(), update.removed.len()));
-        let mut names = Vec::new();
-        for r in update.changed {
-            if kind == type_url::CLUSTER && r.name.starts_with("outbound|") {
-                names.push(r.name.as_ref().to_owned());
-            }
-            self.held.insert((kind.clone(), r.name.as_ref().to_owned()), r.payload);
-        }
-        for name in update.removed {
-            self.held.remove(&(kind.clone(), name.as_ref().to_owned()));
-        }
-        self.client.accept(update.ticket);
-        if !names.is_empty() {
-            self.client.subscribe(type_url::CLUSTER_LOAD_ASSIGNMENT, Interest::Names(names));
-        }
-    }
-
-    fn has(&self, kind: &str, name: &str) -> bool {
-        self.held.contains_key(&(kind.to_owned(), name.to_owned()))
-    }
-
-    fn endpoints(&self) -> usize {
-        let key = (type_url::CLUSTER_LOAD_ASSIGNMENT.to_owned(), CART.to_owned());
-        let Some(bytes) = self.held.get(&key) else { return 0 };
-        let message = ClusterLoadAssignment::decode(bytes.clone()).unwrap();
-        message.endpoints.iter().map(|l| l.lb_endpoints.len()).sum()
-    }
-}
-
-const CART: &str = "outbound|80||cart.shop.svc.cluster.local";
+use one_proxy::{CART, MESH, Proxy, config, node, put, slice};
 
 async fn get(address: SocketAddr, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tulle_control::{Config, ControlPlane, StartError};
-use tulle_store::RemoteStore;
+use tulle_control::{Config, ControlPlane, EtcdAccess, Source, SourceError, StartError};
+use tulle_store::{EtcdTls, StoreAddress};
 
 use crate::outcome::{Failure, Outcome};
 
@@ -16,12 +15,20 @@ use crate::outcome::{Failure, Outcome};
 ///
 /// It listens on 15010 (in the clear), 15012 (TLS), and 15014 and 8080 (metrics, readiness, debugging), and runs until SIGTERM.
 ///
-/// Example: tulle control-plane --store /run/tulle/store.sock --state-dir /var/lib/tulle --token-key token.pub.pem
+/// The store is a folder of YAML (file:FOLDER, watched), an etcd (etcd://HOST:PORT[,HOST:PORT]/PREFIX), a database file
+/// (embedded:FILE), or one that another process offers on a unix socket (unix:SOCKET, or the path alone).
+///
+/// Example: tulle control-plane --store file:manifests --state-dir /var/lib/tulle --token-key token.pub.pem
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Unix socket of the store.
+    /// The store: etcd://HOST:PORT[,HOST:PORT]/PREFIX, file:FOLDER, embedded:FILE or unix:SOCKET.
+    #[arg(long, value_name = "STORE")]
+    store: StoreAddress,
+    /// Also offers the store to other processes on this unix socket.
     #[arg(long, value_name = "SOCKET")]
-    store: PathBuf,
+    serve_store: Option<PathBuf>,
+    #[command(flatten)]
+    etcd: EtcdArgs,
     /// Directory for its own files, the CA's key among them.
     #[arg(long, value_name = "DIR")]
     state_dir: PathBuf,
@@ -42,12 +49,50 @@ pub(crate) struct Args {
     namespace: String,
 }
 
+/// What an etcd asks for.
+#[derive(Debug, clap::Args)]
+struct EtcdArgs {
+    /// PEM file with the roots of etcd's certificates; with it etcd is reached over TLS.
+    #[arg(long, value_name = "FILE")]
+    etcd_cacert: Option<PathBuf>,
+    /// PEM file with the certificate to show to etcd.
+    #[arg(long, value_name = "FILE", requires = "etcd_cacert", requires = "etcd_key")]
+    etcd_cert: Option<PathBuf>,
+    /// PEM file with the key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "etcd_cert")]
+    etcd_key: Option<PathBuf>,
+    /// Name to log into etcd with.
+    #[arg(long, value_name = "NAME", requires = "etcd_password_file")]
+    etcd_user: Option<String>,
+    /// File with the password, which a line break may end.
+    #[arg(long, value_name = "FILE", requires = "etcd_user")]
+    etcd_password_file: Option<PathBuf>,
+}
+
+impl EtcdArgs {
+    fn access(self) -> anyhow::Result<EtcdAccess> {
+        let Self { etcd_cacert, etcd_cert, etcd_key, etcd_user, etcd_password_file } = self;
+        let tls = etcd_cacert.map(|roots| EtcdTls { roots, certificate: etcd_cert.zip(etcd_key) });
+        let user = match etcd_user.zip(etcd_password_file) {
+            Some((name, file)) => {
+                let password =
+                    std::fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?;
+                Some((name, password.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+            None => None,
+        };
+        Ok(EtcdAccess { tls, user })
+    }
+}
+
 /// Runs until it is told to stop.
 pub(crate) fn run(args: Args) -> Outcome {
-    let Args { store, state_dir, token_key, cacerts, trust_domain, cert_ttl, namespace } = args;
+    let Args { store, serve_store, etcd, state_dir, token_key, cacerts, trust_domain, cert_ttl, namespace } =
+        args;
     let token_keys = std::fs::read_to_string(&token_key)
         .with_context(|| format!("{}", token_key.display()))
         .map_err(Failure::usage)?;
+    let access = etcd.access().map_err(Failure::usage)?;
     let mut config = Config::new(state_dir, token_keys);
     config.cacerts = cacerts;
     config.trust_domain = trust_domain;
@@ -61,8 +106,11 @@ pub(crate) fn run(args: Args) -> Outcome {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot receive signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot receive signals")?;
-        let store = Arc::new(RemoteStore::new(store));
-        let control_plane = ControlPlane::start(config, store).await.map_err(failure)?;
+        let mut source = Source::open(&store, access).await.map_err(source_failure)?;
+        if let Some(socket) = serve_store {
+            source.serve(socket).map_err(source_failure)?;
+        }
+        let control_plane = ControlPlane::start(config, source.store()).await.map_err(failure)?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -80,6 +128,18 @@ fn failure(error: StartError) -> Failure {
         StartError::Serving(_) | StartError::Tls(_) | StartError::Bind { .. } | StartError::Catalog => {
             Failure::not_so(error)
         }
+    }
+}
+
+/// An address or a file that cannot be used is wrong use.
+fn source_failure(error: SourceError) -> Failure {
+    match error {
+        SourceError::Store(_) => Failure::not_so(error),
+        SourceError::Etcd(tulle_store::EtcdError::Refused(_)) => Failure::unreachable(error),
+        SourceError::Folder(_)
+        | SourceError::Embedded(_)
+        | SourceError::Etcd(_)
+        | SourceError::Socket { .. } => Failure::usage(error),
     }
 }
 
