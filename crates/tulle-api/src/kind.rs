@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+use crate::gateway_api;
 use crate::istio;
 use crate::kubernetes as k8s;
+use crate::mesh;
 use crate::node::Node;
-use crate::schema::{At, Context, Field, Record, RecordInfo};
+use crate::schema::{At, Context, Field, Notice, Record, RecordInfo};
 
 /// What is known about a kind.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,8 @@ pub struct KindInfo {
     pub body: Body,
     /// Table of the fields.
     pub record: &'static RecordInfo,
+    /// What to say when an object of the kind is written: nothing for kinds that have an effect.
+    pub notice: Notice,
 }
 
 /// Where the fields of a kind stand in its documents.
@@ -60,13 +64,33 @@ pub trait Resource: Record {
     fn from_spec(spec: &Spec) -> Option<&Self>;
 }
 
+/// The name of a kind in documents: that of the variant, unless another one is given.
+macro_rules! kind_name {
+    ($kind:ident) => {
+        stringify!($kind)
+    };
+    ($kind:ident $name:literal) => {
+        $name
+    };
+}
+
+/// What to say about a kind: nothing, unless something is given.
+macro_rules! kind_notice {
+    () => {
+        Notice::None
+    };
+    ($notice:expr) => {
+        $notice
+    };
+}
+
 /// One line per kind makes [`Kind`], [`Spec`] and the [`Resource`]s.
 macro_rules! kinds {
     ($(
         $(#[doc = $doc:literal])+
-        $kind:ident ( $ty:ty ) {
+        $kind:ident ( $ty:ty ) $(as $name:literal)? {
             group: $group:literal, versions: $versions:expr, plural: $plural:literal, short: $short:expr,
-            namespaced: $namespaced:literal, body: $body:ident
+            namespaced: $namespaced:literal, body: $body:ident $(, notice: $notice:expr)?
         }
     )+) => {
         /// A kind that is read.
@@ -89,8 +113,9 @@ macro_rules! kinds {
             pub fn info(self) -> &'static KindInfo {
                 match self {
                     $( Kind::$kind => const { &KindInfo {
-                        kind: stringify!($kind), group: $group, versions: &$versions, plural: $plural, short: &$short,
-                        namespaced: $namespaced, body: Body::$body, record: &<$ty as Record>::INFO,
+                        kind: kind_name!($kind $($name)?), group: $group, versions: &$versions, plural: $plural,
+                        short: &$short, namespaced: $namespaced, body: Body::$body, record: &<$ty as Record>::INFO,
+                        notice: kind_notice!($($notice)?),
                     } }, )+
                 }
             }
@@ -131,6 +156,9 @@ macro_rules! kinds {
     };
 }
 
+const GATEWAY_API: Notice =
+    Notice::Planned("the Gateway API is not served; use Gateway and VirtualService of networking.istio.io");
+
 kinds! {
     /// Routing.
     VirtualService(istio::VirtualService) {
@@ -155,7 +183,8 @@ kinds! {
     /// An endpoint that is not in the registry.
     WorkloadEntry(istio::WorkloadEntry) {
         group: "networking.istio.io", versions: ["v1", "v1beta1", "v1alpha3"], plural: "workloadentries", short: ["we"],
-        namespaced: true, body: Spec
+        namespaced: true, body: Spec,
+        notice: Notice::Planned("workloads outside of the cluster are not built")
     }
     /// What sidecars listen on and know.
     Sidecar(istio::Sidecar) {
@@ -170,7 +199,8 @@ kinds! {
     /// Accepted tokens.
     RequestAuthentication(istio::RequestAuthentication) {
         group: "security.istio.io", versions: ["v1", "v1beta1"], plural: "requestauthentications", short: ["ra"],
-        namespaced: true, body: Spec
+        namespaced: true, body: Spec,
+        notice: Notice::Planned("tokens are not checked; requests that need one are denied")
     }
     /// Who may do what.
     AuthorizationPolicy(istio::AuthorizationPolicy) {
@@ -180,7 +210,103 @@ kinds! {
     /// Traces, metrics and logs.
     Telemetry(istio::Telemetry) {
         group: "telemetry.istio.io", versions: ["v1", "v1alpha1"], plural: "telemetries", short: ["telemetry"],
-        namespaced: true, body: Spec
+        namespaced: true, body: Spec,
+        notice: Notice::Planned("metrics, logs and traces are not configurable")
+    }
+    /// Endpoints outside of the cluster that register themselves.
+    WorkloadGroup(istio::WorkloadGroup) {
+        group: "networking.istio.io", versions: ["v1", "v1beta1", "v1alpha3"], plural: "workloadgroups", short: ["wg"],
+        namespaced: true, body: Spec, notice: Notice::Planned("workloads outside of the cluster cannot register yet")
+    }
+    /// Patches of what proxies are told.
+    EnvoyFilter(istio::EnvoyFilter) {
+        group: "networking.istio.io", versions: ["v1alpha3", "v1beta1", "v1"], plural: "envoyfilters", short: [],
+        namespaced: true, body: Spec, notice: Notice::Planned("patches of the proxies' configuration are not applied")
+    }
+    /// How proxies are run.
+    ProxyConfig(istio::ProxyConfig) {
+        group: "networking.istio.io", versions: ["v1beta1"], plural: "proxyconfigs", short: [],
+        namespaced: true, body: Spec, notice: Notice::Planned("proxies run with their own settings")
+    }
+    /// A WebAssembly filter.
+    WasmPlugin(istio::WasmPlugin) {
+        group: "extensions.istio.io", versions: ["v1alpha1"], plural: "wasmplugins", short: [],
+        namespaced: true, body: Spec, notice: Notice::Planned("WebAssembly modules are not loaded")
+    }
+    /// A filter of the user's.
+    TrafficExtension(istio::TrafficExtension) {
+        group: "extensions.istio.io", versions: ["v1alpha1"], plural: "trafficextensions", short: [],
+        namespaced: true, body: Spec, notice: Notice::Planned("WebAssembly modules and Lua scripts are not loaded")
+    }
+    /// An installation of Istio.
+    IstioOperator(mesh::IstioOperator) {
+        group: "install.istio.io", versions: ["v1alpha1"], plural: "istiooperators", short: ["iop", "io"],
+        namespaced: true, body: Spec, notice: Notice::Planned("settings of the mesh are not read from documents")
+    }
+    /// Who makes gateways of a class.
+    GatewayClass(gateway_api::GatewayClassSpec) {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1beta1"], plural: "gatewayclasses", short: ["gc"],
+        namespaced: false, body: Spec, notice: GATEWAY_API
+    }
+    /// Ports of gateways, as the Gateway API has them.
+    GatewayApiGateway(gateway_api::GatewaySpec) as "Gateway" {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1beta1"], plural: "gateways", short: ["gtw"],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// More listeners for a gateway.
+    ListenerSet(gateway_api::ListenerSetSpec) {
+        group: "gateway.networking.k8s.io", versions: ["v1"], plural: "listenersets", short: ["lset"],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// Routing of HTTP.
+    HttpRoute(gateway_api::HttpRouteSpec) as "HTTPRoute" {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1beta1"], plural: "httproutes", short: [],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// Routing of gRPC.
+    GrpcRoute(gateway_api::GrpcRouteSpec) as "GRPCRoute" {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha2"], plural: "grpcroutes", short: [],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// Routing of TLS connections.
+    TlsRoute(gateway_api::TlsRouteSpec) as "TLSRoute" {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha3", "v1alpha2"], plural: "tlsroutes", short: [],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// Routing of TCP connections.
+    TcpRoute(gateway_api::TcpRouteSpec) as "TCPRoute" {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha2"], plural: "tcproutes", short: [],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// Routing of UDP datagrams.
+    UdpRoute(gateway_api::UdpRouteSpec) as "UDPRoute" {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha2"], plural: "udproutes", short: [],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// Who may refer to objects of a namespace.
+    ReferenceGrant(gateway_api::ReferenceGrantSpec) {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1beta1"], plural: "referencegrants", short: ["refgrant"],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// TLS towards backends.
+    BackendTlsPolicy(gateway_api::BackendTlsPolicySpec) as "BackendTLSPolicy" {
+        group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha3"], plural: "backendtlspolicies", short: ["btlspolicy"],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// A destination outside of the cluster.
+    XBackend(gateway_api::XBackendSpec) {
+        group: "gateway.networking.x-k8s.io", versions: ["v1alpha1"], plural: "xbackends", short: ["xbackend"],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// Retries and sessions of destinations.
+    XBackendTrafficPolicy(gateway_api::XBackendTrafficPolicySpec) {
+        group: "gateway.networking.x-k8s.io", versions: ["v1alpha1"], plural: "xbackendtrafficpolicies", short: ["xbtrafficpolicy"],
+        namespaced: true, body: Spec, notice: GATEWAY_API
+    }
+    /// Who runs the mesh.
+    XMesh(gateway_api::XMeshSpec) {
+        group: "gateway.networking.x-k8s.io", versions: ["v1alpha1"], plural: "xmeshes", short: ["mesh"],
+        namespaced: false, body: Spec, notice: GATEWAY_API
     }
     /// A namespace.
     Namespace(k8s::Namespace) {
@@ -209,6 +335,30 @@ kinds! {
     /// Endpoints of a service.
     EndpointSlice(k8s::EndpointSlice) {
         group: "discovery.k8s.io", versions: ["v1"], plural: "endpointslices", short: [], namespaced: true, body: Top
+    }
+    /// A machine.
+    Node(k8s::Node) {
+        group: "", versions: ["v1"], plural: "nodes", short: ["no"], namespaced: false, body: Spec,
+        notice: Notice::NoEffect("there is one machine")
+    }
+    /// Something that happened to an object.
+    Event(k8s::Event) {
+        group: "", versions: ["v1"], plural: "events", short: ["ev"], namespaced: true, body: Top
+    }
+    /// Endpoints of a service in their old form.
+    Endpoints(k8s::Endpoints) {
+        group: "", versions: ["v1"], plural: "endpoints", short: ["ep"], namespaced: true, body: Top,
+        notice: Notice::NoEffect("use an EndpointSlice")
+    }
+    /// Routing from outside in its old form.
+    Ingress(k8s::Ingress) {
+        group: "networking.k8s.io", versions: ["v1"], plural: "ingresses", short: ["ing"], namespaced: true, body: Spec,
+        notice: Notice::Planned("use Gateway and VirtualService of networking.istio.io")
+    }
+    /// Who serves ingresses of a class.
+    IngressClass(k8s::IngressClass) {
+        group: "networking.k8s.io", versions: ["v1"], plural: "ingressclasses", short: [], namespaced: false, body: Spec,
+        notice: Notice::Planned("use Gateway and VirtualService of networking.istio.io")
     }
     /// Equal pods, replaced step by step.
     Deployment(k8s::Deployment) {

@@ -6,10 +6,12 @@
 pub mod crd;
 mod document;
 mod fragment;
+pub mod gateway_api;
 pub mod istio;
 pub mod kind;
 pub mod kubernetes;
 pub mod manifest;
+pub mod mesh;
 pub mod meta;
 pub mod node;
 pub mod object;

@@ -3,19 +3,8 @@
 /// Why `kind` of `group` has no effect, if it is one that a mesh or its users know.
 pub(crate) fn reason(group: &str, kind: &str) -> Option<&'static str> {
     Some(match (group, kind) {
-        ("networking.istio.io", "EnvoyFilter") => "patches of the proxy's configuration are not applied",
-        ("networking.istio.io", "WorkloadGroup") => "virtual machines cannot join yet",
-        ("networking.istio.io", "ProxyConfig") => "proxies run with their own settings",
-        ("extensions.istio.io", "WasmPlugin") => "WebAssembly extensions are not loaded",
-        ("extensions.istio.io", "TrafficExtension") => "extensions are not loaded",
-        ("install.istio.io", "IstioOperator") => "it describes an installation; the mesh here needs none",
-        ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", _) => {
-            "the Gateway API is not served; use Gateway and VirtualService of networking.istio.io"
-        }
+        ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", _) => "the Gateway API is not served",
         ("networking.k8s.io", "NetworkPolicy") => "packets are not filtered; use AuthorizationPolicy",
-        ("networking.k8s.io", "Ingress" | "IngressClass") => {
-            "use Gateway and VirtualService of networking.istio.io"
-        }
         ("autoscaling", "HorizontalPodAutoscaler") => "the number of pods is fixed on one machine",
         ("policy", "PodDisruptionBudget") => "there is one machine and no eviction",
         ("rbac.authorization.k8s.io", _) => "there is no access control for the API on one machine",
@@ -27,8 +16,7 @@ pub(crate) fn reason(group: &str, kind: &str) -> Option<&'static str> {
         ("batch", "CronJob") => "jobs are not run by the clock",
         ("", "PersistentVolume" | "PersistentVolumeClaim") => "there is no storage to claim on one machine",
         ("", "ResourceQuota" | "LimitRange") => "processes on one machine share what there is",
-        ("", "Endpoints") => "use an EndpointSlice",
-        ("", "Node" | "Event" | "ReplicationController" | "PodTemplate" | "Binding" | "ComponentStatus") => {
+        ("", "ReplicationController" | "PodTemplate" | "Binding" | "ComponentStatus") => {
             "it has no meaning on one machine"
         }
         _ => return None,

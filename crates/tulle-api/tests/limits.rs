@@ -79,7 +79,9 @@ fn texts_and_bodies_have_their_limits() {
         let text =
             format!("apiVersion: {group}.istio.io/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n");
         let found = tulle_api::parse_manifests("f", text.as_bytes()).1;
-        found.iter().map(|d| format!("{}: {}: {}", d.severity, d.field, d.message)).collect::<Vec<_>>()
+        // That a kind is not in force yet is another matter.
+        let found = found.iter().filter(|d| d.field.as_str() != "kind");
+        found.map(|d| format!("{}: {}: {}", d.severity, d.field, d.message)).collect::<Vec<_>>()
     };
     let long = |n: usize| "a".repeat(n);
     let entry = |field: &str, n: usize| {

@@ -61,6 +61,8 @@ fn every_file_validates() {
         "resilience-07",
         "technical-10",
         "technical-12",
+        "technical-17",
+        "technical-18",
     ];
     assert_eq!(parts, wanted);
 }

@@ -2,10 +2,12 @@
 //!
 //! Fields that cannot have an effect on one machine are listed too, kept as written, and reported with the reason.
 
+mod cluster;
 mod config;
 mod container;
 mod defaults;
 mod endpoint_slice;
+mod ingress;
 mod pod;
 mod pod_status;
 mod probe;
@@ -13,9 +15,11 @@ mod service;
 mod volume;
 mod workload;
 
+pub use cluster::*;
 pub use config::*;
 pub use container::*;
 pub use endpoint_slice::*;
+pub use ingress::*;
 pub use pod::*;
 pub use pod_status::*;
 pub use probe::*;

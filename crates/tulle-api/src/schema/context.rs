@@ -109,6 +109,7 @@ impl Context {
                 (Severity::Info, format!("has no effect: {reason}"), "")
             }
             Notice::NoEffect(reason) => (Severity::Warning, format!("has no effect: {reason}"), ""),
+            Notice::Planned(missing) => (Severity::Warning, format!("kept, not in force yet: {missing}"), ""),
         };
         self.report(line, column, Diagnostic::new(severity, at.path(), message).with_fix(fix));
     }

@@ -179,6 +179,8 @@ pub enum Notice {
     NotPortable(&'static str),
     /// It is kept but does nothing: the reason.
     NoEffect(&'static str),
+    /// It is kept and will have its effect once it is built: what is missing.
+    Planned(&'static str),
 }
 
 impl FieldInfo {
@@ -279,6 +281,13 @@ impl FieldInfo {
     #[must_use]
     pub(crate) const fn needed(mut self, needed: bool) -> Self {
         self.required = needed;
+        self
+    }
+
+    /// It does nothing yet.
+    #[must_use]
+    pub const fn planned(mut self, missing: &'static str) -> Self {
+        self.notice = Notice::Planned(missing);
         self
     }
 }

@@ -211,6 +211,7 @@ fn describe(field: &FieldInfo) -> String {
         Notice::Deprecated(instead) => format!("{doc} Deprecated: {instead}."),
         Notice::NotPortable(meaning) => format!("{doc} Not portable: {meaning}."),
         Notice::NoEffect(reason) => format!("{doc} Has no effect: {reason}."),
+        Notice::Planned(missing) => format!("{doc} Not in force yet: {missing}."),
     }
 }
 

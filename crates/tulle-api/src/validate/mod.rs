@@ -28,7 +28,7 @@ use tulle_base::Diagnostics;
 
 use crate::kind::Spec;
 use crate::object::Object;
-use crate::schema::At;
+use crate::schema::{At, Notice};
 use rules::Rules;
 
 /// Every rule that `object` breaks on its own, as Istio's and Kubernetes' validation would, in the order of the fields. Each
@@ -36,6 +36,7 @@ use rules::Rules;
 pub fn validate(object: &Object) -> Diagnostics {
     let mut rules = Rules::new(object);
     let spec = At::ROOT.field("spec");
+    kind_notice(object, &mut rules);
     metadata::check(object, &mut rules);
     match &object.spec {
         Spec::VirtualService(s) => virtual_service::check(s, &object.meta, &spec, &mut rules),
@@ -69,7 +70,17 @@ pub fn validate(object: &Object) -> Diagnostics {
         Spec::ConfigMap(s) => kubernetes::check_config_map(s, &mut rules),
         Spec::Secret(s) => kubernetes::check_secret(s, &mut rules),
         Spec::EndpointSlice(s) => kubernetes::check_endpoint_slice(s, &mut rules),
-        Spec::Namespace(_) | Spec::ServiceAccount(_) => {}
+        _ => {}
     }
     rules.finish()
+}
+
+/// Says when a kind as a whole has no effect, or none yet.
+fn kind_notice(object: &Object, rules: &mut Rules) {
+    let message = match object.kind().info().notice {
+        Notice::Planned(missing) => format!("kept, not in force yet: {missing}"),
+        Notice::NoEffect(reason) => format!("has no effect: {reason}"),
+        Notice::None | Notice::Deprecated(_) | Notice::NotPortable(_) => return,
+    };
+    rules.warn(&At::ROOT.field("kind"), message, "");
 }

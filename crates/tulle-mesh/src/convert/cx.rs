@@ -1,5 +1,7 @@
 //! What every conversion needs: who the document is, and where problems go.
 
+use tulle_api::Kind;
+use tulle_api::schema::Notice;
 use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host};
 
 use crate::meta::{Meta, NsName};
@@ -52,6 +54,13 @@ impl Cx<'_> {
         let resource = self.meta.resource.clone();
         self.notes
             .push(Diagnostic::warning(FieldPath::from(path), message).with_fix(fix).with_resource(resource));
+    }
+
+    /// Reports a document of a kind that is kept but not in force yet.
+    pub(crate) fn not_in_force(&mut self, kind: Kind) {
+        if let Notice::Planned(missing) = kind.info().notice {
+            self.warn("", format!("kept, not in force yet: {missing}"), "");
+        }
     }
 
     /// Reports a field that is written (`yes`) but not applied.

@@ -56,18 +56,35 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
                 .is_some_and(|v| tulle_api::parse_bool(v) == Some(true));
             Item::Authorization(policy::authorization(cx, spec, dry_run))
         }
-        Spec::WorkloadEntry(_) => {
-            cx.not_applied(true, "", "workloads outside of the cluster are not built");
+        // Kinds that are not in force yet say so.
+        Spec::WorkloadEntry(_)
+        | Spec::WorkloadGroup(_)
+        | Spec::RequestAuthentication(_)
+        | Spec::Telemetry(_)
+        | Spec::EnvoyFilter(_)
+        | Spec::ProxyConfig(_)
+        | Spec::WasmPlugin(_)
+        | Spec::TrafficExtension(_)
+        | Spec::IstioOperator(_)
+        | Spec::GatewayClass(_)
+        | Spec::GatewayApiGateway(_)
+        | Spec::ListenerSet(_)
+        | Spec::HttpRoute(_)
+        | Spec::GrpcRoute(_)
+        | Spec::TlsRoute(_)
+        | Spec::TcpRoute(_)
+        | Spec::UdpRoute(_)
+        | Spec::ReferenceGrant(_)
+        | Spec::BackendTlsPolicy(_)
+        | Spec::XBackend(_)
+        | Spec::XBackendTrafficPolicy(_)
+        | Spec::XMesh(_)
+        | Spec::Ingress(_)
+        | Spec::IngressClass(_) => {
+            cx.not_in_force(object.kind());
             return None;
         }
-        Spec::RequestAuthentication(_) => {
-            cx.not_applied(true, "", "tokens are not checked: requests that need one are denied");
-            return None;
-        }
-        Spec::Telemetry(_) => {
-            cx.not_applied(true, "", "metrics, logs and traces are not configurable");
-            return None;
-        }
+        // What the node agent runs, and what is written down about it.
         Spec::Namespace(_)
         | Spec::ServiceAccount(_)
         | Spec::ConfigMap(_)
@@ -76,6 +93,9 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         | Spec::ReplicaSet(_)
         | Spec::StatefulSet(_)
         | Spec::DaemonSet(_)
-        | Spec::Job(_) => return None,
+        | Spec::Job(_)
+        | Spec::Node(_)
+        | Spec::Event(_)
+        | Spec::Endpoints(_) => return None,
     })
 }
