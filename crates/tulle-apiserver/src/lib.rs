@@ -7,6 +7,7 @@
 mod access;
 pub mod apply;
 mod call;
+mod client;
 mod decode;
 mod delete;
 mod discovery;
@@ -35,6 +36,7 @@ mod write;
 
 pub use access::{Identity, Role, Token, secret_in, write_private};
 pub use call::{Limits, Machine, NoMachine};
+pub use client::{Client, ClientError, Reply};
 pub use error::{ApiError, Reason};
 pub use kubeconfig::kubeconfig;
 pub use server::{Options, Server};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tulle_base::{Diagnostic, ResourceRef, Severity};
-use tulle_store::{Memory, Report};
+use tulle_store::{LocalStore, Report};
 
 use super::protocol::FromAgent;
 use crate::cluster::view::View;
@@ -22,7 +22,12 @@ impl Findings {
 
     /// Takes note of a look at the files, and returns what is worth telling. `before` is what there was until then; `None`
     /// at the start, when everything is new.
-    pub(super) fn take(&mut self, report: &Report, store: &Memory, before: Option<&View>) -> Vec<FromAgent> {
+    pub(super) fn take(
+        &mut self,
+        report: &Report,
+        store: &dyn LocalStore,
+        before: Option<&View>,
+    ) -> Vec<FromAgent> {
         let mut news = Vec::new();
         let files =
             report.put.iter().filter_map(|r| store.get_now(r)?.origin.clone()).map(|o| o.file.to_string());
@@ -48,7 +53,7 @@ fn file_of(diagnostic: &Diagnostic) -> String {
 }
 
 /// Whether an object says something else than before: one that only moved in its file does not.
-fn differs(resource: &ResourceRef, store: &Memory, before: &View) -> bool {
+fn differs(resource: &ResourceRef, store: &dyn LocalStore, before: &View) -> bool {
     let Some(now) = store.get_now(resource) else { return false };
     let old = before.find(now.kind(), &resource.namespace, &resource.name);
     old.is_none_or(|old| {

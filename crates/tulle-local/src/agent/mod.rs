@@ -1,5 +1,6 @@
 //! The node agent: pid 1 of the mesh. It owns the store, the controllers, the node and everything that listens for them.
 
+mod api;
 mod control;
 mod findings;
 mod forward;

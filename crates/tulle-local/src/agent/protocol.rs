@@ -17,6 +17,8 @@ pub const GATEWAY_FD: i32 = 10;
 pub const XDS_FD: i32 = 11;
 /// Number of the listening socket for the control plane's metrics.
 pub const METRICS_FD: i32 = 12;
+/// Number of the listening socket of the resource API.
+pub const API_FD: i32 = 14;
 /// Number of the UDP socket for questions to the host's resolvers.
 pub const DNS_FD: i32 = 13;
 
@@ -35,6 +37,8 @@ pub struct AgentOptions {
     pub resolvers: Vec<SocketAddr>,
     /// Where the gateway is reached, such as `http://127.0.0.1:8080`.
     pub gateway_url: String,
+    /// Where the resource API is reached, such as `https://127.0.0.1:6443`.
+    pub api_url: String,
     /// Life of workload certificates, in seconds.
     pub cert_ttl_seconds: u64,
 }

@@ -18,13 +18,13 @@ use tokio::task::JoinHandle;
 use tulle_api::kubernetes::Service;
 use tulle_api::parse_manifests;
 use tulle_base::{ResourceRef, Severity};
-use tulle_store::{Filter, Folder, Memory, Store};
+use tulle_store::{Filter, Folder, Store};
 
 use super::control::{self, Ask, Found, Running};
 use super::findings::Findings;
 use super::protocol::{
-    AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, METRICS_FD, OPTIONS_FD, ObjectName, Summary, ToAgent,
-    UPLINK_FD, XDS_FD,
+    API_FD, AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, METRICS_FD, OPTIONS_FD, ObjectName, Summary,
+    ToAgent, UPLINK_FD, XDS_FD,
 };
 use super::uplink::Uplink;
 use super::{forward, mounts, select, summary, synced};
@@ -79,6 +79,7 @@ pub fn run(images: Arc<dyn Images>) -> ExitCode {
 struct Inherited {
     options: AgentOptions,
     gateway: Option<OwnedFd>,
+    api: Option<OwnedFd>,
     xds: Option<OwnedFd>,
     metrics: Option<OwnedFd>,
     dns: Option<OwnedFd>,
@@ -104,6 +105,7 @@ fn start(images: Arc<dyn Images>, uplink: &std::os::unix::net::UnixStream) -> Re
     let inherited = Inherited {
         options,
         gateway: take(GATEWAY_FD),
+        api: take(API_FD),
         xds: take(XDS_FD),
         metrics: take(METRICS_FD),
         dns: take(DNS_FD),
@@ -143,6 +145,8 @@ enum StartError {
     #[error(transparent)]
     Store(#[from] tulle_store::StoreError),
     #[error(transparent)]
+    Api(#[from] super::api::ApiStartError),
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 
@@ -165,6 +169,8 @@ struct Agent {
     findings: Findings,
     xds: watch::Sender<Option<SocketAddr>>,
     metrics: watch::Sender<Option<SocketAddr>>,
+    /// Ends with the agent.
+    _api: Option<super::api::ApiThread>,
 }
 
 impl Agent {
@@ -174,7 +180,7 @@ impl Agent {
         inherited: Inherited,
         uplink: UnixStream,
     ) -> Result<(Self, Inputs), StartError> {
-        let Inherited { options, gateway, xds, metrics, dns, host_pid } = inherited;
+        let Inherited { options, gateway, api, xds, metrics, dns, host_pid } = inherited;
         let addresses = Addresses::default();
         let reaper = Reaper::start()?;
         let net = Arc::new(NodeNet::create(addresses)?);
@@ -184,7 +190,8 @@ impl Agent {
             .transpose()?;
         let dns = DnsServer::start(SocketAddr::new(addresses.node.into(), 53), forwarder).await?;
         let first = Ipv4Addr::from_bits(addresses.services.network().to_bits() + 1);
-        let store = Arc::new(Admitting::new(Memory::new(), Ipam::new(addresses.services, [first])));
+        let inner = super::api::open_store(&paths)?;
+        let store = Arc::new(Admitting::new(inner, Ipam::new(addresses.services, [first])));
         let signer = TokenSigner::generate()?;
         for dir in [paths.store(), paths.control_plane(), paths.logs()] {
             std::fs::create_dir_all(dir)?;
@@ -192,6 +199,11 @@ impl Agent {
         std::fs::write(paths.token_key(), signer.public_pem())?;
         let listener = UnixListener::bind(paths.store_socket())?;
         tokio::spawn(tulle_store::serve(listener, Arc::clone(&store) as Arc<dyn Store>));
+        let api = api
+            .map(|socket| {
+                super::api::start(socket, Arc::clone(&store) as Arc<dyn Store>, &paths, &options.api_url)
+            })
+            .transpose()?;
         let (ask, asks) = mpsc::channel(16);
         control::start(&paths.control_socket(), Arc::clone(&reaper), ask)?;
         let (xds_target, xds_watch) = watch::channel(None);
@@ -229,6 +241,7 @@ impl Agent {
             findings: Findings::default(),
             xds: xds_target,
             metrics: metrics_target,
+            _api: api,
         };
         let reports = agent.load(&options.manifests, options.built_in).await?;
         Ok((agent, Inputs { events, asks, reports, uplink: BufReader::new(read).lines() }))
@@ -300,7 +313,7 @@ impl Agent {
             tokio::select! {
                 alive = change => if !alive {
                     // It fell behind: everything is looked at anyway, so a new watch from now on will do.
-                    let version = self.store.memory().list_now(&Filter::default()).version;
+                    let version = self.store.inner().list_now(&Filter::default()).version;
                     changes = self.store.watch(Filter::default(), version).await.ok();
                 },
                 Some(event) = inputs.events.recv() => self.kubelet.handle(event, &self.view),
@@ -338,7 +351,7 @@ impl Agent {
             p.plan.init.iter().chain(&p.plan.apps).any(|c| c.name == crate::cluster::inject::PROXY)
         };
         let proxies = self.kubelet.running_pods().filter(has_proxy).count();
-        let version = synced::version(&self.store.memory().list_now(&Filter::default()).objects);
+        let version = synced::version(&self.store.inner().list_now(&Filter::default()).objects);
         Some(tokio::spawn(synced::wait(address, proxies, version)))
     }
 
@@ -346,7 +359,7 @@ impl Agent {
     /// every pod is ready.
     async fn settle(&mut self) -> bool {
         for _ in 0..MAX_ROUNDS {
-            self.view = View::new(self.store.memory().list_now(&Filter::default()).objects);
+            self.view = View::new(self.store.inner().list_now(&Filter::default()).objects);
             let actions = reconcile(&self.view, &mut self.names, now());
             if actions.is_empty() {
                 break;
@@ -356,7 +369,7 @@ impl Agent {
             }
         }
         self.kubelet.sync(&self.view);
-        self.view = View::new(self.store.memory().list_now(&Filter::default()).objects);
+        self.view = View::new(self.store.inner().list_now(&Filter::default()).objects);
         self.kubelet.set_services(routes::service_ports(&self.view));
         self.dns.set_zone(routes::zone(&self.view));
         self.xds.send_if_modified(|t| replace(t, control_plane_port(&self.view, 15010)));
@@ -368,12 +381,9 @@ impl Agent {
         let result = match action {
             Action::Put(object) => self.store.put_now(*object).map(drop),
             Action::Status(resource, status) => {
-                self.store.memory().put_status_now(&resource, status).map(drop)
+                self.store.inner().put_status_now(&resource, status).map(drop)
             }
-            Action::Delete(resource) => {
-                self.store.delete_now(&resource);
-                Ok(())
-            }
+            Action::Delete(resource) => self.store.delete_now(&resource).map(drop),
         };
         if let Err(e) = result {
             tracing::warn!(error = %e, "a controller's change was not taken");
@@ -383,7 +393,7 @@ impl Agent {
     /// Passes on what was found in manifests.
     async fn note_report(&mut self, report: &tulle_store::Report, first: bool) {
         let before = (!first).then_some(&self.view);
-        for news in self.findings.take(report, self.store.memory(), before) {
+        for news in self.findings.take(report, self.store.inner(), before) {
             self.uplink.tell(&news).await;
         }
     }
@@ -404,7 +414,7 @@ impl Agent {
                 let _ = sender.send(summary);
             }
             Ask::Objects(names, sender) => {
-                let found = |name: &ObjectName| self.store.memory().get_now(&ResourceRef::from(name));
+                let found = |name: &ObjectName| self.store.inner().get_now(&ResourceRef::from(name));
                 let objects = names.iter().map(|n| found(n).map(|o| o.to_json())).collect();
                 let _ = sender.send(objects);
             }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use tulle_api::Kind;
 use tulle_api::kubernetes::{Service, ServiceType};
 use tulle_api::{Object, Resource as _};
 use tulle_base::ResourceRef;
-use tulle_store::{Answer, Filter, Listing, Memory, Precondition, Store, Version, Watch};
+use tulle_store::{Answer, Filter, Listing, LocalStore, Precondition, Store, Version, Watch};
 
 use crate::net::ipam::Ipam;
 
@@ -16,19 +17,24 @@ use crate::net::ipam::Ipam;
 /// no listener is lost because a manifest that does not name the address was read again.
 #[derive(Debug)]
 pub struct Admitting {
-    inner: Memory,
+    inner: Arc<dyn LocalStore>,
     addresses: Mutex<Ipam>,
 }
 
 impl Admitting {
-    /// Over `inner`, with service addresses from `addresses`.
-    pub fn new(inner: Memory, addresses: Ipam) -> Self {
+    /// Over `inner`, with service addresses from `addresses`. Services that are there keep theirs.
+    pub fn new(inner: Arc<dyn LocalStore>, mut addresses: Ipam) -> Self {
+        for object in inner.list_now(&Filter::kinds(&[Kind::Service])).objects {
+            if let Some(address) = object.get::<Service>().and_then(|s| s.cluster_ip.parse().ok()) {
+                addresses.take(address);
+            }
+        }
         Self { inner, addresses: Mutex::new(addresses) }
     }
 
     /// The store beneath.
-    pub fn memory(&self) -> &Memory {
-        &self.inner
+    pub fn inner(&self) -> &dyn LocalStore {
+        &*self.inner
     }
 
     /// Writes an object, as [`Store::put`].
@@ -41,10 +47,15 @@ impl Admitting {
     }
 
     /// Deletes an object, as [`Store::delete`].
-    pub fn delete_now(&self, resource: &ResourceRef) -> Option<Arc<Object>> {
-        let gone = self.inner.delete_now(resource)?;
-        self.release(&gone);
-        Some(gone)
+    ///
+    /// # Errors
+    /// As [`Store::delete`].
+    pub fn delete_now(&self, resource: &ResourceRef) -> Result<Option<Arc<Object>>, tulle_store::StoreError> {
+        let gone = self.inner.delete_now(resource, &Precondition::default())?;
+        if let Some(gone) = &gone {
+            self.release(gone);
+        }
+        Ok(gone)
     }
 
     fn release(&self, gone: &Object) {
@@ -108,8 +119,9 @@ impl Store for Admitting {
         self.inner.list(filter)
     }
 
-    fn put(&self, object: Object) -> Answer<'_, Arc<Object>> {
-        Box::pin(async move { self.put_now(object) })
+    fn put(&self, mut object: Object) -> Answer<'_, Arc<Object>> {
+        self.admit(&mut object);
+        self.inner.put(object)
     }
 
     fn put_status_if<'a>(

@@ -16,6 +16,10 @@ pub(super) fn reconcile(view: &View, actions: &mut Vec<Action>) {
     let named = view.of_kind(Kind::Namespace).map(|o| o.meta.name.as_str());
     let namespaces: BTreeSet<&str> = used.chain(named).chain(ALWAYS).filter(|n| !n.is_empty()).collect();
     for namespace in namespaces {
+        // One that is being emptied gets nothing new.
+        if view.get::<Namespace>("", namespace).is_some_and(|(o, _)| o.meta.deletion_timestamp.is_some()) {
+            continue;
+        }
         if view.get::<Namespace>("", namespace).is_none() {
             let mut object = Object::new("", namespace, Namespace::default());
             object.meta.labels.insert("kubernetes.io/metadata.name".into(), namespace.into());

@@ -22,7 +22,7 @@ struct Cluster {
 impl Cluster {
     fn new(yaml: &str) -> Self {
         let addresses = Ipam::new(Addresses::default().services, []);
-        let store = Admitting::new(Memory::new(), addresses);
+        let store = Admitting::new(Arc::new(Memory::new()), addresses);
         let mut cluster = Self { store, names: Names::seeded(7), next_ip: 2 };
         cluster.apply(yaml);
         cluster
@@ -38,7 +38,7 @@ impl Cluster {
     }
 
     fn view(&self) -> View {
-        View::new(self.store.memory().list_now(&Filter::default()).objects)
+        View::new(self.store.inner().list_now(&Filter::default()).objects)
     }
 
     /// Until the controllers want nothing more.
@@ -51,10 +51,8 @@ impl Cluster {
             for action in actions {
                 match action {
                     Action::Put(object) => drop(self.store.put_now(*object).unwrap()),
-                    Action::Status(r, status) => {
-                        drop(self.store.memory().put_status_now(&r, status).unwrap())
-                    }
-                    Action::Delete(r) => drop(self.store.delete_now(&r)),
+                    Action::Status(r, status) => drop(self.store.inner().put_status_now(&r, status).unwrap()),
+                    Action::Delete(r) => drop(self.store.delete_now(&r).unwrap()),
                 }
             }
         }
@@ -81,7 +79,7 @@ impl Cluster {
         );
         let ready = if ready { "True" } else { "False" };
         let status = json!({"phase": phase, "podIP": ip, "conditions": [{"type": "Ready", "status": ready}]});
-        self.store.memory().put_status_now(&pod.resource(), status).unwrap();
+        self.store.inner().put_status_now(&pod.resource(), status).unwrap();
         self.settle();
     }
 
@@ -89,7 +87,7 @@ impl Cluster {
     fn node_catches_up(&mut self) {
         for pod in self.pods() {
             if pod.meta.deletion_timestamp.is_some() {
-                self.store.delete_now(&pod.resource());
+                self.store.delete_now(&pod.resource()).unwrap();
             }
         }
         self.settle();
@@ -132,7 +130,7 @@ fn a_deployment_is_rolled_without_going_below_its_number() {
     c.apply(&deployment("echo:2", 1));
     assert_eq!(c.live().len(), 1);
     let deployment = c.view().of_kind(Kind::Deployment).next().unwrap().resource();
-    c.store.delete_now(&deployment);
+    c.store.delete_now(&deployment).unwrap();
     c.settle();
     assert!(c.live().is_empty());
 }

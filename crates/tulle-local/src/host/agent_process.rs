@@ -12,7 +12,9 @@ use rustix::process::{Pid, Signal, WaitOptions};
 
 use super::check::{Host, is_root};
 use crate::agent::AGENT_COMMAND;
-use crate::agent::protocol::{AgentOptions, DNS_FD, GATEWAY_FD, METRICS_FD, OPTIONS_FD, UPLINK_FD, XDS_FD};
+use crate::agent::protocol::{
+    API_FD, AgentOptions, DNS_FD, GATEWAY_FD, METRICS_FD, OPTIONS_FD, UPLINK_FD, XDS_FD,
+};
 use crate::sys::spawn::{Child, Namespaces, spawn};
 
 /// The running agent. It dies with the thread that started it, whatever happens.
@@ -43,6 +45,7 @@ impl AgentProcess {
                 (host.gateway.as_fd(), GATEWAY_FD),
                 (host.xds.as_fd(), XDS_FD),
                 (host.metrics.as_fd(), METRICS_FD),
+                (host.api.as_fd(), API_FD),
                 (dns.as_fd(), DNS_FD),
             ],
             namespaces: Namespaces { user: !is_root(), machine: true },

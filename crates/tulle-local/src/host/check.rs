@@ -44,6 +44,8 @@ pub(super) struct Needs<'a> {
     pub manifests: &'a [PathBuf],
     pub built_in: &'a [(String, String)],
     pub gateway_port: u16,
+    /// `None`: the usual one, or any other if it is not free.
+    pub api_port: Option<u16>,
     pub images: &'a dyn Images,
 }
 
@@ -51,11 +53,13 @@ pub(super) struct Needs<'a> {
 pub(super) struct Host {
     pub claim: Claim,
     pub gateway: TcpListener,
+    pub api: TcpListener,
     pub xds: TcpListener,
     pub metrics: TcpListener,
 }
 
-/// Default ports of the host for the control plane's plaintext xDS and metrics; others are taken if these are not free.
+/// Default ports of the host for the API and the control plane's plaintext xDS and metrics; others are taken if these are not free.
+const API_PORT: u16 = 6443;
 const XDS_PORT: u16 = 15010;
 const METRICS_PORT: u16 = 15014;
 
@@ -75,16 +79,22 @@ pub(super) fn check(needs: &Needs<'_>) -> Result<Host, Vec<Refusal>> {
     }
     refusals.extend(unknown_images(&objects, needs.images));
     let claim = Claim::take(needs.state_dir).map_err(|e| refusals.push(state_refused(&e))).ok();
-    let gateway =
-        listen(needs.gateway_port).map_err(|e| refusals.push(port_refused(needs.gateway_port, &e))).ok();
+    let gateway = listen(needs.gateway_port)
+        .map_err(|e| refusals.push(port_refused(needs.gateway_port, &e, "the gateway", "--gateway-port")))
+        .ok();
     let any =
         |port| listen(port).or_else(|_| listen(0)).map_err(|e| Refusal::new(format!("port {port}: {e}"), ""));
+    let api = match needs.api_port {
+        Some(port) => listen(port).map_err(|e| port_refused(port, &e, "the API", "--api-port")),
+        None => any(API_PORT),
+    };
+    let api = api.map_err(|r| refusals.push(r)).ok();
     let xds = any(XDS_PORT).map_err(|r| refusals.push(r)).ok();
     let metrics = any(METRICS_PORT).map_err(|r| refusals.push(r)).ok();
     refusals.extend(feature_check::check(!is_root()));
-    match (claim, gateway, xds, metrics) {
-        (Some(claim), Some(gateway), Some(xds), Some(metrics)) if refusals.is_empty() => {
-            Ok(Host { claim, gateway, xds, metrics })
+    match (claim, gateway, api, xds, metrics) {
+        (Some(claim), Some(gateway), Some(api), Some(xds), Some(metrics)) if refusals.is_empty() => {
+            Ok(Host { claim, gateway, api, xds, metrics })
         }
         _ => Err(refusals),
     }
@@ -107,18 +117,18 @@ fn state_refused(error: &StateError) -> Refusal {
     Refusal::new(error.to_string(), fix)
 }
 
-fn port_refused(port: u16, error: &std::io::Error) -> Refusal {
+fn port_refused(port: u16, error: &std::io::Error, whose: &str, option: &str) -> Refusal {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             let by = port_owner::find(port).map(|p| format!(" by {p}")).unwrap_or_default();
             Refusal::new(
                 format!("port {port} of 127.0.0.1 is in use{by}"),
-                "stop that, or give the gateway another one with --gateway-port",
+                format!("stop that, or give {whose} another one with {option}"),
             )
         }
         std::io::ErrorKind::PermissionDenied => Refusal::new(
             format!("port {port} of 127.0.0.1: {error}"),
-            "ports below 1024 need root; give another one with --gateway-port",
+            format!("ports below 1024 need root; give another one with {option}"),
         ),
         _ => Refusal::new(format!("port {port} of 127.0.0.1: {error}"), ""),
     }

@@ -86,7 +86,7 @@ impl Claim {
 
     /// Removes what belongs to one run only.
     pub fn clear(&self) {
-        for path in [self.paths.running(), self.paths.control_socket()] {
+        for path in [self.paths.running(), self.paths.control_socket(), self.paths.kubeconfig()] {
             if let Err(e) = fs::remove_file(&path)
                 && e.kind() != io::ErrorKind::NotFound
             {

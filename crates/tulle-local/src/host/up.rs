@@ -27,6 +27,8 @@ pub struct UpOptions {
     pub state_dir: PathBuf,
     /// Port of the gateway on 127.0.0.1; 0 for any.
     pub gateway_port: u16,
+    /// Port of the resource API on 127.0.0.1; 0 for any, `None` for 6443 or, if it is not free, any.
+    pub api_port: Option<u16>,
     /// Written once everything is ready.
     pub ready_file: Option<PathBuf>,
     /// Run by `sh -c` once everything is ready; its end ends the mesh.
@@ -94,6 +96,7 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         manifests: &manifests,
         built_in: &options.built_in,
         gateway_port: options.gateway_port,
+        api_port: options.api_port,
         images,
     })
     .map_err(UpError::Refused)?;
@@ -106,6 +109,8 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
     let address = |l: &std::net::TcpListener| l.local_addr().map_err(|e| UpError::Io("look at a socket", e));
     let places = Places {
         gateway: format!("http://{}", address(&host.gateway)?),
+        api: format!("https://{}", address(&host.api)?),
+        kubeconfig: host.claim.paths.kubeconfig(),
         xds: address(&host.xds)?,
         metrics: address(&host.metrics)?,
     };
@@ -116,6 +121,7 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         base_env: options.base_env.clone(),
         resolvers: resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
         gateway_url: places.gateway.clone(),
+        api_url: places.api.clone(),
         cert_ttl_seconds: options.cert_ttl.as_secs(),
     };
     // Signals are caught before there is anything to clean up.
@@ -158,6 +164,8 @@ fn absolute(path: &Path) -> PathBuf {
 
 struct Places {
     gateway: String,
+    api: String,
+    kubeconfig: PathBuf,
     xds: SocketAddr,
     metrics: SocketAddr,
 }
@@ -298,6 +306,8 @@ impl Session<'_> {
     fn write_ready_file(&self, path: &Path, pods: &[PodInfo]) -> io::Result<()> {
         let text = json!({
             "gateway": self.places.gateway,
+            "api": self.places.api,
+            "kubeconfig": self.places.kubeconfig,
             "xds": self.places.xds.to_string(),
             "metrics": format!("http://{}/metrics", self.places.metrics),
             "pods": pods,
@@ -309,12 +319,13 @@ impl Session<'_> {
         std::fs::rename(beside, path)
     }
 
-    /// Runs the command on the host. It knows the gateway and the state directory from its environment.
+    /// Runs the command on the host. It knows the gateway, the API and the state directory from its environment.
     fn run_command(&self, command: &str) -> tokio::sync::oneshot::Receiver<u8> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let spawned = std::process::Command::new("sh")
             .args(["-c", command])
             .env("TULLE_GATEWAY", &self.places.gateway)
+            .env("KUBECONFIG", &self.places.kubeconfig)
             .env("TULLE_STATE_DIR", absolute(&self.options.state_dir))
             .stdin(Stdio::null())
             .spawn();

@@ -151,7 +151,7 @@ impl Kubelet {
         if facts.terminating {
             self.let_go(key);
             if !self.pods.contains_key(key) {
-                self.machine.store.delete_now(&object.resource());
+                self.delete(object);
             }
             return;
         }
@@ -287,7 +287,7 @@ impl Kubelet {
         self.forget(key);
         let object = view.get::<PodSpec>(&key.0, &key.1).filter(|(o, _)| o.meta.uid == uid);
         if let Some((object, _)) = object.filter(|(o, _)| o.meta.deletion_timestamp.is_some()) {
-            self.machine.store.delete_now(&object.resource());
+            self.delete(object);
         }
     }
 
@@ -305,6 +305,13 @@ impl Kubelet {
                     pod.stop(Stop { grace: pod.plan.grace + linger, linger, sidecars: None });
                 }
             }
+        }
+    }
+
+    /// Deletes the object of a pod that has stopped.
+    fn delete(&self, object: &Object) {
+        if let Err(e) = self.machine.store.delete_now(&object.resource()) {
+            tracing::warn!(pod = %object.resource(), error = %e, "a pod that has stopped was not deleted");
         }
     }
 
@@ -398,7 +405,7 @@ impl Kubelet {
     }
 
     fn report(&self, object: &Object, value: serde_json::Value) {
-        if let Err(e) = self.machine.store.memory().put_status_now(&object.resource(), value) {
+        if let Err(e) = self.machine.store.inner().put_status_now(&object.resource(), value) {
             tracing::debug!(pod = %object.resource(), error = %e, "status not written");
         }
     }

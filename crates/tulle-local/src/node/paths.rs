@@ -37,6 +37,16 @@ impl Paths {
         self.root.join("control.sock")
     }
 
+    /// What clients find the resource API with.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.root.join("kubeconfig")
+    }
+
+    /// Directory of the resource API: authority, tokens and what was written over it; it outlives the mesh.
+    pub fn api(&self) -> PathBuf {
+        self.root.join("api")
+    }
+
     /// Output of containers.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")

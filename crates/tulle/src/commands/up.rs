@@ -31,8 +31,11 @@ pub(crate) struct Args {
     /// Port of the gateway on 127.0.0.1; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     gateway_port: u16,
+    /// Port of the resource API on 127.0.0.1; 0 for any free one. Default: 6443, or any free one if that is taken.
+    #[arg(long, value_name = "PORT")]
+    api_port: Option<u16>,
     /// Runs this by `sh -c` once every pod is ready, stops the mesh when it ends, and exits with its code. It finds the
-    /// gateway in $TULLE_GATEWAY and the state directory in $TULLE_STATE_DIR. Given up with exit code 3 if the pods are not
+    /// gateway in $TULLE_GATEWAY, the state directory in $TULLE_STATE_DIR, and kubectl finds the API by $KUBECONFIG. Given up with exit code 3 if the pods are not
     /// ready within 3 minutes.
     #[arg(long, value_name = "CMD")]
     exit_after: Option<String>,
@@ -63,6 +66,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         built_in,
         state_dir: args.state.path(),
         gateway_port: args.gateway_port,
+        api_port: args.api_port,
         ready_file: args.ready_file,
         exit_after: args.exit_after,
         cert_ttl: args.cert_ttl,
