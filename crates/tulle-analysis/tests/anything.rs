@@ -52,6 +52,22 @@ const WORDS: [&str; 34] = [
 
 const DURATIONS: [&str; 5] = ["1ms", "1s", "0s", "10s", "2000000h"];
 
+/// The kinds that most analyzers are about.
+const OFTEN: [Kind; 12] = [
+    Kind::VirtualService,
+    Kind::VirtualService,
+    Kind::DestinationRule,
+    Kind::Gateway,
+    Kind::ServiceEntry,
+    Kind::Sidecar,
+    Kind::PeerAuthentication,
+    Kind::AuthorizationPolicy,
+    Kind::EnvoyFilter,
+    Kind::Service,
+    Kind::Deployment,
+    Kind::Pod,
+];
+
 /// A stream of choices from one seed (splitmix64).
 struct Choices(u64);
 
@@ -118,7 +134,10 @@ impl Choices {
 
     /// A resource, if what was chosen can be read.
     fn object(&mut self) -> Option<Object> {
-        let kind = Kind::ALL[self.next(Kind::ALL.len())];
+        let kind = match self.next(4) {
+            0 => Kind::ALL[self.next(Kind::ALL.len())],
+            _ => OFTEN[self.next(OFTEN.len())],
+        };
         let info = kind.info();
         let mut metadata = json!({
             "name": (["a", "b", "gw", "n1", "default"][self.next(5)]),

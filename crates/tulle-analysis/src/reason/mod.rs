@@ -9,6 +9,7 @@ pub mod entries;
 pub mod fronts;
 pub mod hosts;
 pub mod matches;
+pub mod patches;
 pub mod pods;
 pub mod policies;
 pub mod resilience;

@@ -4,6 +4,11 @@ mod access_log_without_provider;
 mod claim_routing_without_tokens;
 mod conflicting_gateways;
 mod conflicting_service_entry_protocol;
+mod envoy_filter_add;
+mod envoy_filter_proxy_version;
+mod envoy_filter_relative;
+mod envoy_filter_remove;
+mod envoy_filter_replace;
 mod external_name_port_name;
 mod gateway_credential;
 mod gateway_port_not_on_service;
@@ -34,6 +39,11 @@ pub(super) const ALL: &[(&str, Analyzer)] = &[
     ("image_auto_pod", image_auto_pod::ANALYZER),
     ("claim_routing_without_tokens", claim_routing_without_tokens::ANALYZER),
     ("external_name_port_name", external_name_port_name::ANALYZER),
+    ("envoy_filter_relative", envoy_filter_relative::ANALYZER),
+    ("envoy_filter_replace", envoy_filter_replace::ANALYZER),
+    ("envoy_filter_add", envoy_filter_add::ANALYZER),
+    ("envoy_filter_remove", envoy_filter_remove::ANALYZER),
+    ("envoy_filter_proxy_version", envoy_filter_proxy_version::ANALYZER),
     ("access_log_without_provider", access_log_without_provider::ANALYZER),
     ("telemetry_same_workload", telemetry_same_workload::ANALYZER),
     ("telemetry_twice_in_namespace", telemetry_twice_in_namespace::ANALYZER),

@@ -1,7 +1,7 @@
 //! Policies that select the pods of a Gateway API gateway by label, where `targetRefs` is asked for.
 
 use tulle_api::Object;
-use tulle_api::istio::{AuthorizationPolicy, RequestAuthentication, Telemetry, WorkloadSelector};
+use tulle_api::istio::{AuthorizationPolicy, RequestAuthentication, Telemetry, WasmPlugin, WorkloadSelector};
 use tulle_base::{FieldPath, Severity};
 
 use crate::analyzer::{Analyzer, Findings};
@@ -27,6 +27,10 @@ fn check(whole: &Whole<'_>, out: &mut Findings) {
         one(whole, object, spec.selector.as_ref().filter(|_| !targets), out);
     }
     for (object, spec) in whole.all::<Telemetry>() {
+        let targets = spec.target_ref.is_some() || !spec.target_refs.is_empty();
+        one(whole, object, spec.selector.as_ref().filter(|_| !targets), out);
+    }
+    for (object, spec) in whole.all::<WasmPlugin>() {
         let targets = spec.target_ref.is_some() || !spec.target_refs.is_empty();
         one(whole, object, spec.selector.as_ref().filter(|_| !targets), out);
     }

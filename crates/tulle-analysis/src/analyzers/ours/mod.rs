@@ -6,6 +6,7 @@ mod canary_without_outlier_detection;
 mod denies_everything;
 mod dropped_delegate_rule;
 mod ejects_everything;
+mod envoy_filter_matches_nothing;
 mod export_to_mistakes;
 mod fault_outside_test;
 mod fault_replaces_retries;
@@ -63,6 +64,7 @@ pub(super) const ALL: &[(&str, Analyzer)] = &[
     ("export_to_mistakes", export_to_mistakes::ANALYZER),
     ("mirrored_writes", mirrored_writes::ANALYZER),
     ("mirrors_everything", mirrors_everything::ANALYZER),
+    ("envoy_filter_matches_nothing", envoy_filter_matches_nothing::ANALYZER),
     ("stacked_retries", stacked_retries::ANALYZER),
     ("callee_outlasts_caller", callee_outlasts_caller::ANALYZER),
     ("retries_over_timeout", retries_over_timeout::ANALYZER),
