@@ -29,6 +29,9 @@ allow.
 A namespace is one for tests (TUL0307) if a word of its name, or of the value of a label such as `environment`, is `test`,
 `staging`, `dev`, `qa`, `chaos` or the like.
 
+Not looked for, because configuration does not tell: whether a mesh is worth having at all, retries that applications make by
+themselves, and whether proxies and the control plane have enough processor and memory.
+
 Each analyzer is a file below `crates/tulle-analysis/src/analyzers`, with a good and a bad example in
 `crates/tulle-analysis/tests/examples`.
 
