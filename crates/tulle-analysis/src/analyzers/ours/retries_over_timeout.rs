@@ -46,8 +46,10 @@ fn check(whole: &Whole<'_>, out: &mut Findings) {
                 "{} tries of {each:?} with pauses of up to {pauses:?} need {whole:?}, but the timeout is {timeout:?}",
                 u64::from(attempts) + 1
             );
-            let fit = tries_that_fit(base, each, timeout, attempts);
-            let fix = format!("write attempts: {fit}, a shorter perTryTimeout or a longer timeout");
+            let fix = match tries_that_fit(base, each, timeout, attempts) {
+                0 => "write a shorter perTryTimeout or a longer timeout".to_owned(),
+                fit => format!("write attempts: {fit}, a shorter perTryTimeout or a longer timeout"),
+            };
             out.report(route.object, path, message, fix);
         }
     }
