@@ -12,7 +12,8 @@ use crate::value::{IntOrString, Timestamp};
 pub fn record(info: &KindInfo) -> Option<&'static RecordInfo> {
     Some(match (info.group, info.kind) {
         ("", "Pod") => &PodStatus::INFO,
-        ("", "Service") => &ServiceStatus::INFO,
+        ("", "Service") | ("networking.k8s.io", "Ingress") => &ServiceStatus::INFO,
+        ("", "Node") => &NodeStatus::INFO,
         ("", "Namespace") => &NamespaceStatus::INFO,
         ("apps", "Deployment" | "ReplicaSet" | "StatefulSet") => &ReplicaStatus::INFO,
         ("apps", "DaemonSet") => &DaemonSetStatus::INFO,
@@ -136,12 +137,38 @@ record! {
 }
 
 record! {
-    /// What became of a service.
+    /// What became of a service or an ingress.
     pub struct ServiceStatus {
         /// Addresses of a load balancer.
         pub load_balancer: Option<Value> = "loadBalancer",
         /// What holds.
         pub conditions: Vec<StatusCondition> = "conditions" => keyed(&["type"]),
+    }
+}
+
+record! {
+    /// What a node is and has.
+    pub struct NodeStatus {
+        /// Where it is reachable.
+        pub addresses: Vec<NodeAddress> = "addresses" => keyed(&["type"]),
+        /// What holds: Ready.
+        pub conditions: Vec<StatusCondition> = "conditions" => keyed(&["type"]),
+        /// Its kernel, its operating system and what runs pods there.
+        pub node_info: Option<Value> = "nodeInfo",
+        /// What it has.
+        pub capacity: Option<Value> = "capacity",
+        /// What of it pods can use.
+        pub allocatable: Option<Value> = "allocatable",
+    }
+}
+
+record! {
+    /// An address of a node.
+    pub struct NodeAddress {
+        /// `InternalIP`, `ExternalIP` or `Hostname`.
+        pub address_type: String = "type" => required,
+        /// The address.
+        pub address: String = "address" => required,
     }
 }
 

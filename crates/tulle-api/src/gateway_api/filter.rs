@@ -7,11 +7,11 @@ record! {
     /// Changes to headers.
     pub struct HttpHeaderFilter {
         /// Headers to overwrite.
-        pub set: Vec<HeaderNameValue> = "set",
+        pub set: Vec<HeaderNameValue> = "set" => keyed(&["name"]),
         /// Headers to append to.
-        pub add: Vec<HeaderNameValue> = "add",
+        pub add: Vec<HeaderNameValue> = "add" => keyed(&["name"]),
         /// Headers to remove.
-        pub remove: Vec<String> = "remove",
+        pub remove: Vec<String> = "remove" => set,
     }
 }
 

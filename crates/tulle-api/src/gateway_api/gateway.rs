@@ -14,7 +14,7 @@ record! {
         /// The class.
         pub gateway_class_name: String = "gatewayClassName" => required,
         /// The ports, with unique names.
-        pub listeners: Vec<GatewayListener> = "listeners" => required,
+        pub listeners: Vec<GatewayListener> = "listeners" => keyed(&["name"]) => required,
         /// Addresses that are asked for.
         pub addresses: Vec<GatewaySpecAddress> = "addresses",
         /// What is made for the gateway.
@@ -176,7 +176,7 @@ record! {
         /// For ports without an entry of their own.
         pub default: FrontendTls = "default",
         /// For single ports.
-        pub per_port: Vec<FrontendTlsPort> = "perPort",
+        pub per_port: Vec<FrontendTlsPort> = "perPort" => keyed(&["port"]),
     }
 }
 

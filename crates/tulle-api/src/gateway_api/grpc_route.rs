@@ -41,7 +41,7 @@ record! {
         /// Service and method.
         pub method: Option<GrpcMethodMatch> = "method",
         /// Headers.
-        pub headers: Vec<HttpHeaderMatch> = "headers",
+        pub headers: Vec<HttpHeaderMatch> = "headers" => keyed(&["name"]),
     }
 }
 

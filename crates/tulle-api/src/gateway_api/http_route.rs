@@ -47,9 +47,9 @@ record! {
         /// Path; every path by default.
         pub path: Option<HttpPathMatch> = "path",
         /// Headers.
-        pub headers: Vec<HttpHeaderMatch> = "headers",
+        pub headers: Vec<HttpHeaderMatch> = "headers" => keyed(&["name"]),
         /// Query parameters.
-        pub query_params: Vec<HttpQueryParamMatch> = "queryParams",
+        pub query_params: Vec<HttpQueryParamMatch> = "queryParams" => keyed(&["name"]),
         /// Method.
         pub method: Option<HttpRouteMethod> = "method",
     }
@@ -233,15 +233,15 @@ record! {
     /// Cross-origin resource sharing.
     pub struct CorsFilter {
         /// Allowed origins, `*` for all.
-        pub allow_origins: Vec<String> = "allowOrigins",
+        pub allow_origins: Vec<String> = "allowOrigins" => set,
         /// Whether credentials may be sent.
         pub allow_credentials: Option<bool> = "allowCredentials",
         /// Allowed methods, `*` for all.
-        pub allow_methods: Vec<String> = "allowMethods",
+        pub allow_methods: Vec<String> = "allowMethods" => set,
         /// Allowed request headers, `*` for all.
-        pub allow_headers: Vec<String> = "allowHeaders",
+        pub allow_headers: Vec<String> = "allowHeaders" => set,
         /// Response headers that scripts may read.
-        pub expose_headers: Vec<String> = "exposeHeaders",
+        pub expose_headers: Vec<String> = "exposeHeaders" => set,
         /// Seconds that a preflight may be cached, 1 or more; 5 by default.
         pub max_age: Option<i32> = "maxAge",
     }

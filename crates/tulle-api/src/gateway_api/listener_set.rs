@@ -9,7 +9,7 @@ record! {
         /// The gateway.
         pub parent_ref: ParentGatewayReference = "parentRef",
         /// The listeners.
-        pub listeners: Vec<GatewayListener> = "listeners" => required,
+        pub listeners: Vec<GatewayListener> = "listeners" => keyed(&["name"]) => required,
     }
 }
 

@@ -8,7 +8,7 @@ record! {
     /// Retries and sessions of destinations.
     pub struct XBackendTrafficPolicySpec {
         /// The destinations.
-        pub target_refs: Vec<LocalObjectReference> = "targetRefs" => required,
+        pub target_refs: Vec<LocalObjectReference> = "targetRefs" => keyed(&["group", "kind", "name"]) => required,
         /// Limits retries.
         pub retry_constraint: Option<XRetryConstraint> = "retryConstraint",
         /// Sends the requests of a session to the same place.
