@@ -15,7 +15,7 @@ use tulle_xds::server::{
     Catalog, Change, Layers, Limits, Protocol, Response, ServerCore, SetId, StreamId, StreamOptions,
     TypeConfig,
 };
-use tulle_xds::wire::DeltaDiscoveryResponse;
+use tulle_xds::wire::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
 const CDS: &str = "t/cluster";
 const EDS: &str = "t/endpoints";
@@ -280,4 +280,52 @@ fn names_that_do_not_exist_are_answered() {
     let mut absent: Vec<_> = answers.iter().filter(|a| a.0 == RDS).flat_map(|a| a.2.clone()).collect();
     absent.sort();
     assert_eq!(absent, ["none", "r"], "{answers:?}");
+}
+
+#[test]
+fn endpoints_are_emptied_only_after_the_routes_that_need_them_are_gone() {
+    let mut core = ServerCore::new(catalog(), Limits::default(), "test");
+    let now = Instant::now();
+    let kinds = [CDS, EDS, LDS, RDS].map(|url| core.catalog().find(url).unwrap());
+    let sets = kinds.map(|kind| core.create_set(kind));
+    for (set, kind, name) in
+        [(0, CDS, "v2"), (0, CDS, "all"), (1, EDS, "v2"), (1, EDS, "all"), (3, RDS, "80")]
+    {
+        core.update(sets[set], [put(kind, name, "before".into())], now);
+    }
+    let id = StreamId(1);
+    core.open(id, StreamOptions { protocol: Protocol::Delta, rewarm: false }, layers(&sets));
+    let ask = |core: &mut ServerCore, kind: &str, names: &[&str], nonce: String| {
+        let request = DeltaDiscoveryRequest {
+            type_url: kind.into(),
+            resource_names_subscribe: names.iter().map(|n| (*n).to_owned()).collect(),
+            response_nonce: nonce,
+            ..Default::default()
+        };
+        core.delta_request(id, request, now).unwrap();
+    };
+    let mut order = Vec::new();
+    let settle = |core: &mut ServerCore, order: &mut Vec<String>| {
+        while let Some(out) = core.poll(now) {
+            let Response::Delta(response) = out.response else { panic!("asked for deltas") };
+            order.push(response.type_url.clone());
+            ask(core, &response.type_url, &[], response.nonce);
+        }
+    };
+    // Endpoints are asked for once the clusters are there.
+    for (kind, names) in [(CDS, &[][..]), (EDS, &["v2", "all"]), (LDS, &[]), (RDS, &["80"])] {
+        ask(&mut core, kind, names, String::new());
+        settle(&mut core, &mut order);
+    }
+    // The route that needs v2 goes, and v2 with it, in any order.
+    order.clear();
+    core.update(sets[1], [Change::Remove("v2".into())], now);
+    core.update(sets[0], [Change::Remove("v2".into())], now);
+    core.update(sets[3], [put(RDS, "80", "after".into())], now);
+    settle(&mut core, &mut order);
+    assert_eq!(
+        order,
+        [RDS, CDS, EDS],
+        "the route first, then the cluster, then what is left of its endpoints"
+    );
 }

@@ -100,17 +100,18 @@ impl ServerCore {
         let wildcard = std::mem::take(&mut set.wildcard);
         for change in changes {
             let Some(effect) = set.apply(change, stand_in.as_ref(), epoch) else { continue };
+            let ceased = effect.all.after.is_none();
             for stream_id in &wildcard {
                 if effect.subscribers.contains(stream_id) {
                     continue;
                 }
                 turn(&mut self.streams, &mut self.queue, *stream_id, kind, |sub| {
-                    sub.turn(&effect.name, &effect.all, now, epoch);
+                    sub.turn(&effect.name, &effect.all, ceased, now, epoch);
                 });
             }
             for stream_id in effect.subscribers {
                 turn(&mut self.streams, &mut self.queue, *stream_id, kind, |sub| {
-                    sub.turn(&effect.name, &effect.named, now, epoch);
+                    sub.turn(&effect.name, &effect.named, ceased, now, epoch);
                 });
             }
         }
@@ -144,7 +145,8 @@ impl ServerCore {
                 let after = lookup(&self.sets, new, &name, sub.names.contains(&name)).cloned();
                 let before = before.get(&name).cloned();
                 if before.as_ref().map(|r| r.version()) != after.as_ref().map(|r| r.version()) {
-                    sub.turn(&name, &Turn { before, after }, now, self.epoch);
+                    let ceased = lookup(&self.sets, new, &name, false).is_none();
+                    sub.turn(&name, &Turn { before, after }, ceased, now, self.epoch);
                 }
             }
         }

@@ -91,6 +91,11 @@ impl Stream {
             if other > id && (other_sub.has_news() || flying) {
                 allowed.removals = false;
             }
+            // What is gone and stood for is empty from then on: whoever refers to it goes first.
+            let stood_for = catalog.get(id).stand_in.is_some();
+            if other < id && stood_for && (other_sub.has_news() || other_sub.has_removals() || flying) {
+                allowed.removals = false;
+            }
         }
         allowed
     }

@@ -49,7 +49,8 @@ pub(super) struct Since {
 #[derive(Clone, Copy, Debug)]
 struct Dirty {
     base: Base,
-    /// Whether the news is that the resource is gone.
+    /// Whether the news is that the resource is gone. What stands for it then is sent as late as a removal would be: routes in
+    /// force may still need the endpoints that were there.
     gone: bool,
     from: u64,
 }
@@ -170,10 +171,10 @@ impl Subscription {
         waiting.into_iter().chain(flying).map(|s| s.epoch).min()
     }
 
-    /// A name turned from one content to another.
-    pub(super) fn turn(&mut self, name: &Arc<str>, turn: &Turn, now: Instant, epoch: u64) {
+    /// A name turned from one content to another. `ceased`: the resource does not exist any more, whatever stands for it.
+    pub(super) fn turn(&mut self, name: &Arc<str>, turn: &Turn, ceased: bool, now: Instant, epoch: u64) {
         let base = Base::of(turn.before.as_ref());
-        self.mark(name, base, turn.after.is_none(), Moment { at: now, epoch, from: epoch });
+        self.mark(name, base, ceased, Moment { at: now, epoch, from: epoch });
     }
 
     /// A name is to be told about; `base` is believed only if nothing is known better.
