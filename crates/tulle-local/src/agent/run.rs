@@ -290,7 +290,9 @@ impl Agent {
     }
 
     async fn work(&mut self, mut inputs: Inputs) {
-        let mut changes = self.store.watch(Filter::default(), 0).await.ok();
+        // Not from 0: a store that was there before has forgotten what was so long ago. Everything is looked at first anyway.
+        let version = self.store.inner().list_now(&Filter::default()).version;
+        let mut changes = self.store.watch(Filter::default(), version).await.ok();
         let mut tokens = tokio::time::interval(TOKEN_PERIOD);
         let mut in_step: Option<JoinHandle<bool>> = None;
         loop {
