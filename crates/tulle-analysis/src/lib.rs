@@ -19,8 +19,9 @@ pub use tulle_mesh::MeshConfig;
 pub use whole::Whole;
 
 /// Everything that is wrong between `objects` under the settings of `mesh`: what the model says of them, and the findings of
-/// every analyzer, in the order of the objects. What single objects are wrong about by themselves is validation's business.
+/// every analyzer, in the order of the objects. Settings of the mesh that are among the objects go before `mesh`. What single objects are wrong about by themselves is validation's business.
 pub fn analyze(objects: &[Arc<Object>], mesh: MeshConfig) -> Diagnostics {
+    let mesh = reason::written::with_written(mesh, objects.iter().map(|o| &**o));
     let whole = Whole::new(objects, mesh);
     let mut found: Diagnostics =
         analyzers::all().flat_map(|(_, analyzer)| Findings::of(analyzer, &whole)).collect();

@@ -51,7 +51,7 @@ impl<'a> Whole<'a> {
     }
 
     /// Every object, in the order given.
-    pub fn objects(&self) -> impl Iterator<Item = &'a Object> {
+    pub fn objects(&self) -> impl Iterator<Item = &'a Object> + Clone {
         let objects: &'a [Arc<Object>] = self.objects;
         objects.iter().map(|o| &**o)
     }

@@ -17,3 +17,4 @@ pub mod routes;
 pub mod splits;
 pub mod test_namespaces;
 pub mod text;
+pub mod written;

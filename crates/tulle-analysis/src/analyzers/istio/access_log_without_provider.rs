@@ -4,6 +4,7 @@ use tulle_api::istio::Telemetry;
 use tulle_base::{FieldPath, Severity};
 
 use crate::analyzer::{Analyzer, Findings};
+use crate::reason::written::mesh_config;
 use crate::whole::Whole;
 
 /// Access logging names no provider and the mesh has no default one.
@@ -16,6 +17,11 @@ pub(super) const ANALYZER: Analyzer = Analyzer {
 };
 
 fn check(whole: &Whole<'_>, out: &mut Findings) {
+    let written = mesh_config(whole.objects());
+    let defaults = written.and_then(|m| m.default_providers).is_some_and(|p| !p.access_logging.is_empty());
+    if defaults {
+        return;
+    }
     for (object, spec) in whole.all::<Telemetry>() {
         for (i, entry) in spec.access_logging.iter().enumerate().filter(|(_, e)| e.providers.is_empty()) {
             if entry.disabled == Some(true) {
