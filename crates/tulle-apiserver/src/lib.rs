@@ -15,6 +15,7 @@ mod error;
 mod hub;
 mod kubeconfig;
 mod managed;
+mod messages;
 mod negotiate;
 pub mod openapi;
 mod page;

@@ -132,6 +132,8 @@ pub(crate) enum BodyForm {
     Json,
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
     /// RFC 6902.
     JsonPatch,
     /// RFC 7386.
@@ -152,6 +154,7 @@ pub(crate) fn body(headers: &HeaderMap) -> Result<BodyForm, ApiError> {
     match text.split(';').next().unwrap_or_default().trim() {
         "application/json" | "text/json" | "" => Ok(BodyForm::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(BodyForm::Yaml),
+        "application/vnd.kubernetes.protobuf" => Ok(BodyForm::Protobuf),
         "application/json-patch+json" => Ok(BodyForm::JsonPatch),
         "application/merge-patch+json" => Ok(BodyForm::MergePatch),
         "application/strategic-merge-patch+json" => Ok(BodyForm::StrategicMergePatch),

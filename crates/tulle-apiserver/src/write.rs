@@ -12,6 +12,7 @@ use crate::decode::{self, Decoded};
 use crate::discovery::has_status;
 use crate::error::{ApiError, Reason};
 use crate::managed;
+use crate::messages;
 use crate::negotiate::{self, BodyForm};
 use crate::path::Place;
 use crate::query::FieldValidation;
@@ -47,6 +48,8 @@ pub(crate) fn body(call: &Call) -> Result<Value, ApiError> {
     match negotiate::body(&call.headers)? {
         BodyForm::Json => decode::json(&call.body),
         BodyForm::Yaml => decode::yaml(&call.body),
+        BodyForm::Protobuf => messages::object(&call.body)
+            .map_err(|message| ApiError::new(Reason::UnsupportedMediaType, message)),
         _ => Err(ApiError::new(Reason::UnsupportedMediaType, "a patch is sent with PATCH")),
     }
 }
