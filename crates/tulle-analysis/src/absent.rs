@@ -3,11 +3,7 @@
 /// Code, Istio's name of the message, and where the same is found or why it cannot be.
 pub const ABSENT: &[(&str, &str, &str)] = &[
     ("IST0001", "InternalError", "a tool's own failure; analyzers here cannot fail"),
-    (
-        "IST0101",
-        "ReferencedResourceNotFound",
-        "the model reports hosts, subsets, gateways and delegates that do not exist",
-    ),
+    ("IST0002", "Deprecated", "validation reports it, with line and field"),
     ("IST0106", "SchemaValidationError", "validation reports it, with line and field"),
     (
         "IST0109",

@@ -7,6 +7,7 @@ pub mod absent;
 pub mod analyzer;
 pub mod analyzers;
 pub mod reason;
+mod suppress;
 pub mod whole;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tulle_api::Object;
 use tulle_base::{Diagnostics, FieldPath, ResourceRef};
 
 pub use analyzer::{Analyzer, Findings};
+pub use suppress::{BadSuppression, Suppression};
 pub use tulle_mesh::MeshConfig;
 pub use whole::Whole;
 

@@ -72,6 +72,11 @@ impl Findings {
         }
     }
 
+    /// Counts objects of a running mesh, which are in no file.
+    pub(crate) fn add_mesh(&mut self, objects: impl Iterator<Item = ResourceRef>) {
+        self.places.extend(objects.map(|resource| (resource, None)));
+    }
+
     /// Adds what was found about the objects afterwards, with the places of the fields.
     ///
     /// # Errors

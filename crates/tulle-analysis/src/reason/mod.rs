@@ -3,7 +3,9 @@
 //! Each room answers one kind of question over the whole configuration and builds its index once per analysis.
 
 pub mod age;
+pub mod annotations;
 pub mod calls;
+pub mod client_tls;
 pub mod earlier;
 pub mod entries;
 pub mod fronts;

@@ -201,7 +201,12 @@ impl<'a> PodIndex<'a> {
 }
 
 /// Whether a pod gets a sidecar, by Istio's rules for namespace and pod labels.
-fn injected(namespace_labels: Option<&Labels>, meta: &ObjectMeta, spec: &PodSpec, namespace: &str) -> bool {
+pub fn injected(
+    namespace_labels: Option<&Labels>,
+    meta: &ObjectMeta,
+    spec: &PodSpec,
+    namespace: &str,
+) -> bool {
     const INJECT: &str = "sidecar.istio.io/inject";
     const REVISION: &str = "istio.io/rev";
     let never = matches!(namespace, "kube-system" | "kube-public" | "kube-node-lease" | "local-path-storage");

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use tulle_api::Object;
-use tulle_api::istio::{Destination, HttpRetry, HttpRoute, HttpRouteDestination, VirtualService};
+use tulle_api::istio::{
+    Destination, HttpMatchRequest, HttpRetry, HttpRoute, HttpRouteDestination, VirtualService,
+};
+use tulle_api::schema::Field;
 use tulle_base::FieldPath;
 use tulle_mesh::NsName;
 
@@ -129,4 +132,29 @@ pub fn gateway_name(written: &str, namespace: &str) -> NsName {
         None | Some((".", _)) => NsName::new(namespace, written.trim_start_matches("./")),
         Some((namespace, name)) => NsName::new(namespace, name),
     }
+}
+
+/// The text of a condition on requests with the gateways for which it is asked, to find the same one again; names and
+/// prefixes of metrics do not count.
+pub fn http_key(matched: &HttpMatchRequest, top: &[String]) -> String {
+    let mut matched = matched.clone();
+    matched.name.clear();
+    matched.stat_prefix.clear();
+    let gateways = std::mem::take(&mut matched.gateways);
+    key(&matched.encode(), &gateways, top)
+}
+
+/// As [`http_key`] for a condition on connections.
+pub fn l4_key<T: Field>(matched: &T, gateways: &[String], top: &[String]) -> String {
+    let mut written = matched.encode();
+    if let Some(fields) = written.as_object_mut() {
+        fields.remove("gateways");
+    }
+    key(&written, gateways, top)
+}
+
+fn key(condition: &serde_json::Value, own: &[String], top: &[String]) -> String {
+    let mut gateways: Vec<&str> = if own.is_empty() { top } else { own }.iter().map(String::as_str).collect();
+    gateways.sort_unstable();
+    format!("{} {condition}", gateways.join(","))
 }

@@ -30,6 +30,7 @@ const EXEC_GRACE: Duration = Duration::from_secs(2);
 /// A question that only the agent's main loop can answer.
 pub(super) enum Ask {
     Status(oneshot::Sender<Summary>),
+    Names(oneshot::Sender<Vec<ObjectName>>),
     Objects(Vec<ObjectName>, oneshot::Sender<Vec<Option<Value>>>),
     Find(Wanted, oneshot::Sender<Result<Found, String>>),
 }
@@ -92,6 +93,14 @@ async fn serve(mut stream: UnixStream, reaper: &Arc<Reaper>, ask: &mpsc::Sender<
             }
             let summary = answer.await.map_err(io::Error::other)?;
             send(&mut stream, &Reply::Status(summary)).await
+        }
+        Request::Names => {
+            let (sender, answer) = oneshot::channel();
+            if ask.send(Ask::Names(sender)).await.is_err() {
+                return Ok(());
+            }
+            let names = answer.await.map_err(io::Error::other)?;
+            send(&mut stream, &Reply::Names(names)).await
         }
         Request::Objects(names) => {
             let (sender, answer) = oneshot::channel();

@@ -93,6 +93,8 @@ pub struct PodInfo {
 pub enum Request {
     /// What runs.
     Status,
+    /// The names of all objects in the store.
+    Names,
     /// Objects as the store has them.
     Objects(Vec<ObjectName>),
     /// Which pod and container are meant.
@@ -125,6 +127,8 @@ pub struct Wanted {
 pub enum Reply {
     /// What runs.
     Status(Summary),
+    /// The names of all objects, by kind, namespace and name.
+    Names(Vec<ObjectName>),
     /// The objects that were asked for, in that order; nothing for those that are not there.
     Objects(Vec<Option<Value>>),
     /// The container that is meant.

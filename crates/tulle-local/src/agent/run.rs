@@ -415,6 +415,10 @@ impl Agent {
                 // A client that left is no loss.
                 let _ = sender.send(summary);
             }
+            Ask::Names(sender) => {
+                let all = self.store.memory().list_now(&Filter::default()).objects;
+                let _ = sender.send(all.iter().map(|o| ObjectName::from(&o.resource())).collect());
+            }
             Ask::Objects(names, sender) => {
                 let found = |name: &ObjectName| self.store.inner().get_now(&ResourceRef::from(name));
                 let objects = names.iter().map(|n| found(n).map(|o| o.to_json())).collect();

@@ -92,6 +92,19 @@ pub fn status(paths: &Paths) -> Result<Summary, ClientError> {
     }
 }
 
+/// The names of all objects in the mesh's store, by kind, namespace and name.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn names(paths: &Paths) -> Result<Vec<ObjectName>, ClientError> {
+    let mut connection = Connection::open(paths)?;
+    connection.send(&Request::Names, &[])?;
+    match connection.receive()? {
+        Reply::Names(names) => Ok(names),
+        _ => Err(ClientError::Unexpected),
+    }
+}
+
 /// Objects as the mesh's store has them, as JSON in the order of `names`; nothing for those that are not there.
 ///
 /// # Errors

@@ -1,9 +1,13 @@
 //! Istio's messages (`ISTnnnn`).
 
 mod access_log_without_provider;
+mod alpha_annotation;
 mod claim_routing_without_tokens;
 mod conflicting_gateways;
 mod conflicting_service_entry_protocol;
+mod deprecated_annotation;
+mod destination_port_required;
+mod entry_without_addresses;
 mod envoy_filter_add;
 mod envoy_filter_proxy_version;
 mod envoy_filter_relative;
@@ -12,25 +16,67 @@ mod envoy_filter_replace;
 mod external_name_port_name;
 mod gateway_credential;
 mod gateway_port_not_on_service;
+mod host_not_in_gateway;
 mod image_auto_deployment;
 mod image_auto_pod;
+mod ineffective_match;
 mod ineffective_policy;
 mod ingress_misses_subset_rules;
 mod internal_gateway_reference;
+mod invalid_annotation;
 mod jwks_fetch_unrestricted;
 mod localhost_listener;
+mod misplaced_annotation;
+mod namespace_not_injected;
 mod negative_condition;
+mod pod_missing_proxy;
+mod policy_selects_nothing;
+mod port_name;
 mod proxy_user_id;
+mod referenced_resource;
+mod same_certificate;
 mod selector_on_kubernetes_gateway;
+mod services_of_other_ports;
+mod services_of_other_protocols;
+mod sidecar_same_workload;
+mod sidecar_twice_in_namespace;
 mod subset_without_pods;
 mod telemetry_same_workload;
 mod telemetry_twice_in_namespace;
+mod two_injection_labels;
+mod unknown_annotation;
 mod unknown_destination_rule_host;
+mod unreachable_rule;
+mod unverified_server;
+mod unverified_server_at_port;
 
 use crate::analyzer::Analyzer;
 
 /// Each with the name of its file and of its examples.
 pub(super) const ALL: &[(&str, Analyzer)] = &[
+    ("referenced_resource", referenced_resource::ANALYZER),
+    ("namespace_not_injected", namespace_not_injected::ANALYZER),
+    ("pod_missing_proxy", pod_missing_proxy::ANALYZER),
+    ("misplaced_annotation", misplaced_annotation::ANALYZER),
+    ("unknown_annotation", unknown_annotation::ANALYZER),
+    ("sidecar_same_workload", sidecar_same_workload::ANALYZER),
+    ("sidecar_twice_in_namespace", sidecar_twice_in_namespace::ANALYZER),
+    ("destination_port_required", destination_port_required::ANALYZER),
+    ("services_of_other_protocols", services_of_other_protocols::ANALYZER),
+    ("port_name", port_name::ANALYZER),
+    ("two_injection_labels", two_injection_labels::ANALYZER),
+    ("invalid_annotation", invalid_annotation::ANALYZER),
+    ("policy_selects_nothing", policy_selects_nothing::ANALYZER),
+    ("unverified_server", unverified_server::ANALYZER),
+    ("unverified_server_at_port", unverified_server_at_port::ANALYZER),
+    ("unreachable_rule", unreachable_rule::ANALYZER),
+    ("ineffective_match", ineffective_match::ANALYZER),
+    ("host_not_in_gateway", host_not_in_gateway::ANALYZER),
+    ("entry_without_addresses", entry_without_addresses::ANALYZER),
+    ("deprecated_annotation", deprecated_annotation::ANALYZER),
+    ("alpha_annotation", alpha_annotation::ANALYZER),
+    ("services_of_other_ports", services_of_other_ports::ANALYZER),
+    ("same_certificate", same_certificate::ANALYZER),
     ("ingress_misses_subset_rules", ingress_misses_subset_rules::ANALYZER),
     ("localhost_listener", localhost_listener::ANALYZER),
     ("proxy_user_id", proxy_user_id::ANALYZER),
