@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use tulle_analysis::absent::ABSENT;
-use tulle_analysis::analyzers;
+use tulle_analysis::{Analyzer, analyzers};
 
 const HEAD: &str = "\
 # Analysis
@@ -16,7 +16,13 @@ const HEAD: &str = "\
 ```sh
 tulle analyze ./manifests
 tulle analyze ./manifests -o json
+tulle analyze --live
+tulle analyze --suppress 'IST0102=Namespace shop' -n shop ./manifests
+tulle analyze --list-analyzers
 ```
+
+`--live` looks at the objects of the running mesh; what paths say replaces what is there. `-n` reports only what concerns a
+namespace, `--suppress CODE=RESOURCE` leaves findings out (`*` stands for any run of characters in either).
 
 A finding names file and line, resource and field, what is wrong and the way out, and has a code: Istio's where Istio has one
 for the same, `TULnnnn` otherwise. It ends with 1 if there are errors. What is not part of the files is not held against them:
@@ -55,6 +61,47 @@ fn document() -> String {
     out.push_str("## Istio's codes without an analyzer\n\n| code | name | why |\n|---|---|---|\n");
     for (code, name, why) in ABSENT {
         writeln!(out, "| {code} | {name} | {why} |").unwrap();
+    }
+    out.push_str("\n## Each code\n\nWhat differs between its bad and its good example, and what is said of the bad one.\n");
+    let mut all: Vec<_> = analyzers::all().collect();
+    all.sort_by_key(|(_, a)| a.code);
+    for (name, analyzer) in all {
+        out.push_str(&example(name, analyzer));
+    }
+    out
+}
+
+/// The section of one analyzer: what it finds, an example of it, what is said of that, and the way out.
+fn example(name: &str, analyzer: &Analyzer) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/examples").join(name);
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    let (bad, good) = (read("bad.yaml"), read("good.yaml"));
+    let only = |these: &str, others: &str| {
+        let others: BTreeSet<&str> = others.split("---\n").map(str::trim_end).collect();
+        let own: Vec<&str> = these
+            .split("---\n")
+            .map(str::trim_end)
+            .filter(|d| !d.is_empty() && !others.contains(d))
+            .collect();
+        own.join("\n---\n")
+    };
+    let said: String = read("bad.txt").lines().map(|l| l.split_once(": ").map_or(l, |(_, l)| l)).fold(
+        String::new(),
+        |mut text, line| {
+            writeln!(text, "{line}").unwrap();
+            text
+        },
+    );
+    let Analyzer { code, name, severity, about, .. } = analyzer;
+    let (bad, good) = (only(&bad, &good), only(&good, &bad));
+    let mut out = format!("\n### {code} {name}\n\n{about} ({severity}).\n\n");
+    if !bad.is_empty() {
+        write!(out, "```yaml\n{bad}\n```\n\n").unwrap();
+    }
+    write!(out, "```text\n{said}```\n\nThe way out:").unwrap();
+    match good.as_str() {
+        "" => out.push_str(" without that.\n"),
+        good => write!(out, "\n\n```yaml\n{good}\n```\n").unwrap(),
     }
     out
 }

@@ -33,6 +33,12 @@ fn documented_examples_have_no_errors() {
     assert!(files.len() >= 50, "{}", files.len());
     let wrong: Vec<String> = files.iter().flat_map(|f| errors(f)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let written = text.lines().filter(|l| l.starts_with("kind: ")).count();
+        let read = tulle_api::parse_manifests("", text.as_bytes()).0.len();
+        assert_eq!(read, written, "every document of {} is read", file.display());
+    }
 }
 
 /// The mission shows fragments of configurations: services and workloads are left out. So nothing but names that the

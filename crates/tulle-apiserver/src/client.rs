@@ -86,9 +86,8 @@ impl Client {
         let wrong = |reason: String| ClientError::Config { path: path.to_owned(), reason };
         let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
         let name = path.display().to_string();
-        let config = parse_document(&name, &bytes).map_err(|problems| {
-            wrong(problems.first().map(ToString::to_string).unwrap_or_default())
-        })?;
+        let config = parse_document(&name, &bytes)
+            .map_err(|problems| wrong(problems.first().map(ToString::to_string).unwrap_or_default()))?;
         let config = config.to_json();
         let named = |list: &str, name: &Value, inner: &str| {
             let found = config[list].as_array().into_iter().flatten().find(|e| e["name"] == *name);
@@ -110,7 +109,11 @@ impl Client {
             port: uri.port_u16().unwrap_or(if https { 443 } else { 80 }),
             server,
             token: token.to_owned(),
-            namespace: context["namespace"].as_str().filter(|n| !n.is_empty()).unwrap_or("default").to_owned(),
+            namespace: context["namespace"]
+                .as_str()
+                .filter(|n| !n.is_empty())
+                .unwrap_or("default")
+                .to_owned(),
             tls,
         })
     }
@@ -168,7 +171,8 @@ impl Client {
         let response = response.map_err(|e| self.broken(e))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| self.broken(e))?.to_bytes();
-        let warnings = head.headers.get_all("warning").iter().filter_map(|v| v.to_str().ok()).map(advice).collect();
+        let warnings =
+            head.headers.get_all("warning").iter().filter_map(|v| v.to_str().ok()).map(advice).collect();
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         Ok(Reply { code: head.status.as_u16(), warnings, body })
     }
@@ -190,14 +194,17 @@ async fn exchange<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send
 
 /// Whom to believe that it is the API.
 fn trust(cluster: &Value, config: &Path) -> Result<ClientConfig, String> {
-    let pem = match (cluster["certificate-authority-data"].as_str(), cluster["certificate-authority"].as_str()) {
-        (Some(data), _) => STANDARD.decode(data).map_err(|e| format!("certificate-authority-data: {e}"))?,
-        (None, Some(file)) => {
-            let file = config.parent().unwrap_or(Path::new(".")).join(file);
-            std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?
-        }
-        (None, None) => return Err("the cluster names no certificate-authority".to_owned()),
-    };
+    let pem =
+        match (cluster["certificate-authority-data"].as_str(), cluster["certificate-authority"].as_str()) {
+            (Some(data), _) => {
+                STANDARD.decode(data).map_err(|e| format!("certificate-authority-data: {e}"))?
+            }
+            (None, Some(file)) => {
+                let file = config.parent().unwrap_or(Path::new(".")).join(file);
+                std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?
+            }
+            (None, None) => return Err("the cluster names no certificate-authority".to_owned()),
+        };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|e| format!("certificate authority: {e}"))?;
