@@ -416,7 +416,7 @@ impl Agent {
                 let _ = sender.send(summary);
             }
             Ask::Names(sender) => {
-                let all = self.store.memory().list_now(&Filter::default()).objects;
+                let all = self.store.inner().list_now(&Filter::default()).objects;
                 let _ = sender.send(all.iter().map(|o| ObjectName::from(&o.resource())).collect());
             }
             Ask::Objects(names, sender) => {
