@@ -42,3 +42,23 @@ pub use error::{ApiError, Reason};
 pub use kubeconfig::kubeconfig;
 pub use server::{Options, Server};
 pub use tls::{ServerTls, TlsError, server_tls};
+
+/// Reads `path`, `query` and `body` as far as that goes without a store: path and parameters of a request, label and field
+/// selectors, and an object as JSON and as YAML. For fuzzers; none of these parts is an interface of its own.
+#[doc(hidden)]
+pub fn read_request(path: &str, query: &str, body: &[u8]) {
+    let _ = path::target(path);
+    let kind = tulle_api::Kind::Pod;
+    if let Ok(parameters) = query::Query::parse(query) {
+        let _ = (parameters.flag("watch"), parameters.number("limit"), parameters.seconds("timeoutSeconds"));
+        let _ = (parameters.dry_run(), parameters.field_validation(), parameters.manager("fuzzer/1"));
+        let labels = selector::LabelSelector::parse(parameters.text("labelSelector"));
+        let fields = selector::FieldSelector::parse(parameters.text("fieldSelector"), kind);
+        let objects = tulle_api::parse_manifests("body", body).0;
+        for object in &objects {
+            let _ = labels.as_ref().is_ok_and(|s| s.matches(&object.meta.labels));
+            let _ = fields.as_ref().is_ok_and(|s| s.matches(object));
+        }
+    }
+    let _ = (decode::json(body), decode::yaml(body));
+}

@@ -34,6 +34,8 @@ pub const TARGETS: &[Target] = &[
     targets::http2::TARGET,
     targets::hpack::TARGET,
     targets::access_log::TARGET,
+    targets::api_requests::TARGET,
+    targets::patches::TARGET,
 ];
 
 /// The target `name`.

@@ -1,6 +1,7 @@
 //! One parser each.
 
 pub(super) mod access_log;
+pub(super) mod api_requests;
 pub(super) mod documents;
 pub(super) mod durations;
 pub(super) mod hosts;
@@ -8,6 +9,7 @@ pub(super) mod hpack;
 pub(super) mod http1;
 pub(super) mod http2;
 pub(super) mod manifests;
+pub(super) mod patches;
 pub(super) mod proto_json;
 pub(super) mod store_messages;
 pub(super) mod xds;

@@ -10,6 +10,9 @@ use crate::outcome::Outcome;
 
 /// Check manifests offline: every problem of every file, as `file:line: kind ns/name: field: message; fix`.
 ///
+/// A document without metadata, as documentation shows them, is a part of a resource: what it says is checked, what it lacks is
+/// a warning, and nothing of it would be applied. Text and files of other programs are named with a warning.
+///
 /// Ends with 1 if there are errors, with 2 if a path cannot be read. Example: tulle validate ./manifests
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

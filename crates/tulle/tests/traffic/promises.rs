@@ -118,7 +118,7 @@ fn the_missions_circuit_breaker_opens(mesh: &Mesh) {
     assert_eq!(out(), 0, "no pod had five errors");
     assert_eq!(statuses(mesh, "http://account-service:9080/status/503", 36), serde_json::json!({"503": 36}));
     assert_eq!(out(), 1, "one of two, which is half");
-    let pods: std::collections::BTreeSet<String> = (0..8)
+    let pods: std::collections::BTreeSet<String> = (0..4)
         .map(|_| {
             let (status, body) = mesh.get_from("client", "http://account-service:9080/get", &[]);
             assert_eq!(status, 200, "{body}");
