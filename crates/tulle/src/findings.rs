@@ -1,7 +1,7 @@
 //! Findings about manifests, as `validate` and `analyze` collect and print them.
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -100,14 +100,17 @@ impl Findings {
         self.diagnostics.iter().filter(|d| d.severity == severity).count()
     }
 
-    /// Prints the problems, a line each, and a summary to stderr.
-    #[allow(clippy::print_stdout, reason = "the result of a command goes to stdout")]
+    /// Prints the problems, a line each, and a summary to stderr. Ends early when nobody reads any more.
     #[allow(clippy::print_stderr, reason = "the summary is not part of the result")]
     pub(crate) fn print_text(&self) {
+        let mut out = std::io::stdout().lock();
         for diagnostic in &self.diagnostics {
-            match diagnostic.severity {
-                Severity::Error => println!("{diagnostic}"),
-                other => println!("{diagnostic} [{other}]"),
+            let written = match diagnostic.severity {
+                Severity::Error => writeln!(out, "{diagnostic}"),
+                other => writeln!(out, "{diagnostic} [{other}]"),
+            };
+            if written.is_err() {
+                break;
             }
         }
         eprintln!(
@@ -119,12 +122,12 @@ impl Findings {
         );
     }
 
-    /// Prints the problems as one JSON object.
-    #[allow(clippy::print_stdout, reason = "the result of a command goes to stdout")]
+    /// Prints the problems as one JSON object, if somebody reads it.
     pub(crate) fn print_json(&self) {
         let problems: Vec<Value> = self.diagnostics.iter().map(as_json).collect();
         let files = self.files.len() + usize::from(self.stdin.is_some());
-        println!("{}", json!({"objects": self.places.len(), "files": files, "problems": problems}));
+        let whole = json!({"objects": self.places.len(), "files": files, "problems": problems});
+        drop(writeln!(std::io::stdout().lock(), "{whole}"));
     }
 }
 
