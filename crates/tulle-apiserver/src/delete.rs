@@ -13,6 +13,7 @@ use crate::decode;
 use crate::error::{ApiError, Reason, qualified};
 use crate::negotiate::{self, BodyForm};
 use crate::path::Place;
+use crate::protobuf;
 use crate::read;
 use crate::render;
 use crate::respond::{self, Body};
@@ -54,6 +55,7 @@ impl Options {
             (true, _) => Value::Null,
             (_, BodyForm::Json) => decode::json(&call.body)?,
             (_, BodyForm::Yaml) => decode::yaml(&call.body)?,
+            (_, BodyForm::Protobuf) => protobuf::decode(&call.body)?,
             _ => {
                 return Err(ApiError::new(
                     Reason::UnsupportedMediaType,

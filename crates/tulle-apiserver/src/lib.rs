@@ -22,6 +22,7 @@ mod page;
 pub mod patch;
 mod patching;
 mod path;
+mod protobuf;
 mod query;
 mod read;
 mod render;

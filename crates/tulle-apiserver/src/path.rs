@@ -170,7 +170,7 @@ mod tests {
             "/api/v1/pods/a",
             "/apis/apps/v1beta1/deployments",
             "/x",
-            "/api/v1/nodes",
+            "/api/v1/nothing",
             "/apis/apps/v1/namespaces",
             "/%ff",
         ] {

@@ -7,6 +7,7 @@ mod discovery;
 mod objects;
 mod paging;
 mod patching;
+mod scale;
 mod support;
 mod tables;
 mod watching;
