@@ -1,14 +1,19 @@
 //! The commands, one file each. A new one is a file here, a line in [`Command`] and a line in [`Command::run`].
 
 mod analyze;
+mod apply;
 mod control_plane;
+mod delete;
 mod down;
 mod exec;
+mod get;
+mod kubeconfig;
 mod lab;
 mod logs;
 mod mesh;
 mod node;
 mod proxy;
+mod resources;
 mod status;
 mod up;
 mod validate;
@@ -27,6 +32,10 @@ pub(crate) enum Command {
     Status(status::Args),
     Exec(exec::Args),
     Logs(logs::Args),
+    Apply(apply::Args),
+    Get(get::Args),
+    Delete(delete::Args),
+    Kubeconfig(kubeconfig::Args),
     ControlPlane(control_plane::Args),
     Lab(lab::Args),
     Proxy(proxy::Args),
@@ -54,6 +63,10 @@ impl Command {
             Self::Status(args) => status::run(&args),
             Self::Exec(args) => exec::run(args),
             Self::Logs(args) => logs::run(args),
+            Self::Apply(args) => apply::run(&args),
+            Self::Get(args) => get::run(&args),
+            Self::Delete(args) => delete::run(&args),
+            Self::Kubeconfig(args) => kubeconfig::run(&args),
             Self::ControlPlane(args) => control_plane::run(args),
             Self::Lab(args) => lab::run(args),
             Self::Proxy(args) => proxy::run(&args),
