@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tulle_base::Severity;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -74,7 +75,10 @@ fn yaml_is_accepted() {
         for (line, block) in blocks(&text, "yaml") {
             let name = format!("{}:{line}", path.display());
             let (objects, diagnostics) = tulle_api::parse_manifests(&name, block.as_bytes());
-            assert!(diagnostics.is_empty(), "{diagnostics:?}");
+            // The page of the analyzers shows what is wrong: its examples are read, and judged by tulle-analysis.
+            let wrong_on_purpose = path.ends_with("docs/analysis.md");
+            let bad = diagnostics.iter().find(|d| !wrong_on_purpose || d.severity == Severity::Error);
+            assert!(bad.is_none(), "{bad:?}");
             checked += objects.len();
         }
     }

@@ -65,7 +65,7 @@ fn every_file_of_the_mission_validates() {
         assert!(summary.contains(" in 1 files: 0 errors, "), "{summary}");
         parts += out.lines().filter(|l| l.ends_with("[TUL0001] [warning]")).count();
     }
-    assert_eq!((names.len(), parts), (41, 8));
+    assert_eq!((names.len(), parts), (41, 10));
     // Two of them are about the same resource, which one mesh cannot have both.
     let (code, out, _) = validate(&["mission"]);
     let errors: Vec<_> = out.lines().filter(|l| !l.ends_with(']')).collect();
