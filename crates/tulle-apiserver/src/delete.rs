@@ -11,9 +11,9 @@ use tulle_store::{Filter, Precondition, Store, StoreError};
 use crate::call::{Call, Machine, Shared, now};
 use crate::decode;
 use crate::error::{ApiError, Reason, qualified};
+use crate::messages;
 use crate::negotiate::{self, BodyForm};
 use crate::path::Place;
-use crate::protobuf;
 use crate::read;
 use crate::render;
 use crate::respond::{self, Body};
@@ -55,7 +55,8 @@ impl Options {
             (true, _) => Value::Null,
             (_, BodyForm::Json) => decode::json(&call.body)?,
             (_, BodyForm::Yaml) => decode::yaml(&call.body)?,
-            (_, BodyForm::Protobuf) => protobuf::decode(&call.body)?,
+            (_, BodyForm::Protobuf) => messages::object(&call.body)
+                .map_err(|message| ApiError::new(Reason::UnsupportedMediaType, message))?,
             _ => {
                 return Err(ApiError::new(
                     Reason::UnsupportedMediaType,

@@ -22,7 +22,6 @@ mod page;
 pub mod patch;
 mod patching;
 mod path;
-mod protobuf;
 mod query;
 mod read;
 mod render;

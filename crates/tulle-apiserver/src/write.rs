@@ -15,7 +15,6 @@ use crate::managed;
 use crate::messages;
 use crate::negotiate::{self, BodyForm};
 use crate::path::Place;
-use crate::protobuf;
 use crate::query::FieldValidation;
 use crate::read;
 use crate::render;
@@ -49,12 +48,8 @@ pub(crate) fn body(call: &Call) -> Result<Value, ApiError> {
     match negotiate::body(&call.headers)? {
         BodyForm::Json => decode::json(&call.body),
         BodyForm::Yaml => decode::yaml(&call.body),
-<<<<<<< HEAD
         BodyForm::Protobuf => messages::object(&call.body)
             .map_err(|message| ApiError::new(Reason::UnsupportedMediaType, message)),
-=======
-        BodyForm::Protobuf => protobuf::decode(&call.body),
->>>>>>> c0a1ff2 (Hold the API to a stock kubectl, and read the protobuf that it sends)
         _ => Err(ApiError::new(Reason::UnsupportedMediaType, "a patch is sent with PATCH")),
     }
 }

@@ -59,6 +59,10 @@ pub(super) fn of(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("v1", "Service") => &SERVICE,
         ("apps/v1", "Deployment") => &DEPLOYMENT,
         ("batch/v1", "Job") => &JOB,
+        ("authentication.k8s.io/v1", "SelfSubjectReview") => &REVIEW,
+        ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => &ACCESS_REVIEW,
+        ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => &RULES_REVIEW,
+        (_, "DeleteOptions") => &DELETE_OPTIONS,
         _ => return None,
     })
 }
@@ -262,3 +266,56 @@ static CONTAINER_PORT: Message = Message {
 };
 
 static ENV: Message = Message { name: "EnvVar", fields: &[f(1, "name", Text), f(2, "value", Text)] };
+
+static REVIEW: Message = Message { name: "SelfSubjectReview", fields: &[f(1, "metadata", One(&META))] };
+
+static ACCESS_REVIEW: Message = Message {
+    name: "SelfSubjectAccessReview",
+    fields: &[f(1, "metadata", One(&META)), f(2, "spec", One(&ACCESS_SPEC)), f(3, "status", Skipped)],
+};
+
+static ACCESS_SPEC: Message = Message {
+    name: "SelfSubjectAccessReviewSpec",
+    fields: &[
+        f(1, "resourceAttributes", One(&RESOURCE_ATTRIBUTES)),
+        f(2, "nonResourceAttributes", One(&NON_RESOURCE_ATTRIBUTES)),
+    ],
+};
+
+static RESOURCE_ATTRIBUTES: Message = Message {
+    name: "ResourceAttributes",
+    fields: &[
+        f(1, "namespace", Text),
+        f(2, "verb", Text),
+        f(3, "group", Text),
+        f(4, "version", Text),
+        f(5, "resource", Text),
+        f(6, "subresource", Text),
+        f(7, "name", Text),
+    ],
+};
+
+static NON_RESOURCE_ATTRIBUTES: Message =
+    Message { name: "NonResourceAttributes", fields: &[f(1, "path", Text), f(2, "verb", Text)] };
+
+static RULES_REVIEW: Message = Message {
+    name: "SelfSubjectRulesReview",
+    fields: &[f(1, "metadata", One(&META)), f(2, "spec", One(&RULES_SPEC)), f(3, "status", Skipped)],
+};
+
+static RULES_SPEC: Message =
+    Message { name: "SelfSubjectRulesReviewSpec", fields: &[f(1, "namespace", Text)] };
+
+static DELETE_OPTIONS: Message = Message {
+    name: "DeleteOptions",
+    fields: &[
+        f(1, "gracePeriodSeconds", SetInt),
+        f(2, "preconditions", One(&PRECONDITIONS)),
+        f(3, "orphanDependents", SetBool),
+        f(4, "propagationPolicy", Text),
+        f(5, "dryRun", Texts),
+    ],
+};
+
+static PRECONDITIONS: Message =
+    Message { name: "Preconditions", fields: &[f(1, "uid", Text), f(2, "resourceVersion", Text)] };
