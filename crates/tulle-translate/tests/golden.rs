@@ -12,10 +12,14 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use serde_json::{Map, Value};
+use tulle_api::Object;
 use tulle_mesh::{Change, MeshConfig, NsName, Snapshot};
 use tulle_proto::istio::nds::NameTable;
 use tulle_proto::json::Json;
 use tulle_translate::{Kind, Proxy, Resource, View};
+
+#[path = "golden/effects.rs"]
+mod effects;
 
 #[test]
 fn every_input_gives_its_answer() {
@@ -106,9 +110,12 @@ fn decode(json: &Json, resource: &Resource) -> Value {
 
 fn snapshot(text: &str) -> Snapshot {
     let (objects, problems) = tulle_api::parse_manifests("input", text.as_bytes());
-    for problem in &problems {
-        assert!(problem.severity < tulle_base::Severity::Error, "{problem}");
-    }
+    let errors: Vec<_> = problems.iter().filter(|p| p.severity == tulle_base::Severity::Error).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    snapshot_of(objects, text)
+}
+
+fn snapshot_of(objects: Vec<Object>, text: &str) -> Snapshot {
     // Without access log: its format would hide the rest. One input is about it.
     let file = if header(text, "show").any(|s| s == "log") { "/dev/stdout" } else { "" };
     let mesh = MeshConfig { access_log_file: file.into(), ..MeshConfig::default() };

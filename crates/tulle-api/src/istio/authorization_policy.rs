@@ -41,7 +41,8 @@ oneof! {
     /// Details of an action.
     pub enum ActionDetail {
         /// Who is asked; for CUSTOM.
-        Provider(ExtensionProvider) = "provider",
+        Provider(ExtensionProvider) = "provider"
+            => planned("providers are not asked; what they would be asked about is denied"),
     }
 }
 

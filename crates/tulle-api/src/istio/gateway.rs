@@ -21,7 +21,7 @@ record! {
         /// The port.
         pub port: Port = "port",
         /// Address to bind, an IP address or `unix://` path; all addresses by default.
-        pub bind: String = "bind",
+        pub bind: String = "bind" => planned("gateways listen on every address"),
         /// Hosts as `[namespace/]dnsName`, with leading wildcard.
         pub hosts: Vec<String> = "hosts",
         /// TLS of the port.
@@ -47,21 +47,26 @@ record! {
         /// File of the CA that clients are checked against.
         pub ca_certificates: String = "caCertificates",
         /// File of revoked certificates.
-        pub ca_crl: String = "caCrl",
+        pub ca_crl: String = "caCrl"
+            => planned("revocation lists are not built"),
         /// Secret with certificate, key and CA.
         pub credential_name: String = "credentialName",
         /// Up to two secrets, for certificates of two key types.
         pub credential_names: Vec<String> = "credentialNames" => not_empty,
         /// Secret with the CA; wins over the CA in the other secret.
-        pub ca_cert_credential_name: String = "caCertCredentialName",
+        pub ca_cert_credential_name: String = "caCertCredentialName"
+            => planned("a separate secret for the CA is not built"),
         /// Up to two certificates from files, of two key types.
-        pub tls_certificates: Vec<TlsCertificate> = "tlsCertificates" => not_empty,
+        pub tls_certificates: Vec<TlsCertificate> = "tlsCertificates"
+            => planned("lists of files are not built") => not_empty,
         /// Names that a client's certificate may carry; for MUTUAL.
         pub subject_alt_names: Vec<String> = "subjectAltNames",
         /// Base64 SHA-256 digests of public keys that clients may use.
-        pub verify_certificate_spki: Vec<String> = "verifyCertificateSpki",
+        pub verify_certificate_spki: Vec<String> = "verifyCertificateSpki"
+            => planned("checks by digest are not built"),
         /// Hex SHA-256 digests of certificates that clients may use.
-        pub verify_certificate_hash: Vec<String> = "verifyCertificateHash",
+        pub verify_certificate_hash: Vec<String> = "verifyCertificateHash"
+            => planned("checks by digest are not built"),
         /// Lowest version; TLSV1_2 by default.
         pub min_protocol_version: Option<TlsProtocol> = "minProtocolVersion",
         /// Highest version.
@@ -69,7 +74,8 @@ record! {
         /// Cipher suites by OpenSSL name; the proxy's list by default.
         pub cipher_suites: Vec<String> = "cipherSuites",
         /// Whether clients' certificates are not checked; not for servers.
-        pub insecure_skip_verify: Option<bool> = "insecureSkipVerify",
+        pub insecure_skip_verify: Option<bool> = "insecureSkipVerify"
+            => no_effect("it is for clients; servers that check no client are SIMPLE"),
     }
 }
 

@@ -81,7 +81,7 @@ record! {
         /// Labels.
         pub labels: Labels = "labels",
         /// Network; endpoints of one network reach each other.
-        pub network: String = "network",
+        pub network: String = "network" => planned("networks are not told apart"),
         /// Locality as `region/zone/subzone`.
         pub locality: String = "locality",
         /// Share of the traffic.

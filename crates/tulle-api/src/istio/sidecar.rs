@@ -15,7 +15,8 @@ record! {
         /// Outbound listeners; everything visible by default.
         pub egress: Vec<IstioEgressListener> = "egress",
         /// Limits of inbound connections; wins over the DestinationRule.
-        pub inbound_connection_pool: Option<ConnectionPoolSettings> = "inboundConnectionPool",
+        pub inbound_connection_pool: Option<ConnectionPoolSettings> = "inboundConnectionPool"
+            => planned("limits of inbound connections are not built"),
         /// What becomes of traffic to unknown destinations; ALLOW_ANY when unset.
         pub outbound_traffic_policy: Option<OutboundTrafficPolicy> = "outboundTrafficPolicy",
     }
@@ -27,15 +28,16 @@ record! {
         /// The port.
         pub port: Port = "port",
         /// IP address to bind.
-        pub bind: String = "bind",
+        pub bind: String = "bind" => planned("listeners on own addresses are not built"),
         /// How traffic gets there.
         pub capture_mode: Option<CaptureMode> = "captureMode",
         /// Where the application listens: `127.0.0.1:PORT`, `[::1]:PORT`, `0.0.0.0:PORT`, `[::]:PORT` or `unix://` path.
         pub default_endpoint: String = "defaultEndpoint",
         /// TLS; SIMPLE and MUTUAL only.
-        pub tls: Option<ServerTlsSettings> = "tls",
+        pub tls: Option<ServerTlsSettings> = "tls" => planned("own certificates of sidecars are not built"),
         /// Limits of connections; wins over every other setting.
-        pub connection_pool: Option<ConnectionPoolSettings> = "connectionPool",
+        pub connection_pool: Option<ConnectionPoolSettings> = "connectionPool"
+            => planned("limits of inbound connections are not built"),
     }
 }
 
@@ -45,7 +47,7 @@ record! {
         /// The port; every port by default.
         pub port: Option<Port> = "port",
         /// IP address to bind; needs a port.
-        pub bind: String = "bind",
+        pub bind: String = "bind" => planned("listeners on own addresses are not built"),
         /// How traffic gets there.
         pub capture_mode: Option<CaptureMode> = "captureMode",
         /// Hosts as `namespace/dnsName`; namespaces may be `*`, `.` and `~`, and `~ns` excludes.
@@ -71,7 +73,7 @@ record! {
         /// The mode; an empty policy means REGISTRY_ONLY.
         pub mode: Option<OutboundTrafficMode> = "mode",
         /// Sends unknown traffic through this; needs ALLOW_ANY.
-        pub egress_proxy: Option<Destination> = "egressProxy",
+        pub egress_proxy: Option<Destination> = "egressProxy" => planned("egress proxies are not built"),
     }
 }
 

@@ -21,11 +21,11 @@ record! {
         /// Settings of single ports, which replace those above as a whole.
         pub port_level_settings: Vec<PortTrafficPolicy> = "portLevelSettings",
         /// Tunnels TCP through the destination.
-        pub tunnel: Option<TunnelSettings> = "tunnel",
+        pub tunnel: Option<TunnelSettings> = "tunnel" => planned("tunnels are not built"),
         /// Sends the PROXY protocol to the destination.
-        pub proxy_protocol: Option<ProxyProtocol> = "proxyProtocol",
+        pub proxy_protocol: Option<ProxyProtocol> = "proxyProtocol" => planned("the PROXY protocol is not sent"),
         /// Limits retries to a share of the requests under way.
-        pub retry_budget: Option<RetryBudget> = "retryBudget",
+        pub retry_budget: Option<RetryBudget> = "retryBudget" => planned("retry budgets are not built"),
         /// Default retries for the host where the VirtualService sets none.
         pub retries: Option<HttpRetry> = "retries"
             => not_portable("read as the host's default retry policy where the VirtualService sets none; Istio ignores it"),
@@ -52,9 +52,11 @@ record! {
     /// How an endpoint is chosen; LEAST_REQUEST by default.
     pub struct LoadBalancerSettings {
         /// Preference by locality; replaces the mesh-wide setting.
-        pub locality_lb_setting: Option<LocalityLoadBalancerSetting> = "localityLbSetting",
+        pub locality_lb_setting: Option<LocalityLoadBalancerSetting> = "localityLbSetting"
+            => planned("preference by locality is not built"),
         /// Preference for the own zone; excludes `localityLbSetting`.
-        pub zone_aware_lb_setting: Option<ZoneAwareLoadBalancerSetting> = "zoneAwareLbSetting",
+        pub zone_aware_lb_setting: Option<ZoneAwareLoadBalancerSetting> = "zoneAwareLbSetting"
+            => planned("preference by zone is not built"),
         /// Slow start.
         pub warmup_duration_secs: Option<WrittenDuration> = "warmupDurationSecs" => deprecated("write warmup.duration"),
         /// Slow start of new endpoints; for ROUND_ROBIN and LEAST_REQUEST only.
@@ -339,7 +341,8 @@ record! {
         /// Below this share of healthy endpoints all are used; 0 (off) by default.
         pub min_health_percent: Option<i32> = "minHealthPercent",
         /// Status codes that count as errors, 100 to 599; any 5xx by default.
-        pub outlier_detection_http_error_codes: Vec<u32> = "outlierDetectionHttpErrorCodes",
+        pub outlier_detection_http_error_codes: Vec<u32> = "outlierDetectionHttpErrorCodes"
+            => planned("other codes than 5xx are not built"),
     }
 }
 
@@ -363,7 +366,7 @@ record! {
         /// Whether the server's certificate is not checked; false by default.
         pub insecure_skip_verify: Option<bool> = "insecureSkipVerify",
         /// File of revoked certificates.
-        pub ca_crl: String = "caCrl",
+        pub ca_crl: String = "caCrl" => planned("revocation lists are not built"),
     }
 }
 

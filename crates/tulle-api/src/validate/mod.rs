@@ -6,16 +6,20 @@
 mod authorization_policy;
 mod common;
 mod destination_rule;
+mod envoy_filter;
 mod fault;
 mod gateway;
+mod gateway_api;
 mod hosts;
 mod http_route;
 mod kubernetes;
 mod load_balancer;
+mod mesh;
 mod metadata;
 mod names;
 mod peer_authentication;
 mod pod;
+mod proxy_config;
 mod request_authentication;
 mod retry;
 mod rules;
@@ -23,10 +27,13 @@ mod service_entry;
 mod sidecar;
 mod telemetry;
 mod virtual_service;
+mod wasm_plugin;
+mod workload_group;
 
 use tulle_base::Diagnostics;
 
 use crate::kind::Spec;
+use crate::mesh::holds_settings;
 use crate::object::Object;
 use crate::schema::{At, Notice};
 use rules::Rules;
@@ -67,10 +74,28 @@ pub fn validate(object: &Object) -> Diagnostics {
         }
         Spec::DaemonSet(s) => kubernetes::check_template(Some(&s.selector), &s.template, &spec, &mut rules),
         Spec::Job(s) => kubernetes::check_job(s, &spec, &mut rules),
-        Spec::ConfigMap(s) => kubernetes::check_config_map(s, &mut rules),
+        Spec::ConfigMap(s) => {
+            kubernetes::check_config_map(s, &mut rules);
+            if holds_settings(&object.meta.name) {
+                mesh::check_config_map(s, &mut rules);
+            }
+        }
+        Spec::IstioOperator(s) => mesh::check_operator(s, &spec, &mut rules),
+        Spec::EnvoyFilter(s) => envoy_filter::check(s, &spec, &mut rules),
+        Spec::WorkloadGroup(s) => workload_group::check(s, &spec, &mut rules),
+        Spec::ProxyConfig(s) => proxy_config::check(s, &spec, &mut rules),
+        Spec::WasmPlugin(s) => wasm_plugin::check(s, &spec, &mut rules),
+        Spec::TrafficExtension(s) => wasm_plugin::check_extension(s, &spec, &mut rules),
         Spec::Secret(s) => kubernetes::check_secret(s, &mut rules),
         Spec::EndpointSlice(s) => kubernetes::check_endpoint_slice(s, &mut rules),
-        _ => {}
+        Spec::Namespace(_)
+        | Spec::ServiceAccount(_)
+        | Spec::Node(_)
+        | Spec::Event(_)
+        | Spec::Endpoints(_)
+        | Spec::Ingress(_)
+        | Spec::IngressClass(_) => {}
+        other => gateway_api::check(other, &spec, &mut rules),
     }
     rules.finish()
 }

@@ -61,6 +61,14 @@ impl Rules {
         self.found.push(finding.with_resource(self.resource.clone()));
     }
 
+    /// Findings that were made elsewhere.
+    pub(super) fn extend(&mut self, found: Diagnostics) {
+        for mut finding in found {
+            finding.span.clone_from(&self.origin);
+            self.found.push(finding.with_resource(self.resource.clone()));
+        }
+    }
+
     pub(super) fn finish(self) -> Diagnostics {
         self.found
     }

@@ -52,6 +52,11 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
     } = p;
     cx.not_applied(tunnel.is_some(), &format!("{path}.tunnel"), "tunnels are not built");
     cx.not_applied(retry_budget.is_some(), &format!("{path}.retryBudget"), "retry budgets are not built");
+    cx.not_applied(
+        proxy_protocol.is_some(),
+        &format!("{path}.proxyProtocol"),
+        "the PROXY protocol is not sent",
+    );
     let ports = port_level_settings.iter().enumerate().filter_map(|(i, p)| {
         let path = format!("{path}.portLevelSettings[{i}]");
         let api::PortTrafficPolicy { port, load_balancer, connection_pool, outlier_detection, tls } = p;

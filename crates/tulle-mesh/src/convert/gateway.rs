@@ -21,6 +21,7 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
     let api::Server { port, bind, hosts, tls, default_endpoint: _, name } = s; // the last is said by the reader
     let api::Port { number, protocol, name: port_name, target_port: _ } = port;
     let path = format!("spec.servers[{index}]");
+    cx.not_applied(!bind.is_empty(), &format!("{path}.bind"), "gateways listen on every address");
     let Some(number) = cx.port(*number, &format!("{path}.port.number")) else {
         cx.not_applied(true, &path, "it has no port");
         return None;

@@ -53,6 +53,11 @@ pub(super) fn authorization(
     dry_run: bool,
 ) -> AuthorizationPolicy {
     let api::AuthorizationPolicy { selector, target_ref, target_refs, rules, action, action_detail } = spec;
+    cx.not_applied(
+        action_detail.is_some(),
+        "spec.provider",
+        "providers are not asked; what they would be asked about is denied",
+    );
     let provider = match action_detail {
         Some(api::ActionDetail::Provider(api::ExtensionProvider { name })) => name.clone(),
         None => String::new(),

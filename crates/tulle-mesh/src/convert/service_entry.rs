@@ -75,6 +75,7 @@ fn port(cx: &mut Cx<'_>, index: usize, p: &api::ServiceEntryPort) -> Option<Serv
 
 fn endpoint(cx: &mut Cx<'_>, e: &api::WorkloadEntry) -> StaticEndpoint {
     let api::WorkloadEntry { address, ports, labels, network, locality, weight, service_account } = e;
+    cx.not_applied(!network.is_empty(), "spec.endpoints.network", "networks are not told apart");
     StaticEndpoint {
         address: address.clone(),
         ports: ports
