@@ -19,6 +19,8 @@ use crate::render;
 use crate::respond::{self, Body};
 use crate::write::{TRIES, modified};
 
+/// From a namespace's emptiness until it is deleted.
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(500);
 /// Namespaces that are always there.
 const ALWAYS: [&str; 3] = ["default", "istio-system", "kube-system"];
 
@@ -309,11 +311,16 @@ async fn empty_once(shared: &Shared) -> Result<(), ApiError> {
     let namespaces = shared.store.list(Filter::kinds(&[Kind::Namespace])).await?.objects;
     for namespace in namespaces.iter().filter(|n| n.meta.deletion_timestamp.is_some()) {
         let inside = Filter { kinds: Vec::new(), namespace: Some(namespace.meta.name.clone()) };
-        let objects = shared.store.list(inside).await?.objects;
+        let objects = shared.store.list(inside.clone()).await?.objects;
         for object in &objects {
             remove(&*shared.store, &*shared.machine, object, None).await?;
         }
-        if objects.is_empty() && namespace.meta.finalizers.is_empty() {
+        if !objects.is_empty() || !namespace.meta.finalizers.is_empty() {
+            continue;
+        }
+        // Controllers that have just seen their objects go must see the mark, too, before the namespace is gone.
+        tokio::time::sleep(SETTLE).await;
+        if shared.store.list(inside).await?.objects.is_empty() {
             shared.store.delete(&namespace.resource()).await?;
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tulle_api::Object;
 use tulle_api::kubernetes::ConfigMap;
+use tulle_base::ResourceRef;
 use tulle_store::{Store, StoreError};
 
 use crate::stop::Stop;
@@ -49,6 +50,11 @@ pub(crate) async fn publish(
 }
 
 async fn write(store: &dyn Store, namespace: &str, root: &str) -> Result<(), StoreError> {
+    // One that is being emptied gets nothing new, or it would never be empty.
+    let place = ResourceRef::new("", "Namespace", "", namespace);
+    if store.get(&place).await?.is_some_and(|n| n.meta.deletion_timestamp.is_some()) {
+        return Ok(());
+    }
     let data = BTreeMap::from([(KEY.to_owned(), root.to_owned())]);
     let mut object = Object::new(namespace, NAME, ConfigMap { data, ..ConfigMap::default() });
     object.meta.labels.insert("istio.io/config".to_owned(), "true".to_owned());

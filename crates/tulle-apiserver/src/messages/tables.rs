@@ -267,7 +267,8 @@ static CONTAINER_PORT: Message = Message {
 
 static ENV: Message = Message { name: "EnvVar", fields: &[f(1, "name", Text), f(2, "value", Text)] };
 
-static REVIEW: Message = Message { name: "SelfSubjectReview", fields: &[f(1, "metadata", One(&META))] };
+static REVIEW: Message =
+    Message { name: "SelfSubjectReview", fields: &[f(1, "metadata", One(&META)), f(2, "status", Skipped)] };
 
 static ACCESS_REVIEW: Message = Message {
     name: "SelfSubjectAccessReview",
