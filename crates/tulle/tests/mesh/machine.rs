@@ -63,6 +63,7 @@ impl Place {
     pub(crate) fn tulle(&self, command: &str, args: &[&str]) -> Command {
         let mut c = Command::new(TULLE);
         c.arg(command).arg("--state-dir").arg(self.state_dir()).args(args).stdin(Stdio::null());
+        c.env_remove("KUBECONFIG");
         if self.user == User::Ordinary {
             c.uid(NOBODY).gid(NOBODY).env("HOME", self.dir.path());
         }

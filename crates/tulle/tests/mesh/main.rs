@@ -5,6 +5,7 @@
     reason = "a test ends at the first surprise and says why it was skipped"
 )]
 
+mod api;
 mod leftovers;
 mod machine;
 mod pods;
