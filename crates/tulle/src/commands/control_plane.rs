@@ -15,13 +15,13 @@ use crate::outcome::{Failure, Outcome};
 ///
 /// It listens on 15010 (in the clear), 15012 (TLS), and 15014 and 8080 (metrics, readiness, debugging), and runs until SIGTERM.
 ///
-/// The store is a folder of YAML (file:FOLDER, watched), an etcd (etcd://HOST:PORT[,HOST:PORT]/PREFIX), a database file
+/// The store is a folder of YAML (file:FOLDER, watched), an etcd (etcd://HOST:PORT,HOST:PORT/PREFIX), a database file
 /// (embedded:FILE), or one that another process offers on a unix socket (unix:SOCKET, or the path alone).
 ///
 /// Example: tulle control-plane --store file:manifests --state-dir /var/lib/tulle --token-key token.pub.pem
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The store: etcd://HOST:PORT[,HOST:PORT]/PREFIX, file:FOLDER, embedded:FILE or unix:SOCKET.
+    /// The store: etcd://HOST:PORT,HOST:PORT/PREFIX, file:FOLDER, embedded:FILE or unix:SOCKET.
     #[arg(long, value_name = "STORE")]
     store: StoreAddress,
     /// Also offers the store to other processes on this unix socket.
