@@ -71,7 +71,9 @@ pub(crate) async fn watch(call: &Call, place: &Place) -> Result<Response<Body>, 
         let version = snapshot.version;
         (Some(snapshot.objects), version)
     } else if let Some(version) = version.filter(|v| *v > 0) {
-        check_age(call, place, version).await?;
+        if let Some(expired) = expired(call, place, version).await? {
+            return Ok(over_at_once(&expired));
+        }
         (None, version)
     } else {
         let listing = read::snapshot(call, place).await?;
@@ -99,19 +101,39 @@ pub(crate) async fn watch(call: &Call, place: &Place) -> Result<Response<Body>, 
     Ok(respond::stream("application/json", receiver))
 }
 
-/// A version that this store never had comes from another one: what follows it is not known.
-async fn check_age(call: &Call, place: &Place, from: Version) -> Result<(), ApiError> {
+/// Why a watch cannot begin after `from`. A version that this store never had comes from another one: what follows it is not
+/// known.
+async fn expired(call: &Call, place: &Place, from: Version) -> Result<Option<ApiError>, ApiError> {
     let oldest = call.shared.hub.oldest();
     if from < oldest {
-        return Err(too_old(TooOld { from, oldest }));
+        return Ok(Some(too_old(TooOld { from, oldest })));
     }
     let filter = tulle_store::Filter { kinds: vec![place.kind], namespace: Some("-".into()) };
     let newest = call.shared.store.list(filter).await?.version;
     if from > newest {
         let message = format!("too large resource version: {from} (the newest is {newest})");
-        return Err(ApiError::expired(message));
+        return Ok(Some(ApiError::expired(message)));
     }
-    Ok(())
+    Ok(None)
+}
+
+/// A watch whose only event is `error`, as Kubernetes answers: kube-rs lists again after such an event, and asks for the same
+/// version forever when the request itself fails.
+fn over_at_once(error: &ApiError) -> Response<Body> {
+    let (out, receiver) = mpsc::channel(1);
+    // There is room for one, and the receiver is here.
+    let _ = out.try_send(line(&failure(error)));
+    respond::stream("application/json", receiver)
+}
+
+fn failure(error: &ApiError) -> Value {
+    json!({"type": "ERROR", "object": error.to_json()})
+}
+
+fn line(event: &Value) -> Bytes {
+    let mut line = serde_json::to_vec(event).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
 }
 
 fn too_old(TooOld { from, oldest }: TooOld) -> ApiError {
@@ -138,7 +160,7 @@ impl Watch {
                 () = self.out.closed() => return Err(Over),
                 happened = cursor.next(self.place.kind) => match happened {
                     Ok(happened) => self.change(&happened).await?,
-                    Err(late) => return self.send(json!({"type": "ERROR", "object": too_old(late).to_json()})).await,
+                    Err(late) => return self.send(failure(&too_old(late))).await,
                 },
                 () = tokio::time::sleep_until(wake) => {
                     let over = Instant::now() >= self.deadline;
@@ -206,9 +228,7 @@ impl Watch {
 
     /// Hands a line to the connection, and gives up on a caller that does not read.
     async fn send(&mut self, event: Value) -> Result<(), Over> {
-        let mut line = serde_json::to_vec(&event).unwrap_or_default();
-        line.push(b'\n');
-        match tokio::time::timeout(self.patience, self.out.send(line.into())).await {
+        match tokio::time::timeout(self.patience, self.out.send(line(&event))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Over),
             Err(_) => {
