@@ -114,7 +114,7 @@ macro_rules! kinds {
                 match self {
                     $( Kind::$kind => const { &KindInfo {
                         kind: kind_name!($kind $($name)?), group: $group, versions: &$versions, plural: $plural,
-                        short: &$short, namespaced: $namespaced, body: Body::$body, record: &<$ty as Record>::INFO,
+                        short: &$short, namespaced: $namespaced, body: Body::$body, record: <$ty as Record>::INFO,
                         notice: kind_notice!($($notice)?),
                     } }, )+
                 }

@@ -11,22 +11,22 @@ use crate::value::{IntOrString, Timestamp};
 /// The table of `status` of a kind; `None` if the kind has no status.
 pub fn record(info: &KindInfo) -> Option<&'static RecordInfo> {
     Some(match (info.group, info.kind) {
-        ("", "Pod") => &PodStatus::INFO,
-        ("", "Service") | ("networking.k8s.io", "Ingress") => &ServiceStatus::INFO,
-        ("", "Node") => &NodeStatus::INFO,
-        ("", "Namespace") => &NamespaceStatus::INFO,
-        ("apps", "Deployment" | "ReplicaSet" | "StatefulSet") => &ReplicaStatus::INFO,
-        ("apps", "DaemonSet") => &DaemonSetStatus::INFO,
-        ("batch", "Job") => &JobStatus::INFO,
-        ("gateway.networking.k8s.io", "Gateway") => &GatewayStatus::INFO,
+        ("", "Pod") => PodStatus::INFO,
+        ("", "Service") | ("networking.k8s.io", "Ingress") => ServiceStatus::INFO,
+        ("", "Node") => NodeStatus::INFO,
+        ("", "Namespace") => NamespaceStatus::INFO,
+        ("apps", "Deployment" | "ReplicaSet" | "StatefulSet") => ReplicaStatus::INFO,
+        ("apps", "DaemonSet") => DaemonSetStatus::INFO,
+        ("batch", "Job") => JobStatus::INFO,
+        ("gateway.networking.k8s.io", "Gateway") => GatewayStatus::INFO,
         ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", kind) if kind.ends_with("Route") => {
-            &RouteStatus::INFO
+            RouteStatus::INFO
         }
         ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", kind) if kind.ends_with("Policy") => {
-            &PolicyStatus::INFO
+            PolicyStatus::INFO
         }
         ("gateway.networking.k8s.io", "ReferenceGrant") => return None,
-        (group, _) if is_mesh(group) => &MeshStatus::INFO,
+        (group, _) if is_mesh(group) => MeshStatus::INFO,
         _ => return None,
     })
 }

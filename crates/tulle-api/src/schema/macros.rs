@@ -22,21 +22,25 @@ macro_rules! record {
         }
 
         impl $crate::schema::Record for $name {
-            const INFO: $crate::schema::RecordInfo = $crate::schema::RecordInfo {
-                name: stringify!($name),
-                doc: concat!($($doc, "\n"),+),
-                fields: &[ $(
-                    $crate::schema::FieldInfo::new(
-                        $json, <$ty as $crate::schema::Field>::TYPE, concat!($($fdoc, "\n"),+)
-                    ).needed(<$ty as $crate::schema::Field>::REQUIRED) $( .$attr($($arg)?) )*
-                ),* ],
-                oneofs: &[ $($( <$oty as $crate::schema::Oneof>::INFO ),+)? ],
+            // A static: a constant would be copied into each crate, and with its addresses into each process.
+            const INFO: &'static $crate::schema::RecordInfo = {
+                static TABLE: $crate::schema::RecordInfo = $crate::schema::RecordInfo {
+                    name: stringify!($name),
+                    doc: concat!($($doc, "\n"),+),
+                    fields: &[ $(
+                        $crate::schema::FieldInfo::new(
+                            $json, <$ty as $crate::schema::Field>::TYPE, concat!($($fdoc, "\n"),+)
+                        ).needed(<$ty as $crate::schema::Field>::REQUIRED) $( .$attr($($arg)?) )*
+                    ),* ],
+                    oneofs: &[ $($( <$oty as $crate::schema::Oneof>::INFO ),+)? ],
+                };
+                &TABLE
             };
         }
 
         impl $crate::schema::Field for $name {
             const TYPE: $crate::schema::TypeInfo =
-                $crate::schema::TypeInfo::Record(&<Self as $crate::schema::Record>::INFO);
+                $crate::schema::TypeInfo::Record(<Self as $crate::schema::Record>::INFO);
 
             $( const REQUIRED: bool = { let _ = stringify!($empty); false }; )?
 
@@ -47,7 +51,7 @@ macro_rules! record {
             ) -> Option<Self> {
                 #[allow(unused_mut, reason = "a record may be empty")]
                 let mut fields = $crate::schema::Fields::sort(
-                    node, at, &<Self as $crate::schema::Record>::INFO, cx)?;
+                    node, at, <Self as $crate::schema::Record>::INFO, cx)?;
                 $( let $field = fields.next::<$ty>(cx); )*
                 $($( let $ofield = fields.next_oneof::<$oty>(cx); )+)?
                 let _ = fields;
@@ -100,14 +104,17 @@ macro_rules! oneof {
         }
 
         impl $crate::schema::Oneof for $name {
-            const INFO: $crate::schema::OneofInfo = $crate::schema::OneofInfo {
-                name: stringify!($name),
-                doc: concat!($($doc, "\n"),+),
-                members: &[ $(
-                    $crate::schema::FieldInfo::new(
-                        $json, <$ty as $crate::schema::Field>::TYPE, concat!($($fdoc, "\n"),+)
-                    ) $( .$attr($($arg)?) )*
-                ),+ ],
+            const INFO: &'static $crate::schema::OneofInfo = {
+                static TABLE: $crate::schema::OneofInfo = $crate::schema::OneofInfo {
+                    name: stringify!($name),
+                    doc: concat!($($doc, "\n"),+),
+                    members: &[ $(
+                        $crate::schema::FieldInfo::new(
+                            $json, <$ty as $crate::schema::Field>::TYPE, concat!($($fdoc, "\n"),+)
+                        ) $( .$attr($($arg)?) )*
+                    ),+ ],
+                };
+                &TABLE
             };
 
             #[allow(unused_assignments, reason = "the counter runs past the last member")]
@@ -146,7 +153,7 @@ macro_rules! oneof {
 
         impl $crate::schema::Field for $name {
             const TYPE: $crate::schema::TypeInfo =
-                $crate::schema::TypeInfo::Oneof(&<Self as $crate::schema::Oneof>::INFO);
+                $crate::schema::TypeInfo::Oneof(<Self as $crate::schema::Oneof>::INFO);
 
             fn decode(
                 node: &$crate::node::Node,

@@ -51,13 +51,13 @@ pub trait Field: Sized {
 /// A mapping with a fixed set of fields; made by `record!`.
 pub trait Record: Field {
     /// Its table of fields.
-    const INFO: RecordInfo;
+    const INFO: &'static RecordInfo;
 }
 
 /// A set of fields of which at most one may be set (protobuf's `oneof`); made by `oneof!`.
 pub trait Oneof: Sized {
     /// Its table of members.
-    const INFO: OneofInfo;
+    const INFO: &'static OneofInfo;
 
     /// Reads member `index` of the table.
     fn decode_member(index: usize, node: &Node, at: &At<'_>, cx: &mut Context) -> Option<Self>;
@@ -114,7 +114,7 @@ pub struct RecordInfo {
     /// Its own fields, in the order of the listing.
     pub fields: &'static [FieldInfo],
     /// Its groups of exclusive fields.
-    pub oneofs: &'static [OneofInfo],
+    pub oneofs: &'static [&'static OneofInfo],
 }
 
 /// The table of a group of exclusive fields.

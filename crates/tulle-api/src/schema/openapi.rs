@@ -119,7 +119,7 @@ fn of_oneof(schemas: &mut dyn Schemas, info: &'static OneofInfo) -> Value {
         add_field(schemas, field, &mut properties);
     }
     let mut schema = object(info.doc, properties);
-    exclude(std::slice::from_ref(info), &mut schema);
+    exclude(&[info], &mut schema);
     schema
 }
 
@@ -188,8 +188,8 @@ fn merging(patches: bool, field: &FieldInfo, schema: &mut Value) {
 }
 
 /// Says that at most one member of each group may be set.
-fn exclude(groups: &[OneofInfo], schema: &mut Value) {
-    let mut all: Vec<Value> = groups.iter().filter(|g| g.members.len() > 1).map(at_most_one).collect();
+fn exclude(groups: &[&OneofInfo], schema: &mut Value) {
+    let mut all: Vec<Value> = groups.iter().filter(|g| g.members.len() > 1).map(|g| at_most_one(g)).collect();
     match all.len() {
         0 => {}
         1 => schema["oneOf"] = all.remove(0)["oneOf"].take(),

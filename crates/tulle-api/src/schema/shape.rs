@@ -86,7 +86,7 @@ impl Shape {
     pub fn field(&self, name: &str) -> Shape {
         let known = match self.of {
             Of::Object(Some(info)) => part(info, name),
-            Of::Object(None) if name == "metadata" => Some(Shape::record(&ObjectMeta::INFO)),
+            Of::Object(None) if name == "metadata" => Some(Shape::record(ObjectMeta::INFO)),
             Of::Type(TypeInfo::Record(info)) => field_of(info, name).map(of_field),
             Of::Type(TypeInfo::Oneof(info)) => member_of(info, name).map(of_field),
             Of::Type(TypeInfo::Map(of)) => Some(Self::new(Of::Type(*of))),
@@ -107,7 +107,7 @@ impl Shape {
 /// A part of a whole object.
 fn part(info: &'static KindInfo, name: &str) -> Option<Shape> {
     match name {
-        "metadata" => Some(Shape::record(&ObjectMeta::INFO)),
+        "metadata" => Some(Shape::record(ObjectMeta::INFO)),
         "status" => status::record(info).map(Shape::record),
         "spec" if info.body == Body::Spec => Some(Shape::record(info.record)),
         _ if info.body == Body::Top => field_of(info.record, name).map(of_field),

@@ -51,10 +51,7 @@ pub(crate) fn tables() -> Vec<(String, &'static RecordInfo)> {
     };
     kinds
         .filter_map(|i| Some((name(i)?, i.record)))
-        .chain([
-            ("MeshConfig".to_owned(), &MeshConfig::INFO),
-            ("MeshNetworks".to_owned(), &MeshNetworks::INFO),
-        ])
+        .chain([("MeshConfig".to_owned(), MeshConfig::INFO), ("MeshNetworks".to_owned(), MeshNetworks::INFO)])
         .collect()
 }
 

@@ -76,7 +76,7 @@ impl Components {
         };
         add_type(&mut object);
         object["properties"]["metadata"] =
-            described(&self.record(&ObjectMeta::INFO), "What every object has.");
+            described(&self.record(ObjectMeta::INFO), "What every object has.");
         if let Some(table) = status::record(info) {
             let name = self.record(table);
             object["properties"]["status"] = described(&name, "What components report.");

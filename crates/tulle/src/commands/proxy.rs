@@ -104,7 +104,7 @@ fn hooks() -> Hooks {
     Hooks {
         set_log_levels: Box::new(|levels| logging::set_levels(levels).map_err(|f| f.into_error().into())),
         dump_command: Some(vec!["/proc/self/exe".into(), "proxy".into(), "--render-dump".into()]),
-        on_ready: Box::new(resident::release_startup_code),
+        on_ready: Box::new(resident::release_startup_pages),
     }
 }
 
