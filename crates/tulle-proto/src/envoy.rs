@@ -98,6 +98,67 @@ pub mod grpc_stats {
 pub mod local_ratelimit {
     pub use super::pb::envoy::extensions::filters::http::local_ratelimit::v3::*;
 }
+/// `envoy.extensions.common.ratelimit.v3`: descriptors and what rate limit filters have in common.
+pub mod ratelimit_common {
+    pub use super::pb::envoy::extensions::common::ratelimit::v3::*;
+}
+/// `envoy.extensions.filters.http.header_mutation.v3`.
+pub mod header_mutation {
+    pub use super::pb::envoy::extensions::filters::http::header_mutation::v3::*;
+}
+/// `envoy.extensions.filters.http.set_metadata.v3`.
+pub mod set_metadata {
+    pub use super::pb::envoy::extensions::filters::http::set_metadata::v3::*;
+}
+/// `envoy.extensions.filters.http.buffer.v3`.
+pub mod buffer {
+    pub use super::pb::envoy::extensions::filters::http::buffer::v3::*;
+}
+/// `envoy.extensions.filters.http.health_check.v3`.
+pub mod health_check {
+    pub use super::pb::envoy::extensions::filters::http::health_check::v3::*;
+}
+/// `envoy.extensions.filters.http.csrf.v3`.
+pub mod csrf {
+    pub use super::pb::envoy::extensions::filters::http::csrf::v3::*;
+}
+/// `envoy.extensions.filters.http.compressor.v3`.
+pub mod compressor {
+    pub use super::pb::envoy::extensions::filters::http::compressor::v3::*;
+}
+/// `envoy.extensions.filters.http.decompressor.v3`.
+pub mod decompressor {
+    pub use super::pb::envoy::extensions::filters::http::decompressor::v3::*;
+}
+/// `envoy.extensions.filters.http.ratelimit.v3`.
+pub mod http_ratelimit {
+    pub use super::pb::envoy::extensions::filters::http::ratelimit::v3::*;
+}
+/// `envoy.extensions.filters.http.jwt_authn.v3`.
+pub mod jwt_authn {
+    pub use super::pb::envoy::extensions::filters::http::jwt_authn::v3::*;
+}
+/// `envoy.extensions.filters.http.ext_authz.v3`.
+pub mod ext_authz {
+    pub use super::pb::envoy::extensions::filters::http::ext_authz::v3::*;
+}
+/// `envoy.extensions.compression.gzip.*.v3`.
+pub mod gzip {
+    pub use super::pb::envoy::extensions::compression::gzip::compressor::v3 as compressor;
+    pub use super::pb::envoy::extensions::compression::gzip::decompressor::v3 as decompressor;
+}
+/// `envoy.config.ratelimit.v3`: where the rate limit service is.
+pub mod ratelimit_service {
+    pub use super::pb::envoy::config::ratelimit::v3::*;
+}
+/// `envoy.service.ratelimit.v3`: what is said to the rate limit service.
+pub mod ratelimit {
+    pub use super::pb::envoy::service::ratelimit::v3::*;
+}
+/// `envoy.service.auth.v3`: what is said to the authorization service.
+pub mod auth {
+    pub use super::pb::envoy::service::auth::v3::*;
+}
 /// `envoy.extensions.filters.http.router.v3`.
 pub mod router {
     pub use super::pb::envoy::extensions::filters::http::router::v3::*;
@@ -149,6 +210,10 @@ pub mod kind {
 /// `envoy.type.matcher.v3`: string, regex, metadata and path matchers.
 pub mod matcher {
     pub use super::pb::envoy::r#type::matcher::v3::*;
+}
+/// `envoy.type.metadata.v3`: the way to a value of metadata.
+pub mod metadata {
+    pub use super::pb::envoy::r#type::metadata::v3::*;
 }
 /// `envoy.type.tracing.v3`.
 pub mod tracing {

@@ -69,6 +69,60 @@ type_urls! {
     /// `envoy.filters.http.local_ratelimit`.
     LOCAL_RATE_LIMIT = "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         crate::envoy::local_ratelimit::LocalRateLimit;
+    /// `envoy.filters.http.header_mutation`.
+    HEADER_MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        crate::envoy::header_mutation::HeaderMutation;
+    /// The same, per route.
+    HEADER_MUTATION_PER_ROUTE = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+        crate::envoy::header_mutation::HeaderMutationPerRoute;
+    /// `envoy.filters.http.set_metadata`.
+    SET_METADATA = "envoy.extensions.filters.http.set_metadata.v3.Config",
+        crate::envoy::set_metadata::Config;
+    /// `envoy.filters.http.buffer`.
+    BUFFER = "envoy.extensions.filters.http.buffer.v3.Buffer",
+        crate::envoy::buffer::Buffer;
+    /// The same, per route.
+    BUFFER_PER_ROUTE = "envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+        crate::envoy::buffer::BufferPerRoute;
+    /// `envoy.filters.http.health_check`.
+    HEALTH_CHECK = "envoy.extensions.filters.http.health_check.v3.HealthCheck",
+        crate::envoy::health_check::HealthCheck;
+    /// `envoy.filters.http.csrf`, per route too.
+    CSRF = "envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
+        crate::envoy::csrf::CsrfPolicy;
+    /// `envoy.filters.http.compressor`.
+    COMPRESSOR = "envoy.extensions.filters.http.compressor.v3.Compressor",
+        crate::envoy::compressor::Compressor;
+    /// The same, per route.
+    COMPRESSOR_PER_ROUTE = "envoy.extensions.filters.http.compressor.v3.CompressorPerRoute",
+        crate::envoy::compressor::CompressorPerRoute;
+    /// `envoy.filters.http.decompressor`.
+    DECOMPRESSOR = "envoy.extensions.filters.http.decompressor.v3.Decompressor",
+        crate::envoy::decompressor::Decompressor;
+    /// `envoy.filters.http.ratelimit`.
+    RATE_LIMIT = "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
+        crate::envoy::http_ratelimit::RateLimit;
+    /// The same, per route.
+    RATE_LIMIT_PER_ROUTE = "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute",
+        crate::envoy::http_ratelimit::RateLimitPerRoute;
+    /// `envoy.filters.http.jwt_authn`.
+    JWT_AUTHN = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        crate::envoy::jwt_authn::JwtAuthentication;
+    /// The same, per route.
+    JWT_AUTHN_PER_ROUTE = "envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig",
+        crate::envoy::jwt_authn::PerRouteConfig;
+    /// `envoy.filters.http.ext_authz`.
+    EXT_AUTHZ = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        crate::envoy::ext_authz::ExtAuthz;
+    /// The same, per route.
+    EXT_AUTHZ_PER_ROUTE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+        crate::envoy::ext_authz::ExtAuthzPerRoute;
+    /// Compression by gzip.
+    GZIP_COMPRESSOR = "envoy.extensions.compression.gzip.compressor.v3.Gzip",
+        crate::envoy::gzip::compressor::Gzip;
+    /// Decompression of gzip.
+    GZIP_DECOMPRESSOR = "envoy.extensions.compression.gzip.decompressor.v3.Gzip",
+        crate::envoy::gzip::decompressor::Gzip;
     /// Wraps a filter's per-route configuration, or disables the filter there.
     ROUTE_FILTER_CONFIG = "envoy.config.route.v3.FilterConfig", crate::envoy::route::FilterConfig;
     /// `istio.stats`, HTTP and TCP.

@@ -9,7 +9,7 @@ use super::context::{At, Context, UNSUPPORTED};
 use super::route_table::Inherited;
 use super::template::template;
 use super::value::{flag, text};
-use super::{destination, matcher, redirect, retry};
+use super::{destination, matcher, rate_limit, redirect, retry};
 use crate::runtime::filter::FilterOverrides;
 use crate::runtime::route::{
     Forward, GrpcTimeout, HashPolicy, HashSource, HostRewrite, IdleTimeout, PathRewrite, Priority,
@@ -34,8 +34,8 @@ fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::RouteAction) {
         retry_policy_typed_config,
         request_mirror_policies: _,
         priority: _,
-        rate_limits,
-        include_vh_rate_limits,
+        rate_limits: _,
+        include_vh_rate_limits: _,
         hash_policy: _,
         cors: _,
         max_grpc_timeout: _,
@@ -53,14 +53,12 @@ fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::RouteAction) {
         path_rewrite_policy: UNSUPPORTED,
         early_data_policy: UNSUPPORTED,
         retry_policy_typed_config: UNSUPPORTED,
-        rate_limits: "global rate limits are not supported",
         hedge_policy: UNSUPPORTED,
         internal_redirect_action: "is not supported: use internal_redirect_policy",
         max_internal_redirects: "is not supported: use internal_redirect_policy",
     );
     no_effect!(cx, at,
         flush_timeout: "the connection manager's stream_flush_timeout holds",
-        include_vh_rate_limits: "there are no rate limits",
     );
 }
 
@@ -118,6 +116,8 @@ pub(super) fn forward(
     };
     let timeout = cx.limit(&at.field("timeout"), message.timeout.as_ref(), Some(Duration::from_secs(15)));
     let hash_policies = hash_policies(cx, &at.field("hash_policy"), &message.hash_policy);
+    let limits_at = at.field("rate_limits");
+    let rate_limits = rate_limit::rules(cx, &limits_at, &message.rate_limits, rate_limit::Of::Route);
     let metadata_match =
         destination::lb_metadata(cx, &at.field("metadata_match"), message.metadata_match.as_ref());
     Some(Forward {
@@ -137,6 +137,8 @@ pub(super) fn forward(
         metadata_match,
         priority,
         internal_redirect,
+        rate_limits,
+        include_virtual_host_rate_limits: flag(message.include_vh_rate_limits.as_ref(), false),
     })
 }
 

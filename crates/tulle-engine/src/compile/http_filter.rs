@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tulle_proto::envoy::http_connection_manager as hcm;
-use tulle_proto::envoy::{cors, fault as pbfault, grpc_stats, http_rbac, local_ratelimit, router};
+use tulle_proto::envoy::{
+    buffer, compressor, cors, csrf, decompressor, fault as pbfault, grpc_stats,
+    header_mutation as pbmutation, health_check, http_rbac, local_ratelimit, router, set_metadata,
+};
 use tulle_proto::istio::{alpn, peer_metadata, stats};
 use tulle_proto::{Any, type_url};
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{text, texts};
-use super::{fault, local_rate_limit, rbac};
+use super::{compression, fault, header_mutation, local_rate_limit, rbac, small_filters};
 use crate::runtime::filter::{
     GrpcStats, HttpFilter, HttpFilterKind, IstioAlpn, IstioStats, MetricOverride, PeerMetadata, RouterOptions,
 };
@@ -22,6 +25,13 @@ const KNOWN: &[&str] = &[
     type_url::CORS,
     type_url::GRPC_STATS,
     type_url::LOCAL_RATE_LIMIT,
+    type_url::HEADER_MUTATION,
+    type_url::SET_METADATA,
+    type_url::BUFFER,
+    type_url::HEALTH_CHECK,
+    type_url::CSRF,
+    type_url::COMPRESSOR,
+    type_url::DECOMPRESSOR,
     type_url::ISTIO_STATS,
     type_url::PEER_METADATA,
     type_url::ISTIO_ALPN,
@@ -94,13 +104,40 @@ fn kind(cx: &mut Context<'_>, at: &At<'_>, any: &Any) -> Option<HttpFilterKind> 
         }
         type_url::LOCAL_RATE_LIMIT => {
             let message: local_ratelimit::LocalRateLimit = cx.unpack(at, any)?;
-            match local_rate_limit::local_rate_limit(cx, at, &message)? {
-                Some(limit) => Some(HttpFilterKind::LocalRateLimit(Arc::new(limit))),
-                None => {
-                    cx.note(at, "there is no token_bucket; routes may bring their own");
-                    None
-                }
-            }
+            let limit =
+                local_rate_limit::local_rate_limit(cx, at, &message, local_rate_limit::Place::Filter)?;
+            Some(HttpFilterKind::LocalRateLimit(Arc::new(limit)))
+        }
+        type_url::HEADER_MUTATION => {
+            let message: pbmutation::HeaderMutation = cx.unpack(at, any)?;
+            Some(HttpFilterKind::HeaderMutation(header_mutation::header_mutation(cx, at, &message)))
+        }
+        type_url::SET_METADATA => {
+            let message: set_metadata::Config = cx.unpack(at, any)?;
+            Some(HttpFilterKind::SetMetadata(Arc::new(header_mutation::set_metadata(cx, at, &message))))
+        }
+        type_url::BUFFER => {
+            let message: buffer::Buffer = cx.unpack(at, any)?;
+            small_filters::buffer(cx, at, &message).map(HttpFilterKind::Buffer)
+        }
+        type_url::HEALTH_CHECK => {
+            let message: health_check::HealthCheck = cx.unpack(at, any)?;
+            let filter = small_filters::health_check(cx, at, &message)?;
+            Some(HttpFilterKind::HealthCheck(Arc::new(filter)))
+        }
+        type_url::CSRF => {
+            let message: csrf::CsrfPolicy = cx.unpack(at, any)?;
+            small_filters::csrf(cx, at, &message).map(|policy| HttpFilterKind::Csrf(Arc::new(policy)))
+        }
+        type_url::COMPRESSOR => {
+            let message: compressor::Compressor = cx.unpack(at, any)?;
+            let filter = compression::compressor(cx, at, &message)?;
+            Some(HttpFilterKind::Compressor(Arc::new(filter)))
+        }
+        type_url::DECOMPRESSOR => {
+            let message: decompressor::Decompressor = cx.unpack(at, any)?;
+            let filter = compression::decompressor(cx, at, &message)?;
+            Some(HttpFilterKind::Decompressor(Arc::new(filter)))
         }
         type_url::ISTIO_STATS => {
             let message: stats::PluginConfig = cx.unpack(at, any)?;

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tulle_proto::envoy::{cors as pbcors, fault as pbfault, google, http_rbac, local_ratelimit, route};
+use tulle_proto::envoy::{
+    buffer, compressor, cors as pbcors, csrf, fault as pbfault, google, header_mutation, http_rbac,
+    local_ratelimit, route, set_metadata,
+};
 use tulle_proto::{Any, type_url};
 
 use super::context::{At, Context};
-use super::{cors, fault, local_rate_limit, rbac};
+use super::{compression, cors, fault, header_mutation as mutation, local_rate_limit, rbac, small_filters};
 use crate::runtime::cors::CorsPolicy;
 use crate::runtime::filter::{FilterOverride, FilterOverrides};
 
@@ -19,6 +22,11 @@ const KNOWN: &[&str] = &[
     type_url::HTTP_FAULT,
     type_url::CORS_POLICY,
     type_url::LOCAL_RATE_LIMIT,
+    type_url::HEADER_MUTATION_PER_ROUTE,
+    type_url::SET_METADATA,
+    type_url::BUFFER_PER_ROUTE,
+    type_url::CSRF,
+    type_url::COMPRESSOR_PER_ROUTE,
     type_url::ROUTE_FILTER_CONFIG,
 ];
 
@@ -84,10 +92,35 @@ fn one(
         }
         type_url::LOCAL_RATE_LIMIT => {
             let message: local_ratelimit::LocalRateLimit = cx.unpack(at, any)?;
-            Some(match local_rate_limit::local_rate_limit(cx, at, &message)? {
-                Some(limit) => FilterOverride::LocalRateLimit(Arc::new(limit)),
-                None => FilterOverride::Disabled,
-            })
+            let limit = local_rate_limit::local_rate_limit(cx, at, &message, local_rate_limit::Place::Route)?;
+            Some(FilterOverride::LocalRateLimit(Arc::new(limit)))
+        }
+        type_url::HEADER_MUTATION_PER_ROUTE => {
+            let message: header_mutation::HeaderMutationPerRoute = cx.unpack(at, any)?;
+            let mut all = match outer.get(name) {
+                Some(FilterOverride::HeaderMutation(outer)) => outer.clone(),
+                _ => Vec::new(),
+            };
+            all.push(Arc::new(mutation::per_route(cx, at, &message)));
+            Some(FilterOverride::HeaderMutation(all))
+        }
+        type_url::SET_METADATA => {
+            let message: set_metadata::Config = cx.unpack(at, any)?;
+            Some(FilterOverride::SetMetadata(Arc::new(mutation::set_metadata(cx, at, &message))))
+        }
+        type_url::BUFFER_PER_ROUTE => {
+            let message: buffer::BufferPerRoute = cx.unpack(at, any)?;
+            let limit = small_filters::buffer_per_route(cx, at, &message)?;
+            Some(limit.map_or(FilterOverride::Disabled, FilterOverride::Buffer))
+        }
+        type_url::CSRF => {
+            let message: csrf::CsrfPolicy = cx.unpack(at, any)?;
+            small_filters::csrf(cx, at, &message).map(|policy| FilterOverride::Csrf(Arc::new(policy)))
+        }
+        type_url::COMPRESSOR_PER_ROUTE => {
+            let message: compressor::CompressorPerRoute = cx.unpack(at, any)?;
+            let change = compression::per_route(cx, at, &message)?;
+            Some(change.map_or(FilterOverride::Disabled, FilterOverride::Compressor))
         }
         type_url::ROUTE_FILTER_CONFIG => {
             let route::FilterConfig { config, is_optional, disabled } = cx.unpack(at, any)?;

@@ -8,7 +8,7 @@ use tulle_proto::envoy::route as pb;
 use super::context::{At, Context, UNSUPPORTED};
 use super::overrides::overrides;
 use super::value::{flag, metadata, provenance, text, texts};
-use super::{destination, headers, matcher, retry, route};
+use super::{destination, headers, matcher, rate_limit, retry, route};
 use crate::runtime::filter::FilterOverrides;
 use crate::runtime::retry::RetryPolicy;
 use crate::runtime::route::{DomainIndex, Mirror, NameMap, RequireTls, Route, RouteTable, VirtualHost};
@@ -148,7 +148,6 @@ fn virtual_host(
     } = message;
     refuse!(cx, at,
         matcher: UNSUPPORTED,
-        rate_limits: "global rate limits are not supported",
         retry_policy_typed_config: UNSUPPORTED,
         hedge_policy: UNSUPPORTED,
         include_is_timeout_retry_header: UNSUPPORTED,
@@ -210,6 +209,7 @@ fn virtual_host(
         ),
         attempt_count_in_request: *include_request_attempt_count,
         attempt_count_in_response: *include_attempt_count_in_response,
+        rate_limits: rate_limit::rules(cx, &at.field("rate_limits"), rate_limits, rate_limit::Of::Route),
         provenance: provenance(&meta),
     })
 }

@@ -95,6 +95,11 @@ fn header_variable(cx: &mut Context<'_>, at: &At<'_>, operator: &str) -> Option<
             return None;
         }
     };
+    if kind == "DYNAMIC_METADATA" && max_len.is_none() {
+        let mut steps = names.split(':').map(text);
+        let filter = steps.next().unwrap_or_default();
+        return Some(Variable::DynamicMetadata { filter, path: steps.collect() });
+    }
     let (first, second) = names.split_once('?').map_or((names, None), |(a, b)| (a, Some(b)));
     let name = header_key(cx, at, first)?;
     let alternative = match second {

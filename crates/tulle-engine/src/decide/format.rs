@@ -10,6 +10,7 @@ use super::matcher::HeaderView;
 use super::view::Connection;
 use crate::runtime::headers::{Template, TemplatePart, Variable};
 use crate::runtime::matcher::HeaderKey;
+use crate::runtime::metadata::{Metadata, Value, json, lookup};
 
 /// What variables may say, beside the heads themselves.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,8 @@ pub struct FormatContext<'a> {
     pub hostname: &'a str,
     /// When the request began.
     pub start: SystemTime,
+    /// Metadata of the request, once a filter has written some.
+    pub metadata: Option<&'a Metadata>,
 }
 
 /// Writes what `template` says to the end of `out`. A variable without value writes nothing.
@@ -98,10 +101,27 @@ fn write(
         Variable::ResponseCodeDetails => out.push_str(cx.response_details),
         Variable::RouteName => out.push_str(cx.route_name),
         Variable::VirtualClusterName => {}
+        Variable::DynamicMetadata { filter, path } => metadata(cx.metadata, filter, path, out),
         Variable::StartTime => iso8601(cx.start, out),
         Variable::StreamId => {
             out.push_str(request.and_then(|r| r.headers.get_str(Known::XRequestId)).unwrap_or_default());
         }
+    }
+}
+
+/// A text as it is, other values as JSON; without path the whole of a filter's metadata.
+fn metadata(metadata: Option<&Metadata>, filter: &str, path: &[std::sync::Arc<str>], out: &mut String) {
+    let Some(metadata) = metadata else { return };
+    if path.is_empty() {
+        if let Some(fields) = metadata.get(filter) {
+            out.push_str(&json(&Value::Struct(fields.clone())).to_string());
+        }
+        return;
+    }
+    match lookup(metadata, filter, path) {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) => out.push_str(text),
+        Some(value) => out.push_str(&json(value).to_string()),
     }
 }
 

@@ -72,7 +72,7 @@ fn in_order(ops: &HeaderOps) -> impl Iterator<Item = &HeaderAdd> {
     ops.add.iter().filter(overwrites).chain(ops.add.iter().filter(move |add| !overwrites(add)))
 }
 
-fn write(add: &HeaderAdd, headers: &mut HeaderList, value: &str) {
+pub(super) fn write(add: &HeaderAdd, headers: &mut HeaderList, value: &str) {
     if value.is_empty() && !add.keep_empty {
         return;
     }
@@ -113,6 +113,7 @@ mod tests {
             response_details: "",
             hostname: "h",
             start: std::time::SystemTime::UNIX_EPOCH,
+            metadata: None,
         };
         let mut head = RequestHead {
             headers: headers.iter().copied().collect(),

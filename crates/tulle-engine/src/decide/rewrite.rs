@@ -193,6 +193,7 @@ mod tests {
             response_details: "",
             hostname: "",
             start: std::time::SystemTime::UNIX_EPOCH,
+            metadata: None,
         })
     }
 

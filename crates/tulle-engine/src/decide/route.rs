@@ -7,11 +7,12 @@ use tulle_http::{Known, Method, RequestHead, Scheme, uri};
 
 use super::matcher::{self, HeaderView};
 use super::view::Connection;
+use crate::runtime::filter::FilterOverrides;
 use crate::runtime::listener::TcpClusters;
 use crate::runtime::metadata::Metadata;
 use crate::runtime::route::{
-    ClusterChoice, ClusterName, DomainIndex, NameMap, PathMatcher, RequireTls, Route, RouteMatch, RouteTable,
-    VirtualHost, WeightedCluster, WeightedClusters,
+    Action, ClusterChoice, ClusterName, DomainIndex, NameMap, PathMatcher, RequireTls, Route, RouteMatch,
+    RouteTable, VirtualHost, WeightedCluster, WeightedClusters,
 };
 
 /// What route matching looks at.
@@ -255,6 +256,17 @@ pub fn pick_cluster<'a>(
             };
             PickedCluster { name, weighted: Some(picked) }
         }
+    }
+}
+
+/// What a route changes about filters for this request; where it goes to one of several clusters, what that one changes.
+pub fn filters<'r>(route: &'r Route, head: &RequestHead, random: u64) -> &'r FilterOverrides {
+    match &route.action {
+        Action::Forward(to) => match &to.cluster {
+            ClusterChoice::Weighted(clusters) => &pick_weighted(clusters, head, random, None).filters,
+            ClusterChoice::Single(_) | ClusterChoice::Header(_) => &route.filters,
+        },
+        Action::Redirect(_) | Action::DirectResponse(_) | Action::NotForwarded => &route.filters,
     }
 }
 

@@ -129,6 +129,8 @@ mod tests {
             metadata_match: Default::default(),
             priority: Priority::Default,
             internal_redirect: None,
+            rate_limits: vec![],
+            include_virtual_host_rate_limits: false,
         }
     }
 

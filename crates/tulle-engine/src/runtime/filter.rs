@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compression::{Compressor, CompressorChange, Decompressor};
 use super::cors::CorsPolicy;
+use super::csrf::CsrfPolicy;
 use super::fault::Fault;
-use super::headers::HeaderOps;
-use super::matcher::Fraction;
+use super::header_mutation::{HeaderMutationFilter, Mutations, SetMetadata};
+use super::health_check::HealthCheck;
+use super::rate_limit::LocalRateLimit;
 use super::rbac::RbacFilter;
 
 /// One HTTP filter of a connection manager.
@@ -37,8 +40,22 @@ pub enum HttpFilterKind {
     PeerMetadata(PeerMetadata),
     /// Which ALPN to offer upstream.
     IstioAlpn(IstioAlpn),
-    /// A token bucket.
+    /// Token buckets.
     LocalRateLimit(Arc<LocalRateLimit>),
+    /// Changes to headers and query.
+    HeaderMutation(HeaderMutationFilter),
+    /// Metadata.
+    SetMetadata(Arc<Vec<SetMetadata>>),
+    /// Holding requests until they are complete, up to so many bytes.
+    Buffer(u32),
+    /// Answering health checks.
+    HealthCheck(Arc<HealthCheck>),
+    /// Comparing origins.
+    Csrf(Arc<CsrfPolicy>),
+    /// Compressing bodies.
+    Compressor(Arc<Compressor>),
+    /// Decompressing bodies.
+    Decompressor(Arc<Decompressor>),
     /// Forwarding; always the last.
     Router(RouterOptions),
 }
@@ -100,33 +117,6 @@ pub struct IstioAlpn {
     pub http2: Vec<Arc<str>>,
 }
 
-/// `envoy.filters.http.local_ratelimit`, without descriptors.
-#[derive(Clone, Debug)]
-pub struct LocalRateLimit {
-    /// Prefix of its statistics.
-    pub stat_prefix: Arc<str>,
-    /// Status of a refused request. Default 429.
-    pub status: u16,
-    /// Size of the bucket.
-    pub max_tokens: u32,
-    /// Tokens added at each interval.
-    pub tokens_per_fill: u32,
-    /// Length of the interval; above zero.
-    pub fill_interval: Duration,
-    /// How many requests ask the bucket.
-    pub enabled: Fraction,
-    /// How many of the refused are really refused.
-    pub enforced: Fraction,
-    /// Changes to the response that refuses.
-    pub response_headers: HeaderOps,
-    /// Changes to requests over the limit that are let through.
-    pub request_headers_unenforced: HeaderOps,
-    /// Whether each connection has a bucket of its own.
-    pub per_connection: bool,
-    /// Whether a refused gRPC request gets RESOURCE_EXHAUSTED instead of UNAVAILABLE.
-    pub as_resource_exhausted: bool,
-}
-
 /// `envoy.filters.http.router`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouterOptions {
@@ -160,6 +150,16 @@ pub enum FilterOverride {
     Fault(Arc<Fault>),
     /// The policy.
     Cors(Arc<CorsPolicy>),
-    /// Another bucket.
+    /// Other buckets.
     LocalRateLimit(Arc<LocalRateLimit>),
+    /// Further changes: those of the route table, of the virtual host and of the route, in this order.
+    HeaderMutation(Vec<Arc<Mutations>>),
+    /// Another limit of what is held.
+    Buffer(u32),
+    /// Other compression.
+    Compressor(CompressorChange),
+    /// Another policy about origins.
+    Csrf(Arc<CsrfPolicy>),
+    /// Other metadata.
+    SetMetadata(Arc<Vec<SetMetadata>>),
 }

@@ -127,6 +127,13 @@ pub enum Variable {
     RouteName,
     /// `%VIRTUAL_CLUSTER_NAME%`: always `-` here.
     VirtualClusterName,
+    /// `%DYNAMIC_METADATA(NAMESPACE:KEY...)%`: what filters have written.
+    DynamicMetadata {
+        /// The namespace.
+        filter: Arc<str>,
+        /// The way to the value; empty for all of the namespace.
+        path: Vec<Arc<str>>,
+    },
     /// `%START_TIME%` in ISO 8601 with milliseconds.
     StartTime,
     /// `%STREAM_ID%`, the request id.

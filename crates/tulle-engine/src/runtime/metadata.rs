@@ -37,6 +37,20 @@ impl Value {
     }
 }
 
+/// The value as JSON; whole numbers without fraction.
+pub fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(b) => serde_json::Value::from(*b),
+        #[allow(clippy::cast_possible_truncation, reason = "checked to be a whole number that fits")]
+        Value::Number(n) if n.fract() == 0.0 && n.abs() < 9e15 => serde_json::Value::from(*n as i64),
+        Value::Number(n) => serde_json::Value::from(*n),
+        Value::String(text) => serde_json::Value::from(&**text),
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Struct(fields) => fields.iter().map(|(key, value)| (key.to_string(), json(value))).collect(),
+    }
+}
+
 /// The value at `path` of `filter`'s metadata; `None` if any step is missing.
 pub fn lookup<'m>(metadata: &'m Metadata, filter: &str, path: &[Arc<str>]) -> Option<&'m Value> {
     let (first, rest) = path.split_first()?;

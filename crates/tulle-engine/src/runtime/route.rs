@@ -13,6 +13,7 @@ use super::matcher::{
     RegexSubstitution,
 };
 use super::metadata::Fields;
+use super::rate_limit::RateLimitRule;
 use super::retry::RetryPolicy;
 
 /// A route table (`RouteConfiguration`).
@@ -80,6 +81,8 @@ pub struct VirtualHost {
     pub attempt_count_in_request: bool,
     /// Whether `x-envoy-attempt-count` is sent to the client.
     pub attempt_count_in_response: bool,
+    /// Rate limit rules for its routes.
+    pub rate_limits: Vec<RateLimitRule>,
     /// Which resource made it.
     pub provenance: Option<Arc<Provenance>>,
 }
@@ -228,6 +231,10 @@ pub struct Forward {
     pub priority: Priority,
     /// Redirects of the upstream that are followed here.
     pub internal_redirect: Option<InternalRedirect>,
+    /// Rate limit rules.
+    pub rate_limits: Vec<RateLimitRule>,
+    /// Whether the virtual host's rate limit rules count beside its own.
+    pub include_virtual_host_rate_limits: bool,
 }
 
 /// Which circuit breakers count a request.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 use prost_reflect::prost_types::{
-    DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
+    DescriptorProto, EnumOptions, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
     field_descriptor_proto::Type,
 };
 
@@ -138,6 +138,12 @@ fn used(field: &FieldDescriptorProto) -> Option<String> {
     matches!(field.r#type(), Type::Message | Type::Enum | Type::Group).then(|| field.type_name().to_owned())
 }
 
+/// The one option of an enum without which it could not be read: that several names may have one number.
+fn aliases(options: Option<&EnumOptions>) -> Option<EnumOptions> {
+    let allow_alias = options?.allow_alias;
+    allow_alias.map(|_| EnumOptions { allow_alias, ..EnumOptions::default() })
+}
+
 /// The file with the wanted messages alone, without comments, options, services and imports that nothing uses.
 fn prune_file(file: &FileDescriptorProto, wanted: &BTreeSet<String>, index: &Index) -> FileDescriptorProto {
     let scope = if file.package().is_empty() { String::new() } else { format!(".{}", file.package()) };
@@ -153,7 +159,7 @@ fn prune_file(file: &FileDescriptorProto, wanted: &BTreeSet<String>, index: &Ind
         .filter(|one| wanted.contains(&format!("{scope}.{}", one.name())))
         .cloned()
         .map(|mut one| {
-            one.options = None;
+            one.options = aliases(one.options.as_ref());
             one.value.iter_mut().for_each(|value| value.options = None);
             one
         })
@@ -189,7 +195,7 @@ fn prune_message(
         .collect();
     out.enum_type.retain(|one| wanted.contains(&format!("{name}.{}", one.name())));
     for one in &mut out.enum_type {
-        one.options = None;
+        one.options = aliases(one.options.as_ref());
         one.value.iter_mut().for_each(|value| value.options = None);
     }
     // Whether a message is the entry of a map is the only option that matters.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -216,11 +217,17 @@ fn start_workers(plan: &mut Plan) -> Result<Fleet, BootError> {
     let settings = Settings {
         workers: plan.workers,
         node: plan.node.clone(),
+        service_cluster: service_cluster(&plan.xds_node),
         secrets: plan.secrets.clone(),
         mark: plan.mark,
         ..Settings::default()
     };
     Fleet::start(settings, std::mem::take(&mut plan.inherited)).map_err(BootError::Thread)
+}
+
+/// The service cluster that the xDS node names.
+fn service_cluster(node: &bytes::Bytes) -> String {
+    tulle_proto::envoy::core::Node::decode(node.clone()).map(|node| node.cluster).unwrap_or_default()
 }
 
 async fn start_dns(plan: &Plan) -> Result<Option<Rc<NameServer>>, BootError> {

@@ -8,7 +8,7 @@ use std::{
 
 use tulle_http::{
     RequestHead, ResponseHead,
-    h1::{RequestSent, ResponseError},
+    h1::{BodyError, RequestSent, ResponseError},
 };
 
 use super::{
@@ -166,6 +166,11 @@ impl Replay {
         Self { bytes: Vec::new(), limit, usable: true }
     }
 
+    /// A whole body that is at hand already.
+    pub(crate) fn held(bytes: Vec<u8>) -> Self {
+        Self { limit: bytes.len(), bytes, usable: true }
+    }
+
     fn push(&mut self, data: &[u8]) {
         if !self.usable {
             return;
@@ -187,6 +192,16 @@ impl Replay {
     pub(crate) fn drop_copy(&mut self) {
         self.usable = false;
         self.bytes = Vec::new();
+    }
+}
+
+/// What a client whose body cannot be read on has done.
+pub(crate) fn client_fault(fault: &ReadFault) -> ClientFault {
+    match fault {
+        ReadFault::Io(_) | ReadFault::Lost(_) | ReadFault::Malformed(BodyError::Truncated) => {
+            ClientFault::Gone
+        }
+        ReadFault::Malformed(_) | ReadFault::Encoding(_) => ClientFault::Malformed,
     }
 }
 
@@ -259,13 +274,16 @@ impl Attempt<'_> {
         if self.flow.done {
             return Poll::Ready(None);
         }
-        let before = self.flow.bytes;
         let replay = &mut *self.replay;
-        let moved = self.flow.poll(cx, self.down, self.up, |data| replay.push(data));
-        if self.flow.bytes != before {
+        let mut passed = 0;
+        let moved = self.flow.poll(cx, self.down, self.up, |data| {
+            passed += data.len();
+            replay.push(data);
+        });
+        if passed > 0 {
             self.clocks.moved();
             // What this upstream got by way of the flow needs no replay.
-            self.replayed += usize::try_from(self.flow.bytes - before).unwrap_or(usize::MAX);
+            self.replayed += passed;
         }
         match moved {
             Poll::Ready(Ok(())) => {
@@ -275,15 +293,8 @@ impl Attempt<'_> {
             }
             // An upstream that stops reading may have answered already (RFC 9112 section 9.5): reading decides.
             Poll::Ready(Err(FlowFault::Write)) => Poll::Pending,
-            Poll::Ready(Err(FlowFault::Read(ReadFault::Io(_) | ReadFault::Lost(_)))) => {
-                Poll::Ready(Some(AttemptEnd::Client(ClientFault::Gone)))
-            }
-            Poll::Ready(Err(FlowFault::Read(ReadFault::Malformed(error)))) => {
-                let fault = match error {
-                    tulle_http::h1::BodyError::Truncated => ClientFault::Gone,
-                    _ => ClientFault::Malformed,
-                };
-                Poll::Ready(Some(AttemptEnd::Client(fault)))
+            Poll::Ready(Err(FlowFault::Read(fault))) => {
+                Poll::Ready(Some(AttemptEnd::Client(client_fault(&fault))))
             }
             Poll::Pending => Poll::Pending,
         }

@@ -15,5 +15,6 @@ pub(crate) fn of<'c>(x: &'c Exchange<'_>, route_name: &'c str) -> FormatContext<
         response_details: &x.record.details,
         hostname: &x.conn.worker.settings.node.pod,
         start: x.record.wall,
+        metadata: x.metadata.as_deref(),
     }
 }

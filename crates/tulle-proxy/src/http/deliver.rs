@@ -2,13 +2,13 @@
 
 use std::{
     future::poll_fn,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use super::{
     attempt::{ClientFault, Clocks, Late, UpstreamFault},
     flow::{Flow, FlowFault},
-    side::{ReadFault, Side},
+    side::{ReadFault, Side, WriteFault},
 };
 
 /// How a delivery ended.
@@ -24,12 +24,23 @@ pub(crate) enum DeliveryEnd {
     Late(Late),
 }
 
+/// What an upstream has not got yet of the part of a request's body that had been read before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest<'a> {
+    /// The bytes.
+    pub(crate) bytes: &'a [u8],
+    /// Whether the end has been written too.
+    pub(crate) ended: bool,
+}
+
 /// A response under way; its head has been written to the client.
 pub(crate) struct Delivery<'a> {
     /// The client.
     pub(crate) down: &'a mut Side,
     /// The upstream.
     pub(crate) up: &'a mut Side,
+    /// What is to be written upstream before what still comes of the request.
+    pub(crate) rest: Rest<'a>,
     /// The request's body, which may still be coming.
     pub(crate) request: &'a mut Flow,
     /// The response's body.
@@ -56,13 +67,22 @@ impl Delivery<'_> {
             Poll::Ready(Ok(())) if self.response.done => return Poll::Ready(DeliveryEnd::Complete),
             _ => {}
         }
+        if !self.rest.bytes.is_empty() || (self.request.done && !self.rest.ended) {
+            // An upstream that stops reading may still be answering.
+            let _ = self.poll_rest(cx);
+        }
         if self.request.done {
             if self.down.poll_gone(cx).is_ready() {
                 return Poll::Ready(DeliveryEnd::Client(ClientFault::Gone));
             }
-        } else if let Poll::Ready(Err(FlowFault::Read(_))) = self.request.poll(cx, self.down, self.up, |_| {})
-        {
-            return Poll::Ready(DeliveryEnd::Client(ClientFault::Gone));
+        } else if self.rest.bytes.is_empty() {
+            match self.request.poll(cx, self.down, self.up, |_| {}) {
+                Poll::Ready(Ok(())) => self.rest.ended = true,
+                Poll::Ready(Err(FlowFault::Read(_))) => {
+                    return Poll::Ready(DeliveryEnd::Client(ClientFault::Gone));
+                }
+                Poll::Ready(Err(FlowFault::Write)) | Poll::Pending => {}
+            }
         }
         // An upstream that no longer reads may still be answering.
         let _ = self.up.poll_flush(cx);
@@ -73,11 +93,28 @@ impl Delivery<'_> {
     }
 }
 
+impl Delivery<'_> {
+    /// Writes what was read before, and the end of the body where nothing else comes.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteFault>> {
+        while !self.rest.bytes.is_empty() {
+            let room = ready!(self.up.poll_room(cx))?;
+            let (now, later) = self.rest.bytes.split_at(self.rest.bytes.len().min(room));
+            self.up.write_data(now)?;
+            self.rest.bytes = later;
+            self.clocks.moved();
+        }
+        if self.request.done {
+            self.rest.ended = true;
+            self.up.write_end(self.down.trailers())?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 fn response_fault(fault: &FlowFault) -> DeliveryEnd {
     match fault {
         FlowFault::Write => DeliveryEnd::Client(ClientFault::Gone),
-        FlowFault::Read(ReadFault::Malformed(error)) => {
-            let _ = error;
+        FlowFault::Read(ReadFault::Malformed(_) | ReadFault::Encoding(_)) => {
             DeliveryEnd::Upstream(UpstreamFault::Malformed)
         }
         FlowFault::Read(ReadFault::Lost(lost)) => DeliveryEnd::Upstream((*lost).into()),

@@ -1,6 +1,7 @@
 //! One request from its head to its log line.
 
 use std::{
+    borrow::Cow,
     future::poll_fn,
     rc::Rc,
     time::{Duration, Instant},
@@ -14,18 +15,18 @@ use tulle_engine::{
         route::{self, Found, RouteInput},
         view::Connection,
     },
-    runtime::{
-        RouteTable,
-        http_manager::UnderscoreAction,
-        route::{Action, Route},
-    },
+    runtime::{RouteTable, http_manager::UnderscoreAction, metadata::Metadata, route::Action},
 };
 use tulle_http::{HeaderList, Known, RequestHead, ResponseHead, Version, h1};
 use tulle_telemetry::{ResponseFlag, details as d};
 
 use super::{
     attempt::{Clocks, Late},
-    context, filters, finish,
+    codec::Work,
+    context,
+    digits::Digits,
+    filters::{self, Left},
+    finish,
     flow::{Flow, Messages},
     forward, headers,
     manager::LocalManager,
@@ -100,8 +101,18 @@ pub(crate) struct Exchange<'a> {
     pub(crate) keep: bool,
     /// Whether a response head has been written.
     pub(crate) answered: bool,
-    /// Headers of the cross-origin policy are to be added to the response.
-    pub(crate) cors: bool,
+    /// The route table in force when the request came.
+    pub(crate) table: Option<&'a RouteTable>,
+    /// The route that took the request.
+    pub(crate) found: Option<Found<'a>>,
+    /// What the filters are still to do with the response.
+    pub(crate) left: Left,
+    /// The request's body, once a filter has held all of it.
+    pub(crate) held: Option<Vec<u8>>,
+    /// Whether a filter takes the request for a health check.
+    pub(crate) health_check: bool,
+    /// What filters have written about the request.
+    pub(crate) metadata: Option<Box<Metadata>>,
 }
 
 /// Serves the request whose head is in `scratch`. Returns whether the connection may carry another one.
@@ -116,6 +127,7 @@ pub(crate) async fn exchange(
     manager.stats.downstream_rq_total.inc();
     manager.stats.downstream_rq_active.inc();
     let names = conn.names();
+    let table = manager.table(&conn.worker);
     let mut x = Exchange {
         view: conn.view(conn.arrival.peer, (&names.0, &names.1)),
         record: Record::new(incoming.start, conn.arrival.peer),
@@ -123,42 +135,44 @@ pub(crate) async fn exchange(
         back: Flow::default(),
         keep: incoming.keep_alive && !conn.is_draining(),
         answered: false,
-        cors: false,
+        table: table.as_deref().map(|table| &**table),
+        found: None,
+        left: Left::default(),
+        held: None,
+        health_check: false,
+        metadata: None,
         conn,
         manager,
         down,
         s: scratch,
         incoming,
     };
-    let table = manager.table(&conn.worker);
-    let route = x.serve(table.as_deref().map(|t| &**t)).await;
+    x.serve().await;
     x.s.clocks.stop();
-    finish::finish(&mut x, route);
+    finish::finish(&mut x);
     manager.stats.downstream_rq_active.dec();
     x.keep
 }
 
 impl<'a> Exchange<'a> {
-    /// Everything but the log line. Returns the route that took the request.
-    async fn serve<'t>(&mut self, table: Option<&'t RouteTable>) -> Option<&'t Route> {
+    /// Everything but the log line.
+    async fn serve(&mut self) {
         if let Some(reply) = self.accept() {
             self.reply(reply).await;
-            return None;
+            return;
         }
-        let found = table.and_then(|table| self.find(table));
-        let route = found.as_ref().map(|f| &**f.route);
-        if let Some(reply) = filters::run(self, found.as_ref()).await {
+        self.found = self.table.and_then(|table| self.find(table));
+        if let Some(reply) = filters::run(self).await {
             self.reply(reply).await;
-            return route;
+            return;
         }
-        let outcome = match (&found, table) {
-            (Some(found), Some(table)) => self.act(table, found).await,
+        let outcome = match (self.found, self.table) {
+            (Some(found), Some(table)) => self.act(table, &found).await,
             _ => Err(self.no_route()),
         };
         if let Err(reply) = outcome {
             self.reply(reply).await;
         }
-        route
     }
 
     fn no_route(&self) -> Reply {
@@ -218,7 +232,7 @@ impl<'a> Exchange<'a> {
         let input = RouteInput {
             head: &self.s.request,
             connection: &self.view,
-            metadata: None,
+            metadata: self.metadata.as_deref(),
             random: self.record.random,
         };
         route::find(table, &input, &mut ()).ok()
@@ -272,6 +286,42 @@ impl<'a> Exchange<'a> {
         reply.headers = Some(head);
     }
 
+    /// Lets filters do something with the request's body. An answer ends the request: what it held cannot be read.
+    pub(crate) fn work_on_request(&mut self, make: impl FnOnce(&mut Work)) -> Option<Reply> {
+        let Some(body) = self.held.take() else {
+            make(self.flow.work.get_or_insert_default());
+            self.incoming.length = Length::Unknown;
+            return None;
+        };
+        let mut work = Work::default();
+        make(&mut work);
+        match work.whole(&body) {
+            Ok(body) => {
+                self.hold(body);
+                None
+            }
+            Err(_) => Some(self.malformed()),
+        }
+    }
+
+    /// Goes on with a body that is at hand.
+    pub(crate) fn hold(&mut self, body: Vec<u8>) {
+        let length = body.len() as u64;
+        self.incoming.length = Length::Known(length);
+        self.s.request.headers.set(Known::ContentLength, Digits::of(length).text());
+        self.held = Some(body);
+    }
+
+    /// Tells a client that waits for it that the body may come.
+    pub(crate) fn let_body_come(&mut self) {
+        if !self.incoming.expect_continue || self.manager.config.proxy_100_continue {
+            return;
+        }
+        self.incoming.expect_continue = false;
+        self.s.request.headers.remove(Known::Expect);
+        self.down.write_informational(&ResponseHead::new(100));
+    }
+
     /// Sends a response of our own, or breaks off where a response is under way already.
     pub(crate) async fn reply(&mut self, reply: Reply) {
         if let Some(flag) = reply.flag {
@@ -289,6 +339,16 @@ impl<'a> Exchange<'a> {
         let grpc = self.record.grpc && reply.status != 307;
         let body = reply.fill(&mut self.s.response, grpc);
         let version = self.s.request.version;
+        filters::respond(self, Length::Known(body.len() as u64));
+        let body = match self.back.work.take().map(|work| work.whole(body)) {
+            None => Cow::Borrowed(body),
+            Some(Ok(body)) => Cow::Owned(body),
+            Some(Err(_)) => {
+                self.down.abort();
+                self.keep = false;
+                return;
+            }
+        };
         headers::finish_response(&mut self.s.response, &self.manager.config, self.record.wall);
         let length = if body.is_empty() { Length::Known(0) } else { Length::Known(body.len() as u64) };
         let request = (&self.s.request.method, version);
@@ -298,7 +358,7 @@ impl<'a> Exchange<'a> {
         self.record.details = reply.details.clone();
         self.record.grpc_status = headers::grpc_status(&self.s.response.headers);
         let silent = *request.0 == tulle_http::Method::Head || matches!(self.record.status, 204 | 304);
-        let sent = if silent { Ok(()) } else { self.down.write_data(body) };
+        let sent = if silent { Ok(()) } else { self.down.write_data(&body) };
         self.record.body.1 = if silent { 0 } else { body.len() as u64 };
         let ended = sent.and_then(|()| self.down.write_end(&HeaderList::new()));
         if ended.is_err() || !self.flush().await {
@@ -357,7 +417,12 @@ pub(crate) async fn refuse(
         back: Flow::default(),
         keep: false,
         answered: false,
-        cors: false,
+        table: None,
+        found: None,
+        left: Left::default(),
+        held: None,
+        health_check: false,
+        metadata: None,
         conn,
         manager,
         down,
@@ -372,7 +437,7 @@ pub(crate) async fn refuse(
     x.s.clocks.moved();
     x.reply(reply).await;
     x.s.clocks.stop();
-    finish::finish(&mut x, None);
+    finish::finish(&mut x);
 }
 
 /// What an HTTP/1 request head says beyond its fields.

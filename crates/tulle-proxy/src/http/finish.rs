@@ -8,13 +8,13 @@ use tulle_telemetry::access_log::RequestRecord;
 
 use super::{exchange::Exchange, side::Side};
 use crate::telemetry::{
-    access_log::Fields,
+    access_log::{Fields, Written},
     istio::{Ending, Parties, host_counts},
 };
 
-/// Counts and logs a request that has ended, on the route that took it.
-pub(crate) fn finish(x: &mut Exchange<'_>, route: Option<&Route>) {
-    x.record.body = (x.flow.bytes, x.record.body.1.max(x.back.bytes));
+/// Counts and logs a request that has ended.
+pub(crate) fn finish(x: &mut Exchange<'_>) {
+    x.record.body = (x.flow.bytes, x.record.body.1.max(x.back.passed()));
     let duration = x.record.start.elapsed();
     if x.record.status != 0 {
         x.manager.stats.count_status(x.record.status);
@@ -44,7 +44,7 @@ pub(crate) fn finish(x: &mut Exchange<'_>, route: Option<&Route>) {
         }
     }
     if !x.manager.logs.is_empty() {
-        log(x, route, duration);
+        log(x, x.found.map(|found| &**found.route), duration);
     }
 }
 
@@ -54,6 +54,8 @@ fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
     let (request_fields, response_fields) = (Fields(&request.headers), Fields(&x.s.response.headers));
     let cluster = record.cluster.as_ref().map(|c| &c.config);
     let tls = x.conn.tls.as_ref();
+    let metadata =
+        Written { dynamic: x.metadata.as_deref(), route: route.and_then(|r| r.metadata.as_deref()) };
     let line = RequestRecord {
         start: record.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         duration: Some(duration),
@@ -94,10 +96,13 @@ fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
         upstream_peer_uri_san: record.upstream.as_ref().map_or("", |u| &u.principal),
         downstream_tls_version: tls.map_or("", |t| t.version),
         connection_id: x.conn.id,
+        metadata: &metadata,
         ..RequestRecord::default()
     };
     for log in &x.manager.logs {
-        log.write(&line, Some(request), record.random);
+        if !(x.health_check && log.passes_over_health_checks()) {
+            log.write(&line, Some(request), record.random);
+        }
     }
 }
 

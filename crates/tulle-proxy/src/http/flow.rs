@@ -2,7 +2,10 @@
 
 use std::task::{Context, Poll, ready};
 
-use super::side::{Piece, ReadFault, Side};
+use super::{
+    codec::Work,
+    side::{Piece, ReadFault, Side},
+};
 
 /// A body on its way from one side to the other.
 #[derive(Debug, Default)]
@@ -13,6 +16,10 @@ pub(crate) struct Flow {
     pub(crate) bytes: u64,
     /// Counts gRPC messages, where that is asked for.
     pub(crate) messages: Option<Messages>,
+    /// What filters do with the body, where they do something.
+    pub(crate) work: Option<Box<Work>>,
+    /// Bytes that came out of that work.
+    pub(crate) worked: u64,
 }
 
 /// Counts length-prefixed gRPC messages in a body ("gRPC over HTTP2", Length-Prefixed-Message).
@@ -58,6 +65,11 @@ pub(crate) enum FlowFault {
 }
 
 impl Flow {
+    /// Bytes of body that have been passed on.
+    pub(crate) fn passed(&self) -> u64 {
+        if self.work.is_some() { self.worked } else { self.bytes }
+    }
+
     /// Moves what can be moved. Ready when the end has been passed on; otherwise one side waits. `copy` sees every byte.
     pub(crate) fn poll(
         &mut self,
@@ -66,6 +78,9 @@ impl Flow {
         to: &mut Side,
         mut copy: impl FnMut(&[u8]),
     ) -> Poll<Result<(), FlowFault>> {
+        if self.work.is_some() {
+            return self.poll_work(cx, from, to, copy);
+        }
         while !self.done {
             let room = ready!(to.poll_room(cx)).map_err(|_| FlowFault::Write)?;
             match ready!(from.poll_piece(cx)).map_err(FlowFault::Read)? {
@@ -84,6 +99,46 @@ impl Flow {
                 Piece::End => {
                     to.write_end(from.trailers()).map_err(|_| FlowFault::Write)?;
                     self.done = true;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same through the codecs of the filters.
+    fn poll_work(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Side,
+        to: &mut Side,
+        mut copy: impl FnMut(&[u8]),
+    ) -> Poll<Result<(), FlowFault>> {
+        let Some(work) = &mut self.work else { return Poll::Ready(Ok(())) };
+        while !self.done {
+            if !work.waiting().is_empty() {
+                let room = ready!(to.poll_room(cx)).map_err(|_| FlowFault::Write)?;
+                let data = work.waiting();
+                let data = &data[..data.len().min(room)];
+                copy(data);
+                to.write_data(data).map_err(|_| FlowFault::Write)?;
+                self.worked += data.len() as u64;
+                let count = data.len();
+                work.take(count);
+            } else if work.has_ended() {
+                to.write_end(from.trailers()).map_err(|_| FlowFault::Write)?;
+                self.done = true;
+            } else {
+                match ready!(from.poll_piece(cx)).map_err(FlowFault::Read)? {
+                    Piece::Data => {
+                        let data = from.data();
+                        let count = work.feed(data).map_err(FlowFault::Read)?;
+                        if let Some(messages) = &mut self.messages {
+                            messages.feed(&data[..count]);
+                        }
+                        from.consume(count);
+                        self.bytes += count as u64;
+                    }
+                    Piece::End => work.end().map_err(FlowFault::Read)?,
                 }
             }
         }

@@ -35,13 +35,12 @@ pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Clie
     }
 }
 
-/// Brings a response's fields in order: hop-by-hop fields go, `server` and `date` come.
-pub(crate) fn accept_response(head: &mut ResponseHead, config: &HttpManager, now: SystemTime, tunnel: bool) {
+/// Brings a response's fields in order: hop-by-hop fields go.
+pub(crate) fn accept_response(head: &mut ResponseHead, config: &HttpManager, tunnel: bool) {
     strip_hop_by_hop(&mut head.headers, tunnel);
     if !config.via.is_empty() {
         head.headers.join(Known::Via, config.via.as_bytes());
     }
-    finish_response(head, config, now);
 }
 
 /// Adds `server` and `date`.

@@ -36,6 +36,8 @@ pub(crate) struct LocalManager {
     pub(crate) alpn: Option<IstioAlpn>,
     /// The router's options.
     pub(crate) router: RouterOptions,
+    /// Whether some filter sees every response.
+    pub(crate) encodes: bool,
     /// Whether gRPC messages are counted.
     pub(crate) counts_messages: bool,
     inline: Option<LocalTable>,
@@ -52,6 +54,7 @@ impl LocalManager {
             peer_metadata: PeerMetadata::default(),
             alpn: None,
             router: RouterOptions::default(),
+            encodes: false,
             counts_messages: false,
             inline: match &config.routes {
                 RouteSource::Inline(table) => Some(Rc::new(Arc::clone(table))),
@@ -59,6 +62,15 @@ impl LocalManager {
             },
             config: Arc::clone(config),
         };
+        manager.encodes = config.filters.iter().any(|filter| {
+            matches!(
+                filter.kind,
+                HttpFilterKind::HeaderMutation(_)
+                    | HttpFilterKind::HealthCheck(_)
+                    | HttpFilterKind::Compressor(_)
+                    | HttpFilterKind::Decompressor(_)
+            )
+        });
         for filter in config.filters.iter().filter(|f| !f.disabled) {
             match &filter.kind {
                 HttpFilterKind::IstioStats(stats) => {
@@ -71,7 +83,14 @@ impl LocalManager {
                 HttpFilterKind::Rbac(_)
                 | HttpFilterKind::Fault(_)
                 | HttpFilterKind::Cors
-                | HttpFilterKind::LocalRateLimit(_) => {}
+                | HttpFilterKind::LocalRateLimit(_)
+                | HttpFilterKind::HeaderMutation(_)
+                | HttpFilterKind::SetMetadata(_)
+                | HttpFilterKind::Buffer(_)
+                | HttpFilterKind::HealthCheck(_)
+                | HttpFilterKind::Csrf(_)
+                | HttpFilterKind::Compressor(_)
+                | HttpFilterKind::Decompressor(_) => {}
             }
         }
         warn_of_what_is_missing(config);

@@ -4,6 +4,7 @@
 //! sends it upstream in one or more [`attempt`]s and [`deliver`]s the response. [`side`] is either end, whatever it speaks.
 
 pub(crate) mod attempt;
+mod codec;
 mod context;
 pub(crate) mod deliver;
 mod digits;
@@ -19,7 +20,6 @@ pub(crate) mod h2;
 mod headers;
 pub(crate) mod manager;
 mod peer;
-pub(crate) mod rate_limit;
 mod record;
 mod reply;
 pub(crate) mod side;

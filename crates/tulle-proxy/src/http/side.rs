@@ -36,6 +36,9 @@ pub(crate) enum ReadFault {
     /// The framing is broken, or the connection ended too early.
     #[error(transparent)]
     Malformed(BodyError),
+    /// What is compressed in it cannot be read, or becomes too long.
+    #[error("content encoding: {0}")]
+    Encoding(io::Error),
     /// The stream was lost.
     #[error("stream lost: {0:?}")]
     Lost(Lost),

@@ -72,6 +72,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Rc<Slot>, stream: TcpStr
                     start,
                     peer_id: Cell::new(None),
                     last_card: RefCell::default(),
+                    limiter: std::cell::OnceCell::new(),
                     worker: Rc::clone(&worker),
                 });
                 proceed(conn, stream).await;

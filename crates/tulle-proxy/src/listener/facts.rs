@@ -1,7 +1,7 @@
 //! What is known of a downstream connection.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -11,6 +11,7 @@ use std::{
 use smallvec::SmallVec;
 use tulle_engine::decide::{
     filter_chain::{self, NewConnection},
+    local_rate_limit::Limiter,
     view::{CertificateView, Connection, TlsView},
 };
 use tulle_identity::PeerIdentity;
@@ -50,6 +51,8 @@ pub(crate) struct Conn {
     pub(crate) peer_id: Cell<Option<PeerId>>,
     /// What the client last told about itself, and the number of that.
     pub(crate) last_card: RefCell<(Vec<u8>, PeerId)>,
+    /// Buckets of a local rate limit that holds for each connection.
+    pub(crate) limiter: OnceCell<Limiter>,
 }
 
 /// What was known before a chain was chosen.

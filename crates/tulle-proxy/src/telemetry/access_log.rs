@@ -1,14 +1,20 @@
 //! Access logs of a listener or connection manager, compiled for a worker.
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc, sync::Arc};
+
+use smallvec::SmallVec;
 
 use tulle_engine::{
     decide::matcher,
-    runtime::access_log::{AccessLog, Comparison, ComparisonOp, LogFilter, LogFormat},
+    runtime::{
+        access_log::{AccessLog, Comparison, ComparisonOp, LogFilter, LogFormat},
+        metadata::{self, Metadata, Value, lookup},
+    },
 };
 use tulle_http::{HeaderList, RequestHead};
 use tulle_telemetry::access_log::{
-    AccessLogFormat, ENVOY_TEXT, FormatError, HeaderLookup, JsonFormat, RequestRecord,
+    AccessLogFormat, ENVOY_TEXT, FormatError, HeaderLookup, JsonFormat, MetadataLookup, MetadataSource,
+    RequestRecord,
 };
 
 use super::{Telemetry, sink::Sink};
@@ -23,6 +29,37 @@ pub(crate) struct LocalLog {
 
 /// Header fields as the log asks for them.
 pub(crate) struct Fields<'a>(pub(crate) &'a HeaderList);
+
+/// Metadata as the log asks for it.
+pub(crate) struct Written<'a> {
+    /// What filters have written.
+    pub(crate) dynamic: Option<&'a Metadata>,
+    /// The route's.
+    pub(crate) route: Option<&'a Metadata>,
+}
+
+impl MetadataLookup for Written<'_> {
+    fn write(&self, source: MetadataSource, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool {
+        let metadata = match source {
+            MetadataSource::Dynamic => self.dynamic,
+            MetadataSource::Route => self.route,
+            MetadataSource::Cluster | MetadataSource::UpstreamHost | MetadataSource::FilterChain => None,
+        };
+        let Some(all) = metadata else { return false };
+        let path: SmallVec<[Arc<str>; 4]> = path.iter().map(|step| step.as_str().into()).collect();
+        let found = if path.is_empty() {
+            all.get(namespace).map(|fields| Cow::Owned(Value::Struct(fields.clone())))
+        } else {
+            lookup(all, namespace, &path).map(Cow::Borrowed)
+        };
+        match found.as_deref() {
+            None | Some(Value::Null) => return false,
+            Some(Value::String(text)) => out.extend_from_slice(text.as_bytes()),
+            Some(value) => out.extend_from_slice(metadata::json(value).to_string().as_bytes()),
+        }
+        true
+    }
+}
 
 impl HeaderLookup for Fields<'_> {
     fn header(&self, name: &str) -> Option<&[u8]> {
@@ -48,6 +85,19 @@ impl LocalLog {
                 }
             })
             .collect()
+    }
+
+    /// Whether the filter wants no health checks, whatever else it wants.
+    pub(crate) fn passes_over_health_checks(&self) -> bool {
+        fn never(filter: &LogFilter) -> bool {
+            match filter {
+                LogFilter::NotHealthCheck => true,
+                LogFilter::And(all) => all.iter().any(never),
+                LogFilter::Or(any) => !any.is_empty() && any.iter().all(never),
+                _ => false,
+            }
+        }
+        never(&self.filter)
     }
 
     /// Writes a line if the filter wants it. `request` is the head as far as there was one; `random` the request's own.
@@ -85,7 +135,7 @@ fn wanted(filter: &LogFilter, r: &RequestRecord<'_>, request: Option<&RequestHea
         LogFilter::Duration(c) => {
             compare(*c, r.duration.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
         }
-        // Nothing here is known as a health check.
+        // The caller passes over health checks.
         LogFilter::NotHealthCheck => true,
         LogFilter::Sampled(fraction) => fraction.hits(random),
         LogFilter::Header(header) => request.is_some_and(|head| matcher::header(header, head)),

@@ -12,6 +12,8 @@ pub struct Settings {
     pub workers: usize,
     /// Who we are: own labels of metrics, peer metadata told to others, request headers.
     pub node: NodeConfig,
+    /// Our service cluster (`node.cluster`), as rate limits count it (`source_cluster`).
+    pub service_cluster: String,
     /// Certificates and trust bundles by SDS name.
     pub secrets: Secrets,
     /// Mark of upstream sockets (`SO_MARK`, 1337 in the mesh), by which the redirection lets our own traffic pass; needs
@@ -30,6 +32,7 @@ impl Default for Settings {
         Self {
             workers: 1,
             node: NodeConfig::default(),
+            service_cluster: String::new(),
             secrets: Secrets::default(),
             mark: None,
             trust_domain: "cluster.local".to_owned(),

@@ -16,7 +16,7 @@ use tulle_engine::runtime::{EndpointSet, RouteTable};
 use super::{Settings, timers::Timers};
 use crate::{
     cluster::{LocalCluster, sweep::Sweeper},
-    http::{exchange::Scratch, rate_limit::Buckets},
+    http::exchange::Scratch,
     listener::registry::Listeners,
     telemetry::Telemetry,
 };
@@ -49,8 +49,6 @@ pub(crate) struct Worker {
     /// Memory of streams that have ended, for the next ones.
     #[allow(clippy::vec_box, reason = "they are moved into tasks and back: a pointer moves cheaper")]
     pub(crate) scratches: RefCell<Vec<Box<Scratch>>>,
-    /// Local rate limits.
-    pub(crate) buckets: Buckets,
     /// Requests under an injected fault.
     pub(crate) faults: Cell<u32>,
     /// The address that stands for this machine where a client is on it.
@@ -90,7 +88,6 @@ impl Worker {
             telemetry: Telemetry::new(&settings.node, &settings.principal()),
             sweeper: Sweeper::default(),
             scratches: RefCell::default(),
-            buckets: Buckets::default(),
             faults: Cell::new(0),
             own_ip: settings.node.ip.parse().ok(),
             next_id: Cell::new((id as u64) << 48),

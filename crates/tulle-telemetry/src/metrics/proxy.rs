@@ -291,16 +291,32 @@ stat_block! {
         rbac_shadow_allowed: Counter = "rbac.shadow_allowed",
         /// Requests that a dry-run policy would refuse.
         rbac_shadow_denied: Counter = "rbac.shadow_denied",
+        /// Requests that change something and come from their own origin or an allowed one.
+        csrf_request_valid: Counter = "csrf.request_valid",
+        /// Requests that change something and come from another origin.
+        csrf_request_invalid: Counter = "csrf.request_invalid",
+        /// Requests that change something and do not say where they come from.
+        csrf_missing_source_origin: Counter = "csrf.missing_source_origin",
         /// Delays injected.
         fault_delays_injected: Counter = "fault.delays_injected",
         /// Aborts injected.
         fault_aborts_injected: Counter = "fault.aborts_injected",
-        /// Requests within the local rate limit.
-        local_rate_limit_ok: Counter = "http_local_rate_limit.ok",
-        /// Requests over the local rate limit.
-        local_rate_limit_rate_limited: Counter = "http_local_rate_limit.rate_limited",
-        /// Requests refused for the local rate limit.
-        local_rate_limit_enforced: Counter = "http_local_rate_limit.enforced",
+    }
+}
+
+stat_block! {
+    /// `PREFIX.http_local_rate_limit.*`, of local rate limits.
+    LocalRateLimitStats {
+        /// Requests that asked the buckets.
+        enabled: Counter = "http_local_rate_limit.enabled",
+        /// Requests within the limit.
+        ok: Counter = "http_local_rate_limit.ok",
+        /// Requests over the limit.
+        rate_limited: Counter = "http_local_rate_limit.rate_limited",
+        /// Requests over the limit that were refused.
+        enforced: Counter = "http_local_rate_limit.enforced",
+        /// Requests over a limit that is only counted.
+        shadow_mode: Counter = "http_local_rate_limit.shadow_mode",
     }
 }
 
@@ -394,6 +410,8 @@ pub struct ProxyStats {
     pub http: Group<HttpStats>,
     /// By `stat_prefix`.
     pub tcp: Group<TcpStats>,
+    /// By `stat_prefix`.
+    pub local_rate_limits: Group<LocalRateLimitStats>,
     /// By address (`0.0.0.0_15006`) or `stat_prefix`.
     pub listeners: Group<ListenerStats>,
 }

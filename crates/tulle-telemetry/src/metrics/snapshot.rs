@@ -9,7 +9,7 @@ use crate::flags::ResponseFlags;
 use crate::metrics::gauge_set::Extra;
 use crate::metrics::labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};
 use crate::metrics::proxy::{
-    ClusterStats, HttpStats, ListenerStats, StatBlock, StatInfo, StatKind, TcpStats,
+    ClusterStats, HttpStats, ListenerStats, LocalRateLimitStats, StatBlock, StatInfo, StatKind, TcpStats,
 };
 use crate::metrics::store::{MessageSeries, Packed, RequestSeries, Store, TcpSeries};
 
@@ -40,12 +40,13 @@ pub struct Snapshot {
     pub(crate) clusters: Blocks,
     pub(crate) http: Blocks,
     pub(crate) tcp_proxies: Blocks,
+    pub(crate) local_rate_limits: Blocks,
     pub(crate) listeners: Blocks,
     pub(crate) extras: Vec<Extra>,
     pub(crate) overflow: u64,
 }
 
-/// The kinds of blocks with what belongs to each: prefix of Envoy's names, label in Prometheus text, numbers.
+/// The kinds of blocks with what belongs to each: prefix of Envoy's names (empty where the name itself comes first), label in Prometheus text, numbers.
 pub(crate) struct BlockKind<'a> {
     pub(crate) prefix: &'static str,
     pub(crate) label: &'static str,
@@ -63,6 +64,7 @@ impl Store {
             clusters: Blocks(self.proxy.clusters.values()),
             http: Blocks(self.proxy.http.values()),
             tcp_proxies: Blocks(self.proxy.tcp.values()),
+            local_rate_limits: Blocks(self.proxy.local_rate_limits.values()),
             listeners: Blocks(self.proxy.listeners.values()),
             extras: Vec::new(),
             overflow: self.overflow,
@@ -94,8 +96,18 @@ impl SeriesLabels {
 impl Snapshot {
     /// Adds what another worker counted.
     pub fn merge(&mut self, other: Self) {
-        let Self { requests, messages, tcp, clusters, http, tcp_proxies, listeners, extras, overflow } =
-            other;
+        let Self {
+            requests,
+            messages,
+            tcp,
+            clusters,
+            http,
+            tcp_proxies,
+            local_rate_limits,
+            listeners,
+            extras,
+            overflow,
+        } = other;
         for (labels, theirs) in requests {
             let mine = self.requests.entry(labels).or_default();
             mine.count += theirs.count;
@@ -118,6 +130,7 @@ impl Snapshot {
         self.clusters.merge(clusters, ClusterStats::STATS);
         self.http.merge(http, HttpStats::STATS);
         self.tcp_proxies.merge(tcp_proxies, TcpStats::STATS);
+        self.local_rate_limits.merge(local_rate_limits, LocalRateLimitStats::STATS);
         self.listeners.merge(listeners, ListenerStats::STATS);
         self.extras.extend(extras);
         self.overflow += overflow;
@@ -134,7 +147,8 @@ impl Snapshot {
         for kind in self.block_kinds() {
             for (name, values) in &kind.blocks.0 {
                 for (info, value) in kind.stats.iter().zip(values) {
-                    all.push((format!("{}.{name}.{}", kind.prefix, info.name), *value));
+                    let dot = if kind.prefix.is_empty() { "" } else { "." };
+                    all.push((format!("{}{dot}{name}.{}", kind.prefix, info.name), *value));
                 }
             }
         }
@@ -158,7 +172,7 @@ impl Snapshot {
         self.clusters.0.get(cluster).map(|values| values[index])
     }
 
-    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 4] {
+    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 5] {
         [
             BlockKind {
                 prefix: "cluster",
@@ -177,6 +191,12 @@ impl Snapshot {
                 label: "tcp_prefix",
                 stats: TcpStats::STATS,
                 blocks: &self.tcp_proxies,
+            },
+            BlockKind {
+                prefix: "",
+                label: "local_http_ratelimit_prefix",
+                stats: LocalRateLimitStats::STATS,
+                blocks: &self.local_rate_limits,
             },
             BlockKind {
                 prefix: "listener",

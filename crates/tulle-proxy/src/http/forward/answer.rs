@@ -2,10 +2,7 @@
 
 use std::{rc::Rc, time::Instant};
 
-use tulle_engine::{
-    decide::{cors, header_ops},
-    runtime::filter::FilterOverride,
-};
+use tulle_engine::decide::header_ops;
 use tulle_http::Known;
 use tulle_telemetry::{ResponseFlag, details as d};
 
@@ -15,10 +12,11 @@ use crate::{
     http::{
         attempt::{Answer, Late, UpstreamFault},
         context,
-        deliver::{Delivery, DeliveryEnd},
+        deliver::{Delivery, DeliveryEnd, Rest},
         digits::Digits,
         exchange::Exchange,
-        headers, peer,
+        filters, headers, peer,
+        side::Length,
         upstream::Upstream,
     },
 };
@@ -31,8 +29,10 @@ pub(super) async fn deliver(
     chosen: Chosen,
     key: PoolKey,
     answer: Answer,
+    rest: Rest<'_>,
 ) {
-    change_response(x, plan, answer.tunnel);
+    change_response(x, plan, answer.tunnel, answer.length);
+    let length = if x.back.work.is_some() { Length::Unknown } else { answer.length };
     let worker = Rc::clone(&x.conn.worker);
     x.record.status = x.s.response.status;
     x.record.details = d::VIA_UPSTREAM.into();
@@ -50,18 +50,19 @@ pub(super) async fn deliver(
         };
         x.down.write_tunnel(&x.s.response, kind);
     } else {
-        x.keep = x.down.write_response(&x.s.response, answer.length, request, x.keep);
+        x.keep = x.down.write_response(&x.s.response, length, request, x.keep);
     }
     x.answered = true;
-    let end = Delivery {
+    let mut delivery = Delivery {
         down: x.down,
         up: &mut up.side,
+        rest,
         request: &mut x.flow,
         response: &mut x.back,
         clocks: &mut x.s.clocks,
-    }
-    .run()
-    .await;
+    };
+    let end = delivery.run().await;
+    let whole = delivery.rest.ended;
     if let Some(status) = headers::grpc_status(up.side.trailers()) {
         x.record.grpc_status = Some(status);
     }
@@ -70,7 +71,7 @@ pub(super) async fn deliver(
         if !x.flow.done {
             // The response overtook the request: neither connection is at the start of a message.
             x.keep = false;
-        } else if answer.keep_alive && !answer.tunnel {
+        } else if whole && answer.keep_alive && !answer.tunnel {
             up.give_back(&worker, &plan.cluster, &chosen.host, &key, Instant::now());
         }
         return;
@@ -109,8 +110,8 @@ fn broke_off(x: &mut Exchange<'_>, plan: &Plan<'_>, end: DeliveryEnd) {
 }
 
 /// Changes the response's head as configured before the client sees it.
-fn change_response(x: &mut Exchange<'_>, plan: &Plan<'_>, tunnel: bool) {
-    headers::accept_response(&mut x.s.response, &x.manager.config, x.record.wall, tunnel);
+fn change_response(x: &mut Exchange<'_>, plan: &Plan<'_>, tunnel: bool, length: Length) {
+    headers::accept_response(&mut x.s.response, &x.manager.config, tunnel);
     peer::read_response(x);
     if !x.manager.router.suppress_envoy_headers {
         let service = x.record.answered.unwrap_or_default();
@@ -124,23 +125,6 @@ fn change_response(x: &mut Exchange<'_>, plan: &Plan<'_>, tunnel: bool) {
     if let Some(cookie) = &plan.hash.set_cookie {
         x.s.response.headers.append(Known::SetCookie, cookie.as_bytes());
     }
-    if x.cors
-        && let Some(FilterOverride::Cors(policy)) = plan
-            .found
-            .route
-            .filters
-            .0
-            .iter()
-            .map(|(_, change)| change)
-            .find(|c| matches!(c, FilterOverride::Cors(_)))
-    {
-        cors::allow(policy, &x.s.request, &mut x.s.response);
-    }
-    if x.manager.config.request_id.always_in_response
-        && let Some(id) = x.s.request.headers.get(Known::XRequestId)
-    {
-        x.s.response.headers.set(Known::XRequestId, id);
-    }
     let levels =
         header_ops::levels(plan.table, plan.found.virtual_host, plan.found.route, plan.weighted, true);
     if levels.iter().flatten().any(|ops| !ops.is_empty()) {
@@ -152,5 +136,12 @@ fn change_response(x: &mut Exchange<'_>, plan: &Plan<'_>, tunnel: bool) {
         }
         x.s.response = response;
         x.s.text = text;
+    }
+    filters::respond(x, if tunnel { Length::None } else { length });
+    headers::finish_response(&mut x.s.response, &x.manager.config, x.record.wall);
+    if x.manager.config.request_id.always_in_response
+        && let Some(id) = x.s.request.headers.get(Known::XRequestId)
+    {
+        x.s.response.headers.set(Known::XRequestId, id);
     }
 }

@@ -12,7 +12,7 @@ pub(crate) fn idle(x: &Exchange<'_>) -> Reply {
 }
 
 /// The request took too long to arrive.
-pub(super) fn too_slow(x: &Exchange<'_>) -> Reply {
+pub(crate) fn too_slow(x: &Exchange<'_>) -> Reply {
     x.manager.stats.downstream_rq_timeout.inc();
     Reply::new(408, "request timeout", d::REQUEST_TIMEOUT).closing()
 }

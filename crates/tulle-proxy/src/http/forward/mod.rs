@@ -28,9 +28,10 @@ use tulle_engine::{
 };
 use tulle_telemetry::{ResponseFlag, details as d};
 
-pub(crate) use self::ends::{client_gone, idle};
+pub(crate) use self::ends::{client_gone, idle, too_slow};
 use super::{
     attempt::{Answer, Replay, UpstreamFault},
+    deliver::Rest,
     exchange::Exchange,
     reply::Reply,
     upstream::Upstream,
@@ -102,7 +103,10 @@ pub(crate) async fn forward(
     prepare::prepare(x, &plan);
     let keeps = retry.is_some() || !to.mirrors.is_empty();
     let limit = if keeps { found.route.buffer_limit.unwrap_or(REPLAY_LIMIT) } else { 0 };
-    let mut replay = Replay::new(usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut replay = match x.held.take() {
+        Some(body) => Replay::held(body),
+        None => Replay::new(usize::try_from(limit).unwrap_or(usize::MAX)),
+    };
     plan.cluster.stats.upstream_rq_active.inc();
     let outcome = try_on(x, &plan, &mut retry, &mut replay).await;
     plan.cluster.stats.upstream_rq_active.dec();
@@ -125,8 +129,11 @@ async fn try_on(
                     continue;
                 }
                 mirror::send(x, plan, replay);
-                replay.drop_copy();
-                answer::deliver(x, plan, up, chosen, key, answer).await;
+                if tries.rest(replay).bytes.is_empty() {
+                    replay.drop_copy();
+                }
+                let rest = tries.rest(replay);
+                answer::deliver(x, plan, up, chosen, key, answer, rest).await;
                 return Ok(());
             }
             Tried::Failed(failure, fault, reason) => {
@@ -151,6 +158,16 @@ pub(super) struct Tries {
     pub(super) stale: bool,
     /// Pooled connections are not used any more: one was stale.
     pub(super) fresh: bool,
+    /// How much of the kept body has been written to the present upstream, and whether its end has.
+    pub(super) written: (usize, bool),
+}
+
+impl Tries {
+    /// What the present upstream has not got yet of the part of the body that had been read before.
+    fn rest<'r>(&self, replay: &'r Replay) -> Rest<'r> {
+        let bytes = replay.bytes().and_then(|bytes| bytes.get(self.written.0..)).unwrap_or_default();
+        Rest { bytes, ended: self.written.1 }
+    }
 }
 
 /// What the client gets when the last try failed.

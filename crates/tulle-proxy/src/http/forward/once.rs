@@ -59,7 +59,7 @@ pub(super) async fn attempt(
         Ok(up) => up,
         Err(blocked) => return unreached(x, plan, &chosen, blocked),
     };
-    let end = talk(x, plan, replay, &mut up).await;
+    let end = talk(x, plan, replay, &mut up, tries).await;
     match end {
         AttemptEnd::Response(answer) => {
             answered(x, plan, &chosen);
@@ -105,13 +105,19 @@ fn begin(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
 }
 
 /// Writes the request and waits for the head of a response.
-async fn talk(x: &mut Exchange<'_>, plan: &Plan<'_>, replay: &mut Replay, up: &mut Upstream) -> AttemptEnd {
+async fn talk(
+    x: &mut Exchange<'_>,
+    plan: &Plan<'_>,
+    replay: &mut Replay,
+    up: &mut Upstream,
+    tries: &mut Tries,
+) -> AttemptEnd {
     plan.cluster.stats.upstream_rq_total.inc();
     x.record.upstream = Some(Rc::clone(&up.facts));
     x.record.upstream_h2 = up.side.version() == tulle_http::Version::Http2;
     let persistence = if plan.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive };
     up.side.write_request(&x.s.request, x.incoming.length, persistence);
-    let end = Attempt {
+    let mut attempt = Attempt {
         down: x.down,
         up: &mut up.side,
         flow: &mut x.flow,
@@ -121,9 +127,9 @@ async fn talk(x: &mut Exchange<'_>, plan: &Plan<'_>, replay: &mut Replay, up: &m
         clocks: &mut x.s.clocks,
         request: &x.s.request,
         upgrade: plan.upgrade,
-    }
-    .run(&mut x.s.response)
-    .await;
+    };
+    let end = attempt.run(&mut x.s.response).await;
+    tries.written = (attempt.replayed, attempt.ended);
     x.s.clocks.per_try.clear();
     end
 }

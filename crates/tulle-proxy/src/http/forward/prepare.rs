@@ -6,7 +6,7 @@ use tulle_engine::{
     decide::{header_ops, rewrite, timeout},
     runtime::route::{Forward, HostRewrite, PathRewrite},
 };
-use tulle_http::{Known, ResponseHead};
+use tulle_http::Known;
 use tulle_telemetry::details as d;
 
 use super::Plan;
@@ -74,12 +74,8 @@ pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
     if let Some(max) = times.max_stream {
         clocks.life.set(x.record.start + max);
     }
-    if x.incoming.expect_continue && !x.manager.config.proxy_100_continue {
-        x.s.request.headers.remove(Known::Expect);
-        let head = ResponseHead::new(100);
-        x.down.write_informational(&head);
-    }
     if x.flow.done {
         clocks.request_complete(Instant::now());
     }
+    x.let_body_come();
 }

@@ -1,16 +1,30 @@
-//! The filters in front of the router, in the order of the configuration.
+//! The filters in front of the router: [`run`] shows them the request in the order of the configuration, [`respond`] the response
+//! in the opposite order.
+
+mod buffer;
+mod compression;
+mod csrf;
+mod header_mutation;
+mod health_check;
+mod local_rate_limit;
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Instant};
 
+use smallvec::SmallVec;
 use tulle_engine::{
     decide::{
         authorize::{self, AuthInput},
         cors::{self, CorsVerdict},
         fault,
-        route::{Found, pick_cluster},
+        route::{self, Found, pick_cluster},
+        token_bucket::TokenBucket,
     },
     runtime::{
-        HttpFilter, HttpFilterKind, cors::CorsPolicy, fault::Fault, filter::FilterOverride, rbac::RbacFilter,
+        HttpFilter, HttpFilterKind,
+        cors::CorsPolicy,
+        fault::Fault,
+        filter::{FilterOverride, FilterOverrides},
+        rbac::RbacFilter,
         route::Action,
     },
 };
@@ -20,13 +34,33 @@ use super::{
     attempt::{ClientFault, Late},
     exchange::Exchange,
     reply::Reply,
+    side::Length,
 };
 
+/// What filters are still to do with the response to a request that they have let through or answered.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Fields of the cross-origin policy are to be added.
+    cors: bool,
+    /// Numbers of compressors whose encoding the client takes.
+    accepts: SmallVec<[usize; 2]>,
+    /// Buckets that the client is told of, by the number of the filter in the chain.
+    buckets: SmallVec<[(usize, Arc<TokenBucket>); 1]>,
+}
+
+impl Left {
+    fn is_empty(&self) -> bool {
+        !self.cors && self.buckets.is_empty()
+    }
+}
+
 /// Asks every filter. An answer ends the request here.
-pub(crate) async fn run(x: &mut Exchange<'_>, found: Option<&Found<'_>>) -> Option<Reply> {
+pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
     let manager = std::rc::Rc::clone(x.manager);
-    for filter in &manager.config.filters {
-        let change = found.and_then(|f| f.route.filters.get(&filter.name));
+    let found = x.found;
+    let changes = found.map(|found| changes(x, &found));
+    for (number, filter) in manager.config.filters.iter().enumerate() {
+        let change = changes.and_then(|changes| changes.get(&filter.name));
         if !is_on(filter, change) {
             continue;
         }
@@ -43,7 +77,7 @@ pub(crate) async fn run(x: &mut Exchange<'_>, found: Option<&Found<'_>>) -> Opti
                     Some(FilterOverride::Fault(fault)) => fault,
                     _ => own,
                 };
-                inject(x, found, fault).await
+                inject(x, found.as_ref(), fault).await
             }
             HttpFilterKind::Cors => match change {
                 Some(FilterOverride::Cors(policy)) => cross_origin(x, policy),
@@ -54,8 +88,37 @@ pub(crate) async fn run(x: &mut Exchange<'_>, found: Option<&Found<'_>>) -> Opti
                     Some(FilterOverride::LocalRateLimit(limit)) => limit,
                     _ => own,
                 };
-                super::rate_limit::ask(x, limit)
+                local_rate_limit::ask(x, number, limit)
             }
+            HttpFilterKind::HeaderMutation(filter) => {
+                header_mutation::request(x, filter, change);
+                None
+            }
+            HttpFilterKind::SetMetadata(own) => {
+                let values = match change {
+                    Some(FilterOverride::SetMetadata(values)) => values,
+                    _ => own,
+                };
+                header_mutation::set_metadata(x, values);
+                None
+            }
+            HttpFilterKind::Buffer(own) => {
+                let limit = match change {
+                    Some(FilterOverride::Buffer(limit)) => limit,
+                    _ => own,
+                };
+                buffer::hold(x, *limit).await
+            }
+            HttpFilterKind::HealthCheck(filter) => health_check::ask(x, filter),
+            HttpFilterKind::Csrf(own) => {
+                let policy = match change {
+                    Some(FilterOverride::Csrf(policy)) => policy,
+                    _ => own,
+                };
+                csrf::ask(x, policy)
+            }
+            HttpFilterKind::Compressor(filter) => compression::compress_request(x, number, filter, change),
+            HttpFilterKind::Decompressor(filter) => compression::decompress_request(x, filter),
             // These act on the way upstream or at the end.
             HttpFilterKind::GrpcStats(_)
             | HttpFilterKind::IstioStats(_)
@@ -68,6 +131,51 @@ pub(crate) async fn run(x: &mut Exchange<'_>, found: Option<&Found<'_>>) -> Opti
         }
     }
     None
+}
+
+/// Shows the response's head to every filter, the last one first, before the client sees it; whether it is the upstream's or ours.
+/// `length` is that of its body.
+pub(crate) fn respond(x: &mut Exchange<'_>, length: Length) {
+    if !x.manager.encodes && x.left.is_empty() {
+        return;
+    }
+    let manager = std::rc::Rc::clone(x.manager);
+    let changes = x.found.map(|found| changes(x, &found));
+    for (number, filter) in manager.config.filters.iter().enumerate().rev() {
+        let change = changes.and_then(|changes| changes.get(&filter.name));
+        if !is_on(filter, change) {
+            continue;
+        }
+        match &filter.kind {
+            HttpFilterKind::Cors => {
+                if let (true, Some(FilterOverride::Cors(policy))) = (x.left.cors, change) {
+                    cors::allow(policy, &x.s.request, &mut x.s.response);
+                }
+            }
+            HttpFilterKind::LocalRateLimit(_) => local_rate_limit::respond(x, number),
+            HttpFilterKind::HeaderMutation(filter) => header_mutation::response(x, filter, change),
+            HttpFilterKind::HealthCheck(filter) => health_check::respond(x, filter),
+            HttpFilterKind::Compressor(filter) => {
+                compression::compress_response(x, number, filter, change, length);
+            }
+            HttpFilterKind::Decompressor(filter) => compression::decompress_response(x, filter, length),
+            HttpFilterKind::Rbac(_)
+            | HttpFilterKind::Fault(_)
+            | HttpFilterKind::SetMetadata(_)
+            | HttpFilterKind::Buffer(_)
+            | HttpFilterKind::Csrf(_)
+            | HttpFilterKind::GrpcStats(_)
+            | HttpFilterKind::IstioStats(_)
+            | HttpFilterKind::PeerMetadata(_)
+            | HttpFilterKind::IstioAlpn(_)
+            | HttpFilterKind::Router(_) => {}
+        }
+    }
+}
+
+/// What the route, or the weighted cluster that is picked on it, changes about filters.
+fn changes<'t>(x: &Exchange<'_>, found: &Found<'t>) -> &'t FilterOverrides {
+    route::filters(found.route, &x.s.request, x.record.random)
 }
 
 fn is_on(filter: &HttpFilter, change: Option<&FilterOverride>) -> bool {
@@ -84,7 +192,7 @@ fn rbac(x: &mut Exchange<'_>, rules: &RbacFilter) -> Option<Reply> {
     let input = AuthInput {
         head: Some(&x.s.request),
         connection: &x.view,
-        metadata: None,
+        metadata: x.metadata.as_deref(),
         filter_state: if principal.is_some() { &state } else { &[] },
     };
     let verdict = authorize::filter(rules, &input);
@@ -160,7 +268,7 @@ fn cross_origin(x: &mut Exchange<'_>, policy: &CorsPolicy) -> Option<Reply> {
     match cors::request(policy, &x.s.request, x.record.random) {
         CorsVerdict::Pass => None,
         CorsVerdict::Allowed => {
-            x.cors = true;
+            x.left.cors = true;
             None
         }
         CorsVerdict::Answer(head) => {

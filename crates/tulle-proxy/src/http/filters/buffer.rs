@@ -1,0 +1,108 @@
+//! `envoy.filters.http.buffer`.
+
+use std::{future::poll_fn, task::Poll};
+
+use tulle_telemetry::details as d;
+
+use crate::http::{
+    attempt::{ClientFault, Late, client_fault},
+    exchange::Exchange,
+    flow::Flow,
+    forward,
+    reply::Reply,
+    side::{Piece, ReadFault},
+};
+
+/// How the waiting ended.
+enum End {
+    Complete,
+    TooLarge,
+    Broken(ReadFault),
+    Late(Late),
+}
+
+/// Holds the request until it is complete. It goes on with a length, and with its body at hand for any number of tries.
+pub(super) async fn hold(x: &mut Exchange<'_>, limit: u32) -> Option<Reply> {
+    if x.flow.done {
+        return None;
+    }
+    x.let_body_come();
+    let mut body = Vec::new();
+    match read(x, &mut body, limit as usize).await {
+        End::Complete => {}
+        End::TooLarge => {
+            x.manager.stats.downstream_rq_too_large.inc();
+            return Some(Reply::new(413, "Payload Too Large", d::REQUEST_PAYLOAD_TOO_LARGE).closing());
+        }
+        End::Broken(fault) => {
+            return Some(match client_fault(&fault) {
+                ClientFault::Malformed => x.malformed(),
+                ClientFault::Gone => {
+                    forward::client_gone(x);
+                    Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT)
+                }
+            });
+        }
+        End::Late(Late::Idle) => return Some(forward::idle(x)),
+        End::Late(_) => return Some(forward::too_slow(x)),
+    }
+    x.flow.done = true;
+    x.flow.work = None;
+    x.s.clocks.request.clear();
+    x.hold(body);
+    None
+}
+
+async fn read(x: &mut Exchange<'_>, body: &mut Vec<u8>, limit: usize) -> End {
+    let (down, clocks, flow) = (&mut *x.down, &mut x.s.clocks, &mut x.flow);
+    poll_fn(|cx| {
+        let _ = down.poll_flush(cx);
+        loop {
+            match down.poll_piece(cx) {
+                Poll::Ready(Ok(Piece::End)) => {
+                    if let Err(fault) = end(flow, body) {
+                        return Poll::Ready(End::Broken(fault));
+                    }
+                    return Poll::Ready(if body.len() > limit { End::TooLarge } else { End::Complete });
+                }
+                Poll::Ready(Ok(Piece::Data)) => {
+                    let count = match put(flow, down.data(), body) {
+                        Ok(count) => count,
+                        Err(fault) => return Poll::Ready(End::Broken(fault)),
+                    };
+                    if body.len() > limit {
+                        return Poll::Ready(End::TooLarge);
+                    }
+                    flow.bytes += count as u64;
+                    down.consume(count);
+                    clocks.moved();
+                }
+                Poll::Ready(Err(fault)) => return Poll::Ready(End::Broken(fault)),
+                Poll::Pending => return clocks.poll(cx).map(End::Late),
+            }
+        }
+    })
+    .await
+}
+
+/// Puts a piece of the body to the rest, through the work of the filters before this one. Returns how much of it.
+fn put(flow: &mut Flow, data: &[u8], body: &mut Vec<u8>) -> Result<usize, ReadFault> {
+    let Some(work) = &mut flow.work else {
+        body.extend_from_slice(data);
+        return Ok(data.len());
+    };
+    let count = work.feed(data)?;
+    body.extend_from_slice(work.waiting());
+    work.take(work.waiting().len());
+    Ok(count)
+}
+
+/// Puts what the work of the filters makes of the end.
+fn end(flow: &mut Flow, body: &mut Vec<u8>) -> Result<(), ReadFault> {
+    if let Some(work) = &mut flow.work {
+        work.end()?;
+        body.extend_from_slice(work.waiting());
+        work.take(work.waiting().len());
+    }
+    Ok(())
+}
