@@ -156,8 +156,7 @@ macro_rules! kinds {
     };
 }
 
-const GATEWAY_API: Notice =
-    Notice::Planned("the Gateway API is not served; use Gateway and VirtualService of networking.istio.io");
+const GATEWAY_API: Notice = Notice::Planned("this kind of the Gateway API is not built");
 
 kinds! {
     /// Routing.
@@ -246,12 +245,12 @@ kinds! {
     /// Who makes gateways of a class.
     GatewayClass(gateway_api::GatewayClassSpec) {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1beta1"], plural: "gatewayclasses", short: ["gc"],
-        namespaced: false, body: Spec, notice: GATEWAY_API
+        namespaced: false, body: Spec
     }
     /// Ports of gateways, as the Gateway API has them.
     GatewayApiGateway(gateway_api::GatewaySpec) as "Gateway" {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1beta1"], plural: "gateways", short: ["gtw"],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec
     }
     /// More listeners for a gateway.
     ListenerSet(gateway_api::ListenerSetSpec) {
@@ -261,22 +260,22 @@ kinds! {
     /// Routing of HTTP.
     HttpRoute(gateway_api::HttpRouteSpec) as "HTTPRoute" {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1beta1"], plural: "httproutes", short: [],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec
     }
     /// Routing of gRPC.
     GrpcRoute(gateway_api::GrpcRouteSpec) as "GRPCRoute" {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha2"], plural: "grpcroutes", short: [],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec
     }
     /// Routing of TLS connections.
     TlsRoute(gateway_api::TlsRouteSpec) as "TLSRoute" {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha3", "v1alpha2"], plural: "tlsroutes", short: [],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec
     }
     /// Routing of TCP connections.
     TcpRoute(gateway_api::TcpRouteSpec) as "TCPRoute" {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha2"], plural: "tcproutes", short: [],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec
     }
     /// Routing of UDP datagrams.
     UdpRoute(gateway_api::UdpRouteSpec) as "UDPRoute" {
@@ -286,7 +285,7 @@ kinds! {
     /// Who may refer to objects of a namespace.
     ReferenceGrant(gateway_api::ReferenceGrantSpec) {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1beta1"], plural: "referencegrants", short: ["refgrant"],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec
     }
     /// TLS towards backends.
     BackendTlsPolicy(gateway_api::BackendTlsPolicySpec) as "BackendTLSPolicy" {

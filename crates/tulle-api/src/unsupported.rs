@@ -3,7 +3,9 @@
 /// Why `kind` of `group` has no effect, if it is one that a mesh or its users know.
 pub(crate) fn reason(group: &str, kind: &str) -> Option<&'static str> {
     Some(match (group, kind) {
-        ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", _) => "the Gateway API is not served",
+        ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", _) => {
+            "this kind of the Gateway API is not built"
+        }
         ("networking.k8s.io", "NetworkPolicy") => "packets are not filtered; use AuthorizationPolicy",
         ("autoscaling", "HorizontalPodAutoscaler") => "the number of pods is fixed on one machine",
         ("policy", "PodDisruptionBudget") => "there is one machine and no eviction",

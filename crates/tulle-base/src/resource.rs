@@ -86,32 +86,33 @@ impl fmt::Display for Provenance {
     }
 }
 
+/// A run of capitals is one word: `HTTPRoute` is `http-route`.
 fn kebab(kind: &str) -> String {
+    let letters: Vec<char> = kind.chars().collect();
     let mut out = String::with_capacity(kind.len() + 4);
-    for (i, c) in kind.chars().enumerate() {
-        if c.is_ascii_uppercase() {
-            if i > 0 {
-                out.push('-');
-            }
-            out.push(c.to_ascii_lowercase());
-        } else {
-            out.push(c);
+    for (i, c) in letters.iter().enumerate() {
+        let after_small = i > 0 && !letters[i - 1].is_ascii_uppercase();
+        let before_small = i > 0 && letters.get(i + 1).is_some_and(|next| !next.is_ascii_uppercase());
+        if c.is_ascii_uppercase() && (after_small || before_small) {
+            out.push('-');
         }
+        out.push(c.to_ascii_lowercase());
     }
     out
 }
 
+/// Words that kinds write in capitals.
+const CAPITALS: [&str; 5] = ["http", "grpc", "tls", "tcp", "udp"];
+
 fn camel(kebab: &str) -> String {
     let mut out = String::with_capacity(kebab.len());
-    let mut upper = true;
-    for c in kebab.chars() {
-        match c {
-            '-' => upper = true,
-            c if upper => {
-                out.push(c.to_ascii_uppercase());
-                upper = false;
-            }
-            c => out.push(c),
+    for word in kebab.split('-') {
+        if CAPITALS.contains(&word) {
+            out.push_str(&word.to_ascii_uppercase());
+        } else {
+            let mut letters = word.chars();
+            out.extend(letters.next().map(|c| c.to_ascii_uppercase()));
+            out.push_str(letters.as_str());
         }
     }
     out
@@ -128,5 +129,21 @@ mod tests {
         assert_eq!(path, "/apis/networking.istio.io/v1/namespaces/shop/virtual-service/cart");
         assert_eq!(ResourceRef::from_api_path(&path), Some(r));
         assert_eq!(ResourceRef::from_api_path("/apis/x/y"), None);
+    }
+
+    #[test]
+    fn capitals_are_one_word() {
+        for (kind, path) in [
+            ("HTTPRoute", "http-route"),
+            ("BackendTLSPolicy", "backend-tls-policy"),
+            ("GRPCRoute", "grpc-route"),
+        ] {
+            let r = ResourceRef::new("gateway.networking.k8s.io", kind, "shop", "a");
+            assert_eq!(
+                r.api_path("v1"),
+                format!("/apis/gateway.networking.k8s.io/v1/namespaces/shop/{path}/a")
+            );
+            assert_eq!(ResourceRef::from_api_path(&r.api_path("v1")), Some(r));
+        }
     }
 }

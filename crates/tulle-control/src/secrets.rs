@@ -1,4 +1,5 @@
-//! Certificates of gateways (SDS): Secrets of the gateway's own namespace, over an authenticated stream, to whoever asks by name.
+//! Certificates of gateways (SDS), over an authenticated stream: the Secrets of the gateway's own namespace by
+//! `kubernetes://NAME`, to whoever asks; others by `kubernetes-gateway://NAMESPACE/NAME`, to gateways whose listeners name them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use std::time::Instant;
 use prost::Message;
 use tulle_api::Object;
 use tulle_api::kubernetes::Secret as Document;
+use tulle_mesh::NsName;
+use tulle_mesh::gateway::GATEWAY_SECRET;
 use tulle_proto::envoy::core::{DataSource, data_source};
 use tulle_proto::envoy::tls::{CertificateValidationContext, Secret, TlsCertificate, secret};
 use tulle_proto::type_url;
@@ -15,19 +18,22 @@ use tulle_xds::Resource;
 use tulle_xds::server::{Hub, Layers, TypeId};
 
 use crate::press::of_nothing;
-use crate::sets::Published;
+use crate::sets::{Made, Published};
 
 /// The Secrets that gateways may ask for, by namespace.
 pub(crate) struct Secrets {
     kind: TypeId,
     by_namespace: HashMap<String, Published>,
+    /// Under the names by which gateways of other namespaces ask.
+    by_name: HashMap<NsName, Vec<Arc<Resource>>>,
     /// What those get who may not ask.
     nothing: Published,
 }
 
 impl Secrets {
     pub(crate) fn new(hub: &Hub, kind: TypeId) -> Self {
-        Self { kind, by_namespace: HashMap::new(), nothing: Published::new(hub, kind, None) }
+        let by_name = HashMap::new();
+        Self { kind, by_namespace: HashMap::new(), by_name, nothing: Published::new(hub, kind, None) }
     }
 
     /// Takes in a Secret that is new, changed or (`there` is false) gone.
@@ -35,18 +41,30 @@ impl Secrets {
         let Some(document) = object.get::<Document>() else { return };
         let name = &object.meta.name;
         let namespace = object.meta.namespace.clone();
+        let full = NsName::new(namespace.clone(), name.clone());
         let set = self.by_namespace.entry(namespace).or_insert_with(|| Published::new(hub, self.kind, None));
         let (certificate, roots) = if there { read(document) } else { (None, None) };
-        for (name, made) in [
-            (format!("kubernetes://{name}"), certificate.map(secret::Type::TlsCertificate)),
-            (format!("kubernetes://{name}-cacert"), roots.map(secret::Type::ValidationContext)),
+        let mut elsewhere = Vec::new();
+        for (suffix, made) in [
+            ("", certificate.map(secret::Type::TlsCertificate)),
+            ("-cacert", roots.map(secret::Type::ValidationContext)),
         ] {
-            let resource = made.map(|made| {
-                let message = Secret { name: name.clone(), r#type: Some(made) };
-                Arc::new(Resource::new(type_url::SECRET, &*name, message.encode_to_vec().into()))
-            });
-            set.set(hub, &name, resource.map(of_nothing), at, &mut |_, _| {});
+            let own = format!("kubernetes://{name}{suffix}");
+            elsewhere
+                .extend(made.clone().map(|made| resource(format!("{GATEWAY_SECRET}{full}{suffix}"), made)));
+            let made = made.map(|made| of_nothing(resource(own.clone(), made)));
+            set.set(hub, &own, made, at, &mut |_, _| {});
         }
+        if elsewhere.is_empty() {
+            self.by_name.remove(&full);
+        } else {
+            self.by_name.insert(full, elsewhere);
+        }
+    }
+
+    /// The Secrets of `names`, under the names by which gateways of other namespaces ask.
+    pub(crate) fn named(&self, names: &[NsName]) -> Vec<Made> {
+        names.iter().filter_map(|name| self.by_name.get(name)).flatten().cloned().map(of_nothing).collect()
     }
 
     /// What a proxy may ask for: a gateway whose identity is certain, the Secrets of its namespace; anybody else, nothing.
@@ -59,6 +77,11 @@ impl Secrets {
         };
         Layers::from([set.id])
     }
+}
+
+fn resource(name: String, made: secret::Type) -> Arc<Resource> {
+    let message = Secret { name: name.clone(), r#type: Some(made) };
+    Arc::new(Resource::new(type_url::SECRET, &*name, message.encode_to_vec().into()))
 }
 
 /// Certificate with key (`tls.crt`, `tls.key`, or `cert` and `key`), and roots (`ca.crt` or `cacert`), as Istio reads them.

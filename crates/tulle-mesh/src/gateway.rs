@@ -1,19 +1,36 @@
 //! Gateways: ports of the mesh's edge.
 
-use tulle_base::{Host, Selector};
+use tulle_base::{Host, Labels, Selector};
 
 use crate::meta::{Meta, NsName};
 use crate::port::Protocol;
+use crate::routing::Semantics;
 
-/// A Gateway.
+/// Begins the name of a Secret by namespace and name, as Istio has it.
+pub const GATEWAY_SECRET: &str = "kubernetes-gateway://";
+
+/// A Gateway: one of Istio's, or one listener of one of the Gateway API's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {
     /// The document behind it.
     pub meta: Meta,
-    /// The pods that serve it. Empty selects every gateway pod.
-    pub selector: Selector,
+    /// The name by which routes are bound to it: the document's, or that of a listener.
+    pub name: NsName,
+    /// The pods that serve it.
+    pub pods: Vec<Pods>,
     /// Its servers.
     pub servers: Vec<Server>,
+    /// How routes that are bound to it are ordered.
+    pub semantics: Semantics,
+}
+
+/// Gateway pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pods {
+    /// The namespace that they are in; `None` is any.
+    pub namespace: Option<String>,
+    /// Labels that they have.
+    pub labels: Selector,
 }
 
 /// One port of a Gateway.
@@ -33,6 +50,10 @@ pub struct Server {
     pub tls: Option<ServerTls>,
     /// Name of the server.
     pub name: String,
+    /// Hosts that are another server's, although the own ones cover them: those of more specific listeners.
+    pub excluded: Vec<Host>,
+    /// The server within the document, such as `servers[2]`.
+    pub rule: String,
 }
 
 /// A host of a server.
@@ -51,7 +72,8 @@ pub struct ServerTls {
     pub https_redirect: bool,
     /// Kind.
     pub mode: ServerTlsMode,
-    /// Names of secrets with certificate and key.
+    /// Names of secrets with certificate and key, in the namespace of the gateway's pods; or
+    /// `kubernetes-gateway://NAMESPACE/NAME`.
     pub credentials: Vec<String>,
     /// File of the certificate.
     pub server_certificate: String,
@@ -90,7 +112,23 @@ pub enum ServerTlsMode {
 impl Gateway {
     /// Its name.
     pub fn name(&self) -> NsName {
-        NsName::new(self.meta.namespace(), self.meta.name())
+        self.name.clone()
+    }
+
+    /// The Secrets of other namespaces than the pods' that its servers need.
+    pub fn secrets(&self) -> impl Iterator<Item = NsName> {
+        let all = self.servers.iter().filter_map(|s| s.tls.as_ref()).flat_map(|t| &t.credentials);
+        all.filter_map(|credential| {
+            let (namespace, name) = credential.strip_prefix(GATEWAY_SECRET)?.split_once('/')?;
+            Some(NsName::new(namespace, name))
+        })
+    }
+
+    /// Whether a gateway pod of `namespace` with `labels` serves it.
+    pub fn is_served_by(&self, namespace: &str, labels: &Labels) -> bool {
+        let fits =
+            |p: &Pods| p.namespace.as_deref().is_none_or(|n| n == namespace) && p.labels.matches(labels);
+        self.pods.iter().any(fits)
     }
 }
 
@@ -108,6 +146,7 @@ impl Server {
                 out.push(ours.host.clone());
             }
         }
+        out.retain(|host| !self.excluded.iter().any(|other| other.covers(host)));
         out.sort();
         out.dedup();
         out
@@ -131,8 +170,11 @@ mod tests {
             bind: String::new(),
             tls: None,
             name: String::new(),
+            excluded: vec!["own.example.com".into()],
+            rule: String::new(),
         };
         assert_eq!(server.intersect("x", &"a.example.com".into()), ["a.example.com".into()]);
+        assert_eq!(server.intersect("x", &"own.example.com".into()), [], "it is another server's");
         assert_eq!(server.intersect("x", &"*".into()), ["*.example.com".into()]);
         assert_eq!(server.intersect("x", &"shop.org".into()), []);
         assert_eq!(server.intersect("shop", &"*".into()), ["shop.org".into(), "*.example.com".into()]);

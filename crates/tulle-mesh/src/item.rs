@@ -1,7 +1,11 @@
 //! What one document becomes in the model.
 
+use tulle_base::Labels;
+
 use crate::destination::DestinationRule;
 use crate::gateway::Gateway;
+use crate::kube::{GatewayClass, Grant, KubeGateway, KubeRoute};
+use crate::meta::NsName;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication};
 use crate::routing::RouteSet;
 use crate::service::Service;
@@ -30,4 +34,34 @@ pub enum Item {
     Peer(PeerAuthentication),
     /// An AuthorizationPolicy.
     Authorization(AuthorizationPolicy),
+    /// A GatewayClass.
+    Class(GatewayClass),
+    /// A Gateway of the Gateway API.
+    KubeGateway(KubeGateway),
+    /// A route of the Gateway API.
+    KubeRoute(Box<KubeRoute>),
+    /// A ReferenceGrant.
+    Grant(Grant),
+    /// A Namespace.
+    Namespace(Namespace),
+    /// A Secret with a certificate.
+    Certificate(Certificate),
+}
+
+/// A namespace, as far as Gateways choose namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Its labels, its name among them.
+    pub labels: Labels,
+}
+
+/// That a Secret holds a certificate; what it holds is not known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The Secret.
+    pub name: NsName,
+    /// What is wrong with it, if anything is.
+    pub problem: Option<String>,
 }

@@ -12,6 +12,7 @@ pub mod destination;
 pub mod endpoint;
 pub mod gateway;
 pub mod item;
+pub mod kube;
 pub mod meta;
 pub mod policy;
 pub mod port;

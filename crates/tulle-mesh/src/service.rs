@@ -37,6 +37,9 @@ pub struct Service {
     pub labels: Labels,
     /// Endpoints are used although they are not ready (`publishNotReadyAddresses`).
     pub publish_not_ready: bool,
+    /// Where ports are reached from outside of the mesh, `IP:PORT` by number: the annotation `local.tulle.dev/host-ports`, such
+    /// as `80=127.0.0.1:8080`. Empty where nobody says so.
+    pub host_ports: BTreeMap<u16, String>,
 }
 
 /// Which registry a service comes from.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tulle_mesh::Snapshot;
 use tulle_mesh::gateway::{Gateway, Server, ServerTlsMode};
 use tulle_mesh::port::{Protocol, Serving};
 use tulle_mesh::service::{Registry, TargetPort};
+use tulle_mesh::{NsName, Snapshot};
 
 use crate::proxy::Proxy;
 
@@ -66,18 +66,28 @@ impl Bound {
                 "https.{}.{}.{}.{}",
                 self.port,
                 self.server().port_name,
-                self.gateway.meta.name(),
-                self.gateway.meta.namespace()
+                self.gateway.name.name,
+                self.gateway.name.namespace
             )),
             ServedAs::TlsTcp | ServedAs::Passthrough | ServedAs::Tcp => None,
         }
     }
 }
 
+/// The Secrets, beside those of its own namespace, that a gateway may have: those that Gateways of the Gateway API name which
+/// it serves. Whether they may name them was looked at before.
+pub(crate) fn secrets(snapshot: &Snapshot, proxy: &Proxy) -> Vec<NsName> {
+    let served = snapshot.gateways().filter(|g| g.is_served_by(proxy.namespace(), &proxy.labels));
+    let mut all: Vec<NsName> = served.flat_map(|g| g.secrets().collect::<Vec<_>>()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// Every server for `proxy`, by port, then by age of the gateway.
 pub(crate) fn servers(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Bound> {
     let mut gateways: Vec<&Arc<Gateway>> =
-        snapshot.gateways().filter(|g| g.selector.matches(&proxy.labels)).collect();
+        snapshot.gateways().filter(|g| g.is_served_by(proxy.namespace(), &proxy.labels)).collect();
     gateways.sort_by(|a, b| a.meta.by_age(&b.meta));
     let mut out = Vec::new();
     for gateway in gateways {

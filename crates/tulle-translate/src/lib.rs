@@ -112,6 +112,15 @@ pub fn route_names(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<Strin
     }
 }
 
+/// The Secrets, beside those of its own namespace, that a gateway's listeners ask for by
+/// `kubernetes-gateway://NAMESPACE/NAME`, sorted. Sidecars have none.
+pub fn secrets(snapshot: &Snapshot, proxy: &Proxy) -> Vec<tulle_mesh::NsName> {
+    match proxy.kind {
+        Kind::Sidecar => Vec::new(),
+        Kind::Router => edge::secrets(snapshot, proxy),
+    }
+}
+
 /// The name table of the view (NDS): one resource.
 pub fn name_table(snapshot: &Snapshot, view: &View) -> Resource {
     nds::table(snapshot, view)

@@ -74,6 +74,8 @@ impl fmt::Display for ClusterName {
 pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
 /// Unknown destinations that may not.
 pub(crate) const BLACK_HOLE: &str = "BlackHoleCluster";
+/// What may not be referred to, or is of an unknown kind: there never is a cluster of this name.
+pub(crate) const NOWHERE: &str = "InvalidBackend";
 /// Inbound ports that no service declares.
 pub(crate) const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
 

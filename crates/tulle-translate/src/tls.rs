@@ -153,14 +153,19 @@ pub(crate) fn server(tls: &tulle_mesh::gateway::ServerTls, alpn: Vec<String>) ->
                 }));
         }
     } else {
-        let names = tls.credentials.iter().map(|c| format!("kubernetes://{c}"));
+        let names = tls.credentials.iter().map(|c| credential(c));
         common.tls_certificate_sds_secret_configs = names.map(|n| secret(&n)).collect();
         if asks {
-            let ca = format!("kubernetes://{}-cacert", tls.credentials[0]);
+            let ca = format!("{}-cacert", credential(&tls.credentials[0]));
             common.validation_context_type = Some(combined_with(validation, &ca));
         }
     }
     downstream(common, tls.mode == ServerTlsMode::Mutual)
+}
+
+/// The name of a Secret: of the gateway's own namespace, unless it says which.
+fn credential(name: &str) -> String {
+    if name.contains("://") { name.to_owned() } else { format!("kubernetes://{name}") }
 }
 
 /// No TLS.

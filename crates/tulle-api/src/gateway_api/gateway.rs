@@ -18,13 +18,17 @@ record! {
         /// Addresses that are asked for.
         pub addresses: Vec<GatewaySpecAddress> = "addresses",
         /// What is made for the gateway.
-        pub infrastructure: Option<GatewayInfrastructure> = "infrastructure",
+        pub infrastructure: Option<GatewayInfrastructure> = "infrastructure"
+            => planned("no pods are made for gateways; the mesh's gateway serves them"),
         /// Who may add listeners; nobody by default.
-        pub allowed_listeners: Option<AllowedListeners> = "allowedListeners",
+        pub allowed_listeners: Option<AllowedListeners> = "allowedListeners"
+            => planned("ListenerSets are not built"),
         /// TLS towards clients and backends.
-        pub tls: Option<GatewayTlsConfig> = "tls",
+        pub tls: Option<GatewayTlsConfig> = "tls"
+            => planned("certificates of clients and towards backends are not built"),
         /// Whether routes that name no parent belong here.
-        pub default_scope: Option<GatewayDefaultScope> = "defaultScope",
+        pub default_scope: Option<GatewayDefaultScope> = "defaultScope"
+            => planned("there are no default gateways"),
     }
 }
 

@@ -9,8 +9,9 @@ record! {
         /// The controller, as a path below its domain; it may not change.
         pub controller_name: String = "controllerName" => required,
         /// Its parameters.
-        pub parameters_ref: Option<ParametersReference> = "parametersRef",
+        pub parameters_ref: Option<ParametersReference> = "parametersRef"
+            => planned("gateways have no parameters"),
         /// For people.
-        pub description: String = "description",
+        pub description: String = "description" => no_effect("it is for people"),
     }
 }

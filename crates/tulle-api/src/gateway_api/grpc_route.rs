@@ -15,7 +15,8 @@ record! {
         /// Rules; the most specific match wins.
         pub rules: Vec<GrpcRouteRule> = "rules",
         /// Whether it belongs to the default gateways too.
-        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways",
+        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
+            => planned("there are no default gateways"),
     }
 }
 
@@ -31,7 +32,8 @@ record! {
         /// Weighted destinations; none answer UNAVAILABLE.
         pub backend_refs: Vec<GrpcBackendRef> = "backendRefs",
         /// Sends the calls of a session to the same place.
-        pub session_persistence: Option<SessionPersistence> = "sessionPersistence",
+        pub session_persistence: Option<SessionPersistence> = "sessionPersistence"
+            => planned("sessions are not built; use consistentHash of a DestinationRule"),
     }
 }
 

@@ -17,7 +17,8 @@ record! {
         /// Rules; the most specific match wins.
         pub rules: Vec<HttpRouteRule> = "rules",
         /// Whether it belongs to the default gateways too.
-        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways",
+        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
+            => planned("there are no default gateways"),
     }
 }
 
@@ -37,7 +38,8 @@ record! {
         /// When and how often a request is tried again.
         pub retry: Option<HttpRouteRetry> = "retry",
         /// Sends the requests of a session to the same place.
-        pub session_persistence: Option<SessionPersistence> = "sessionPersistence",
+        pub session_persistence: Option<SessionPersistence> = "sessionPersistence"
+            => planned("sessions are not built; use consistentHash of a DestinationRule"),
     }
 }
 
@@ -153,7 +155,8 @@ record! {
         /// Cross-origin resource sharing.
         pub cors: Option<CorsFilter> = "cors",
         /// Asks somebody else whether the request may pass.
-        pub external_auth: Option<ExternalAuthFilter> = "externalAuth",
+        pub external_auth: Option<ExternalAuthFilter> = "externalAuth"
+            => planned("external authorization is not built, so requests get 500"),
         /// A filter of the implementation.
         pub extension_ref: Option<LocalObjectReference> = "extensionRef",
     }

@@ -13,7 +13,8 @@ record! {
         /// The rule.
         pub rules: Vec<L4RouteRule> = "rules" => required,
         /// Whether it belongs to the default gateways too.
-        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways",
+        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
+            => planned("there are no default gateways"),
     }
 }
 
@@ -25,7 +26,8 @@ record! {
         /// The rule.
         pub rules: Vec<L4RouteRule> = "rules" => required,
         /// Whether it belongs to the default gateways too.
-        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways",
+        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
+            => planned("there are no default gateways"),
     }
 }
 
@@ -37,7 +39,8 @@ record! {
         /// The rule.
         pub rules: Vec<L4RouteRule> = "rules" => required,
         /// Whether it belongs to the default gateways too.
-        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways",
+        pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
+            => planned("there are no default gateways"),
     }
 }
 
@@ -45,7 +48,7 @@ record! {
     /// Where connections go.
     pub struct L4RouteRule {
         /// Name, unique in the route.
-        pub name: String = "name",
+        pub name: String = "name" => no_effect("it is a name for people"),
         /// Weighted destinations.
         pub backend_refs: Vec<BackendRef> = "backendRefs" => required,
     }

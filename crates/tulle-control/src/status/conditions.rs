@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 use tulle_base::{Diagnostic, Severity};
 use tulle_mesh::{Conflict, MissingSubset, Outcome};
 
+use super::kube::Kube;
+
 /// Longest message of a condition, in bytes (Kubernetes' limit).
 const MAX_MESSAGE: usize = 32_768;
 
@@ -17,6 +19,8 @@ pub(crate) struct Verdict<'a> {
     pub(crate) conflicts: &'a [Conflict],
     /// Whether the proxies have it.
     pub(crate) programmed: Programmed<'a>,
+    /// What else it says if it is of the Gateway API.
+    pub(crate) kube: Option<Kube<'a>>,
 }
 
 /// Whether the proxies that a resource concerns have it.
@@ -38,6 +42,8 @@ pub(crate) enum Programmed<'a> {
     All { of: usize },
     /// It concerns nobody.
     Nobody,
+    /// It is a Gateway, and no gateway that serves it is there.
+    Unserved,
 }
 
 impl Programmed<'_> {
@@ -79,6 +85,7 @@ impl Programmed<'_> {
                 (false, "Pending", format!("{have} of {of} proxies have it; not yet: {}", without.join(", ")))
             }
             Self::All { of } => (true, "Programmed", format!("{of} of {of} proxies have it")),
+            Self::Unserved => (false, "Pending", "no gateway that serves it is connected".to_owned()),
             Self::Nobody => match conflicts.iter().find(|c| c.outcome == Outcome::Loses) {
                 Some(conflict) => (false, "Conflicted", format!("no proxy has it: {}", conflict.message)),
                 None => (true, "NoProxyConcerned", "no proxy concerned".to_owned()),
@@ -103,18 +110,23 @@ impl Verdict<'_> {
                 texts.push(text);
             }
         }
+        let partly = self.kube.as_ref().is_some_and(Kube::is_partly_valid);
         let accepted = match texts.is_empty() {
             true => self.condition("Accepted", true, "Accepted", String::new()),
+            false if partly => self.condition("Accepted", true, "ListenersNotValid", texts.join("\n")),
             false => self.condition("Accepted", false, "Invalid", texts.join("\n")),
         };
         let (yes, reason, message) = self.programmed.condition(self.conflicts);
-        let programmed = self.condition("Programmed", yes, reason, message);
+        let programmed = self.condition("Programmed", yes, reason, message.clone());
         let mut status = json!({"conditions": [accepted, programmed, self.conflicted()]});
         if let Some(generation) = self.generation {
             status["observedGeneration"] = json!(generation);
         }
         if !messages.is_empty() {
             status["validationMessages"] = Value::Array(messages);
+        }
+        if let Some(kube) = &self.kube {
+            kube.add_to(&mut status, self.generation, (yes, &message));
         }
         status
     }
@@ -157,7 +169,8 @@ fn text_of(problem: &Diagnostic) -> String {
     text
 }
 
-fn cut(mut text: String) -> String {
+/// The text, if need be without its end.
+pub(super) fn cut(mut text: String) -> String {
     let mut end = text.len().min(MAX_MESSAGE);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -177,7 +190,7 @@ mod tests {
         conflicts: &'a [Conflict],
         programmed: Programmed<'a>,
     ) -> Value {
-        Verdict { generation: Some(2), problems, conflicts, programmed }.status()
+        Verdict { generation: Some(2), problems, conflicts, programmed, kube: None }.status()
     }
 
     #[test]

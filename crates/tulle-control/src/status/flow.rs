@@ -93,10 +93,23 @@ impl Flow {
     }
 }
 
-/// Gives every condition the time of its last transition: that of the one before it with the same status, else `time`.
+/// Gives every condition the time of its last transition: that of the one before it with the same status, else `time`. So do
+/// those of a Gateway's listeners and of a route's parents.
 fn stamp(status: &mut Value, before: Option<&Value>, time: &str) {
+    stamp_conditions(status, before, time);
+    for (list, key) in [("listeners", "name"), ("parents", "parentRef")] {
+        let Some(entries) = status.get_mut(list).and_then(Value::as_array_mut) else { continue };
+        let before = before.and_then(|b| b[list].as_array()).map(Vec::as_slice).unwrap_or_default();
+        for entry in entries {
+            let same = before.iter().find(|b| b[key] == entry[key]);
+            stamp_conditions(entry, same, time);
+        }
+    }
+}
+
+fn stamp_conditions(of: &mut Value, before: Option<&Value>, time: &str) {
     let before = before.and_then(|b| b["conditions"].as_array()).map(Vec::as_slice).unwrap_or_default();
-    let Some(conditions) = status["conditions"].as_array_mut() else { return };
+    let Some(conditions) = of["conditions"].as_array_mut() else { return };
     for condition in conditions {
         let same =
             before.iter().find(|b| b["type"] == condition["type"] && b["status"] == condition["status"]);
@@ -129,6 +142,25 @@ mod tests {
             times.push(written["conditions"][0]["lastTransitionTime"].as_str().unwrap().to_owned());
         }
         assert_eq!(times, ["T1", "T1", "T4"]);
+    }
+
+    #[test]
+    fn conditions_of_listeners_and_parents_have_their_own_times() {
+        let (mut flow, mut writes) = Flow::new();
+        let resource = ResourceRef::new("gateway.networking.k8s.io", "Gateway", "shop", "edge");
+        let listener = |name: &str, yes: &str| json!({"name": name, "conditions": [{"type": "Programmed", "status": yes}]});
+        let of =
+            |a: &str, b: &str| json!({"conditions": [], "listeners": [listener("a", a), listener("b", b)]});
+        let now = Instant::now();
+        assert!(flow.tell(&resource, of("True", "False"), now, "T1"));
+        assert!(!flow.tell(&resource, of("True", "False"), now, "T2"));
+        assert!(flow.tell(&resource, of("True", "True"), now, "T3"));
+        let mut last = Value::Null;
+        while let Ok((_, written)) = writes.try_recv() {
+            last = written;
+        }
+        let time = |i: usize| last["listeners"][i]["conditions"][0]["lastTransitionTime"].clone();
+        assert_eq!((time(0), time(1)), (json!("T1"), json!("T3")));
     }
 
     #[test]

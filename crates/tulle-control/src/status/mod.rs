@@ -3,8 +3,10 @@
 
 mod conditions;
 mod flow;
+mod kube;
 mod write;
 
 pub(crate) use conditions::{Programmed, Verdict};
 pub(crate) use flow::Flow;
+pub(crate) use kube::Kube;
 pub(crate) use write::write;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tulle_base::ResourceRef;
 use tulle_mesh::ChangedKeys;
-use tulle_translate::{Proxy, View};
+use tulle_translate::{Kind, Proxy, View};
 use tulle_xds::server::{Layers, Peer, Protocol, StreamId, StreamOptions};
 
 use super::{Connected, ViewKey, World};
@@ -15,6 +15,7 @@ use crate::metrics::Metric;
 use crate::own::Own;
 use crate::press::Press;
 use crate::rooms::{RoomId, Step};
+use crate::sets::Published;
 use crate::views::Shared;
 
 /// A stream that waits to be let in.
@@ -32,6 +33,8 @@ pub(super) struct Client {
     pub(super) view: String,
     pub(super) own: Own,
     secrets: Layers,
+    /// Secrets of other namespaces, for a gateway whose identity is certain.
+    granted: Option<Published>,
     /// The epoch at which it came to where it is.
     pub(super) joined: u64,
     /// What it refuses, and what it is given in place of that.
@@ -105,6 +108,10 @@ impl World {
         let shared =
             self.views.entry(key.clone()).or_insert_with(|| Shared::new(&mut press, snapshot, &client.proxy));
         client.own.make(&mut press, snapshot, &client.proxy, shared.view());
+        if let Some(granted) = &mut client.granted {
+            let names = tulle_translate::secrets(snapshot, &client.proxy);
+            press.replace(granted, self.secrets.named(&names));
+        }
         let old = client.view_key();
         if key == old {
             return;
@@ -120,6 +127,16 @@ impl World {
             entry.view = client.view.clone();
         }
         self.leave(&old, stream);
+    }
+
+    /// Secrets are others now: gateways have those that their listeners name.
+    pub(super) fn grant_all(&mut self, at: Instant) {
+        for client in self.clients.values_mut() {
+            if let Some(granted) = &mut client.granted {
+                let names = tulle_translate::secrets(self.rooms.snapshot(client.room), &client.proxy);
+                granted.replace(&self.outside.hub, self.secrets.named(&names), at, &mut |_, _| {});
+            }
+        }
     }
 
     pub(super) fn open(&mut self, opening: Opening) {
@@ -147,7 +164,14 @@ impl World {
         let own = Own::new(&mut press, snapshot, &proxy, shared.view());
         let options = StreamOptions { protocol, rewarm: proxy.stock_envoy };
         // The TLS port lets nobody in without a certificate that fits its node.
-        let secrets = self.secrets.layers(&self.outside.hub, &proxy, peer.tls);
+        let mut secrets = self.secrets.layers(&self.outside.hub, &proxy, peer.tls);
+        let mut granted = None;
+        if peer.tls && proxy.kind == Kind::Router {
+            let mut set = Published::new(&self.outside.hub, self.types.sds, None);
+            press.replace(&mut set, self.secrets.named(&tulle_translate::secrets(snapshot, &proxy)));
+            secrets = secrets.iter().copied().chain([set.id]).collect();
+            granted = Some(set);
+        }
         self.outside.hub.admit(stream, options, shared.layers(&own, secrets.clone()));
         self.outside.standing.opened(stream);
         self.ledger.joined(shared.holder, stream);
@@ -163,6 +187,7 @@ impl World {
             view,
             own,
             secrets,
+            granted,
             joined: self.epoch,
             refuses: BTreeMap::new(),
             given_again: HashMap::new(),
@@ -191,6 +216,9 @@ impl World {
         let key = client.view_key();
         self.ledger.drop_holder(client.own.holder);
         client.own.withdraw(&self.outside.hub);
+        if let Some(granted) = client.granted {
+            granted.withdraw(&self.outside.hub);
+        }
         self.leave(&key, stream);
         self.rooms.leave(key.0);
         self.count_clients();

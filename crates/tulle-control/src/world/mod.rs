@@ -178,13 +178,19 @@ impl World {
             }
         }
         self.begin();
+        let mut secrets = false;
         for update in updates {
             match update {
+                // The mesh knows which Secrets hold certificates, not what they are.
                 Update::Put(object) if object.kind() == Kind::Secret => {
                     self.secrets.change(&self.outside.hub, &object, true, at);
+                    secrets = true;
+                    changes.push(Change::Put(object));
                 }
                 Update::Delete(object) if object.kind() == Kind::Secret => {
                     self.secrets.change(&self.outside.hub, &object, false, at);
+                    secrets = true;
+                    changes.push(Change::Delete(object.resource()));
                 }
                 Update::Put(object) => {
                     self.note(&object, true);
@@ -212,6 +218,9 @@ impl World {
         if self.synced {
             self.spread(&step, at);
             self.pardon(&changed, at);
+            if secrets {
+                self.grant_all(at);
+            }
         }
         self.outside.hub.mark();
     }

@@ -10,7 +10,7 @@ use tulle_xds::server::StreamId;
 use super::World;
 use crate::documents::Document;
 use crate::metrics::Metric;
-use crate::status::{Programmed, Verdict};
+use crate::status::{Kube, Programmed, Verdict};
 
 /// How many proxies are named that do not have a resource.
 const NAMED: usize = 3;
@@ -53,6 +53,8 @@ impl World {
             generation: document.current.meta.generation,
             conflicts: truth.conflicts_of(resource),
             programmed: self.programmed(resource, document, truth),
+            // A document that is refused as it is written became nothing.
+            kube: Kube::of(truth, resource).filter(|_| !document.is_invalid()),
             problems,
         }
     }
@@ -106,6 +108,9 @@ impl World {
                 message: &refused.message,
                 older,
             };
+        }
+        if of == 0 && matches!(Kube::of(truth, resource), Some(Kube::Gateway(..))) {
+            return Programmed::Unserved;
         }
         if of == 0 {
             return Programmed::Nobody;

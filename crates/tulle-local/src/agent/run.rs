@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tulle_api::kubernetes::Service;
-use tulle_api::parse_manifests;
+use tulle_api::{Kind, Object, parse_manifests};
 use tulle_base::{ResourceRef, Severity};
 use tulle_store::{Filter, Folder, Store};
 
@@ -47,6 +47,10 @@ pub const AGENT_COMMAND: &str = "node-agent";
 
 /// The mesh's own parts.
 const SYSTEM_MANIFESTS: &str = include_str!("system.yaml");
+/// Namespace and name of the gateway's Service, whose port 80 the host has bound.
+const GATEWAY_SERVICE: (&str, &str) = ("istio-system", "istio-ingressgateway");
+/// Annotation of a Service: where its ports are reached from outside of the mesh.
+const HOST_PORTS: &str = "local.tulle.dev/host-ports";
 /// The listener of the gateway that host connections are for.
 const GATEWAY_LISTENER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 /// How often tokens are renewed; they live for at least 10 minutes.
@@ -247,6 +251,15 @@ impl Agent {
         Ok((agent, Inputs { events, asks, reports, uplink: BufReader::new(read).lines() }))
     }
 
+    /// Writes on the gateway's Service which of its ports the host has bound, and where: the mesh says it of Gateways.
+    fn note_host_ports(&self, object: &mut Object) {
+        let is_gateway = object.kind() == Kind::Service
+            && (&*object.meta.namespace, &*object.meta.name) == GATEWAY_SERVICE;
+        if is_gateway && let Some(at) = self.gateway_url.strip_prefix("http://") {
+            object.meta.annotations.insert(HOST_PORTS.to_owned(), format!("80={at}"));
+        }
+    }
+
     /// Reads the mesh's own manifests, then the user's, which win and are watched from then on.
     async fn load(
         &mut self,
@@ -259,7 +272,8 @@ impl Agent {
             for problem in problems.iter().filter(|p| p.severity == Severity::Error) {
                 tracing::error!(%problem, "a built-in manifest is broken");
             }
-            for object in objects {
+            for mut object in objects {
+                self.note_host_ports(&mut object);
                 self.store.put_now(object)?;
             }
         }

@@ -4,15 +4,19 @@ use tulle_api::istio as api;
 use tulle_base::{Host, Selector};
 
 use super::cx::Cx;
-use crate::gateway::{Gateway, Server, ServerHost, ServerTls, ServerTlsMode};
+use crate::gateway::{Gateway, Pods, Server, ServerHost, ServerTls, ServerTlsMode};
+use crate::meta::NsName;
 use crate::port::Protocol;
+use crate::routing::Semantics;
 
 /// The servers of a Gateway. A server without a port or with an unknown protocol is left out.
 pub(super) fn gateway(cx: &mut Cx<'_>, spec: &api::Gateway) -> Gateway {
     let api::Gateway { servers, selector } = spec;
     Gateway {
         meta: cx.meta.clone(),
-        selector: Selector(selector.clone()),
+        name: NsName::new(cx.meta.namespace(), cx.meta.name()),
+        pods: vec![Pods { namespace: None, labels: Selector(selector.clone()) }],
+        semantics: Semantics::Istio,
         servers: servers.iter().enumerate().filter_map(|(i, s)| server(cx, i, s)).collect(),
     }
 }
@@ -39,6 +43,8 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
         bind: bind.clone(),
         tls: tls.as_ref().map(|t| server_tls(cx, &format!("{path}.tls"), t)),
         name: name.clone(),
+        excluded: Vec::new(),
+        rule: format!("servers[{index}]"),
     })
 }
 

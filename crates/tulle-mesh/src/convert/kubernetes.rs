@@ -7,6 +7,7 @@ use tulle_api::value::IntOrString;
 use tulle_base::{Host, Labels, Locality, Selector};
 
 use super::cx::Cx;
+use crate::item::{Certificate, Namespace};
 use crate::meta::NsName;
 use crate::port::Protocol;
 use crate::service::{Registry, Resolution, Service, ServicePort, TargetPort};
@@ -67,8 +68,15 @@ pub(super) fn service(cx: &mut Cx<'_>, object: &Object, spec: &k8s::Service) -> 
         subject_alt_names: Vec::new(),
         labels: object.meta.labels.clone(),
         publish_not_ready: publish_not_ready_addresses.unwrap_or(false),
+        host_ports: host_ports(object),
         meta: cx.meta.clone(),
     })
+}
+
+fn host_ports(object: &Object) -> std::collections::BTreeMap<u16, String> {
+    let written = object.meta.annotations.get("local.tulle.dev/host-ports").map_or("", String::as_str);
+    let pairs = written.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.filter_map(|(port, at)| Some((port.trim().parse().ok()?, at.trim().to_owned()))).collect()
 }
 
 fn port(p: &k8s::ServicePort) -> Option<ServicePort> {
@@ -92,6 +100,44 @@ fn port(p: &k8s::ServicePort) -> Option<ServicePort> {
         target,
         protocol: Protocol::select(transport, app, name, number),
     })
+}
+
+/// A Namespace. Its name is among its labels, as it is on every cluster.
+pub(super) fn namespace(object: &Object) -> Namespace {
+    let name = object.meta.name.clone();
+    let mut labels = object.meta.labels.clone();
+    labels.insert("kubernetes.io/metadata.name".to_owned(), name.clone());
+    Namespace { name, labels }
+}
+
+/// The certificate of a Secret; `None` for Secrets that hold something else.
+pub(super) fn certificate(object: &Object, spec: &k8s::Secret) -> Option<Certificate> {
+    let value = |names: [&str; 2]| {
+        let one = |name: &str| {
+            let plain = spec.string_data.get(name).map(String::as_bytes);
+            plain.or_else(|| spec.data.get(name).map(|b| b.0.as_slice())).filter(|v| !v.is_empty())
+        };
+        one(names[0]).or_else(|| one(names[1]))
+    };
+    let (chain, key) = (value(["tls.crt", "cert"]), value(["tls.key", "key"]));
+    if chain.is_none() && key.is_none() && spec.secret_type != "kubernetes.io/tls" {
+        return None;
+    }
+    let pem = |bytes: Option<&[u8]>, label: &str| {
+        bytes.is_some_and(|b| {
+            let text = String::from_utf8_lossy(b);
+            text.lines().any(|l| l.starts_with("-----BEGIN ") && l.trim_end().ends_with(label))
+        })
+    };
+    let problem = if !pem(chain, "CERTIFICATE-----") {
+        Some("it has no certificate in PEM in tls.crt".to_owned())
+    } else if !pem(key, "PRIVATE KEY-----") {
+        Some("it has no private key in PEM in tls.key".to_owned())
+    } else {
+        None
+    };
+    let name = NsName::new(object.meta.namespace.clone(), object.meta.name.clone());
+    Some(Certificate { name, problem })
 }
 
 /// The slice of an EndpointSlice; `None` when it names no service, or no IP addresses.

@@ -6,6 +6,7 @@
 mod cx;
 mod destination_rule;
 mod gateway;
+mod kube;
 mod kubernetes;
 mod policy;
 mod service_entry;
@@ -56,6 +57,15 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
                 .is_some_and(|v| tulle_api::parse_bool(v) == Some(true));
             Item::Authorization(policy::authorization(cx, spec, dry_run))
         }
+        Spec::GatewayClass(spec) => Item::Class(kube::class(cx, spec)),
+        Spec::GatewayApiGateway(spec) => Item::KubeGateway(kube::gateway(cx, spec)),
+        Spec::HttpRoute(spec) => Item::KubeRoute(Box::new(kube::http(cx, spec))),
+        Spec::GrpcRoute(spec) => Item::KubeRoute(Box::new(kube::grpc(cx, spec))),
+        Spec::TlsRoute(spec) => Item::KubeRoute(Box::new(kube::tls(cx, spec))),
+        Spec::TcpRoute(spec) => Item::KubeRoute(Box::new(kube::tcp(cx, spec))),
+        Spec::ReferenceGrant(spec) => Item::Grant(kube::grant(cx, spec)),
+        Spec::Namespace(_) => Item::Namespace(kubernetes::namespace(object)),
+        Spec::Secret(spec) => Item::Certificate(kubernetes::certificate(object, spec)?),
         // Kinds that are not in force yet say so.
         Spec::WorkloadEntry(_)
         | Spec::WorkloadGroup(_)
@@ -66,15 +76,8 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         | Spec::WasmPlugin(_)
         | Spec::TrafficExtension(_)
         | Spec::IstioOperator(_)
-        | Spec::GatewayClass(_)
-        | Spec::GatewayApiGateway(_)
         | Spec::ListenerSet(_)
-        | Spec::HttpRoute(_)
-        | Spec::GrpcRoute(_)
-        | Spec::TlsRoute(_)
-        | Spec::TcpRoute(_)
         | Spec::UdpRoute(_)
-        | Spec::ReferenceGrant(_)
         | Spec::BackendTlsPolicy(_)
         | Spec::XBackend(_)
         | Spec::XBackendTrafficPolicy(_)
@@ -85,10 +88,8 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
             return None;
         }
         // What the node agent runs, and what is written down about it.
-        Spec::Namespace(_)
-        | Spec::ServiceAccount(_)
+        Spec::ServiceAccount(_)
         | Spec::ConfigMap(_)
-        | Spec::Secret(_)
         | Spec::Deployment(_)
         | Spec::ReplicaSet(_)
         | Spec::StatefulSet(_)

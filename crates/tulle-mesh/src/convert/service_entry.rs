@@ -52,6 +52,7 @@ pub(super) fn services(
         subject_alt_names: subject_alt_names.clone(),
         labels: labels.clone(),
         publish_not_ready: false,
+        host_ports: Default::default(),
     };
     hosts.iter().map(service).collect()
 }

@@ -11,7 +11,8 @@ use super::cx::{Cx, count};
 use crate::meta::NsName;
 use crate::routing::{
     Body, Destination, DirectResponse, Forward, GatewayRef, HeaderOps, HttpAction, HttpMatch, HttpRoute,
-    Mirror, Redirect, RedirectPort, RegexRewrite, Retry, Rewrite, RouteSet, StringMatch, WeightedDestination,
+    Mirror, Redirect, RedirectPort, RegexRewrite, Retry, Rewrite, RouteSet, Semantics, StringMatch,
+    WeightedDestination,
 };
 use crate::visibility::ExportTo;
 use extras::{cors, fault_of};
@@ -39,6 +40,7 @@ pub(super) fn routes(cx: &mut Cx<'_>, spec: &api::VirtualService) -> RouteSet {
             .collect(),
         tls: tls.iter().enumerate().map(|(i, r)| tls_route(cx, i, r)).collect(),
         tcp: tcp.iter().enumerate().map(|(i, r)| tcp_route(cx, i, r)).collect(),
+        semantics: Semantics::Istio,
     }
 }
 
@@ -275,6 +277,7 @@ fn redirect_of(cx: &mut Cx<'_>, rule: &str, r: &api::HttpRedirect) -> Redirect {
     Redirect {
         uri: uri.clone(),
         prefix_rewrite: prefix_rewrite.clone(),
+        regex: None,
         authority: authority.clone(),
         scheme: scheme.clone(),
         port,

@@ -52,6 +52,18 @@ pub struct Destination {
     pub port: Option<u16>,
 }
 
+impl Destination {
+    /// A destination that does not exist: its share of the requests fails.
+    pub fn nowhere() -> Self {
+        Self { host: Host::new(""), subset: String::new(), port: None }
+    }
+
+    /// Whether it is [`Destination::nowhere`].
+    pub fn is_nowhere(&self) -> bool {
+        self.host.as_str().is_empty()
+    }
+}
+
 /// A destination with its share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightedDestination {
@@ -133,6 +145,8 @@ pub struct Redirect {
     pub uri: String,
     /// What replaces the matched prefix.
     pub prefix_rewrite: String,
+    /// A change of the path by expression; wins over the others.
+    pub regex: Option<RegexRewrite>,
     /// Host.
     pub authority: String,
     /// Scheme.

@@ -11,6 +11,8 @@ pub enum StringMatch {
     Exact(String),
     /// Begins with it, as raw text.
     Prefix(String),
+    /// A path that begins with these whole segments: `/a` is the beginning of `/a` and `/a/b`, not of `/ab`. Never `/`.
+    Segments(String),
     /// The whole text matches this RE2 expression.
     Regex(String),
     /// There at all, with any value.
@@ -82,7 +84,7 @@ impl HttpMatch {
             None | Some(StringMatch::Present) => true,
             Some(StringMatch::Prefix(p)) => p == "/" || p.is_empty(),
             Some(StringMatch::Regex(r)) => r == ".*",
-            Some(StringMatch::Exact(_)) => false,
+            Some(StringMatch::Exact(_) | StringMatch::Segments(_)) => false,
         };
         any_path
             && self.scheme.is_none()

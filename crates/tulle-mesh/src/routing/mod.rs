@@ -1,8 +1,9 @@
-//! The one routing model: what VirtualServices say, and later what Gateway API routes say.
+//! The one routing model: what VirtualServices say, and what routes of the Gateway API say.
 
 mod action;
 pub mod delegate;
 mod matching;
+pub mod precedence;
 
 use tulle_base::{Host, Labels};
 
@@ -32,6 +33,19 @@ pub struct RouteSet {
     pub tls: Vec<L4Route>,
     /// Routes of opaque TCP.
     pub tcp: Vec<L4Route>,
+    /// Whose rules of order and failure hold.
+    pub semantics: Semantics,
+}
+
+/// Two ways to read the same routes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Semantics {
+    /// VirtualService: the first rule that matches wins, documents are put one after the other, destinations that do not exist
+    /// answer 503.
+    #[default]
+    Istio,
+    /// Gateway API: the most specific match of all documents wins, destinations that do not exist answer 500.
+    GatewayApi,
 }
 
 /// Where routes apply.
@@ -74,6 +88,17 @@ pub struct L4Route {
 }
 
 impl RouteSet {
+    /// Whether it is a route of the Gateway API.
+    pub fn is_kube(&self) -> bool {
+        self.semantics == Semantics::GatewayApi
+    }
+
+    /// Whether some HTTP rule may apply to requests for `port`.
+    pub fn has_http_for(&self, port: u16) -> bool {
+        let fits = |m: &HttpMatch| m.port.is_none_or(|p| p == port);
+        self.http.iter().any(|r| r.matches.is_empty() || r.matches.iter().any(fits))
+    }
+
     /// Whether it applies to sidecars.
     pub fn applies_to_mesh(&self) -> bool {
         self.gateways.contains(&GatewayRef::Mesh)

@@ -10,7 +10,7 @@ use super::conflict;
 use super::derive;
 use super::lookup::NamespaceRules;
 use super::maps::{store_notes, update_aged, update_set};
-use super::{Change, ChangedKeys, ServiceKey, Snapshot};
+use super::{Change, ChangedKeys, ServiceKey, Snapshot, kube};
 use crate::convert;
 use crate::destination::{DestinationRule, merge_same_host};
 use crate::item::Item;
@@ -33,6 +33,7 @@ pub(super) fn apply(
         recheck: BTreeSet::new(),
         noted: BTreeSet::new(),
         roots: BTreeSet::new(),
+        kube: kube::Dirty::default(),
     };
     for change in changes {
         match change {
@@ -47,16 +48,18 @@ pub(super) fn apply(
 }
 
 /// A snapshot being made, and what must be derived again.
-struct Apply {
-    next: Snapshot,
-    keys: ChangedKeys,
+pub(super) struct Apply {
+    pub(super) next: Snapshot,
+    pub(super) keys: ChangedKeys,
     endpoints: BTreeSet<ServiceKey>,
     pods: BTreeSet<NsName>,
-    recheck: BTreeSet<ResourceRef>,
+    pub(super) recheck: BTreeSet<ResourceRef>,
     /// Documents that were looked at.
     noted: BTreeSet<ResourceRef>,
     /// Documents whose delegates changed.
     roots: BTreeSet<ResourceRef>,
+    /// Documents of the Gateway API that become something else now.
+    pub(super) kube: kube::Dirty,
 }
 
 impl Apply {
@@ -138,6 +141,12 @@ impl Apply {
                 );
                 self.keys.policies.insert(ns);
             }
+            Item::Class(class) => self.kube_class(class, adding),
+            Item::KubeGateway(gateway) => self.kube_gateway(reference, gateway, adding),
+            Item::KubeRoute(route) => self.kube_route(reference, route, adding),
+            Item::Grant(grant) => self.kube_grant(reference, grant, adding),
+            Item::Namespace(namespace) => self.kube_namespace(namespace, adding),
+            Item::Certificate(certificate) => self.kube_certificate(certificate, adding),
         }
     }
 
@@ -152,6 +161,7 @@ impl Apply {
         let selects = left.is_some_and(|s| s.registry == Registry::External && s.selector.is_some());
         update_set(&mut self.next.selecting_in, &ns, &host, selects);
         self.mentioned(&host);
+        self.kube_service(&ns);
         self.keys.services.insert(host.clone());
         self.endpoints.insert(ServiceKey { host, namespace: ns });
     }
@@ -205,6 +215,7 @@ impl Apply {
         let selected: Vec<ServiceKey> = selected.collect();
         self.endpoints.extend(selected);
         self.selectors_meet(&pod.namespace);
+        self.kube_pod(workload);
         self.pods.insert(pod.clone());
         self.keys.workloads.insert(pod.clone());
     }
@@ -314,13 +325,17 @@ impl Apply {
     }
 
     fn mentioned(&mut self, host: &Host) {
-        if let Some(by) = self.next.mentions.get(host) {
-            self.recheck.extend(by.iter().cloned());
+        let by: Vec<ResourceRef> = self.next.mentions.get(host).into_iter().flatten().cloned().collect();
+        for reference in by {
+            if !self.kube.note(&reference) {
+                self.recheck.insert(reference);
+            }
         }
     }
 
     fn finish(mut self) -> (Snapshot, ChangedKeys, BTreeSet<ResourceRef>) {
         self.expand_roots();
+        self.derive_kube();
         for pod in std::mem::take(&mut self.pods) {
             self.forget_services_of(&pod);
         }

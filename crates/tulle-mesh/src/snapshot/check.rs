@@ -15,6 +15,8 @@ pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
     match item {
         Item::Routes(routes) => of_routes(snapshot, routes),
         Item::Destination(rule) => of_rule(snapshot, rule),
+        Item::KubeRoute(route) => super::kube::check_route(snapshot, &route.meta.resource),
+        Item::KubeGateway(gateway) => super::kube::check_gateway(snapshot, gateway),
         _ => Diagnostics::new(),
     }
 }
@@ -152,7 +154,9 @@ fn conflict(snapshot: &Snapshot, routes: &RouteSet, host: &Host, index: usize) -
         return None;
     }
     let winner = snapshot.routes_of(host).iter().find(|other| {
+        // Routes of the Gateway API are told apart by kind and client: their conflicts say so.
         other.applies_to_mesh()
+            && !other.is_kube()
             && (other.export_to == routes.export_to || other.meta.namespace() == routes.meta.namespace())
     })?;
     if winner.meta.resource == routes.meta.resource {

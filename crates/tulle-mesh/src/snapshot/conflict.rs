@@ -46,7 +46,16 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         Item::Services(services) => services.iter().flat_map(|s| of_service(snapshot, s)).collect(),
         Item::Sidecar(sidecar) => of_sidecar(snapshot, sidecar),
         Item::Peer(policy) => of_peer(snapshot, policy),
-        Item::Slice(_) | Item::Workload(_) | Item::Gateway(_) | Item::Authorization(_) => Vec::new(),
+        Item::KubeRoute(route) => of_kube_route(snapshot, &route.meta.resource),
+        Item::Slice(_)
+        | Item::Workload(_)
+        | Item::Gateway(_)
+        | Item::Authorization(_)
+        | Item::Class(_)
+        | Item::KubeGateway(_)
+        | Item::Grant(_)
+        | Item::Namespace(_)
+        | Item::Certificate(_) => Vec::new(),
     }
 }
 
@@ -72,6 +81,10 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Vec<Conflict> {
         let field = format!("spec.hosts[{i}]");
         let others = snapshot.routes_of(host).iter().filter(|o| o.meta.resource != routes.meta.resource);
         for other in others.filter(|o| overlap(&o.export_to, &routes.export_to) && same_kind(o, routes)) {
+            if other.is_kube() {
+                out.extend(with_kube(snapshot, routes, other, host, &field));
+                continue;
+            }
             if routes.applies_to_mesh() && other.applies_to_mesh() {
                 let what = format!("claims {host} for sidecars");
                 let rank = |r: &RouteSet| rank(&r.export_to, r.meta.namespace());
@@ -83,6 +96,40 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Vec<Conflict> {
                 out.push(decided(&routes.meta, &other.meta, &field, &what, first));
             }
             out.extend(shared_gateways(routes, other, host, &field));
+        }
+    }
+    out
+}
+
+/// A VirtualService and a route of the Gateway API for one service. The clients that a consumer route is for have it, whatever
+/// others have; otherwise the rules for two VirtualServices hold.
+fn with_kube(
+    snapshot: &Snapshot,
+    mine: &RouteSet,
+    other: &RouteSet,
+    host: &Host,
+    field: &str,
+) -> Option<Conflict> {
+    let (written, kube) = if mine.is_kube() { (other, mine) } else { (mine, other) };
+    let service = snapshot.service(host, kube.meta.namespace())?;
+    let producer = service.namespace() == kube.meta.namespace();
+    if !producer || !written.applies_to_mesh() {
+        return None;
+    }
+    let public = rank(&written.export_to, written.meta.namespace()) == 2;
+    let nearer = "is exported to fewer namespaces, among which the nearer wins";
+    let first = (!public).then_some((!mine.is_kube(), nearer));
+    let what = format!("claims {host} for sidecars");
+    Some(decided(&mine.meta, &other.meta, field, &what, first))
+}
+
+fn of_kube_route(snapshot: &Snapshot, resource: &ResourceRef) -> Vec<Conflict> {
+    let Some(state) = snapshot.route_states.get(resource) else { return Vec::new() };
+    let mut out = Vec::new();
+    for set in state.sets.iter().filter(|s| s.applies_to_mesh()) {
+        for host in &set.hosts {
+            let others = snapshot.routes_of(host).iter().filter(|o| !o.is_kube() && same_kind(o, set));
+            out.extend(others.filter_map(|o| with_kube(snapshot, set, o, host, "spec.parentRefs")));
         }
     }
     out

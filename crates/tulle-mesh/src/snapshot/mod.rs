@@ -8,19 +8,21 @@ mod change;
 mod check;
 mod conflict;
 mod derive;
+mod kube;
 mod lookup;
 mod maps;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tulle_base::{Diagnostic, Diagnostics, Host, ResourceRef};
+use tulle_base::{Diagnostic, Diagnostics, Host, Labels, ResourceRef};
 
 use crate::config::MeshConfig;
 use crate::destination::DestinationRule;
 use crate::endpoint::ServiceEndpoints;
 use crate::gateway::Gateway;
 use crate::item::Item;
+use crate::kube::{GatewayClass, GatewayState, Grant, KubeGateway, RouteState};
 use crate::meta::NsName;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication};
 use crate::routing::RouteSet;
@@ -83,6 +85,19 @@ pub struct Snapshot {
     pub(crate) peers_in: Map<String, Arc<Vec<Arc<PeerAuthentication>>>>,
     pub(crate) authorizations_in: Map<String, Arc<Vec<Arc<AuthorizationPolicy>>>>,
 
+    pub(crate) classes: Map<String, Arc<GatewayClass>>,
+    pub(crate) kube_gateways: Map<NsName, Arc<KubeGateway>>,
+    /// The routes that name a Gateway of the Gateway API as a parent.
+    pub(crate) children_of: Map<NsName, Set<ResourceRef>>,
+    /// What refers to objects of a namespace from others.
+    pub(crate) refers_into: Map<String, Set<ResourceRef>>,
+    pub(crate) grants_in: Map<String, Arc<Vec<Arc<Grant>>>>,
+    pub(crate) namespaces: Map<String, Arc<Labels>>,
+    /// Secrets with certificates, and what is wrong with them.
+    pub(crate) certificates: Map<NsName, Option<Arc<str>>>,
+    pub(crate) gateway_states: Map<NsName, Arc<GatewayState>>,
+    pub(crate) route_states: Map<ResourceRef, Arc<RouteState>>,
+
     /// Which documents name a host, so that its coming and going is checked again for them alone.
     pub(crate) mentions: Map<Host, Set<ResourceRef>>,
 }
@@ -130,7 +145,13 @@ impl Snapshot {
 
     /// Whether a document became part of the model: those of kinds that are not applied do not.
     pub fn is_modelled(&self, resource: &ResourceRef) -> bool {
-        self.items.contains_key(resource)
+        match self.items.get(resource).map(Arc::as_ref) {
+            None => false,
+            // Others serve it.
+            Some(Item::KubeGateway(gateway)) => self.gateway_states.contains_key(&gateway.name()),
+            Some(Item::Class(class)) => crate::kube::is_ours(&class.controller),
+            Some(_) => true,
+        }
     }
 
     /// The subsets that a VirtualService sends requests to and no DestinationRule defines, for hosts that exist.

@@ -98,7 +98,7 @@ fn http_chain(snapshot: &Snapshot, view: &View, b: &Bound, matches: Option<Filte
 }
 
 fn made_by(b: &Bound) -> Option<tulle_proto::envoy::core::Metadata> {
-    provenance(&b.gateway.meta.provenance(format!("servers[{}]", b.index)))
+    provenance(&b.gateway.meta.provenance(b.server().rule.clone()))
 }
 
 /// By the server's hosts; every name when one of them is `*`.
@@ -149,6 +149,12 @@ fn rule_chains(
     let terminated = b.served_as() == Some(ServedAs::TlsTcp);
     let chain = |block: Option<&L4Match>| {
         let names = match block.filter(|b| !b.sni_hosts.is_empty()) {
+            // A listener of the Gateway API takes no names but its own.
+            Some(block) if set.is_kube() => {
+                let common = |h| b.server().intersect(set.meta.namespace(), h);
+                let names: Vec<Host> = block.sni_hosts.iter().flat_map(common).collect();
+                server_names(names.iter())
+            }
             Some(block) => server_names(block.sni_hosts.iter()),
             None if terminated => server_names(b.server().hosts.iter().map(|h| &h.host)),
             None => Vec::new(),

@@ -16,6 +16,7 @@ use tulle_proto::envoy::core::{
 use tulle_proto::envoy::cors::CorsPolicy;
 use tulle_proto::envoy::fault::{FaultAbort, HttpFault, fault_abort};
 use tulle_proto::envoy::fault_common::{FaultDelay, fault_delay};
+use tulle_proto::envoy::matcher::RegexMatchAndSubstitute;
 use tulle_proto::envoy::retry_host::PreviousHostsPredicate;
 use tulle_proto::envoy::route::{
     Decorator, DirectResponseAction, RedirectAction, RetryPolicy, Route, RouteAction, redirect_action,
@@ -23,8 +24,8 @@ use tulle_proto::envoy::route::{
 };
 
 use super::matching::{route_match, string};
-use crate::names::ClusterName;
-use crate::pb::{boolv, duration, inline, pack, percent, u32v};
+use crate::names::{ClusterName, NOWHERE};
+use crate::pb::{boolv, duration, inline, pack, percent, regex, u32v};
 use crate::view::View;
 
 /// When requests are tried again by default (traps 3): an upstream 503 is not, for no code is listed.
@@ -34,6 +35,9 @@ const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,ret
 /// service, or the one of the request.
 pub(crate) fn cluster_of(view: &View, destination: &Destination, port: u16) -> String {
     let Destination { host, subset, port: written } = destination;
+    if destination.is_nowhere() {
+        return NOWHERE.to_owned();
+    }
     let only = || match view.service(host).map(|s| s.ports.as_slice()) {
         Some([only]) => Some(only.number),
         _ => None,
@@ -193,7 +197,12 @@ pub(super) fn redirect(r: &Redirect, port: u16, tls: bool) -> route::Action {
         308 => redirect_action::RedirectResponseCode::PermanentRedirect,
         _ => redirect_action::RedirectResponseCode::MovedPermanently,
     };
-    let path = if !r.prefix_rewrite.is_empty() {
+    let path = if let Some(by) = &r.regex {
+        Some(redirect_action::PathRewriteSpecifier::RegexRewrite(RegexMatchAndSubstitute {
+            pattern: Some(regex(by.pattern.clone())),
+            substitution: by.substitution.clone(),
+        }))
+    } else if !r.prefix_rewrite.is_empty() {
         Some(redirect_action::PathRewriteSpecifier::PrefixRewrite(r.prefix_rewrite.clone()))
     } else if !r.uri.is_empty() {
         Some(redirect_action::PathRewriteSpecifier::PathRedirect(r.uri.clone()))

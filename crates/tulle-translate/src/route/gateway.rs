@@ -1,15 +1,15 @@
 //! Route configurations of gateways: `http.PORT`, and one per HTTPS server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tulle_base::Host;
 use tulle_mesh::Snapshot;
-use tulle_mesh::routing::{GatewayRef, RouteSet};
+use tulle_mesh::routing::{GatewayRef, RouteSet, Semantics};
 use tulle_proto::envoy::route::{VirtualHost, virtual_host::TlsRequirementType};
 
 use super::configuration as encode;
-use super::http::{Arrival, is_catch_all, routes};
+use super::http::{Arrival, is_catch_all, merged_routes, routes};
 use crate::edge::{Bound, ServedAs, servers};
 use crate::proxy::Proxy;
 use crate::resource::Resource;
@@ -23,6 +23,10 @@ pub(crate) fn configuration(snapshot: &Snapshot, proxy: &Proxy, view: &View, nam
     let port = first.server().port;
     let mut hosts: Vec<(Host, VirtualHost)> = Vec::new();
     for server in &bound {
+        if server.gateway.semantics == Semantics::GatewayApi {
+            add_merged(snapshot, view, server, &mut hosts);
+            continue;
+        }
         for set in snapshot.routes_of_gateway(&server.gateway.name()) {
             if set.export_to.visible_to(&view.namespace) {
                 add(snapshot, view, server, set, &mut hosts);
@@ -73,30 +77,48 @@ fn add(
         return;
     }
     for host in common {
-        let entry = match hosts.iter().position(|(h, _)| *h == host) {
-            Some(i) => &mut hosts[i].1,
-            None => {
-                let name = format!("{host}:{port}");
-                hosts.push((host.clone(), virtual_host(&host, name)));
-                let last = hosts.len() - 1;
-                &mut hosts[last].1
-            }
-        };
-        entry.routes.extend(routes.iter().cloned());
+        entry(hosts, &host, port).routes.extend(routes.iter().cloned());
     }
+}
+
+/// Adds the routes of every document that is attached to a listener of the Gateway API: for each host those of all documents
+/// that are for it, the most specific first. The listener's own hosts are there even without routes, so that a less specific
+/// listener does not get their requests.
+fn add_merged(snapshot: &Snapshot, view: &View, server: &Bound, hosts: &mut Vec<(Host, VirtualHost)>) {
+    let gateway = GatewayRef::Named(server.gateway.name());
+    let port = server.server().port;
+    let tls = server.served_as() == Some(ServedAs::Https);
+    let at = Arrival { snapshot, view, gateway: &gateway, port, tls };
+    let mut of_host: BTreeMap<Host, Vec<&Arc<RouteSet>>> = BTreeMap::new();
+    for own in &server.server().hosts {
+        of_host.entry(own.host.clone()).or_default();
+    }
+    for set in snapshot.routes_of_gateway(&server.gateway.name()) {
+        let common: BTreeSet<Host> =
+            set.hosts.iter().flat_map(|h| server.server().intersect(set.meta.namespace(), h)).collect();
+        for host in common {
+            of_host.entry(host).or_default().push(set);
+        }
+    }
+    for (host, sets) in of_host {
+        let routes = merged_routes(&at, &sets);
+        entry(hosts, &host, port).routes.extend(routes);
+    }
+}
+
+fn entry<'a>(hosts: &'a mut Vec<(Host, VirtualHost)>, host: &Host, port: u16) -> &'a mut VirtualHost {
+    let i = hosts.iter().position(|(h, _)| h == host).unwrap_or_else(|| {
+        hosts.push((host.clone(), virtual_host(host, format!("{host}:{port}"))));
+        hosts.len() - 1
+    });
+    &mut hosts[i].1
 }
 
 /// Every host of a server with `httpsRedirect` sends clients to https.
 fn redirect_hosts(server: &Bound, hosts: &mut Vec<(Host, VirtualHost)>) {
     let port = server.server().port;
     for wanted in &server.server().hosts {
-        let position = hosts.iter().position(|(h, _)| *h == wanted.host);
-        let i = position.unwrap_or_else(|| {
-            let name = format!("{}:{port}", wanted.host);
-            hosts.push((wanted.host.clone(), virtual_host(&wanted.host, name)));
-            hosts.len() - 1
-        });
-        hosts[i].1.require_tls = TlsRequirementType::All as i32;
+        entry(hosts, &wanted.host, port).require_tls = TlsRequirementType::All as i32;
     }
     // Hosts below a wildcard of the server as well.
     for (host, entry) in hosts.iter_mut() {

@@ -1,8 +1,11 @@
 //! HTTP rules to routes.
 
+use std::sync::Arc;
+
 use tulle_mesh::Snapshot;
 use tulle_mesh::routing::{
     DirectResponse, Forward, GatewayRef, HttpAction, HttpMatch, HttpRoute, RouteSet, WeightedDestination,
+    precedence,
 };
 use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::matcher::RegexMatchAndSubstitute;
@@ -45,6 +48,21 @@ pub(super) fn routes(at: &Arrival<'_>, set: &RouteSet) -> Vec<Route> {
                 if block.is_catch_all() {
                     return out;
                 }
+            }
+        }
+    }
+    out
+}
+
+/// The routes of documents of the Gateway API for requests that arrive so, the most specific first.
+pub(super) fn merged_routes(at: &Arrival<'_>, sets: &[&Arc<RouteSet>]) -> Vec<Route> {
+    let mut out = Vec::new();
+    for (set, rule) in precedence::merged(sets) {
+        let block = rule.matches.first();
+        if block.is_none_or(|b| b.applies(at.gateway, &at.view.namespace, &at.view.labels, at.port)) {
+            out.push(route_of(at, set, rule, block));
+            if block.is_none_or(HttpMatch::is_catch_all) {
+                break;
             }
         }
     }
@@ -116,7 +134,15 @@ fn route_of(at: &Arrival<'_>, set: &RouteSet, rule: &HttpRoute, block: Option<&H
         HttpAction::Forward(f) if f.destinations.is_empty() => {
             out.action = Some(action::direct(&DirectResponse { status: 503, body: None }));
         }
-        HttpAction::Forward(f) => forward(at, &mut out, f, headers.authority),
+        HttpAction::Forward(f) => {
+            forward(at, &mut out, f, headers.authority);
+            if set.is_kube()
+                && let Some(route::Action::Route(action)) = &mut out.action
+            {
+                action.cluster_not_found_response_code =
+                    route_action::ClusterNotFoundResponseCode::InternalServerError as i32;
+            }
+        }
         // Snapshots have the delegate's rules in its place.
         HttpAction::Delegate { .. } => {}
     }
@@ -134,6 +160,7 @@ fn route_of(at: &Arrival<'_>, set: &RouteSet, rule: &HttpRoute, block: Option<&H
 fn operation(route: &Route, document: &str, port: u16) -> String {
     let path = match route.r#match.as_ref().and_then(|m| m.path_specifier.as_ref()) {
         Some(PathSpecifier::Prefix(p)) => format!("{p}*"),
+        Some(PathSpecifier::PathSeparatedPrefix(p)) => format!("{p}/*"),
         Some(PathSpecifier::Path(p)) => p.clone(),
         Some(PathSpecifier::SafeRegex(r)) => r.regex.clone(),
         _ => "/*".into(),

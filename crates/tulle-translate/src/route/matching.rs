@@ -31,12 +31,13 @@ pub(super) fn route_match(block: Option<&HttpMatch>) -> RouteMatch {
     }
 }
 
-/// Prefixes are raw: `/foo` matches `/foobar` (traps 4).
+/// Prefixes are raw: `/foo` matches `/foobar` (traps 4). Those of the Gateway API are whole segments.
 fn path(uri: Option<&StringMatch>) -> PathSpecifier {
     match uri {
         None | Some(StringMatch::Present) => PathSpecifier::Prefix("/".into()),
         Some(StringMatch::Exact(p)) => PathSpecifier::Path(p.clone()),
         Some(StringMatch::Prefix(p)) => PathSpecifier::Prefix(p.clone()),
+        Some(StringMatch::Segments(p)) => PathSpecifier::PathSeparatedPrefix(p.clone()),
         Some(StringMatch::Regex(r)) => PathSpecifier::SafeRegex(regex(r.clone())),
     }
 }
@@ -45,7 +46,7 @@ fn path(uri: Option<&StringMatch>) -> PathSpecifier {
 pub(super) fn string(m: &StringMatch) -> Option<StringMatcher> {
     Some(matcher(match m {
         StringMatch::Exact(s) => MatchPattern::Exact(s.clone()),
-        StringMatch::Prefix(s) => MatchPattern::Prefix(s.clone()),
+        StringMatch::Prefix(s) | StringMatch::Segments(s) => MatchPattern::Prefix(s.clone()),
         StringMatch::Regex(r) => MatchPattern::SafeRegex(regex(r.clone())),
         StringMatch::Present => return None,
     }))

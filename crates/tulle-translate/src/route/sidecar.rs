@@ -11,7 +11,7 @@ use tulle_mesh::routing::{GatewayRef, RouteSet};
 use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::route::{DirectResponseAction, Route, RouteAction, VirtualHost, route, route_action};
 
-use super::http::{Arrival, default_route, routes};
+use super::http::{Arrival, default_route, merged_routes, routes};
 use super::matching::route_match;
 use super::{action, configuration as encode, domains};
 use crate::names::PASSTHROUGH;
@@ -86,10 +86,8 @@ fn virtual_hosts(snapshot: &Snapshot, view: &View, number: u16) -> Vec<VirtualHo
 
 fn virtual_host(snapshot: &Snapshot, view: &View, service: &Arc<Service>, port: &ServicePort) -> VirtualHost {
     let at = arrival(snapshot, view, port.number);
-    let written = claim(snapshot, view, &service.hostname).map(|set| routes(&at, set));
-    let routes = written
-        .filter(|r| !r.is_empty())
-        .unwrap_or_else(|| vec![default_route(snapshot, view, service, port)]);
+    let written = claimed_routes(&at, &service.hostname);
+    let routes = written.unwrap_or_else(|| vec![default_route(snapshot, view, service, port)]);
     VirtualHost {
         name: format!("{}:{}", service.hostname, port.number),
         domains: domains::of_service(service, &view.namespace),
@@ -99,33 +97,53 @@ fn virtual_host(snapshot: &Snapshot, view: &View, service: &Arc<Service>, port: 
     }
 }
 
+/// The routes for `host` that are written, if there are any for requests that arrive so.
+fn claimed_routes(at: &Arrival<'_>, host: &Host) -> Option<Vec<Route>> {
+    let (snapshot, view, port) = (at.snapshot, at.view, at.port);
+    // Routes of the Gateway API may be for some ports only: for the others another claim may win.
+    let wanted = |set: &RouteSet| !set.http.is_empty() && (!set.is_kube() || set.has_http_for(port));
+    let winner = claim_where(snapshot, view, host, wanted)?;
+    let written = if winner.is_kube() {
+        let same =
+            |s: &&Arc<RouteSet>| s.is_kube() && s.meta.namespace() == winner.meta.namespace() && wanted(s);
+        let all: Vec<&Arc<RouteSet>> = snapshot.routes_of(host).iter().filter(same).collect();
+        merged_routes(at, &all)
+    } else {
+        routes(at, winner)
+    };
+    Some(written).filter(|r| !r.is_empty())
+}
+
 fn arrival<'a>(snapshot: &'a Snapshot, view: &'a View, port: u16) -> Arrival<'a> {
     Arrival { snapshot, view, gateway: &GatewayRef::Mesh, port, tls: false }
 }
 
-/// The routes that claim `host` for a sidecar: the most specific host, then the nearest (private, exported, public), then
-/// the oldest (traps 5). Documents without HTTP routes claim nothing here.
-pub(crate) fn claim<'a>(snapshot: &'a Snapshot, view: &View, host: &Host) -> Option<&'a Arc<RouteSet>> {
-    claim_where(snapshot, view, host, |set| !set.http.is_empty())
-}
-
-/// The same for any kind of routes.
+/// The routes that claim `host` for a sidecar, of those that are `wanted`: the most specific host, then the nearest (private,
+/// exported, public; of the public ones routes of the Gateway API in the client's namespace come first), then the oldest
+/// (traps 5). Routes of the Gateway API are for clients in their own namespace, or for services in it.
 pub(crate) fn claim_where<'a>(
     snapshot: &'a Snapshot,
     view: &View,
     host: &Host,
     wanted: impl Fn(&RouteSet) -> bool,
 ) -> Option<&'a Arc<RouteSet>> {
+    let concerns = |set: &RouteSet| {
+        let own = set.meta.namespace();
+        let producer = || view.service(host).is_some_and(|s| s.namespace() == own);
+        !set.is_kube() || own == view.namespace || producer()
+    };
     let nearest = |claimed: &Host| -> Option<&'a Arc<RouteSet>> {
         let usable = snapshot
             .routes_of(claimed)
             .iter()
-            .filter(|set| set.applies_to_mesh() && wanted(set) && view.sees_routes(set));
+            .filter(|set| set.applies_to_mesh() && wanted(set) && view.sees_routes(set) && concerns(set));
+        let near = |set: &RouteSet| {
+            let near = set.export_to.nearness(set.meta.namespace(), &view.namespace)?;
+            Some((near, !(set.is_kube() && set.meta.namespace() == view.namespace)))
+        };
         // The first of equally near ones is the oldest.
-        usable
-            .filter_map(|set| Some((set.export_to.nearness(set.meta.namespace(), &view.namespace)?, set)))
-            .min_by_key(|(near, _)| *near)
-            .map(|(_, set)| set)
+        let ranked = usable.filter_map(|set| Some((near(set)?, set)));
+        ranked.min_by_key(|(near, _)| *near).map(|(_, set)| set)
     };
     let exact = (!host.is_wildcard()).then_some(host);
     let wild = snapshot.routed_wildcards().into_iter().filter(|claimed| claimed.covers(host));
@@ -143,17 +161,14 @@ fn hosts_without_service(snapshot: &Snapshot, view: &View) -> Vec<VirtualHost> {
         if served {
             continue;
         }
-        let Some(set) = claim(snapshot, view, host) else { continue };
-        let routes = routes(&arrival(snapshot, view, 80), set);
-        if !routes.is_empty() {
-            out.push(VirtualHost {
-                name: format!("{host}:80"),
-                domains: vec![host.as_str().to_owned()],
-                routes,
-                include_request_attempt_count: true,
-                ..VirtualHost::default()
-            });
-        }
+        let Some(routes) = claimed_routes(&arrival(snapshot, view, 80), host) else { continue };
+        out.push(VirtualHost {
+            name: format!("{host}:80"),
+            domains: vec![host.as_str().to_owned()],
+            routes,
+            include_request_attempt_count: true,
+            ..VirtualHost::default()
+        });
     }
     out
 }

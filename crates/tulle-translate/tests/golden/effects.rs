@@ -1,4 +1,4 @@
-//! Which fields change what proxies are told. Each field of Istio's documents in the inputs is taken away, or changed where
+//! Which fields change what proxies are told. Each field of Istio's documents and of the Gateway API's in the inputs is taken away, or changed where
 //! it must be there; where the answer differs, the field is in `effects.txt`, with the input that shows it. `UPDATE=1`
 //! writes the list anew; `docs/fields.md` is made from it.
 
@@ -44,16 +44,18 @@ fn effects(text: &str, case: &str, seen: &mut BTreeMap<(String, String), String>
     let base = told(&objects, text);
     for (index, object) in objects.iter().enumerate() {
         let info = object.kind().info();
-        if !info.group.ends_with("istio.io") {
-            continue;
-        }
+        let kind = match info.group {
+            "gateway.networking.k8s.io" => format!("gwapi/{}", info.kind),
+            group if group.ends_with("istio.io") => info.kind.to_owned(),
+            _ => continue,
+        };
         let document = object.to_json();
         let mut places = Vec::new();
         walk(info.record, &document["spec"], "", &[json!("spec")], &mut places);
         let mut tries: BTreeMap<String, usize> = BTreeMap::new();
         for (path, steps) in places {
             let tried = tries.entry(path.clone()).or_default();
-            let key = (info.kind.to_owned(), path);
+            let key = (kind.clone(), path);
             if seen.contains_key(&key) || *tried >= TRIES {
                 continue;
             }

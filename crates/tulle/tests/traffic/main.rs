@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bookinfo;
+mod gateway_api;
 mod harness;
 mod manifests;
 mod promises;

@@ -1,0 +1,109 @@
+//! What documents of the Gateway API say of themselves beside the conditions of all resources: a Gateway of its listeners, a
+//! route of its parents (GatewayStatus and RouteStatus).
+
+use serde_json::{Map, Value, json};
+use tulle_base::ResourceRef;
+use tulle_mesh::NsName;
+use tulle_mesh::Snapshot;
+use tulle_mesh::kube::{Finding, GROUP, GatewayState, ListenerState, ParentState, Reach, RouteState};
+
+use super::conditions::cut;
+
+/// What became of a document of the Gateway API.
+pub(crate) enum Kube<'a> {
+    /// A Gateway, and how many routes are attached to each listener.
+    Gateway(&'a GatewayState, Vec<usize>),
+    /// A route.
+    Route(&'a RouteState),
+}
+
+impl<'a> Kube<'a> {
+    /// What `snapshot` has of `resource`; `None` for other kinds, and for what others serve.
+    pub(crate) fn of(snapshot: &'a Snapshot, resource: &ResourceRef) -> Option<Self> {
+        if resource.group != GROUP {
+            return None;
+        }
+        if resource.kind == "Gateway" {
+            let name = NsName::new(&*resource.namespace, &*resource.name);
+            let state = snapshot.gateway_state(&name)?;
+            let attached = state.listeners.iter().map(|l| snapshot.attached_routes(l)).collect();
+            return Some(Self::Gateway(state, attached));
+        }
+        snapshot.route_state(resource).map(|state| Self::Route(state))
+    }
+
+    /// Whether some part of it is served although another is not.
+    pub(crate) fn is_partly_valid(&self) -> bool {
+        match self {
+            Self::Gateway(state, _) => state.listeners.iter().any(|l| l.gateway.is_some()),
+            Self::Route(_) => false,
+        }
+    }
+
+    /// Adds to `status`; `programmed` is the condition of the whole, with its message.
+    pub(crate) fn add_to(&self, status: &mut Value, generation: Option<i64>, programmed: (bool, &str)) {
+        match self {
+            Self::Gateway(state, attached) => {
+                let listeners = state.listeners.iter().zip(attached);
+                let listeners = listeners.map(|(l, n)| listener(l, *n, generation, programmed));
+                status["listeners"] = listeners.collect();
+                let of = |kind: &str, value: &String| json!({"type": kind, "value": value});
+                let outside = state.addresses.iter().map(|ip| of("IPAddress", ip));
+                let inside = state.services.iter().map(|host| of("Hostname", host));
+                status["addresses"] = outside.chain(inside).collect();
+            }
+            Self::Route(state) => {
+                status["parents"] = state.parents.iter().map(|p| parent(p, generation)).collect();
+            }
+        }
+    }
+}
+
+fn listener(l: &ListenerState, attached: usize, generation: Option<i64>, programmed: (bool, &str)) -> Value {
+    let note = match &l.reach {
+        Reach::AsWritten => String::new(),
+        Reach::At(note) | Reach::Limited(note) => note.clone(),
+    };
+    let in_force = match (&l.gateway, programmed) {
+        (None, _) => Finding::no("Invalid", "it is not served: see the other conditions"),
+        (Some(_), (false, message)) => Finding::no("Pending", message),
+        (Some(_), (true, _)) => Finding { message: note, ..Finding::yes("Programmed") },
+    };
+    let kinds = l.kinds.iter().map(|k| json!({"group": GROUP, "kind": k.as_str()}));
+    json!({
+        "name": l.name,
+        "supportedKinds": kinds.collect::<Value>(),
+        "attachedRoutes": attached,
+        "conditions": [
+            condition("Accepted", &l.accepted, generation),
+            condition("Conflicted", &l.conflicted, generation),
+            condition("Programmed", &in_force, generation),
+            condition("ResolvedRefs", &l.resolved, generation),
+        ],
+    })
+}
+
+fn parent(p: &ParentState, generation: Option<i64>) -> Value {
+    let mut conditions = vec![
+        condition("Accepted", &p.accepted, generation),
+        condition("ResolvedRefs", &p.resolved, generation),
+    ];
+    if let Some(message) = &p.partially_invalid {
+        let finding = Finding { message: message.clone(), ..Finding::yes("UnsupportedValue") };
+        conditions.push(condition("PartiallyInvalid", &finding, generation));
+    }
+    json!({"parentRef": p.parent.written, "controllerName": p.controller, "conditions": conditions})
+}
+
+fn condition(kind: &str, finding: &Finding, generation: Option<i64>) -> Value {
+    let Finding { holds, reason, message } = finding;
+    let mut condition = Map::new();
+    condition.insert("type".into(), kind.into());
+    condition.insert("status".into(), if *holds { "True" } else { "False" }.into());
+    condition.insert("reason".into(), (*reason).into());
+    condition.insert("message".into(), cut(message.clone()).into());
+    if let Some(generation) = generation {
+        condition.insert("observedGeneration".into(), generation.into());
+    }
+    Value::Object(condition)
+}

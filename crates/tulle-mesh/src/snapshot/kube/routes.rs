@@ -1,0 +1,278 @@
+//! From a route of the Gateway API to sets of routes: which parents take it, and for which hosts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tulle_base::{Host, ResourceRef};
+
+use super::Snapshot;
+use super::references;
+use crate::item::Item;
+use crate::kube::{
+    CONTROLLER, Finding, GROUP, GatewayState, KubeGateway, KubeRoute, Listener, Parent, ParentState,
+    RouteKind, RouteState,
+};
+use crate::meta::NsName;
+use crate::routing::{Destination, GatewayRef, HttpAction, HttpRoute, L4Route, RouteSet, Semantics};
+use crate::visibility::ExportTo;
+
+/// The host of a Service.
+pub(super) fn service_host(snapshot: &Snapshot, name: &NsName) -> Host {
+    Host::new(&format!("{}.{}.svc.{}", name.name, name.namespace, snapshot.mesh().domain))
+}
+
+/// What becomes of `route`.
+pub(super) fn state(snapshot: &Snapshot, route: &KubeRoute) -> RouteState {
+    let (resolved, failing) = references::of_route(snapshot, route, false);
+    let (resolved_in_mesh, failing_in_mesh) = references::of_route(snapshot, route, true);
+    let unserved: Vec<String> = route
+        .problems
+        .iter()
+        .filter(|p| !p.reference)
+        .map(|p| format!("{}: {}", p.path, p.message))
+        .collect();
+    let mut parents = Vec::new();
+    let mut gateways: BTreeSet<NsName> = BTreeSet::new();
+    // Ports of a host; none stands for all.
+    let mut hosts: BTreeMap<Host, Option<BTreeSet<u16>>> = BTreeMap::new();
+    for parent in &route.parents {
+        let at = match (parent.object.group.as_str(), parent.object.kind.as_str()) {
+            (GROUP, "Gateway") => match at_gateway(snapshot, route, parent) {
+                Some(at) => at,
+                // Somebody else's.
+                None => continue,
+            },
+            ("", "Service") => at_service(snapshot, route, parent),
+            ("networking.istio.io", "ServiceEntry") => at_entry(snapshot, parent),
+            (group, kind) => {
+                let message = format!("routes cannot be attached to a {kind} of {group:?} here");
+                At {
+                    controller: CONTROLLER.to_owned(),
+                    accepted: Finding::no("InvalidKind", message),
+                    to: To::Nothing,
+                }
+            }
+        };
+        let in_mesh = matches!(at.to, To::Hosts(_));
+        if at.accepted.holds {
+            match at.to {
+                To::Listeners(all) => gateways.extend(all),
+                To::Hosts(all) => all.into_iter().for_each(|host| add_port(&mut hosts, host, parent.port)),
+                To::Nothing => {}
+            }
+        }
+        parents.push(ParentState {
+            parent: parent.clone(),
+            controller: at.controller,
+            accepted: at.accepted,
+            resolved: if in_mesh { resolved_in_mesh.clone() } else { resolved.clone() },
+            partially_invalid: (!unserved.is_empty()).then(|| unserved.join("; ")),
+        });
+    }
+    let mut sets = Vec::new();
+    if !gateways.is_empty() {
+        sets.push(at_gateways(route, gateways, &failing));
+    }
+    for (host, ports) in hosts {
+        sets.push(in_mesh(route, host, ports, &failing_in_mesh));
+    }
+    RouteState { parents, sets: sets.into_iter().map(Arc::new).collect() }
+}
+
+/// What a route is attached to.
+enum To {
+    Listeners(Vec<NsName>),
+    Hosts(Vec<Host>),
+    Nothing,
+}
+
+struct At {
+    controller: String,
+    accepted: Finding,
+    to: To,
+}
+
+fn add_port(hosts: &mut BTreeMap<Host, Option<BTreeSet<u16>>>, host: Host, port: Option<u16>) {
+    let ports = hosts.entry(host).or_insert_with(|| Some(BTreeSet::new()));
+    match (ports.as_mut(), port) {
+        (Some(ports), Some(port)) => drop(ports.insert(port)),
+        (_, None) => *ports = None,
+        (None, Some(_)) => {}
+    }
+}
+
+fn at_service(snapshot: &Snapshot, route: &KubeRoute, parent: &Parent) -> At {
+    let host = service_host(snapshot, &parent.object.name);
+    let no = |message| Finding::no("NoMatchingParent", message);
+    let accepted = match (snapshot.service(&host, route.meta.namespace()), parent.port) {
+        (None, _) => no(format!("there is no Service {}", parent.object.name)),
+        (Some(service), Some(port)) if service.port(port).is_none() => {
+            no(format!("Service {} has no port {port}", parent.object.name))
+        }
+        (Some(_), _) => Finding::yes("Accepted"),
+    };
+    At { controller: CONTROLLER.to_owned(), accepted, to: To::Hosts(vec![host]) }
+}
+
+fn at_entry(snapshot: &Snapshot, parent: &Parent) -> At {
+    let NsName { namespace, name } = &parent.object.name;
+    let reference = ResourceRef::new("networking.istio.io", "ServiceEntry", &**namespace, &**name);
+    let (accepted, hosts) = match snapshot.items.get(&reference).map(Arc::as_ref) {
+        Some(Item::Services(all)) => {
+            (Finding::yes("Accepted"), all.iter().map(|s| s.hostname.clone()).collect())
+        }
+        _ => {
+            let message = format!("there is no ServiceEntry {}", parent.object.name);
+            (Finding::no("NoMatchingParent", message), Vec::new())
+        }
+    };
+    At { controller: CONTROLLER.to_owned(), accepted, to: To::Hosts(hosts) }
+}
+
+/// `None` when the Gateway is somebody else's.
+fn at_gateway(snapshot: &Snapshot, route: &KubeRoute, parent: &Parent) -> Option<At> {
+    let name = &parent.object.name;
+    let Some(gateway) = snapshot.kube_gateways.get(name) else {
+        let accepted = Finding::no("NoMatchingParent", format!("there is no Gateway {name}"));
+        return Some(At { controller: CONTROLLER.to_owned(), accepted, to: To::Nothing });
+    };
+    let state = snapshot.gateway_states.get(name)?;
+    let (accepted, listeners) = attach(snapshot, route, parent, gateway, state);
+    Some(At { controller: state.controller.clone(), accepted, to: To::Listeners(listeners) })
+}
+
+/// The listeners that take a route, or why none does: of several reasons the one that came furthest.
+fn attach(
+    snapshot: &Snapshot,
+    route: &KubeRoute,
+    parent: &Parent,
+    gateway: &KubeGateway,
+    state: &GatewayState,
+) -> (Finding, Vec<NsName>) {
+    let meant = |l: &&Listener| {
+        parent.section.as_ref().is_none_or(|s| *s == l.name) && parent.port.is_none_or(|p| p == l.port)
+    };
+    let namespace = route.meta.namespace();
+    let labels = snapshot.labels_of(namespace);
+    let mut taken = Vec::new();
+    let mut worst: Option<(u8, Finding)> = None;
+    for listener in gateway.listeners.iter().filter(meant) {
+        let known = state.listeners.iter().find(|s| s.name == listener.name);
+        let kinds = known.map(|s| s.kinds.as_slice()).unwrap_or_default();
+        let name = &listener.name;
+        let refusal = if !kinds.contains(&route.kind) {
+            let message = format!("listener {name} takes no {}", route.kind.as_str());
+            Some((1, Finding::no("NotAllowedByListeners", message)))
+        } else if !listener.allows(gateway.meta.namespace(), namespace, &labels) {
+            let message = format!("listener {name} takes no routes from namespace {namespace}");
+            Some((2, Finding::no("NotAllowedByListeners", message)))
+        } else if !hosts_meet(&route.hostnames, listener.hostname.as_ref()) {
+            let host = listener.hostname.as_ref().map(Host::as_str).unwrap_or_default();
+            let message = format!("no hostname of the route is within {host} of listener {name}");
+            Some((3, Finding::no("NoMatchingListenerHostname", message)))
+        } else {
+            taken.push(listener.internal(&gateway.name()));
+            None
+        };
+        if let Some(refusal) = refusal
+            && worst.as_ref().is_none_or(|(rank, _)| *rank < refusal.0)
+        {
+            worst = Some(refusal);
+        }
+    }
+    if !taken.is_empty() {
+        return (Finding::yes("Accepted"), taken);
+    }
+    let nothing = || {
+        let names: Vec<&str> = gateway.listeners.iter().map(|l| l.name.as_str()).collect();
+        let message = format!("Gateway {} has no such listener, but {}", gateway.name(), names.join(", "));
+        Finding::no("NoMatchingParent", message)
+    };
+    (worst.map_or_else(nothing, |(_, finding)| finding), taken)
+}
+
+fn hosts_meet(route: &[Host], listener: Option<&Host>) -> bool {
+    listener.is_none_or(|l| route.is_empty() || route.iter().any(|h| h.overlaps(l)))
+}
+
+fn at_gateways(route: &KubeRoute, gateways: BTreeSet<NsName>, failing: &[Host]) -> RouteSet {
+    let hosts = match route.hostnames.as_slice() {
+        [] => vec![Host::new("*")],
+        some => some.to_vec(),
+    };
+    let l4 = connections(route, failing, None);
+    let of = |kinds: &[RouteKind]| if kinds.contains(&route.kind) { l4.clone() } else { Vec::new() };
+    RouteSet {
+        meta: route.meta.clone(),
+        hosts,
+        gateways: gateways.into_iter().map(GatewayRef::Named).collect(),
+        export_to: ExportTo::All,
+        http: requests(route, failing, None),
+        // Where TLS ends at the listener, routes by server name are routes for what is inside.
+        tls: of(&[RouteKind::Tls]),
+        tcp: of(&[RouteKind::Tcp, RouteKind::Tls]),
+        semantics: Semantics::GatewayApi,
+    }
+}
+
+fn in_mesh(route: &KubeRoute, host: Host, ports: Option<BTreeSet<u16>>, failing: &[Host]) -> RouteSet {
+    let l4 = connections(route, failing, ports.as_ref());
+    let of = |kind| if route.kind == kind { l4.clone() } else { Vec::new() };
+    RouteSet {
+        meta: route.meta.clone(),
+        hosts: vec![host],
+        gateways: vec![GatewayRef::Mesh],
+        export_to: ExportTo::All,
+        http: requests(route, failing, ports.as_ref()),
+        tls: of(RouteKind::Tls),
+        tcp: of(RouteKind::Tcp),
+        semantics: Semantics::GatewayApi,
+    }
+}
+
+/// The HTTP rules, for some ports or (`None`) all. What may not be referred to becomes nowhere; so does nothing else: what
+/// does not exist is not there either way.
+fn requests(route: &KubeRoute, failing: &[Host], ports: Option<&BTreeSet<u16>>) -> Vec<HttpRoute> {
+    let mut out = Vec::new();
+    for rule in &route.http {
+        let mut rule = rule.clone();
+        if let HttpAction::Forward(forward) = &mut rule.action {
+            forward.destinations.iter_mut().for_each(|d| fail(&mut d.destination, failing));
+            forward.mirrors.retain(|m| !failing.contains(&m.destination.host));
+        }
+        for_ports(rule, ports, &mut out, |rule, port| {
+            rule.matches.iter_mut().for_each(|m| m.port = Some(port))
+        });
+    }
+    out
+}
+
+fn connections(route: &KubeRoute, failing: &[Host], ports: Option<&BTreeSet<u16>>) -> Vec<L4Route> {
+    let mut out = Vec::new();
+    for rule in &route.l4 {
+        let mut rule = rule.clone();
+        rule.destinations.iter_mut().for_each(|d| fail(&mut d.destination, failing));
+        if ports.is_some() && rule.matches.is_empty() {
+            rule.matches.push(Default::default());
+        }
+        for_ports(rule, ports, &mut out, |rule, port| {
+            rule.matches.iter_mut().for_each(|m| m.port = Some(port))
+        });
+    }
+    out
+}
+
+fn for_ports<T: Clone>(rule: T, ports: Option<&BTreeSet<u16>>, out: &mut Vec<T>, set: impl Fn(&mut T, u16)) {
+    let Some(ports) = ports else { return out.push(rule) };
+    for port in ports {
+        let mut one = rule.clone();
+        set(&mut one, *port);
+        out.push(one);
+    }
+}
+
+fn fail(destination: &mut Destination, failing: &[Host]) {
+    if failing.contains(&destination.host) {
+        *destination = Destination::nowhere();
+    }
+}

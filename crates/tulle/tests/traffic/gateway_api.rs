@@ -1,0 +1,231 @@
+//! The Gateway API in a whole mesh: a Gateway at the mesh's own gateway, and routes for services.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Mesh, Spec};
+use crate::manifests::{client, documents, echo, injected_default, namespace, service};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A Service for one version of an app on port 9080.
+fn version(app: &str, version: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: {app}-{version}\nspec:\n  selector:\n    app: {app}\n    \
+         version: {version}\n  ports:\n  - {{name: http, port: 9080, targetPort: 8080}}\n"
+    )
+}
+
+fn web() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "base.yaml",
+            documents(&[
+                injected_default(),
+                service("web", "http"),
+                version("web", "v1"),
+                version("web", "v2"),
+                echo("web", "v1"),
+                echo("web", "v2"),
+                client("client", "client", ""),
+            ]),
+        ),
+        ("edge.yaml", EDGE.to_owned()),
+        ("route.yaml", ROUTE.to_owned()),
+    ]
+}
+
+const EDGE: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  gatewayClassName: tulle
+  listeners:
+  - {name: http, port: 80, protocol: HTTP, hostname: '*.example.com'}
+  - {name: admin, port: 8099, protocol: HTTP}
+";
+
+const ROUTE: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: default}
+spec:
+  parentRefs: [{name: edge, sectionName: http}]
+  hostnames: [web.example.com]
+  rules:
+  - backendRefs:
+    - {name: web-v1, port: 9080, weight: 8}
+    - {name: web-v2, port: 9080, weight: 2}
+  - matches: [{headers: [{name: x-version, value: v2}]}]
+    backendRefs: [{name: web-v2, port: 9080}]
+  - matches: [{path: {value: /old}}]
+    filters: [{type: RequestRedirect, requestRedirect: {statusCode: 301, path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}}}]
+  - matches: [{path: {value: /strip}}]
+    filters:
+    - {type: URLRewrite, urlRewrite: {hostname: inner.example.com, path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}
+    - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-by, value: tulle}]}}
+    backendRefs: [{name: web-v1, port: 9080}]
+  - matches: [{path: {value: /half}}]
+    backendRefs: [{name: web-v1, port: 9080}, {name: nobody, port: 9080}]
+";
+
+/// A request to the gateway from the host: status, head and body.
+fn ask(mesh: &Mesh, host: &str, path: &str, header: &str) -> (u16, String, String) {
+    let gateway = mesh.ready["gateway"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    let Ok(mut stream) = TcpStream::connect(&gateway) else { return (0, String::new(), String::new()) };
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
+    let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{header}Connection: close\r\n\r\n");
+    let mut answer = String::new();
+    if stream.write_all(text.as_bytes()).is_err() || stream.read_to_string(&mut answer).is_err() {
+        return (0, String::new(), answer);
+    }
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+/// A resource as `tulle get` shows it.
+fn get(mesh: &Mesh, what: &[&str]) -> Value {
+    let state = mesh.dir.path().join("state");
+    let mut args = vec!["get"];
+    args.extend(what);
+    args.extend(["-o", "json", "--state-dir", state.to_str().unwrap()]);
+    let output = mesh.tulle(&args).output().unwrap();
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{what:?}: {e}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// The conditions of one entry of a status as `Type=Status Reason`.
+fn conditions(of: &Value) -> Vec<String> {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let all = of["conditions"].as_array().cloned().unwrap_or_default();
+    all.iter()
+        .map(|c| format!("{}={} {}", text(&c["type"]), text(&c["status"]), text(&c["reason"])))
+        .collect()
+}
+
+#[test]
+fn a_gateway_and_its_routes_have_their_effect_and_say_so() {
+    let mesh = Mesh::start(&Spec { manifests: &web(), ..Spec::default() });
+    mesh.eventually("the route is in force", SOON, || ask(&mesh, "web.example.com", "/", "").0 == 200);
+
+    // Weights: 8 to 2 of 400, within five standard deviations.
+    let mut names: BTreeMap<bool, u32> = BTreeMap::new();
+    for _ in 0..400 {
+        let (status, head, _) = ask(&mesh, "web.example.com", "/", "");
+        assert_eq!(status, 200, "{head}");
+        *names.entry(head.contains("x-echo-name: web-v1")).or_default() += 1;
+    }
+    assert!((280..=360).contains(&names[&true]), "{names:?}");
+
+    // The more specific match wins, although it is written later.
+    for _ in 0..10 {
+        assert!(ask(&mesh, "web.example.com", "/", "x-version: v2").1.contains("x-echo-name: web-v2"));
+    }
+
+    let (status, head, _) = ask(&mesh, "web.example.com", "/old/a?b=c", "");
+    assert_eq!(status, 301);
+    assert!(head.contains("location: http://web.example.com/new/a?b=c"), "{head}");
+    // Prefixes are whole segments.
+    assert_eq!(ask(&mesh, "web.example.com", "/older", "").0, 200);
+
+    let (status, _, body) = ask(&mesh, "web.example.com", "/strip/a/b?c=d", "");
+    let seen: Value = serde_json::from_str(&body).unwrap_or_else(|e| panic!("{status} {body}: {e}"));
+    assert_eq!(seen["path"], "/a/b?c=d");
+    assert_eq!(
+        (&seen["headers"]["host"], &seen["headers"]["x-by"]),
+        (&"inner.example.com".into(), &"tulle".into())
+    );
+
+    // A backend that does not exist fails for its share.
+    let statuses: Vec<u16> = (0..60).map(|_| ask(&mesh, "web.example.com", "/half", "").0).collect();
+    let failed = statuses.iter().filter(|s| **s == 500).count();
+    assert!(statuses.iter().all(|s| matches!(s, 200 | 500)), "{statuses:?}");
+    assert!((10..=50).contains(&failed), "{statuses:?}");
+
+    assert_eq!(ask(&mesh, "other.example.com", "/", "").0, 404, "a host that no route is for");
+
+    mesh.eventually("the statuses are written", SOON, || {
+        let route = get(&mesh, &["httproute", "web"]);
+        let parent = &route["status"]["parents"][0];
+        parent["controllerName"] == "tulle.dev/gateway-controller"
+            && conditions(parent) == ["Accepted=True Accepted", "ResolvedRefs=False BackendNotFound"]
+    });
+    mesh.eventually("the Gateway is programmed", SOON, || {
+        let gateway = get(&mesh, &["gateways.gateway.networking.k8s.io", "edge"]);
+        let [http, admin] = [0, 1].map(|i| gateway["status"]["listeners"][i].clone());
+        http["attachedRoutes"] == 1
+            && admin["attachedRoutes"] == 0
+            && conditions(&http)
+                == [
+                    "Accepted=True Accepted",
+                    "Conflicted=False NoConflicts",
+                    "Programmed=True Programmed",
+                    "ResolvedRefs=True ResolvedRefs",
+                ]
+            && admin["conditions"][2]["message"]
+                .as_str()
+                .is_some_and(|m| m.contains("port 8099 is not one of Service"))
+    });
+
+    // An edited route is in force without restarting anything.
+    mesh.write("route.yaml", &ROUTE.replace("weight: 8", "weight: 0"));
+    mesh.eventually("the new weights are in force", SOON, || {
+        (0..10).all(|_| ask(&mesh, "web.example.com", "/", "").1.contains("x-echo-name: web-v2"))
+    });
+    mesh.write("edge.yaml", &EDGE.replace("tulle", "somebody-else"));
+    mesh.eventually("a Gateway of another class is not served", SOON, || {
+        ask(&mesh, "web.example.com", "/", "").0 != 200
+    });
+}
+
+#[test]
+fn routes_for_services_hold_for_their_clients() {
+    let producer = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: producer, namespace: default}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web}]
+  rules:
+  - backendRefs: [{name: web-v1, port: 9080}]
+  - matches: [{headers: [{name: x-canary, value: 'yes'}]}]
+    backendRefs: [{name: web-v2, port: 9080}]
+";
+    let consumer = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: consumer, namespace: away}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web, namespace: default}]
+  rules: [{backendRefs: [{name: web-v2, namespace: default, port: 9080}]}]
+";
+    let mut manifests = web();
+    manifests.retain(|(name, _)| *name == "base.yaml");
+    let away = client("visitor", "visitor", "")
+        .replace("metadata:\n  name:", "metadata:\n  namespace: away\n  name:");
+    manifests.push(("away.yaml", documents(&[namespace("away", true), away])));
+    manifests.push(("producer.yaml", producer.to_owned()));
+    let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+    let url = "http://web.default:9080/";
+    let from = |workload: &str, header: &str| {
+        let headers: Vec<&str> = Some(header).filter(|h| !h.is_empty()).into_iter().collect();
+        mesh.get_from(workload, url, &headers).1
+    };
+    let all =
+        |workload: &str, header: &str, wanted: &str| (0..5).all(|_| from(workload, header).contains(wanted));
+    mesh.eventually("the producer's route is in force", SOON, || all("client", "", "\"name\":\"web-v1\""));
+    assert!(all("client", "x-canary: yes", "\"name\":\"web-v2\""));
+    assert!(all("away/visitor", "", "\"name\":\"web-v1\""), "a producer's route is for everybody");
+    mesh.write("consumer.yaml", consumer);
+    mesh.eventually("the consumer's route is in force", SOON, || {
+        all("away/visitor", "", "\"name\":\"web-v2\"")
+    });
+    assert!(all("client", "", "\"name\":\"web-v1\""), "for its own namespace alone");
+}
