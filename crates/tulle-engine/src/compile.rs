@@ -22,6 +22,8 @@ mod destination;
 mod endpoint;
 mod fault;
 mod filter_chain;
+mod global_rate_limit;
+mod grpc_service;
 mod header_mutation;
 mod headers;
 mod http_filter;

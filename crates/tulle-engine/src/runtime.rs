@@ -13,6 +13,8 @@ pub mod csrf;
 pub mod endpoint;
 pub mod fault;
 pub mod filter;
+pub mod global_rate_limit;
+pub mod grpc_service;
 pub mod header_mutation;
 pub mod headers;
 pub mod health_check;

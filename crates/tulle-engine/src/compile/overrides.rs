@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tulle_proto::envoy::{
-    buffer, compressor, cors as pbcors, csrf, fault as pbfault, google, header_mutation, http_rbac,
-    local_ratelimit, route, set_metadata,
+    buffer, compressor, cors as pbcors, csrf, fault as pbfault, google, header_mutation, http_ratelimit,
+    http_rbac, local_ratelimit, route, set_metadata,
 };
 use tulle_proto::{Any, type_url};
 
 use super::context::{At, Context};
-use super::{compression, cors, fault, header_mutation as mutation, local_rate_limit, rbac, small_filters};
+use super::{
+    compression, cors, fault, global_rate_limit, header_mutation as mutation, local_rate_limit, rbac,
+    small_filters,
+};
 use crate::runtime::cors::CorsPolicy;
 use crate::runtime::filter::{FilterOverride, FilterOverrides};
 
@@ -27,6 +30,7 @@ const KNOWN: &[&str] = &[
     type_url::BUFFER_PER_ROUTE,
     type_url::CSRF,
     type_url::COMPRESSOR_PER_ROUTE,
+    type_url::RATE_LIMIT_PER_ROUTE,
     type_url::ROUTE_FILTER_CONFIG,
 ];
 
@@ -121,6 +125,11 @@ fn one(
             let message: compressor::CompressorPerRoute = cx.unpack(at, any)?;
             let change = compression::per_route(cx, at, &message)?;
             Some(change.map_or(FilterOverride::Disabled, FilterOverride::Compressor))
+        }
+        type_url::RATE_LIMIT_PER_ROUTE => {
+            let message: http_ratelimit::RateLimitPerRoute = cx.unpack(at, any)?;
+            let change = global_rate_limit::per_route(cx, at, &message)?;
+            Some(FilterOverride::GlobalRateLimit(Arc::new(change)))
         }
         type_url::ROUTE_FILTER_CONFIG => {
             let route::FilterConfig { config, is_optional, disabled } = cx.unpack(at, any)?;

@@ -21,6 +21,8 @@ pub(super) enum Of {
     Route,
     /// In a local rate limit.
     LocalFilter,
+    /// In a global rate limit.
+    GlobalFilter,
 }
 
 pub(super) fn rules(cx: &mut Context<'_>, at: &At<'_>, list: &[pb::RateLimit], of: Of) -> Vec<RateLimitRule> {
@@ -44,6 +46,9 @@ fn rule(cx: &mut Context<'_>, at: &At<'_>, message: &pb::RateLimit, of: Of) -> O
             stage: "is for the rules of routes and virtual hosts",
             disable_key: "is for the rules of routes and virtual hosts",
         );
+    }
+    if of == Of::GlobalFilter {
+        refuse!(cx, at, apply_on_stream_done: "is not supported: limits are asked before the request goes on");
     }
     if of == Of::LocalFilter {
         refuse!(cx, at, limit: "is for the rate limit service");

@@ -123,17 +123,25 @@ pub fn descriptors<'a>(
         let own = limit.rules.iter().filter(|rule| !rule.on_stream_done);
         return own.filter_map(|rule| describe(rule, input)).collect();
     }
-    let Some(RouteRules { route, virtual_host, include_virtual_host }) = route else {
-        return Descriptors::new();
-    };
+    let Some(route) = route else { return Descriptors::new() };
     let applies = |rule: &&RateLimitRule| rule.stage == limit.stage && !rule.has_disable_key;
-    let outer = match limit.virtual_host_rules {
+    let rules = of_route(route, limit.virtual_host_rules);
+    rules.filter(applies).filter_map(|rule| describe(rule, input)).collect()
+}
+
+/// The rules of a route, and those of its virtual host where they count.
+pub(super) fn of_route(
+    rules: RouteRules<'_>,
+    option: VirtualHostRules,
+) -> impl Iterator<Item = &RateLimitRule> {
+    let RouteRules { route, virtual_host, include_virtual_host } = rules;
+    let outer = match option {
         _ if include_virtual_host => virtual_host,
         VirtualHostRules::Include => virtual_host,
         VirtualHostRules::Override if route.is_empty() => virtual_host,
         VirtualHostRules::Override | VirtualHostRules::Ignore => &[],
     };
-    route.iter().chain(outer).filter(applies).filter_map(|rule| describe(rule, input)).collect()
+    route.iter().chain(outer)
 }
 
 /// The rate limit rules of a route that forwards, and those of its virtual host.

@@ -7,6 +7,7 @@ use super::compression::{Compressor, CompressorChange, Decompressor};
 use super::cors::CorsPolicy;
 use super::csrf::CsrfPolicy;
 use super::fault::Fault;
+use super::global_rate_limit::{GlobalRateLimit, GlobalRateLimitChange};
 use super::header_mutation::{HeaderMutationFilter, Mutations, SetMetadata};
 use super::health_check::HealthCheck;
 use super::rate_limit::LocalRateLimit;
@@ -56,6 +57,8 @@ pub enum HttpFilterKind {
     Compressor(Arc<Compressor>),
     /// Decompressing bodies.
     Decompressor(Arc<Decompressor>),
+    /// Limits that a service keeps.
+    GlobalRateLimit(Arc<GlobalRateLimit>),
     /// Forwarding; always the last.
     Router(RouterOptions),
 }
@@ -156,6 +159,8 @@ pub enum FilterOverride {
     HeaderMutation(Vec<Arc<Mutations>>),
     /// Another limit of what is held.
     Buffer(u32),
+    /// Other rules and another domain for limits that a service keeps.
+    GlobalRateLimit(Arc<GlobalRateLimitChange>),
     /// Other compression.
     Compressor(CompressorChange),
     /// Another policy about origins.

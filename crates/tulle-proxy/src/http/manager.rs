@@ -90,7 +90,8 @@ impl LocalManager {
                 | HttpFilterKind::HealthCheck(_)
                 | HttpFilterKind::Csrf(_)
                 | HttpFilterKind::Compressor(_)
-                | HttpFilterKind::Decompressor(_) => {}
+                | HttpFilterKind::Decompressor(_)
+                | HttpFilterKind::GlobalRateLimit(_) => {}
             }
         }
         warn_of_what_is_missing(config);

@@ -4,6 +4,7 @@
 //! sends it upstream in one or more [`attempt`]s and [`deliver`]s the response. [`side`] is either end, whatever it speaks.
 
 pub(crate) mod attempt;
+mod call;
 mod codec;
 mod context;
 pub(crate) mod deliver;
@@ -15,6 +16,7 @@ mod filters;
 mod finish;
 mod flow;
 mod forward;
+mod grpc;
 pub(crate) mod h1;
 pub(crate) mod h2;
 mod headers;

@@ -201,6 +201,14 @@ stat_block! {
         membership_change: Level = "membership_change",
         /// Choices made while too few endpoints were healthy.
         lb_healthy_panic: Counter = "lb_healthy_panic",
+        /// Requests of routes to it that the rate limit service let pass.
+        ratelimit_ok: Counter = "ratelimit.ok",
+        /// Requests of routes to it that the rate limit service found over a limit.
+        ratelimit_over_limit: Counter = "ratelimit.over_limit",
+        /// Requests of routes to it that the rate limit service did not answer for.
+        ratelimit_error: Counter = "ratelimit.error",
+        /// Of these, those that went on.
+        ratelimit_failure_mode_allowed: Counter = "ratelimit.failure_mode_allowed",
         /// TLS handshakes done.
         ssl_handshake: Counter = "ssl.handshake",
         /// TLS handshakes failed.

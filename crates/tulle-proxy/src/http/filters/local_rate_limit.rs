@@ -83,7 +83,7 @@ fn asked(x: &Exchange<'_>, limit: &LocalRateLimit) -> Asked {
 }
 
 /// What rate limit rules look at in this request.
-fn input<'c>(
+pub(super) fn input<'c>(
     x: &'c Exchange<'_>,
     format: &'c tulle_engine::decide::format::FormatContext<'c>,
 ) -> RateLimitInput<'c> {
@@ -102,7 +102,7 @@ fn input<'c>(
 }
 
 /// The rules of the route, if it forwards.
-fn route_rules<'a>(x: &Exchange<'a>) -> Option<RouteRules<'a>> {
+pub(super) fn route_rules<'a>(x: &Exchange<'a>) -> Option<RouteRules<'a>> {
     let found = x.found?;
     match &found.route.action {
         Action::Forward(to) => Some(RouteRules {

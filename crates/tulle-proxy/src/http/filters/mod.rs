@@ -4,11 +4,12 @@
 mod buffer;
 mod compression;
 mod csrf;
+mod global_rate_limit;
 mod header_mutation;
 mod health_check;
 mod local_rate_limit;
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Instant};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use smallvec::SmallVec;
 use tulle_engine::{
@@ -28,6 +29,7 @@ use tulle_engine::{
         route::Action,
     },
 };
+use tulle_http::HeaderList;
 use tulle_telemetry::{ResponseFlag, details as d};
 
 use super::{
@@ -44,13 +46,15 @@ pub(crate) struct Left {
     cors: bool,
     /// Numbers of compressors whose encoding the client takes.
     accepts: SmallVec<[usize; 2]>,
+    /// Fields that services want added, by the number of the filter in the chain.
+    headers: Vec<(usize, HeaderList)>,
     /// Buckets that the client is told of, by the number of the filter in the chain.
     buckets: SmallVec<[(usize, Arc<TokenBucket>); 1]>,
 }
 
 impl Left {
     fn is_empty(&self) -> bool {
-        !self.cors && self.buckets.is_empty()
+        !self.cors && self.buckets.is_empty() && self.headers.is_empty()
     }
 }
 
@@ -119,6 +123,7 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
             }
             HttpFilterKind::Compressor(filter) => compression::compress_request(x, number, filter, change),
             HttpFilterKind::Decompressor(filter) => compression::decompress_request(x, filter),
+            HttpFilterKind::GlobalRateLimit(limit) => global_rate_limit::ask(x, number, limit, change).await,
             // These act on the way upstream or at the end.
             HttpFilterKind::GrpcStats(_)
             | HttpFilterKind::IstioStats(_)
@@ -153,6 +158,7 @@ pub(crate) fn respond(x: &mut Exchange<'_>, length: Length) {
                 }
             }
             HttpFilterKind::LocalRateLimit(_) => local_rate_limit::respond(x, number),
+            HttpFilterKind::GlobalRateLimit(_) => global_rate_limit::respond(x, number),
             HttpFilterKind::HeaderMutation(filter) => header_mutation::response(x, filter, change),
             HttpFilterKind::HealthCheck(filter) => health_check::respond(x, filter),
             HttpFilterKind::Compressor(filter) => {
@@ -238,6 +244,30 @@ async fn inject(x: &mut Exchange<'_>, found: Option<&Found<'_>>, fault: &Arc<Fau
         .flag(ResponseFlag::FaultInjected);
     reply.grpc = abort.grpc_status;
     Some(reply)
+}
+
+/// Waits for something, unless the client goes away meanwhile or time runs out: then the request ends here.
+async fn meanwhile<T>(x: &mut Exchange<'_>, work: impl Future<Output = T>) -> Result<T, Reply> {
+    let mut work = pin!(work);
+    let (down, clocks, complete) = (&mut *x.down, &mut x.s.clocks, x.flow.done);
+    let end = poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        if complete && down.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(None));
+        }
+        clocks.poll(cx).map(|late| Err(Some(late)))
+    })
+    .await;
+    end.map_err(|late| match late {
+        None => {
+            super::forward::client_gone(x);
+            Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT)
+        }
+        Some(Late::Request) => super::forward::too_slow(x),
+        Some(_) => super::forward::idle(x),
+    })
 }
 
 /// Waits, unless the client goes away meanwhile or the stream has been idle for too long.

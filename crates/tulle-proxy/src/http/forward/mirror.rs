@@ -1,25 +1,17 @@
 //! Copies of a request for other clusters, whose answers are thrown away.
 
-use std::{future::poll_fn, rc::Rc, task::Poll, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use tulle_engine::decide::{header_ops, route::header_text};
 use tulle_engine::runtime::route::{ClusterName, Mirror};
-use tulle_http::{
-    HeaderList, RequestHead, ResponseHead,
-    h1::{Persistence, RequestSent},
-};
+use tulle_http::RequestHead;
 
 use super::Plan;
-use crate::{
-    cluster::LocalCluster,
-    http::{
-        attempt::Replay,
-        context,
-        exchange::Exchange,
-        side::{Length, Piece},
-        upstream::{self, Upstream, Wish},
-    },
-    worker::Worker,
+use crate::http::{
+    attempt::Replay,
+    call::{self, Keep},
+    context,
+    exchange::Exchange,
 };
 
 /// How long a copy may take where the route has no timeout.
@@ -47,7 +39,8 @@ pub(super) fn send(x: &Exchange<'_>, plan: &Plan<'_>, replay: &Replay) {
         let body = body.to_vec();
         tokio::task::spawn_local(async move {
             // A copy that is late is given up; nobody waits for it.
-            let _ = tokio::time::timeout(limit, carry(worker, cluster, head, body)).await;
+            let _ =
+                tokio::time::timeout(limit, call::call(&worker, &cluster, &head, &body, Keep::Nothing)).await;
         });
     }
 }
@@ -67,72 +60,4 @@ fn copy_of(x: &Exchange<'_>, plan: &Plan<'_>, mirror: &Mirror) -> RequestHead {
         header_ops::apply_to_request(headers, &mut head, &cx, &mut String::new());
     }
     head
-}
-
-/// Sends a copy and reads its answer to the end. Whatever fails ends the copy.
-async fn carry(
-    worker: Rc<Worker>,
-    cluster: Rc<LocalCluster>,
-    head: RequestHead,
-    body: Vec<u8>,
-) -> Option<()> {
-    let chosen = cluster.choose(None, None, &|_| false, 1)?;
-    let key = upstream::pool_key(&cluster, &chosen.host, &head);
-    let wish = Wish {
-        worker: &worker,
-        cluster: &cluster,
-        host: &chosen.host,
-        key: &key,
-        alpn: None,
-        fresh: false,
-        priority: 0,
-    };
-    let mut up = upstream::acquire(&wish).await.ok()?;
-    cluster.stats.upstream_rq_total.inc();
-    let length = if body.is_empty() { Length::None } else { Length::Known(body.len() as u64) };
-    up.side.write_request(&head, length, Persistence::KeepAlive);
-    write_body(&mut up, &body).await?;
-    let mut answer = ResponseHead::default();
-    let keep = loop {
-        let sent = || RequestSent { method: &head.method, upgrade: false };
-        let got = poll_fn(|cx| {
-            let _ = up.side.poll_flush(cx);
-            up.side.poll_response(cx, sent(), &mut answer)
-        })
-        .await
-        .ok()?;
-        if !answer.is_informational() {
-            break got.keep_alive;
-        }
-    };
-    cluster.stats.count_status(answer.status);
-    poll_fn(|cx| {
-        loop {
-            match up.side.poll_piece(cx) {
-                Poll::Ready(Ok(Piece::Data)) => up.side.consume(up.side.data().len()),
-                Poll::Ready(Ok(Piece::End)) => return Poll::Ready(Some(())),
-                Poll::Ready(Err(_)) => return Poll::Ready(None),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    })
-    .await?;
-    if keep {
-        up.give_back(&worker, &cluster, &chosen.host, &key, std::time::Instant::now());
-    }
-    Some(())
-}
-
-async fn write_body(up: &mut Upstream, body: &[u8]) -> Option<()> {
-    let mut rest = body;
-    while !rest.is_empty() {
-        let room = poll_fn(|cx| up.side.poll_room(cx)).await.ok()?;
-        let (now, later) = rest.split_at(rest.len().min(room));
-        up.side.write_data(now).ok()?;
-        rest = later;
-    }
-    if !body.is_empty() {
-        up.side.write_end(&HeaderList::new()).ok()?;
-    }
-    Some(())
 }
