@@ -337,3 +337,121 @@ fn a_nack_is_one_line() {
     expect!["c: filters: is not supported; maglev_lb_config.table_size: must be a prime of at most 5000011"]
         .assert_eq(&error.to_string());
 }
+
+#[test]
+fn filters_take_what_envoy_takes_and_refuse_the_rest_by_name() {
+    let always = json!({ "default_value": { "numerator": 100 }, "runtime_key": "k" });
+    let bucket = json!({ "max_tokens": 1, "fill_interval": "0.04s" });
+    let filter = |kind: &str, config: Value| {
+        let mut config = config;
+        config["@type"] = json!(format!("{FILTERS}.{kind}"));
+        json!({ "name": kind, "typed_config": config })
+    };
+    let router =
+        json!({ "name": "envoy.filters.http.router", "typed_config": { "@type": type_url::ROUTER } });
+    let filters = json!([
+        filter(
+            "local_ratelimit.v3.LocalRateLimit",
+            json!({
+                "stage": 11, "token_bucket": bucket, "filter_enabled": always, "local_cluster_rate_limit": {},
+                "status": {}, "max_dynamic_descriptors": 0,
+                "rate_limits": [{ "stage": 1, "limit": {}, "actions": [{ "remote_address": {} }, { "extension": { "name": "x" } }, { "generic_key": {} }] }],
+                "descriptors": [
+                    { "entries": [{ "key": "a" }], "token_bucket": { "max_tokens": 1, "fill_interval": "1s" } },
+                    { "entries": [{ "key": "a" }], "token_bucket": { "max_tokens": 1, "fill_interval": "1s" } },
+                    { "token_bucket": { "max_tokens": 0, "fill_interval": "0.01s" } },
+                ],
+            })
+        ),
+        filter(
+            "ratelimit.v3.RateLimit",
+            json!({
+                "request_type": "some", "rate_limited_status": {},
+                "rate_limit_service": { "grpc_service": { "google_grpc": {} }, "transport_api_version": "V3" },
+                "rate_limits": [{ "apply_on_stream_done": true, "actions": [{ "remote_address": {} }] }],
+            })
+        ),
+        filter(
+            "header_mutation.v3.HeaderMutation",
+            json!({ "mutations": {
+            "request_mutations": [{ "remove": ":path" }, {}, { "append": { "header": { "key": "host", "value": "x" } } }],
+            "query_parameter_mutations": [{}, { "append": { "record": { "key": "a", "value": 3 } } }],
+            "response_trailers_mutations": [{ "remove": "x" }],
+        } })
+        ),
+        filter("set_metadata.v3.Config", json!({ "metadata": [{ "value": { "a": 1 } }] })),
+        filter("buffer.v3.Buffer", json!({ "max_request_bytes": 0 })),
+        filter("health_check.v3.HealthCheck", json!({ "pass_through_mode": false, "cache_time": "1s" })),
+        filter("csrf.v3.CsrfPolicy", json!({})),
+        filter(
+            "compressor.v3.Compressor",
+            json!({
+                "compressor_library": { "name": "b", "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.compression.gzip.decompressor.v3.Gzip" } },
+                "response_direction_config": { "status_header_enabled": true },
+            })
+        ),
+        filter(
+            "decompressor.v3.Decompressor",
+            json!({ "decompressor_library": { "name": "g", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.compression.gzip.decompressor.v3.Gzip", "max_inflate_ratio": 5000 } } })
+        ),
+        router,
+    ]);
+    on_listener(&[(&format!("{MANAGER}.http_filters"), filters)], expect![[r#"
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.local_cluster_rate_limit: is not supported: limits hold for one proxy
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.stat_prefix: must not be empty
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.stage: 11 must be between 0 and 10
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.token_bucket.fill_interval: must be 50ms or more
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.descriptors[1]: is there twice; each descriptor may have one bucket
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.descriptors[2].entries: needs at least one
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.max_dynamic_descriptors: 0 must be between 1 and 4294967295
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.rate_limits[0].stage: is for the rules of routes and virtual hosts
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.rate_limits[0].limit: is for the rate limit service
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.rate_limits[0].actions[1].extension: is not supported
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.rate_limits[0].actions[2].generic_key.descriptor_value: must not be empty
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.rate_limits[0].limit: needs dynamic_metadata or rate_limit
+        refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.status.code: must not be 0
+        refused filter_chains[0].filters[0].typed_config.http_filters[1].typed_config.domain: must not be empty
+        refused filter_chains[0].filters[0].typed_config.http_filters[1].typed_config.request_type: "some" must be internal, external or both
+        refused filter_chains[0].filters[0].typed_config.http_filters[1].typed_config.rate_limit_service.grpc_service.google_grpc: is not supported: use envoy_grpc
+        refused filter_chains[0].filters[0].typed_config.http_filters[1].typed_config.rate_limits[0].apply_on_stream_done: is not supported: limits are asked before the request goes on
+        refused filter_chains[0].filters[0].typed_config.http_filters[2].typed_config.mutations.response_trailers_mutations: trailers pass as they are
+        refused filter_chains[0].filters[0].typed_config.http_filters[2].typed_config.mutations.request_mutations[0].remove: ":path" cannot be removed: no request can do without it
+        refused filter_chains[0].filters[0].typed_config.http_filters[2].typed_config.mutations.request_mutations[1]: needs append, remove or remove_on_match
+        refused filter_chains[0].filters[0].typed_config.http_filters[2].typed_config.mutations.request_mutations[2].append.header.key: "host" cannot be set here; use a rewrite of the route
+        refused filter_chains[0].filters[0].typed_config.http_filters[2].typed_config.mutations.query_parameter_mutations[0]: needs either append or remove
+        refused filter_chains[0].filters[0].typed_config.http_filters[2].typed_config.mutations.query_parameter_mutations[1].append.record.value: must be a text
+        refused filter_chains[0].filters[0].typed_config.http_filters[3].typed_config.metadata[0].metadata_namespace: must not be empty
+        refused filter_chains[0].filters[0].typed_config.http_filters[4].typed_config.max_request_bytes: 0 must be between 1 and 4294967295
+        refused filter_chains[0].filters[0].typed_config.http_filters[5].typed_config.cache_time: is for pass_through_mode only
+        refused filter_chains[0].filters[0].typed_config.http_filters[6].typed_config.filter_enabled: is required
+        refused filter_chains[0].filters[0].typed_config.http_filters[7].typed_config.compressor_library.typed_config: compressor "envoy.extensions.compression.gzip.decompressor.v3.Gzip" is not supported; did you mean envoy.extensions.compression.gzip.compressor.v3.Gzip?
+        refused filter_chains[0].filters[0].typed_config.http_filters[7].typed_config.response_direction_config.status_header_enabled: is not supported
+        refused filter_chains[0].filters[0].typed_config.http_filters[8].typed_config.decompressor_library.typed_config.max_inflate_ratio: 5000 must be between 1 and 1032
+    "#]]);
+}
+
+#[test]
+fn what_routes_say_about_filters_is_checked_too() {
+    let of = |kind: &str| format!("{FILTERS}.{kind}");
+    on_route(
+        json!({
+            "match": { "prefix": "/" },
+            "route": { "cluster": "c", "rate_limits": [{ "hits_addend": { "number": 2 }, "actions": [{ "masked_remote_address": { "v4_prefix_mask_len": 33 } }] }] },
+            "typed_per_filter_config": {
+                "limit": { "@type": of("local_ratelimit.v3.LocalRateLimit"), "stat_prefix": "p" },
+                "buffer": { "@type": of("buffer.v3.BufferPerRoute") },
+                "compressor": { "@type": of("compressor.v3.CompressorPerRoute"), "disabled": false },
+                "global": { "@type": of("ratelimit.v3.RateLimitPerRoute"), "override_option": "IGNORE_POLICY" },
+            },
+        }),
+        expect![[r#"
+            refused virtual_hosts[0].routes[0].typed_per_filter_config.buffer: needs disabled or buffer
+            refused virtual_hosts[0].routes[0].typed_per_filter_config.compressor.disabled: must be true
+            refused virtual_hosts[0].routes[0].typed_per_filter_config.global.override_option: is not supported
+            refused virtual_hosts[0].routes[0].typed_per_filter_config.limit.token_bucket: is required
+            refused virtual_hosts[0].routes[0].route.rate_limits[0].actions[0].masked_remote_address.v4_prefix_mask_len: 33 must be between 0 and 32
+        "#]],
+    );
+}
