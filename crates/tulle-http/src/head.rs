@@ -103,6 +103,13 @@ impl RequestHead {
         protocol.clear();
     }
 
+    /// CONNECT in its plain form, which asks for a tunnel to the authority (RFC 9110 section 9.3.6); not the extended one
+    /// of RFC 8441.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        self.method == Method::Connect && self.protocol.is_empty()
+    }
+
     /// The path without query.
     #[must_use]
     pub fn path_only(&self) -> &str {

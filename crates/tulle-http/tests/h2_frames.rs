@@ -385,8 +385,8 @@ fn s6_9_bad_window_updates() {
 }
 
 #[test]
-fn s6_9_our_windows() {
-    let config = Config { stream_window: 65_535, connection_window: 100_000, ..Config::default() };
+fn s6_9_our_windows_of_streams() {
+    let config = Config { stream_window: 65_535, connection_window: 1 << 20, ..Config::default() };
     let mut wire = Wire::new(Role::Server, config);
     let get = wire.get(1, 0);
     wire.send(get).expect("fine");
@@ -399,11 +399,53 @@ fn s6_9_our_windows() {
     assert_eq!(wire.sent(), ["WINDOW_UPDATE 1 40000"]);
     wire.conn.release_capacity(first(), 10_000);
     assert_eq!(wire.sent(), Vec::<String>::new());
-    wire.send(frame(DATA, 0, 1, &[0; 16_384])).expect("within the window");
-    wire.send(frame(DATA, 0, 1, &[0; 16_384])).expect("within the window");
-    // The seventh frame of 16,384 is over the connection's 100,000, of which nothing was announced again.
-    wire.send(frame(DATA, 0, 1, &[0; 16_384])).expect("within the window");
-    assert_eq!(wire.fails(frame(DATA, 0, 1, &[0; 16_384])), ErrorCode::FLOW_CONTROL_ERROR);
+    for _ in 0..3 {
+        wire.send(frame(DATA, 0, 1, &[0; 16_384])).expect("within the window");
+    }
+    wire.send(frame(DATA, 0, 1, &[0; 16_384])).expect("a stream error only");
+    assert_eq!(wire.sent(), ["RST_STREAM 1 FLOW_CONTROL_ERROR"]);
+}
+
+#[test]
+fn s6_9_the_connections_window_opens_until_streams_hold_16_mib() {
+    let config = Config { stream_window: 65_535, connection_window: 100_000, ..Config::default() };
+    let mut wire = Wire::new(Role::Server, config);
+    let (mut id, mut held, mut opened) = (1, 0u64, 100_000u64);
+    let mut ids = Vec::new();
+    // Nobody takes these bodies, and yet the connection goes on.
+    while held + 16_384 <= opened {
+        if held % (3 * 16_384) == 0 {
+            let post = wire.get(id, 0);
+            let events = wire.send(post).expect("fine");
+            let [Event::Request { stream, .. }] = events[..] else { panic!("{events:?}") };
+            ids.push(stream);
+            id += 2;
+        }
+        wire.send(frame(DATA, 0, id - 2, &[0; 16_384])).expect("within the window");
+        held += 16_384;
+        for line in wire.sent() {
+            let more: u64 =
+                line.strip_prefix("WINDOW_UPDATE 0 ").expect("nothing else").parse().expect("number");
+            opened += more;
+        }
+    }
+    assert!((16 << 20..(16 << 20) + 200_000).contains(&held), "{held}");
+    for stream in &ids[..4] {
+        wire.conn.release_capacity(*stream, 3 * 16_384);
+    }
+    let lines = wire.sent();
+    assert!(lines.iter().any(|line| line.starts_with("WINDOW_UPDATE 0 ")), "{lines:?}");
+    let (mut more, mut stream) = (0, id);
+    loop {
+        let next = [wire.get(stream, 0), frame(DATA, 0, stream, &[0; 16_384])].concat();
+        if let Err(error) = wire.send(next) {
+            assert_eq!(error.code, ErrorCode::FLOW_CONTROL_ERROR);
+            break;
+        }
+        (more, stream) = (more + 16_384, stream + 2);
+        assert!(more < 1 << 20, "the window has an end");
+    }
+    assert!(more > 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::error::EncodeError;
 use super::framing::BodyLength;
 use crate::{HeaderList, Known, RequestHead, ResponseHead, reason_phrase};
 use bytes::{BufMut, BytesMut};
+use std::cell::Cell;
 
 /// What the head says about the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Persistence {
     KeepAliveSaid,
     /// `connection: close`.
     Close,
+    /// `connection: close, upgrade`; the list's `Upgrade` field is written too, and says what to speak instead (426).
+    CloseOffering,
     /// `connection: upgrade`; the list's `Upgrade` field is written too.
     Upgrade,
 }
@@ -65,14 +68,19 @@ fn write_fields(
     persistence: Persistence,
     out: &mut BytesMut,
 ) {
+    let te = Cell::new(false);
     list.write_lines(out, |known| match known {
+        Known::Te => {
+            te.set(true);
+            false
+        }
         Known::Connection
         | Known::KeepAlive
         | Known::ProxyConnection
         | Known::TransferEncoding
         | Known::Host => true,
         Known::ContentLength => !keep_length,
-        Known::Upgrade => persistence != Persistence::Upgrade,
+        Known::Upgrade => !matches!(persistence, Persistence::Upgrade | Persistence::CloseOffering),
         _ => false,
     });
     match body {
@@ -84,10 +92,14 @@ fn write_fields(
         BodyLength::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
         BodyLength::None | BodyLength::UntilClose => {}
     }
+    // Fields that are for the next hop only are named (RFC 9110 sections 7.8 and 10.1.4).
     match persistence {
+        Persistence::KeepAlive if te.get() => out.put_slice(b"connection: te\r\n"),
         Persistence::KeepAlive => {}
         Persistence::KeepAliveSaid => out.put_slice(b"connection: keep-alive\r\n"),
+        Persistence::CloseOffering => out.put_slice(b"connection: close, upgrade\r\n"),
         Persistence::Close => out.put_slice(b"connection: close\r\n"),
+        Persistence::Upgrade if te.get() => out.put_slice(b"connection: upgrade, te\r\n"),
         Persistence::Upgrade => out.put_slice(b"connection: upgrade\r\n"),
     }
     out.put_slice(b"\r\n");

@@ -31,6 +31,18 @@ pub fn strip_hop_by_hop(headers: &mut HeaderList, keep_upgrade: bool) {
     }
 }
 
+/// Whether `Connection` nominates what tells where a request came from (`X-Forwarded-For`, `-Host`, `-Proto`): removing it
+/// would hide the client, so such a request is refused (400), as Envoy does.
+#[must_use]
+pub fn hides_origin(headers: &HeaderList) -> bool {
+    headers.get_all(Known::Connection).flat_map(|value| value.split(|b| *b == b',')).any(|item| {
+        let item = item.trim_ascii();
+        ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]
+            .iter()
+            .any(|name| item.eq_ignore_ascii_case(name.as_bytes()))
+    })
+}
+
 fn remove_nominated(headers: &mut HeaderList) {
     // Nominations besides the usual ones are rare: copy them out, so that the list can be changed.
     let mut nominated: Vec<Vec<u8>> = Vec::new();

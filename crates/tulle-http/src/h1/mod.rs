@@ -20,7 +20,7 @@ pub use encode::{BodyEncoder, Persistence, write_informational, write_request, w
 pub use error::{BodyError, EncodeError, FieldError, RequestError, ResponseError};
 pub(crate) use framing::decimal;
 pub use framing::{BodyLength, response_length};
-pub use hop::strip_hop_by_hop;
+pub use hop::{hides_origin, strip_hop_by_hop};
 pub use request::{RequestParsed, parse_request};
 pub use response::{RequestSent, ResponseParsed, parse_response};
 

@@ -47,10 +47,11 @@ pub fn parse_request(
         check_partial(text, options)?;
         return Ok(None);
     };
-    if end > options.limits.head_bytes {
-        return Err(RequestError::TooLarge);
-    }
     let line_end = memchr::memchr(b'\r', text).unwrap_or(end - 2);
+    if end > options.limits.head_bytes {
+        let long = line_end > options.limits.target_bytes;
+        return Err(if long { RequestError::TargetTooLong } else { RequestError::TooLarge });
+    }
     if text.get(line_end + 1) != Some(&b'\n') {
         return Err(RequestError::RequestLine);
     }

@@ -106,6 +106,12 @@ fn body_length(
     method: &Method,
     tunnel: bool,
 ) -> Result<(BodyLength, bool), ResponseError> {
+    if tunnel {
+        // Framing fields mean nothing in a tunnel and are ignored, whatever they say (RFC 9110 section 9.3.6).
+        head.headers.remove(Known::ContentLength);
+        head.headers.remove(Known::TransferEncoding);
+        return Ok((BodyLength::UntilClose, true));
+    }
     let says = match declared(&mut head.headers, seen) {
         Ok(Declared::Chunked) if head.version == Version::Http10 => {
             return Err(ResponseError::TransferEncoding);
@@ -116,12 +122,6 @@ fn body_length(
         Err(FramingError::Both) => return Err(ResponseError::LengthAndEncoding),
         Err(FramingError::Encoding) => return Err(ResponseError::TransferEncoding),
     };
-    if tunnel {
-        // Framing fields mean nothing in a tunnel (RFC 9110 section 9.3.6).
-        head.headers.remove(Known::ContentLength);
-        head.headers.remove(Known::TransferEncoding);
-        return Ok((BodyLength::UntilClose, true));
-    }
     if *method == Method::Head || head.status == 304 {
         return Ok((BodyLength::None, true));
     }

@@ -38,6 +38,10 @@ pub struct Connection {
     /// Bytes that the peer may still send, released and not announced.
     pub(super) recv_window: i64,
     pub(super) released: u32,
+    /// Bytes of all streams handed out and not released.
+    pub(super) held: u64,
+    /// Those of them that the connection's window has not been opened for.
+    pub(super) deferred: u32,
     /// The highest stream that the peer has opened.
     pub(super) last_peer: u32,
 
@@ -66,6 +70,9 @@ pub(super) enum Shutdown {
 
 /// The payload of the PING between the two GOAWAYs of a graceful end.
 pub(super) const SHUTDOWN_PING: [u8; 8] = *b"\0goaway\0";
+
+/// Bytes that the streams of a connection may hold together before its window is opened only for what they release.
+const MOST_HELD: u64 = 16 * 1024 * 1024;
 
 /// Largest buffer, in bytes, that an idle connection keeps.
 const KEPT: usize = 2048;
@@ -170,6 +177,8 @@ impl Connection {
             events: VecDeque::new(),
             recv_window: i64::from(config.connection_window),
             released: 0,
+            held: 0,
+            deferred: 0,
             last_peer: 0,
             encoder: Encoder::new(config.encoder_table_size as usize, config.huffman),
             send_window: i64::from(DEFAULT_WINDOW),
@@ -250,6 +259,9 @@ impl Connection {
 
     /// `bytes` of a stream's body have been passed on: the peer may send as many more. Windows are announced once half
     /// of one is released. What a stream still holds when it ends is released by itself, so a late call does nothing.
+    ///
+    /// The connection's window does not wait for this until all streams together hold 16 MiB: a few streams whose bodies
+    /// nobody takes must not stop the others.
     pub fn release_capacity(&mut self, stream: StreamId, bytes: usize) {
         let Some(open) = self.streams.get_mut(stream.get()) else { return };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(open.held);
@@ -260,7 +272,27 @@ impl Connection {
             frame::put_window_update(self.output.buf(), stream.get(), open.released);
             open.released = 0;
         }
-        self.release_connection(bytes);
+        self.let_go(bytes);
+    }
+
+    /// A stream holds `bytes` more.
+    pub(super) fn hold(&mut self, bytes: u32) {
+        self.held += u64::from(bytes);
+        if self.held <= MOST_HELD {
+            self.release_connection(bytes);
+        } else {
+            self.deferred += bytes;
+        }
+    }
+
+    /// A stream holds `bytes` less.
+    fn let_go(&mut self, bytes: u32) {
+        self.held -= u64::from(bytes);
+        if self.deferred > 0 {
+            let give = if self.held <= MOST_HELD { self.deferred } else { self.deferred.min(bytes) };
+            self.deferred -= give;
+            self.release_connection(give);
+        }
     }
 
     pub(super) fn release_connection(&mut self, bytes: u32) {
@@ -285,7 +317,7 @@ impl Connection {
     /// Removes a stream and releases what it held.
     pub(super) fn forget(&mut self, stream: u32) {
         if let Some(held) = self.streams.remove(stream) {
-            self.release_connection(held);
+            self.let_go(held);
         }
     }
 
@@ -307,6 +339,24 @@ impl Connection {
         frame::put_go_away(self.output.buf(), settings::MAX_WINDOW, ErrorCode::NO_ERROR, b"");
         self.ping(SHUTDOWN_PING);
         self.shutdown = Shutdown::Announced;
+    }
+
+    /// Ends [`Connection::shut_down`] for a peer that does not answer: the final GOAWAY is sent now.
+    pub fn finish_shut_down(&mut self) {
+        if self.shutdown == Shutdown::Announced {
+            self.go_away(ErrorCode::NO_ERROR, "");
+        }
+    }
+
+    /// A head has begun whose end has not come.
+    #[must_use]
+    pub fn is_reading_head(&self) -> bool {
+        self.continued.is_some()
+    }
+
+    /// Ends the connection for a reason of the caller's: GOAWAY with `code` is in the output, and all streams are lost.
+    pub fn abort(&mut self, code: ErrorCode, why: &'static str) {
+        self.fail(ConnError::new(code, why));
     }
 
     /// Sends the final GOAWAY: streams that have come are finished, later ones are ignored.

@@ -5,7 +5,7 @@ use super::error::{ConnError, ErrorCode};
 /// Most answers to control frames (SETTINGS, PING, RST_STREAM) that may wait to be written (Envoy:
 /// `max_outbound_control_frames`).
 const MOST_WAITING: u32 = 1000;
-/// Most frames in a row that carry nothing: empty DATA, PRIORITY, unknown types.
+/// Most frames in a row that carry nothing: empty DATA, PRIORITY, unknown types, heads on streams that are over.
 const MOST_EMPTY: u32 = 1000;
 /// Streams over which resets are weighed, and how many resets among them are too many.
 const WINDOW: u32 = 512;
@@ -16,6 +16,8 @@ const MOST_CONTINUATIONS: u32 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     waiting: u32,
+    /// Where in the output, counted from its beginning, the first of these answers stands.
+    first_waiting: u64,
     empty: u32,
     streams: u32,
     resets: u32,
@@ -23,9 +25,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// An answer was put into the output, which was empty before it (`alone`) or not.
-    pub(super) fn answer(&mut self, alone: bool) -> Result<(), ConnError> {
-        self.waiting = if alone { 1 } else { self.waiting + 1 };
+    /// An answer is put into the output: behind `waits` bytes that are not written yet, `written` are.
+    pub(super) fn answer(&mut self, written: u64, waits: usize) -> Result<(), ConnError> {
+        if written > self.first_waiting || self.waiting == 0 {
+            self.waiting = 0;
+            self.first_waiting = written + waits as u64;
+        }
+        self.waiting += 1;
         if self.waiting > MOST_WAITING {
             Err(calm("control frames without reading the answers"))
         } else {
@@ -80,6 +86,17 @@ pub(super) fn calm(what: &'static str) -> ConnError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_that_are_written_do_not_count_even_if_the_output_never_runs_empty() {
+        let mut guard = Guard::default();
+        for turn in 0..100_000u64 {
+            assert_eq!(guard.answer(turn * 10, 500), Ok(()));
+        }
+        let mut guard = Guard::default();
+        let stuck = (0..5000).find(|at| guard.answer(77, at * 17).is_err());
+        assert_eq!(stuck, Some(MOST_WAITING as usize));
+    }
 
     #[test]
     fn rapid_resets_end_the_connection_and_occasional_ones_do_not() {

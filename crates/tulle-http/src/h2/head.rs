@@ -54,6 +54,10 @@ pub(super) fn request(head: &mut RequestHead, extended_connect: bool) -> Result<
         if scheme_seen || !path.is_empty() {
             return Err(HeadError::Pseudo);
         }
+        // RFC 9110 section 9.3.6: a tunnel goes to a port.
+        if !authority.is_empty() && uri::split_port(authority).1.is_none() {
+            return Err(HeadError::Authority);
+        }
     } else if !scheme_seen || path.is_empty() {
         return Err(HeadError::MissingPseudo);
     } else if !(uri::is_path(path.as_bytes()) || (path == "*" && *method == Method::Options)) {

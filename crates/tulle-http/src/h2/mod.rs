@@ -14,7 +14,8 @@
 //!
 //! What a peer can make us hold is bounded: heads by [`Limits`], bodies by windows (opened again only by
 //! [`Connection::release_capacity`]), streams by [`Config::max_concurrent_streams`], answers to control frames by a
-//! count of those not yet written. Floods of resets, empty frames and continuations end the connection with
+//! count of those not yet written; everything else that waits in the output by the caller, who heeds
+//! [`Connection::is_congested`]. Floods of resets, empty frames and continuations end the connection with
 //! ENHANCE_YOUR_CALM.
 
 mod connection;
@@ -80,7 +81,8 @@ pub struct Config {
     /// Bytes of body that the peer may send on a stream before they are released; 65,535 to 2^31-1 (values outside are
     /// moved to the bound). Default 256 KiB.
     pub stream_window: u32,
-    /// The same for all streams together. Default 1 MiB.
+    /// Bytes of bodies that may be on their way on all streams together; opened again as they come, until streams hold
+    /// 16 MiB ([`Connection::release_capacity`]). Default 1 MiB.
     pub connection_window: u32,
     /// Largest frame that we take: 16,384 to 2^24-1 (moved to the bound). Default 16,384.
     pub max_frame_size: u32,

@@ -14,6 +14,8 @@ pub struct Output {
     /// Views, each to be written when `at` has come to its place in `buf`.
     views: VecDeque<(usize, Bytes)>,
     view_bytes: usize,
+    /// Bytes written since the connection began.
+    written: u64,
 }
 
 /// Written bytes kept in front of unwritten ones before they are moved away.
@@ -30,6 +32,11 @@ impl Output {
     #[must_use]
     pub fn len(&self) -> usize {
         self.buf.len() - self.at + self.view_bytes
+    }
+
+    /// Bytes written since the connection began.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Gives back memory while nothing waits, if it is more than `keep` bytes.
@@ -112,6 +119,7 @@ impl Buf for Output {
 
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.len(), "advanced beyond what waits");
+        self.written += count as u64;
         while count > 0 {
             let end = self.run_end();
             if self.at < end {

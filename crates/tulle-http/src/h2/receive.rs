@@ -7,7 +7,7 @@ use super::guard::calm;
 use super::settings::MAX_WINDOW;
 use super::stream::Half;
 use super::{PREFACE, Role, StreamId, head};
-use crate::hpack::Decoded;
+use crate::hpack::{Decoded, HpackError};
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Whom a head belongs to.
@@ -141,6 +141,7 @@ impl Connection {
         if end {
             stream.recv = Half::Closed;
         }
+        self.hold(total);
         let padding = total as usize - len;
         let id = StreamId::new(head.stream);
         if padding > 0 {
@@ -212,8 +213,11 @@ impl Connection {
 
     /// A whole field block. It is decoded whatever becomes of it: the decoder's state is the connection's.
     fn on_head(&mut self, stream: u32, end: bool, block: &[u8]) -> Result<(), ConnError> {
-        self.guard.useful();
         let target = self.target(stream)?;
+        match target {
+            Target::Ignored => self.guard.empty()?,
+            _ => self.guard.useful(),
+        }
         let limits = self.config.limits;
         let list = match target {
             Target::Request | Target::NotTaken | Target::Ignored => {
@@ -229,10 +233,10 @@ impl Connection {
                 &mut self.trailers
             }
         };
-        let decoded = self
-            .decoder
-            .decode(block, &limits, list)
-            .map_err(|_| ConnError::new(ErrorCode::COMPRESSION_ERROR, "field block cannot be decoded"))?;
+        let decoded = self.decoder.decode(block, &limits, list).map_err(|error| match error {
+            HpackError::Expansion => calm("field block expands without end"),
+            _ => ConnError::new(ErrorCode::COMPRESSION_ERROR, "field block cannot be decoded"),
+        })?;
         match target {
             Target::Request => self.on_request(stream, end, decoded),
             Target::NotTaken => self.on_not_taken(stream),
@@ -384,6 +388,7 @@ impl Connection {
         let first = !self.settings_seen;
         self.peer.apply(payload, self.role, first)?;
         self.settings_seen = true;
+        self.encoder.set_allowed(self.peer.lowest_table_size as usize);
         self.encoder.set_allowed(self.peer.header_table_size as usize);
         let change = i64::from(self.peer.initial_window) - before;
         if change != 0 {
@@ -509,7 +514,7 @@ impl Connection {
     }
 
     fn answer(&mut self) -> Result<(), ConnError> {
-        self.guard.answer(self.output.is_empty())
+        self.guard.answer(self.output.written(), self.output.len())
     }
 
     fn is_idle(&self, stream: u32) -> bool {

@@ -21,6 +21,10 @@ pub enum Pressure {
 const COPY: usize = 4096;
 /// `flush` stops once so much waits: the rest is for the next turn, so that control frames do not wait behind it.
 const OUTPUT_TARGET: usize = 256 * 1024;
+/// Output from which a connection is congested: its peer does not read what it asks for.
+const CONGESTED: usize = 1024 * 1024;
+/// Most pieces that wait on one stream, so that many small ones cost no more memory than a few large ones.
+const MOST_PIECES: usize = 1024;
 
 impl Connection {
     /// Client: opens a stream with a request. `end`: neither body nor trailers follow. Hop-by-hop fields of the list are
@@ -85,7 +89,7 @@ impl Connection {
             open.queue.push_back(data);
         }
         open.end_queued = end;
-        let blocked = open.queued >= high_water;
+        let blocked = open.queued >= high_water || open.queue.len() >= MOST_PIECES;
         open.blocked |= blocked;
         if !open.ready {
             open.ready = true;
@@ -127,11 +131,22 @@ impl Connection {
     #[must_use]
     pub fn capacity(&self, stream: StreamId) -> usize {
         match self.streams.get(stream.get()) {
+            Some(open) if open.queue.len() >= MOST_PIECES => {
+                debug_assert!(open.blocked || open.end_queued);
+                0
+            }
             Some(open) if open.send != Half::Closed && !open.end_queued => {
                 self.config.send_high_water.saturating_sub(open.queued)
             }
             _ => 0,
         }
+    }
+
+    /// So much waits to be written that nothing more should be begun: a server stops reading, a client opens no streams
+    /// here, until the peer has read some of it. Bodies alone never come to this.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.output.len() > CONGESTED
     }
 
     /// Moves queued bodies to the output: one frame for each stream in turn, while windows allow and until there is
@@ -170,7 +185,9 @@ impl Connection {
             } else {
                 self.ready.push_back(id);
             }
-            if stream.blocked && stream.queued <= self.config.send_high_water / 2 && !stream.end_queued {
+            let room =
+                stream.queued <= self.config.send_high_water / 2 && stream.queue.len() <= MOST_PIECES / 2;
+            if stream.blocked && room && !stream.end_queued {
                 stream.blocked = false;
                 self.writable.push_back(StreamId::new(id));
             }
@@ -187,10 +204,11 @@ impl Connection {
     /// Writes a small piece at once if nothing of its stream waits and windows allow.
     fn try_copy(&mut self, stream: StreamId, data: &[u8], end: bool) -> Result<bool, SendError> {
         let send_window = self.send_window;
+        let full = self.output.len() >= OUTPUT_TARGET && !data.is_empty();
         let open = self.sendable(stream)?;
         let len = data.len() as i64;
         let fits = data.is_empty() || (len <= open.send_window && len <= send_window);
-        if data.len() > COPY || !fits || !open.queue.is_empty() {
+        if data.len() > COPY || !fits || full || !open.queue.is_empty() {
             return Ok(false);
         }
         if data.is_empty() && !end {

@@ -18,6 +18,8 @@ pub(super) const MAX_WINDOW: u32 = 0x7fff_ffff;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Peer {
     pub(super) header_table_size: u32,
+    /// The lowest that the last SETTINGS frame said on its way to that: entries beyond it are gone.
+    pub(super) lowest_table_size: u32,
     pub(super) max_concurrent_streams: u32,
     pub(super) initial_window: u32,
     pub(super) max_frame_size: u32,
@@ -28,6 +30,7 @@ impl Default for Peer {
     fn default() -> Self {
         Self {
             header_table_size: 4096,
+            lowest_table_size: 4096,
             // No limit by default; ours until the first SETTINGS arrive.
             max_concurrent_streams: 100,
             initial_window: DEFAULT_WINDOW,
@@ -46,6 +49,7 @@ impl Peer {
                 "SETTINGS of a length that is no multiple of 6",
             ));
         }
+        self.lowest_table_size = self.header_table_size;
         if first {
             self.max_concurrent_streams = u32::MAX;
         }
@@ -53,7 +57,10 @@ impl Peer {
             let id = u16::from_be_bytes([setting[0], setting[1]]);
             let value = u32::from_be_bytes([setting[2], setting[3], setting[4], setting[5]]);
             match id {
-                HEADER_TABLE_SIZE => self.header_table_size = value,
+                HEADER_TABLE_SIZE => {
+                    self.header_table_size = value;
+                    self.lowest_table_size = self.lowest_table_size.min(value);
+                }
                 ENABLE_PUSH if value > 1 || (value == 1 && role == Role::Client) => {
                     return Err(ConnError::protocol("invalid SETTINGS_ENABLE_PUSH"));
                 }

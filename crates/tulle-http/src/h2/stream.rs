@@ -19,6 +19,8 @@ pub(super) enum Half {
 
 #[derive(Debug, Default)]
 pub(super) struct Stream {
+    /// Its number; 0 for a slot that is free.
+    id: u32,
     pub(super) recv: Half,
     pub(super) send: Half,
     /// Bytes that the peer may still send.
@@ -99,6 +101,7 @@ impl Streams {
         });
         self.index.insert(id, slot);
         let stream = &mut self.slots[slot as usize];
+        stream.id = id;
         stream.send_window = i64::from(send_window);
         stream.recv_window = i64::from(recv_window);
         stream
@@ -123,12 +126,7 @@ impl Streams {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Stream)> {
-        // Only for rare events (a change of the initial window): every slot is looked at.
-        let by_slot: HashMap<u32, u32> = self.index.iter().map(|(id, slot)| (*slot, *id)).collect();
-        self.slots
-            .iter_mut()
-            .enumerate()
-            .filter_map(move |(slot, stream)| by_slot.get(&(slot as u32)).map(|id| (*id, stream)))
+        self.slots.iter_mut().filter(|stream| stream.id != 0).map(|stream| (stream.id, stream))
     }
 }
 

@@ -25,6 +25,9 @@ pub enum HpackError {
     /// An index that is 0 or beyond the tables.
     #[error("index out of range")]
     Index,
+    /// The block expands to eight times the limit and more; where it ends is not looked for.
+    #[error("field block expands without end")]
+    Expansion,
     /// A bad Huffman string.
     #[error(transparent)]
     Huffman(#[from] HuffmanError),
@@ -90,6 +93,9 @@ impl Decoder {
             };
             let value_len = list.arena().len() - start - name_len - 4;
             size += name_len + value_len + 32;
+            if size > limits.head_bytes.saturating_mul(8) {
+                return Err(HpackError::Expansion);
+            }
             too_large |= size > limits.head_bytes || list.len() >= limits.headers;
             if too_large {
                 list.arena().truncate(start);
@@ -321,7 +327,7 @@ mod tests {
         let long = block.len() - 6;
         block[4] = ((long - 127) % 128) as u8 | 0x80;
         block[5] = ((long - 127) / 128) as u8;
-        block.extend([0xbe; 50_000]);
+        block.extend([0xbe; 100]);
         let limits = Limits { headers: 1_000_000, ..Limits::default() };
         let mut list = HeaderList::new();
         assert_eq!(decoder.decode(&block, &limits, &mut list), Ok(Decoded::TooLarge));
@@ -329,5 +335,7 @@ mod tests {
         let mut list = HeaderList::new();
         assert_eq!(decoder.decode(&[0xbe], &limits, &mut list), Ok(Decoded::Complete));
         assert_eq!(list.get("a").map(<[u8]>::len), Some(long));
+        let endless = decoder.decode(&[0xbe; 50_000], &limits, &mut HeaderList::new());
+        assert_eq!(endless, Err(HpackError::Expansion));
     }
 }
