@@ -7,7 +7,7 @@ use std::{
 };
 
 use tulle_http::{
-    RequestHead, ResponseHead,
+    RequestHead, ResponseHead, Version,
     h1::{BodyError, RequestSent, ResponseError},
 };
 
@@ -15,9 +15,13 @@ use super::{
     flow::{Flow, FlowFault},
     h1::HeadFault,
     h2::Lost,
+    headers,
     side::{Length, ReadFault, Side},
 };
 use crate::worker::{alarm::Alarm, timers::Deadline};
+
+/// Most informational heads before the final one: an upstream that sends more never comes to an end.
+const MOST_INFORMATIONAL: u32 = 1000;
 
 /// How a try ended.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub(crate) enum UpstreamFault {
     Reset,
     /// It refused the stream: nothing was processed.
     Refused,
+    /// It was closing the connection and never saw the stream.
+    GoneAway,
     /// What it said is no HTTP.
     Malformed,
     /// Our own limits refused.
@@ -219,6 +225,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) replayed: usize,
     /// Whether the end of the body has been written to this upstream; from the start where there is no body.
     pub(crate) ended: bool,
+    /// Informational heads that this try has brought.
+    pub(crate) informed: u32,
     /// The clocks.
     pub(crate) clocks: &'a mut Clocks,
     /// The request as it was written.
@@ -251,14 +259,26 @@ impl Attempt<'_> {
                     if !informational {
                         return Poll::Ready(AttemptEnd::Response(answer));
                     }
-                    self.down.write_informational(head);
+                    self.informed += 1;
+                    if self.informed > MOST_INFORMATIONAL {
+                        return Poll::Ready(AttemptEnd::Upstream(UpstreamFault::Malformed));
+                    }
+                    if self.request.version != Version::Http10 {
+                        headers::accept_informational(head);
+                        self.down.write_informational(head);
+                    }
                     let _ = self.down.poll_flush(cx);
+                    // The next one is not read before the client has taken this one.
+                    if self.down.poll_room(cx).is_pending() {
+                        break;
+                    }
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(AttemptEnd::Upstream(fault)),
                 Poll::Pending => break,
             }
         }
-        if request.is_ready() && self.down.poll_gone(cx).is_ready() {
+        let gone = if request.is_ready() { self.down.poll_gone(cx) } else { self.down.poll_lost(cx) };
+        if gone.is_ready() {
             return Poll::Ready(AttemptEnd::Client(ClientFault::Gone));
         }
         self.clocks.poll(cx).map(AttemptEnd::Late)
@@ -329,6 +349,7 @@ impl From<Lost> for UpstreamFault {
         match lost {
             Lost::Reset { unprocessed: true } => Self::Refused,
             Lost::Reset { unprocessed: false } => Self::Reset,
+            Lost::GoneAway => Self::GoneAway,
             Lost::Malformed => Self::Malformed,
             Lost::Closed => Self::Closed,
         }

@@ -84,6 +84,9 @@ impl Delivery<'_> {
                 Poll::Ready(Err(FlowFault::Write)) | Poll::Pending => {}
             }
         }
+        if !self.request.done && self.down.poll_lost(cx).is_ready() {
+            return Poll::Ready(DeliveryEnd::Client(ClientFault::Gone));
+        }
         // An upstream that no longer reads may still be answering.
         let _ = self.up.poll_flush(cx);
         if before != (self.request.bytes, self.response.bytes) {

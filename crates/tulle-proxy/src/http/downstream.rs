@@ -8,6 +8,7 @@ use std::{
 };
 
 use tulle_base::drain::DrainState;
+use tulle_engine::runtime::http_manager::HttpTimeouts;
 use tulle_http::h1::RequestError;
 use tulle_telemetry::events::DownstreamEvent;
 
@@ -62,7 +63,11 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
             }
             Err(Silence::Closed) => return,
             Err(Silence::Idle) => {
-                manager.stats.downstream_cx_idle_timeout.inc();
+                if manager.config.timeouts.max_connection.is_some_and(|max| conn.start.elapsed() >= max) {
+                    manager.stats.downstream_cx_max_duration_reached.inc();
+                } else {
+                    manager.stats.downstream_cx_idle_timeout.inc();
+                }
                 break;
             }
             Err(Silence::Slow) => {
@@ -99,7 +104,7 @@ async fn next_request(
     let mut begun = None;
     if !h1.has_unread() {
         h1.rest();
-        conn.deadline.set(times.idle.unwrap_or_default());
+        conn.deadline.set(rest_of_life(conn, times));
     }
     let head = &mut scratch.request;
     let result = poll_fn(|cx| {
@@ -128,6 +133,14 @@ async fn next_request(
     .await;
     conn.deadline.clear();
     result.map(|parsed| Incoming::of_h1(&parsed, begun.unwrap_or_else(Instant::now)))
+}
+
+/// How long a connection may wait for a request; zero for ever.
+fn rest_of_life(conn: &Conn, times: &HttpTimeouts) -> Duration {
+    let idle = times.idle.unwrap_or_default();
+    let Some(max) = times.max_connection else { return idle };
+    let left = max.saturating_sub(conn.start.elapsed()).max(Duration::from_millis(1));
+    if idle.is_zero() { left } else { idle.min(left) }
 }
 
 /// Lets the connection end with this request where it has served or lived enough.

@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     rc::Rc,
-    task::Poll,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -21,10 +21,14 @@ use super::{
     manager::LocalManager,
     side::{Length, Side},
 };
-use crate::{listener::facts::Conn, net::stream::Stream};
+use crate::{listener::facts::Conn, net::stream::Stream, worker::timers::Deadline};
 
 /// The most that a client may send on one stream, and on all, before it is passed on; configured windows beyond are cut.
 const MAX_WINDOWS: (u32, u32) = (1024 * 1024, 4 * 1024 * 1024);
+/// How long a head may take where nothing is configured, as on HTTP/1.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// Why a connection ends whose client does not finish a head.
+const SLOW_HEAD: &str = "a head did not come in time";
 /// How long a connection that has ended may take to write out what is left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -59,8 +63,8 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
     let carries_h1 = conn.tls.as_ref().is_some_and(|t| t.alpn.as_deref() == Some(b"tulle-h1"));
     let shared = Rc::new(Shared { conn: Rc::clone(&conn), carries_h1 });
     let mut version = conn.slot.version();
-    let idle = manager.config.timeouts.idle.unwrap_or_default();
-    conn.deadline.set(idle);
+    let mut requests = 0u32;
+    let mut watch = Watch::new(&conn, &manager);
     let end = poll_fn(|cx| {
         if conn.is_draining() && !h2.leaving.get() {
             manager.stats.downstream_cx_drain_close.inc();
@@ -70,6 +74,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
         let driven = h2.poll_drive(cx, &mut io, &mut |notice| match notice {
             Notice::Request { stream, end } => {
                 begun = true;
+                requests = requests.saturating_add(1);
                 if version != conn.slot.version() {
                     version = conn.slot.version();
                     if let Some(newest) = conn.newest_manager() {
@@ -80,15 +85,12 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
             }
             Notice::Refused(why) => refused(&manager, why),
         });
-        if begun {
-            conn.deadline.set(idle);
+        let most = manager.config.limits.max_requests_per_connection;
+        if begun && most != 0 && requests >= most && !h2.leaving.get() {
+            h2.leave();
         }
-        if driven.is_pending() && conn.deadline.poll_passed(cx) {
-            if h2.open_streams() == 0 {
-                manager.stats.downstream_cx_idle_timeout.inc();
-                h2.leave();
-            }
-            conn.deadline.set(idle);
+        if driven.is_pending() {
+            watch.look(cx, &conn, &manager, &h2, begun);
         }
         if driven.is_pending() && conn.worker.drain_state() == DrainState::Closing && h2.open_streams() == 0 {
             return Poll::Ready(Ok(()));
@@ -98,10 +100,10 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
     .await;
     h2.die();
     if let Err(DriveError::Protocol(error)) = &end {
-        let event = if error.code == ErrorCode::ENHANCE_YOUR_CALM {
-            DownstreamEvent::FrameFlood
-        } else {
-            DownstreamEvent::MalformedRequest
+        let event = match error.code {
+            _ if error.what == SLOW_HEAD => DownstreamEvent::SlowHeaders,
+            ErrorCode::ENHANCE_YOUR_CALM => DownstreamEvent::FrameFlood,
+            _ => DownstreamEvent::MalformedRequest,
         };
         event.count_http(&manager.stats);
         tracing::debug!(peer = %conn.arrival.peer, %error, event = event.name(), "HTTP/2 connection ended");
@@ -112,6 +114,76 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
         if done { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Requests.
+    Serving,
+    /// The rest of a head that has begun.
+    Head,
+    /// The client's answer to a farewell.
+    Leaving,
+}
+
+/// The clocks of a connection.
+struct Watch {
+    phase: Phase,
+    /// The end of the connection's life, where it has one.
+    life: Option<Deadline>,
+}
+
+impl Watch {
+    fn new(conn: &Conn, manager: &LocalManager) -> Self {
+        let times = &manager.config.timeouts;
+        conn.deadline.set(times.idle.unwrap_or_default());
+        let life = times.max_connection.map(|max| {
+            let life = conn.worker.timers.deadline();
+            life.set(max);
+            life
+        });
+        Self { phase: Phase::Serving, life }
+    }
+
+    /// Looks at the clocks after a turn of the driver; `begun`: a request has.
+    fn look(&mut self, cx: &Context<'_>, conn: &Conn, manager: &LocalManager, h2: &H2, begun: bool) {
+        let times = &manager.config.timeouts;
+        if self.life.as_ref().is_some_and(|life| life.poll_passed(cx)) {
+            self.life = None;
+            manager.stats.downstream_cx_max_duration_reached.inc();
+            h2.leave();
+        }
+        let phase = match (h2.is_reading_head(), h2.leaving.get()) {
+            (true, _) => Phase::Head,
+            (false, true) => Phase::Leaving,
+            (false, false) => Phase::Serving,
+        };
+        let limit = match phase {
+            Phase::Serving => times.idle.unwrap_or_default(),
+            Phase::Head => times.request_headers.or(times.stream_idle).unwrap_or(HEAD_TIMEOUT),
+            Phase::Leaving => times.drain.max(LAST_WORDS),
+        };
+        if phase != self.phase || (begun && phase == Phase::Serving) {
+            self.phase = phase;
+            conn.deadline.set(limit);
+        }
+        if !conn.deadline.poll_passed(cx) {
+            return;
+        }
+        match phase {
+            Phase::Serving if h2.open_streams() == 0 => {
+                manager.stats.downstream_cx_idle_timeout.inc();
+                h2.leave();
+            }
+            Phase::Serving => {}
+            Phase::Head => h2.abort(ErrorCode::ENHANCE_YOUR_CALM, SLOW_HEAD),
+            Phase::Leaving => h2.finish_leaving(),
+        }
+        conn.deadline.set(limit);
+        // The deadline is polled again when the driver has had a turn.
+        cx.waker().wake_by_ref();
+    }
 }
 
 fn refused(manager: &LocalManager, why: Refusal) {

@@ -187,6 +187,17 @@ impl<'a> Exchange<'a> {
         if self.conn.tls.is_some() {
             head.scheme = tulle_http::Scheme::Https;
         }
+        // First of all, so that no field that is added below can be nominated away.
+        if !headers::leave_hop(head, self.incoming.upgrade) {
+            return Some(Reply::new(400, "", "http1.connection_header_rejected").closing());
+        }
+        if head.authority.is_empty() {
+            let default = &config.http1.default_host_for_http_10;
+            if head.version != Version::Http10 || default.is_empty() {
+                return Some(Reply::new(400, "", "missing_host_header"));
+            }
+            head.authority.push_str(default);
+        }
         let own_ip = self.conn.worker.own_ip.unwrap_or(self.view.local.ip());
         let client = client::accept(head, &config.remote_address, &self.view, own_ip);
         self.record.remote = client.remote;
@@ -198,7 +209,10 @@ impl<'a> Exchange<'a> {
         }
         self.view.remote = client.remote;
         client::forward_client_cert(head, config.client_cert, &self.view);
-        headers::accept(head, config, &client, self.incoming.upgrade);
+        headers::accept(head, config, &client);
+        if let Some(reply) = headers::max_forwards(head) {
+            return Some(reply);
+        }
         self.record.grpc = route::is_grpc(head);
         if self.record.grpc && self.manager.counts_messages {
             self.flow.messages = Some(Messages::default());
@@ -430,6 +444,12 @@ pub(crate) async fn refuse(
         incoming,
     };
     let mut reply = Reply::new(status, tulle_http::reason_phrase(status), details).closing();
+    if status == 426 {
+        // RFC 9110 section 15.5.22: what to speak instead.
+        let mut extra = ResponseHead::new(status);
+        extra.headers.set(Known::Upgrade, b"HTTP/1.1");
+        reply.headers = Some(Box::new(extra));
+    }
     if flagged {
         reply = reply.flag(ResponseFlag::DownstreamProtocolError);
     }

@@ -262,6 +262,12 @@ impl H1 {
         self.become_tunnel();
     }
 
+    /// Writes the head that accepts CONNECT, and becomes a tunnel.
+    pub(crate) fn write_connected(&mut self, head: &ResponseHead) {
+        h1::write_response(head, BodyLength::None, Persistence::KeepAlive, self.outbox.bytes());
+        self.become_tunnel();
+    }
+
     /// The message under way cannot be completed: the connection will be reset.
     pub(crate) fn abort(&mut self) {
         self.aborted = true;

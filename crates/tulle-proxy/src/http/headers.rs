@@ -12,11 +12,15 @@ use tulle_engine::{
         http_manager::{SchemeHandling, ServerHeaderMode, UnderscoreAction},
     },
 };
-use tulle_http::{HeaderList, Known, RequestHead, ResponseHead, h1::strip_hop_by_hop};
+use tulle_http::{
+    HeaderList, Known, Method, RequestHead, ResponseHead,
+    h1::{hides_origin, strip_hop_by_hop},
+};
 
-/// Brings a request's fields in order: hop-by-hop fields go, an id comes.
-pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Client, upgrade: bool) {
-    strip_hop_by_hop(&mut head.headers, upgrade);
+use super::reply::Reply;
+
+/// Brings a request's fields in order, once those of the hop are gone: an id comes.
+pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Client) {
     if config.limits.underscores == UnderscoreAction::Drop {
         head.headers.retain(|field| field.known.is_some() || !field.name.contains(&b'_'));
     }
@@ -38,9 +42,48 @@ pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Clie
 /// Brings a response's fields in order: hop-by-hop fields go.
 pub(crate) fn accept_response(head: &mut ResponseHead, config: &HttpManager, tunnel: bool) {
     strip_hop_by_hop(&mut head.headers, tunnel);
+    if head.status == 204 || tunnel {
+        // RFC 9110 section 8.6; HTTP/1 heads have lost it already.
+        head.headers.remove(Known::ContentLength);
+    }
     if !config.via.is_empty() {
         head.headers.join(Known::Via, config.via.as_bytes());
     }
+}
+
+/// Brings an informational head in order.
+pub(crate) fn accept_informational(head: &mut ResponseHead) {
+    strip_hop_by_hop(&mut head.headers, false);
+    head.headers.remove(Known::ContentLength);
+}
+
+/// Removes the fields of a request that concern the client's connection only. `false`: it would hide where it came from.
+#[must_use]
+pub(crate) fn leave_hop(head: &mut RequestHead, upgrade: bool) -> bool {
+    if head.headers.contains(Known::Connection) && hides_origin(&head.headers) {
+        return false;
+    }
+    strip_hop_by_hop(&mut head.headers, upgrade);
+    true
+}
+
+/// The answer to a request that may travel no further (RFC 9110 section 7.6.2); otherwise it has one hop less to go.
+pub(crate) fn max_forwards(head: &mut RequestHead) -> Option<Reply> {
+    if !matches!(head.method, Method::Trace | Method::Options) {
+        return None;
+    }
+    let hops: u32 = head.headers.get_str("max-forwards")?.parse().ok()?;
+    if let Some(left) = hops.checked_sub(1) {
+        head.headers.set("max-forwards", left.to_string().as_bytes());
+        return None;
+    }
+    // TRACE shows a request to whoever can make a browser send it: it is not answered with the request.
+    let status = if head.method == Method::Trace { 405 } else { 200 };
+    let mut reply = Reply::new(status, "", "max_forwards");
+    let mut extra = ResponseHead::new(status);
+    extra.headers.set("allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+    reply.headers = Some(Box::new(extra));
+    Some(reply)
 }
 
 /// Adds `server` and `date`.

@@ -118,7 +118,7 @@ impl Reply {
                 "connection_termination",
             ),
             UpstreamFault::Reset => (503, ResponseFlag::UpstreamRemoteReset, "remote reset", "remote_reset"),
-            UpstreamFault::Refused => (
+            UpstreamFault::Refused | UpstreamFault::GoneAway => (
                 503,
                 ResponseFlag::UpstreamRemoteReset,
                 "remote refused stream reset",

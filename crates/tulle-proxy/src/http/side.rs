@@ -198,6 +198,15 @@ impl Side {
         }
     }
 
+    /// Watches a peer that may have more to say, but is not being read. Ready when its stream is lost; HTTP/1 tells that only
+    /// to those who read.
+    pub(crate) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::H2(h2) => h2.poll_gone(cx),
+            Self::H1(_) => Poll::Pending,
+        }
+    }
+
     /// Writes a request head upstream.
     pub(crate) fn write_request(&mut self, head: &RequestHead, length: Length, persistence: Persistence) {
         match self {
@@ -205,7 +214,8 @@ impl Side {
                 if persistence == Persistence::Upgrade && head.protocol.is_empty() {
                     h2.write_request(&tunnel::to_connect(head), false);
                 } else {
-                    h2.write_request(head, length.is_empty() && persistence != Persistence::Upgrade);
+                    let tunnel = persistence == Persistence::Upgrade || head.is_connect();
+                    h2.write_request(head, length.is_empty() && !tunnel);
                 }
             }
             Self::H1(h1) if !head.protocol.is_empty() => {
@@ -213,6 +223,7 @@ impl Side {
             }
             Self::H1(h1) => {
                 let body = match length {
+                    _ if head.is_connect() => BodyLength::None,
                     Length::None => BodyLength::None,
                     Length::Known(n) => BodyLength::Length(n),
                     Length::Unknown => BodyLength::Chunked,
@@ -246,6 +257,7 @@ impl Side {
                 let body = h1::response_length(request.0, request.1, head.status, known);
                 let keep = keep && body != BodyLength::UntilClose;
                 let persistence = match (keep, request.1) {
+                    (false, _) if head.status == 426 => Persistence::CloseOffering,
                     (false, _) => Persistence::Close,
                     (true, Version::Http10) => Persistence::KeepAliveSaid,
                     (true, _) => Persistence::KeepAlive,
@@ -294,9 +306,10 @@ impl Side {
         }
     }
 
-    /// Writes the head that lets the client go on as a tunnel of that kind, such as `websocket`.
+    /// Writes the head that lets the client go on as a tunnel of that kind, such as `websocket`; an empty one accepts CONNECT.
     pub(crate) fn write_tunnel(&mut self, head: &ResponseHead, kind: &str) {
         match self {
+            Self::H1(h1) if kind.is_empty() => h1.write_connected(head),
             Self::H1(h1) => h1.write_switch(&tunnel::switched(head, kind)),
             Self::H2(h2) => h2.write_response(&tunnel::accepted(head), false),
         }

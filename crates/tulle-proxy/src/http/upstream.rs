@@ -130,8 +130,10 @@ pub(crate) async fn acquire(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
 
 /// Whether a connection of this kind may turn out to carry many requests at a time.
 fn may_share(wish: &Wish<'_>) -> bool {
-    if wish.key.class == Class::Http2 {
-        return true;
+    match wish.key.class {
+        Class::Http2 => return true,
+        Class::Tcp => return false,
+        Class::Http1 => {}
     }
     let Some(LocalTransport::Tls(tls)) = wish.cluster.transports.get(wish.key.transport) else {
         return false;
@@ -265,6 +267,7 @@ fn speak(wish: &Wish<'_>, stream: Stream, facts: Rc<UpstreamFacts>) -> Upstream 
         target_bytes: 0,
     };
     let shared = match stream.alpn() {
+        _ if wish.key.class == Class::Tcp => false,
         Some(b"tulle-h1" | b"h2" | b"istio-h2") => true,
         Some(b"http/1.1" | b"istio-http/1.1" | b"http/1.0") => false,
         _ => wish.key.class == Class::Http2,
@@ -272,7 +275,10 @@ fn speak(wish: &Wish<'_>, stream: Stream, facts: Rc<UpstreamFacts>) -> Upstream 
     if !shared {
         cluster.stats.upstream_cx_http1_total.inc();
         let options = h1::Options { limits, accept_http_10: true, allow_custom_methods: true };
-        let side = Side::H1(Box::new(H1::new(stream, options)));
+        let mut side = Side::H1(Box::new(H1::new(stream, options)));
+        if wish.key.class == Class::Tcp {
+            side.become_tunnel();
+        }
         return Upstream { side, facts, uses: 1, reused: false };
     }
     cluster.stats.upstream_cx_http2_total.inc();

@@ -45,6 +45,7 @@ pub(super) async fn deliver(
         x.flow.done = false;
         up.side.become_tunnel();
         let kind = match &*x.s.request.protocol {
+            _ if x.s.request.is_connect() => "",
             "" => x.s.request.headers.get_str(Known::Upgrade).unwrap_or_default(),
             protocol => protocol,
         };
@@ -88,7 +89,7 @@ fn broke_off(x: &mut Exchange<'_>, plan: &Plan<'_>, end: DeliveryEnd) {
         DeliveryEnd::Upstream(UpstreamFault::Malformed) => {
             x.record.note(ResponseFlag::UpstreamProtocolError, d::UPSTREAM_PROTOCOL_ERROR_AFTER_RESPONSE);
         }
-        DeliveryEnd::Upstream(UpstreamFault::Reset | UpstreamFault::Refused) => {
+        DeliveryEnd::Upstream(UpstreamFault::Reset | UpstreamFault::Refused | UpstreamFault::GoneAway) => {
             x.record.note(
                 ResponseFlag::UpstreamRemoteReset,
                 "upstream_reset_after_response_started{remote_reset}",

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 /// Starts the copies that the route asks for, once the request is complete. A body that could not be kept whole is not copied.
 pub(super) fn send(x: &Exchange<'_>, plan: &Plan<'_>, replay: &Replay) {
-    if plan.to.mirrors.is_empty() || !x.flow.done || plan.upgrade {
+    if plan.to.mirrors.is_empty() || !x.flow.done || plan.upgrade || x.s.request.is_connect() {
         return;
     }
     let body = match replay.bytes() {

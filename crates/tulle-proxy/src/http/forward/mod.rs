@@ -54,6 +54,8 @@ pub(super) struct Plan<'t> {
     pub(super) priority: usize,
     pub(super) times: Timeouts,
     pub(super) upgrade: bool,
+    /// CONNECT ends here: the endpoint gets the bytes of the tunnel.
+    pub(super) terminates: bool,
     pub(super) hash: hash::RequestHash,
 }
 
@@ -95,7 +97,8 @@ pub(crate) async fn forward(
     let priority = usize::from(to.priority == Priority::High);
     let upgrade = prepare::wants_upgrade(x, to)?;
     let hash = if to.hash_policies.is_empty() { hash::RequestHash::default() } else { hash_of(x, to) };
-    let plan = Plan { table, found, to, weighted, cluster, priority, times, upgrade, hash };
+    let terminates = to.connect_terminate && x.s.request.is_connect();
+    let plan = Plan { table, found, to, weighted, cluster, priority, times, upgrade, terminates, hash };
     let Some(_request) = Hold::acquire(&plan.cluster, priority, Resource::Request) else {
         plan.cluster.stats.upstream_rq_pending_overflow.inc();
         return Err(Reply::upstream(UpstreamFault::Overflow, false, ""));
@@ -137,7 +140,8 @@ async fn try_on(
                 return Ok(());
             }
             Tried::Failed(failure, fault, reason) => {
-                if tries.stale && replayable(x, replay) && x.s.request.method.is_idempotent() {
+                let harmless = tries.unseen || x.s.request.method.is_idempotent();
+                if tries.stale && replayable(x, replay) && harmless {
                     // The pooled connection had been closed by its peer; the request never got anywhere.
                     continue;
                 }
@@ -156,6 +160,8 @@ pub(super) struct Tries {
     pub(super) tried: SmallVec<[std::net::SocketAddr; 4]>,
     /// The last try used a pooled connection that its peer had closed.
     pub(super) stale: bool,
+    /// That peer has said that it never saw the request, so that it may be sent again whatever its method.
+    pub(super) unseen: bool,
     /// Pooled connections are not used any more: one was stale.
     pub(super) fresh: bool,
     /// How much of the kept body has been written to the present upstream, and whether its end has.

@@ -20,13 +20,14 @@ use super::{
     ends::{client_gone, idle, too_slow},
 };
 use crate::{
-    cluster::local::Chosen,
+    cluster::{host::Class, local::Chosen},
     http::{
-        attempt::{Attempt, AttemptEnd, ClientFault, Late, Replay, UpstreamFault},
+        attempt::{Answer, Attempt, AttemptEnd, ClientFault, Late, Replay, UpstreamFault},
         context,
         digits::Digits,
         exchange::Exchange,
         reply::Reply,
+        side::Length,
         upstream::{self, Unreachable, Upstream, Wish},
     },
 };
@@ -45,7 +46,10 @@ pub(super) async fn attempt(
     };
     begin(x, plan, &chosen);
     let worker = Rc::clone(&x.conn.worker);
-    let key = upstream::pool_key(&plan.cluster, &chosen.host, &x.s.request);
+    let mut key = upstream::pool_key(&plan.cluster, &chosen.host, &x.s.request);
+    if plan.terminates {
+        key.class = Class::Tcp;
+    }
     let wish = Wish {
         worker: &worker,
         cluster: &plan.cluster,
@@ -115,6 +119,11 @@ async fn talk(
     plan.cluster.stats.upstream_rq_total.inc();
     x.record.upstream = Some(Rc::clone(&up.facts));
     x.record.upstream_h2 = up.side.version() == tulle_http::Version::Http2;
+    if plan.terminates {
+        x.s.clocks.per_try.clear();
+        x.s.response.clear();
+        return AttemptEnd::Response(Answer { length: Length::Unknown, keep_alive: false, tunnel: true });
+    }
     let persistence = if plan.upgrade { Persistence::Upgrade } else { Persistence::KeepAlive };
     up.side.write_request(&x.s.request, x.incoming.length, persistence);
     let mut attempt = Attempt {
@@ -124,6 +133,7 @@ async fn talk(
         replay,
         replayed: 0,
         ended: x.incoming.length.is_empty(),
+        informed: 0,
         clocks: &mut x.s.clocks,
         request: &x.s.request,
         upgrade: plan.upgrade,
@@ -174,15 +184,16 @@ fn broken(
     tries: &mut Tries,
 ) -> Tried {
     chosen.host.errors.set(chosen.host.errors.get() + 1);
-    if up.reused && fault == UpstreamFault::Closed {
+    if fault == UpstreamFault::GoneAway || (up.reused && fault == UpstreamFault::Closed) {
         tries.stale = !tries.fresh;
+        tries.unseen = fault == UpstreamFault::GoneAway;
         tries.fresh = true;
     } else {
         plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
     }
     plan.cluster.stats.upstream_rq_rx_reset.inc();
     let failure = match fault {
-        UpstreamFault::Refused => Failure::Refused,
+        UpstreamFault::Refused | UpstreamFault::GoneAway => Failure::Refused,
         _ => Failure::Reset { request_sent: true },
     };
     Tried::Failed(failure, fault, String::new())

@@ -12,10 +12,14 @@ use tulle_telemetry::details as d;
 use super::Plan;
 use crate::http::{context, digits::Digits, exchange::Exchange, reply::Reply};
 
-/// Whether the request is an upgrade that the configuration lets pass; others are refused as Envoy does.
+/// Whether the request is an upgrade that the configuration lets pass; others are refused as Envoy does. CONNECT must be let
+/// pass as well, but is no upgrade.
 pub(super) fn wants_upgrade(x: &mut Exchange<'_>, to: &Forward) -> Result<bool, Reply> {
     let request = &mut x.s.request;
-    let kind = if x.incoming.upgrade {
+    let connect = request.is_connect();
+    let kind = if connect {
+        "connect".to_owned()
+    } else if x.incoming.upgrade {
         request.headers.get_str(Known::Upgrade).unwrap_or_default().to_ascii_lowercase()
     } else if !request.protocol.is_empty() {
         request.protocol.to_ascii_lowercase()
@@ -30,14 +34,25 @@ pub(super) fn wants_upgrade(x: &mut Exchange<'_>, to: &Forward) -> Result<bool, 
     let of_route = to.upgrades.iter().find(|(name, _)| **name == *kind).map(|(_, on)| *on);
     let of_manager = || x.manager.config.upgrades.iter().find(|u| *u.kind == *kind).map(|u| u.enabled);
     if of_route.or_else(of_manager).unwrap_or(false) {
-        return Ok(true);
+        return Ok(!connect);
     }
     Err(Reply::new(403, "", d::UPGRADE_FAILED))
 }
 
 /// Changes the request as the route says, once for all tries.
 pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
-    let Plan { table, found, to, weighted, cluster: _, priority: _, times, upgrade: _, hash: _ } = *plan;
+    let Plan {
+        table,
+        found,
+        to,
+        weighted,
+        cluster: _,
+        priority: _,
+        times,
+        upgrade: _,
+        terminates: _,
+        hash: _,
+    } = *plan;
     let suppress = x.manager.router.suppress_envoy_headers;
     let levels = header_ops::levels(table, found.virtual_host, found.route, weighted, false);
     let rewrites_host = !matches!(to.host_rewrite, HostRewrite::None | HostRewrite::FromEndpoint)

@@ -18,7 +18,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use foldhash::fast::RandomState;
 use tulle_http::{
     HeaderList, RequestHead, ResponseHead,
-    h2::{Config, ConnError, Connection, Event, Refusal, Role, StreamId},
+    h2::{Config, ConnError, Connection, ErrorCode, Event, Refusal, Role, StreamId},
 };
 
 pub(crate) use self::stream::H2Stream;
@@ -26,13 +26,20 @@ use crate::net::stream::Stream;
 
 /// Sizes of the read buffer: the first, and the one that bulk transfer grows to.
 const READ: (usize, usize) = (16 * 1024, 128 * 1024);
+/// Most reads in one turn of the driver.
+const TURN: usize = 16;
 /// How many response heads are kept for reuse.
 const SPARE: usize = 64;
+/// Pieces of body that wait are joined up to this size: many small ones must not each keep a read buffer.
+const JOIN: usize = 8 * 1024;
+/// Most informational heads that wait on one stream; a server that sends more is stopped.
+const MOST_HEADS: usize = 32;
 
 /// An HTTP/2 connection.
 #[derive(Debug)]
 pub(crate) struct H2 {
     inner: RefCell<Inner>,
+    role: Role,
     /// The connection is to be closed once no stream is open.
     pub(crate) leaving: Cell<bool>,
 }
@@ -45,6 +52,8 @@ struct Inner {
     driver: Option<Waker>,
     /// The socket is gone.
     dead: bool,
+    /// The peer works on no stream above this one.
+    gone_away: Option<u32>,
     spare: Vec<ResponseHead>,
 }
 
@@ -68,6 +77,8 @@ pub(crate) enum Lost {
         /// The peer has not begun to work on it.
         unprocessed: bool,
     },
+    /// The peer was going away and never saw it.
+    GoneAway,
     /// What came on it was malformed.
     Malformed,
     /// The connection ended.
@@ -97,8 +108,10 @@ impl H2 {
                 streams: HashMap::default(),
                 driver: None,
                 dead: false,
+                gone_away: None,
                 spare: Vec::new(),
             }),
+            role,
             leaving: Cell::new(false),
         })
     }
@@ -106,7 +119,8 @@ impl H2 {
     /// How many more requests may be sent now.
     pub(crate) fn capacity(&self) -> usize {
         let inner = self.inner.borrow();
-        if inner.dead || self.leaving.get() { 0 } else { inner.codec.capacity_for_streams() }
+        let closed = inner.dead || self.leaving.get() || inner.codec.is_congested();
+        if closed { 0 } else { inner.codec.capacity_for_streams() }
     }
 
     /// Streams that are open.
@@ -120,6 +134,22 @@ impl H2 {
             self.inner.borrow_mut().codec.shut_down();
         }
         self.wake_driver();
+    }
+
+    /// [`H2::leave`] for a peer that does not answer: nothing more is waited for but open streams.
+    pub(crate) fn finish_leaving(&self) {
+        self.inner.borrow_mut().codec.finish_shut_down();
+        self.wake_driver();
+    }
+
+    /// Whether a head has begun whose end has not come.
+    pub(crate) fn is_reading_head(&self) -> bool {
+        self.inner.borrow().codec.is_reading_head()
+    }
+
+    /// Ends the connection at once; GOAWAY is still written.
+    pub(crate) fn abort(&self, code: ErrorCode, why: &'static str) {
+        self.inner.borrow_mut().codec.abort(code, why);
     }
 
     /// Takes the head of the request that was noticed last.
@@ -143,8 +173,12 @@ impl H2 {
         io: &mut Io,
         notice: &mut dyn FnMut(Notice),
     ) -> Poll<Result<(), DriveError>> {
-        let read = self.poll_receive(cx, io, notice);
-        let written = self.poll_write(cx, io);
+        let mut read = self.poll_receive(cx, io, notice);
+        let mut written = self.poll_write(cx, io);
+        while io.stalled && !self.inner.borrow().codec.is_congested() {
+            read = self.poll_receive(cx, io, notice);
+            written = self.poll_write(cx, io);
+        }
         let mut inner = self.inner.borrow_mut();
         inner.driver = Some(cx.waker().clone());
         if let Poll::Ready(Err(error)) = read {
@@ -178,7 +212,8 @@ impl H2 {
         if io.eof {
             return Poll::Ready(Ok(()));
         }
-        loop {
+        io.stalled = false;
+        for _ in 0..TURN {
             loop {
                 let event = self.inner.borrow_mut().codec.recv(&mut io.inbox);
                 match event {
@@ -192,6 +227,12 @@ impl H2 {
                     Err(error) => return Poll::Ready(Err(DriveError::Protocol(error))),
                 }
             }
+            if self.role == Role::Server && self.inner.borrow().codec.is_congested() {
+                // A client that does not read is not read from. A client's side must go on, or two such peers would wait
+                // for each other.
+                io.stalled = true;
+                return Poll::Pending;
+            }
             match ready!(io.stream.poll_read_bytes(cx, &mut io.inbox, io.size)) {
                 Ok(0) => {
                     io.eof = true;
@@ -202,6 +243,9 @@ impl H2 {
                 Err(error) => return Poll::Ready(Err(DriveError::Io(error))),
             }
         }
+        // Others have their turn before what this peer has more.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, io: &mut Io) -> Poll<io::Result<()>> {
@@ -235,9 +279,8 @@ impl H2 {
         inner.dead = true;
         let mut wakers = Vec::new();
         for stream in inner.streams.values_mut() {
-            if !(stream.end && stream.data.is_empty()) {
-                stream.lost.get_or_insert(Lost::Closed);
-            }
+            // What has come before is still read; that the peer is gone concerns also those who wait for nothing else.
+            stream.lost.get_or_insert(Lost::Closed);
             wakers.extend(stream.waker.take());
         }
         drop(inner);
@@ -257,15 +300,20 @@ impl Inner {
                 let mut head = self.spare.pop().unwrap_or_default();
                 self.codec.take_response(&mut head);
                 if let Some(s) = self.streams.get_mut(&stream.get()) {
-                    s.heads.push_back((head, end));
-                    s.end |= end;
+                    if s.heads.len() < MOST_HEADS {
+                        s.heads.push_back((head, end));
+                        s.end |= end;
+                    } else {
+                        s.lost = Some(Lost::Malformed);
+                        self.codec.reset(stream, ErrorCode::ENHANCE_YOUR_CALM);
+                    }
                 }
                 self.wake(stream.get());
             }
             Event::Data { stream, data, end } => {
                 if let Some(s) = self.streams.get_mut(&stream.get()) {
                     if !data.is_empty() {
-                        s.data.push_back(data);
+                        s.push(data);
                     }
                     s.end |= end;
                     self.wake(stream.get());
@@ -281,13 +329,19 @@ impl Inner {
                 self.wake(stream.get());
             }
             Event::Reset { stream, code: _, by_peer, unprocessed } => {
+                let passed_over = unprocessed && self.gone_away.is_some_and(|last| stream.get() > last);
                 if let Some(s) = self.streams.get_mut(&stream.get()) {
-                    s.lost = Some(if by_peer { Lost::Reset { unprocessed } } else { Lost::Malformed });
+                    s.lost = Some(match by_peer {
+                        true if passed_over => Lost::GoneAway,
+                        true => Lost::Reset { unprocessed },
+                        false => Lost::Malformed,
+                    });
                 }
                 self.wake(stream.get());
             }
             Event::Refused { stream: _, why } => return Some(Notice::Refused(why)),
-            Event::GoAway { .. } | Event::Pong { .. } | Event::Settings => {}
+            Event::GoAway { last, .. } => self.gone_away = Some(last),
+            Event::Pong { .. } | Event::Settings => {}
         }
         None
     }
@@ -297,6 +351,32 @@ impl Inner {
             waker.wake();
         }
     }
+}
+
+impl Inbound {
+    /// Keeps a piece of body for the stream's task.
+    fn push(&mut self, data: Bytes) {
+        if let Some(last) = self.data.back_mut()
+            && last.len() + data.len() <= JOIN
+        {
+            let len = last.len() + data.len();
+            let mut joined = match std::mem::take(last).try_into_mut() {
+                Ok(own) if own.capacity() <= 2 * JOIN => own,
+                Ok(view) => copy_of(&view, len),
+                Err(view) => copy_of(&view, len),
+            };
+            joined.extend_from_slice(&data);
+            *last = joined.freeze();
+            return;
+        }
+        self.data.push_back(data);
+    }
+}
+
+fn copy_of(bytes: &[u8], len: usize) -> BytesMut {
+    let mut copy = BytesMut::with_capacity((2 * len).clamp(512, JOIN));
+    copy.extend_from_slice(bytes);
+    copy
 }
 
 /// Why a connection failed.
@@ -317,12 +397,14 @@ pub(crate) struct Io {
     inbox: BytesMut,
     size: usize,
     eof: bool,
+    /// Reading waits until the peer has read.
+    stalled: bool,
 }
 
 impl Io {
     /// A connection of which nothing has been read.
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, inbox: BytesMut::new(), size: READ.0, eof: false }
+        Self { stream, inbox: BytesMut::new(), size: READ.0, eof: false, stalled: false }
     }
 
     /// Gives back the memory of a connection that waits.
@@ -331,5 +413,35 @@ impl Io {
             self.inbox = BytesMut::new();
             self.size = READ.0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_that_wait_are_joined_and_let_read_buffers_go() {
+        let mut inbound = Inbound::default();
+        let mut expected = Vec::new();
+        for at in 0..20_000u32 {
+            // One byte of a large buffer, as a read brings it.
+            let mut read = BytesMut::with_capacity(128 * 1024);
+            read.extend_from_slice(&[at as u8]);
+            expected.push(at as u8);
+            inbound.push(read.split_to(1).freeze());
+        }
+        assert!(inbound.data.len() <= 4, "{} pieces", inbound.data.len());
+        let kept: usize = inbound
+            .data
+            .drain(..)
+            .map(|piece| {
+                assert_eq!(&expected[..piece.len()], &piece[..]);
+                expected.drain(..piece.len());
+                piece.try_into_mut().map_or(usize::MAX, |own| own.capacity())
+            })
+            .sum();
+        assert!(expected.is_empty());
+        assert!(kept <= 8 * JOIN, "{kept} bytes of memory for 20,000");
     }
 }

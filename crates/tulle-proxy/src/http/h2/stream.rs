@@ -79,8 +79,7 @@ impl H2Stream {
         head: &mut ResponseHead,
     ) -> Poll<Result<bool, Lost>> {
         let Some(id) = self.id else {
-            let lost =
-                if self.conn.inner.borrow().dead { Lost::Closed } else { Lost::Reset { unprocessed: true } };
+            let lost = if self.conn.inner.borrow().dead { Lost::Closed } else { Lost::GoneAway };
             return Poll::Ready(Err(lost));
         };
         let mut guard = self.conn.inner.borrow_mut();
@@ -107,9 +106,12 @@ impl H2Stream {
         Poll::Pending
     }
 
-    /// Server: answers, or sends an informational head.
+    /// Server: answers, or sends an informational head; those are left out for a client that does not read.
     pub(crate) fn write_response(&mut self, head: &ResponseHead, end: bool) {
         let Some(id) = self.id else { return };
+        if head.is_informational() && self.conn.inner.borrow().codec.is_congested() {
+            return;
+        }
         self.bytes.1 += head.headers.size(4) as u64;
         // A stream that the client has reset is told by reading.
         let _ = self.conn.inner.borrow_mut().codec.send_response(id, head, end);
