@@ -12,78 +12,11 @@ use std::{
     time::Duration,
 };
 
-use common::{Backend, Client, Proxy, any_host, cluster, eventually, get, http, listener, tcp};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use common::{
+    Backend, Client, Proxy, any_host, cluster, eventually, get, http, listener, tcp,
+    tls::{Authority, CLIENT, SERVER, over_tls, server_tls},
+};
 use serde_json::{Value, json};
-use tulle_identity::{Certificate, Secrets, TrustBundle};
-use tulle_proxy::worker::Settings;
-
-const CLIENT: &str = "spiffe://cluster.local/ns/shop/sa/web";
-const SERVER: &str = "spiffe://cluster.local/ns/shop/sa/cart";
-
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn issue(&self, uri: &str) -> Certificate {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
-        let key = KeyPair::generate().unwrap();
-        let cert = params.signed_by(&key, &self.0).unwrap();
-        Certificate::from_pem(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
-    }
-
-    fn settings(&self, uri: &str) -> Settings {
-        let secrets = Secrets::default();
-        secrets.certificate("default").set(Arc::new(self.issue(uri)));
-        secrets.bundle("ROOTCA").set(Arc::new(TrustBundle::from_pem(self.0.pem().as_bytes()).unwrap()));
-        Settings { secrets, ..Settings::default() }
-    }
-}
-
-fn common_tls(alpn: &[&str], san: Option<&str>) -> Value {
-    let mut validation = json!({});
-    if let Some(san) = san {
-        validation =
-            json!({ "match_typed_subject_alt_names": [{ "san_type": "URI", "matcher": { "exact": san } }] });
-    }
-    json!({
-        "alpn_protocols": alpn,
-        "tls_certificate_sds_secret_configs": [{ "name": "default", "sds_config": { "ads": {} } }],
-        "combined_validation_context": {
-            "default_validation_context": validation,
-            "validation_context_sds_secret_config": { "name": "ROOTCA", "sds_config": { "ads": {} } },
-        },
-    })
-}
-
-fn server_tls(alpn: &[&str]) -> Value {
-    json!({
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": common_tls(alpn, None),
-            "require_client_certificate": true,
-        },
-    })
-}
-
-fn over_tls(mut cluster: Value, alpn: &[&str], san: &str) -> Value {
-    cluster["transport_socket"] = json!({
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "common_tls_context": common_tls(alpn, Some(san)),
-            "sni": "outbound_.80_._.cart.shop.svc.cluster.local",
-        },
-    });
-    cluster
-}
 
 fn inbound(app: &Backend, tls: Value) -> Value {
     let filters = http(

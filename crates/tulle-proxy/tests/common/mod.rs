@@ -9,6 +9,7 @@
 )]
 
 pub mod h2;
+pub mod tls;
 
 use std::{
     collections::HashMap,
