@@ -7,6 +7,7 @@ use crate::istio;
 use crate::kubernetes as k8s;
 use crate::mesh;
 use crate::node::Node;
+use crate::policy;
 use crate::schema::{At, Context, Field, Notice, Record, RecordInfo};
 
 /// What is known about a kind.
@@ -220,7 +221,12 @@ kinds! {
     /// Patches of what proxies are told.
     EnvoyFilter(istio::EnvoyFilter) {
         group: "networking.istio.io", versions: ["v1alpha3", "v1beta1", "v1"], plural: "envoyfilters", short: [],
-        namespaced: true, body: Spec, notice: Notice::Planned("patches of the proxies' configuration are not applied")
+        namespaced: true, body: Spec
+    }
+    /// How many requests workloads take.
+    RateLimit(policy::RateLimit) {
+        group: "policy.tulle.dev", versions: ["v1alpha1"], plural: "ratelimits", short: ["rl"],
+        namespaced: true, body: Spec
     }
     /// How proxies are run.
     ProxyConfig(istio::ProxyConfig) {
@@ -392,6 +398,7 @@ impl Kind {
         let group = self.info().group;
         group.ends_with(".istio.io")
             || group == "gateway.networking.k8s.io"
+            || group == policy::GROUP
             || matches!(
                 self,
                 Self::Namespace

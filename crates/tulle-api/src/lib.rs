@@ -16,6 +16,7 @@ pub mod meta;
 pub mod node;
 pub mod object;
 mod places;
+pub mod policy;
 pub mod schema;
 pub mod status;
 mod unsupported;

@@ -240,7 +240,7 @@ impl Reader {
     }
 
     fn object(&mut self, info: &'static KindInfo, kind: Kind, node: Node, validated: bool) {
-        let mesh = info.group.ends_with("istio.io");
+        let mesh = info.group.ends_with("istio.io") || info.group == crate::policy::GROUP;
         let unknown = self.unknown.unwrap_or(if mesh { Severity::Error } else { Severity::Warning });
         let mut cx = Context::new(self.file.clone(), unknown);
         cx.set_quiet(!mesh);

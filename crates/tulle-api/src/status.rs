@@ -33,7 +33,7 @@ pub fn record(info: &KindInfo) -> Option<&'static RecordInfo> {
 
 /// Whether kinds of this group configure the mesh: they are custom resources on Kubernetes.
 pub(crate) fn is_mesh(group: &str) -> bool {
-    group.ends_with(".istio.io") || group.starts_with("gateway.networking.")
+    group.ends_with(".istio.io") || group.starts_with("gateway.networking.") || group == crate::policy::GROUP
 }
 
 record! {

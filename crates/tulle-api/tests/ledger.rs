@@ -160,12 +160,16 @@ fn ledger() -> Vec<(String, Vec<Row>)> {
     let state = |name: &str| {
         let short = name.strip_prefix("gwapi/");
         let kinds = Kind::ALL.iter().map(|k| k.info()).filter(|i| i.kind == short.unwrap_or(name));
-        let group =
-            |g: &str| if short.is_some() { g.starts_with("gateway.") } else { g.ends_with("istio.io") };
+        let group = |g: &str| {
+            if short.is_some() { g.starts_with("gateway.") } else { is_mesh(g) && !g.starts_with("gateway.") }
+        };
         kinds.filter(|i| group(i.group)).map(|i| of_kind(i.notice)).next().unwrap_or(planned.clone())
     };
+    let ours = Kind::ALL.iter().map(|k| k.info()).filter(|i| i.group == tulle_api::policy::GROUP);
+    let ours = ours.map(|i| (i.kind.to_owned(), i.record));
     tables()
         .into_iter()
+        .chain(ours)
         .map(|(name, info)| {
             let all = state(&name);
             let lines = rows(&name, info, all.as_ref(), &known);
@@ -175,7 +179,9 @@ fn ledger() -> Vec<(String, Vec<Row>)> {
 }
 
 fn is_mesh(group: &str) -> bool {
-    group.ends_with("istio.io") || group.starts_with("gateway.networking.")
+    group.ends_with("istio.io")
+        || group.starts_with("gateway.networking.")
+        || group == tulle_api::policy::GROUP
 }
 
 #[test]

@@ -83,12 +83,12 @@ fn same(a: &Object, b: &Object) -> bool {
         && a.meta.creation_timestamp == b.meta.creation_timestamp
 }
 
-/// Whether resources of this kind carry the mesh's status: those of Istio and of the Gateway API.
+/// Whether resources of this kind carry the mesh's status: those of Istio, of the Gateway API, and our own.
 pub(crate) fn has_status(kind: Kind) -> bool {
     is_of_the_mesh(kind.info().group)
 }
 
 /// Whether the kinds of this group are the mesh's own.
 pub(crate) fn is_of_the_mesh(group: &str) -> bool {
-    group.ends_with(".istio.io") || group == "gateway.networking.k8s.io"
+    group.ends_with(".istio.io") || group == "gateway.networking.k8s.io" || group == tulle_api::policy::GROUP
 }

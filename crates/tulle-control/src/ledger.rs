@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tulle_base::ResourceRef;
+use tulle_translate::PatchRef;
 use tulle_xds::server::StreamId;
 
 /// A place that xDS resources are served from: a view's sets, or those of one proxy alone.
@@ -17,6 +18,8 @@ pub(crate) struct Ledger {
     epoch: u64,
     holders: HashMap<Holder, Held>,
     known: HashMap<ResourceRef, Known>,
+    /// In how many places each patch of an EnvoyFilter does something.
+    patched: HashMap<ResourceRef, BTreeMap<usize, u32>>,
     /// The resources by the epoch at which they came to be due.
     recent: BTreeMap<u64, HashSet<ResourceRef>>,
     touched: HashSet<ResourceRef>,
@@ -27,6 +30,8 @@ struct Held {
     streams: HashSet<StreamId>,
     /// How much of the place was made of each resource.
     made_of: HashMap<ResourceRef, Part>,
+    /// To how many xDS resources of the place each patch did something.
+    patched: HashMap<PatchRef, u32>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +71,49 @@ impl Ledger {
             self.release(holder, &resource);
             self.touched.insert(resource);
         }
+        for patch in held.patched.into_keys() {
+            self.release_patch(&patch);
+        }
+    }
+
+    /// A patch of an EnvoyFilter did something to one xDS resource more (or less) of the place.
+    pub(crate) fn count_patch(&mut self, holder: Holder, patch: &PatchRef, more: bool) {
+        let Some(held) = self.holders.get_mut(&holder) else { return };
+        if more {
+            let count = held.patched.entry(patch.clone()).or_default();
+            *count += 1;
+            if *count == 1 {
+                let (filter, index) = patch;
+                *self.patched.entry(filter.clone()).or_default().entry(*index).or_default() += 1;
+                self.touch(filter);
+            }
+        } else if let Some(count) = held.patched.get_mut(patch) {
+            *count -= 1;
+            if *count == 0 {
+                held.patched.remove(patch);
+                self.release_patch(patch);
+            }
+        }
+    }
+
+    /// A patch does nothing in some place any more.
+    fn release_patch(&mut self, (filter, index): &PatchRef) {
+        let Some(patches) = self.patched.get_mut(filter) else { return };
+        if let Some(places) = patches.get_mut(index) {
+            *places -= 1;
+            if *places == 0 {
+                patches.remove(index);
+            }
+        }
+        if patches.is_empty() {
+            self.patched.remove(filter);
+        }
+        self.touch(filter);
+    }
+
+    /// Whether a patch of an EnvoyFilter does anything anywhere.
+    pub(crate) fn is_patching(&self, filter: &ResourceRef, index: usize) -> bool {
+        self.patched.get(filter).is_some_and(|patches| patches.contains_key(&index))
     }
 
     /// One xDS resource more (or less) of the place was made of `resource`.
@@ -223,6 +271,24 @@ mod tests {
         assert_eq!(ledger.streams_of(&route("a")).len(), 2, "one is left");
         ledger.count(view, &route("a"), false);
         assert!(ledger.streams_of(&route("a")).is_empty());
+    }
+
+    #[test]
+    fn a_patch_does_something_while_some_place_has_its_mark() {
+        let mut ledger = Ledger::default();
+        let (one, other) = (ledger.holder(), ledger.holder());
+        let (filter, patch) = (route("f"), (route("f"), 1));
+        ledger.count_patch(one, &patch, true);
+        ledger.count_patch(one, &patch, true);
+        ledger.count_patch(other, &patch, true);
+        assert!(ledger.is_patching(&filter, 1) && !ledger.is_patching(&filter, 0));
+        ledger.count_patch(one, &patch, false);
+        ledger.drop_holder(other);
+        assert!(ledger.is_patching(&filter, 1), "one is left");
+        ledger.take_touched();
+        ledger.count_patch(one, &patch, false);
+        assert!(!ledger.is_patching(&filter, 1));
+        assert_eq!(ledger.take_touched(), HashSet::from([filter]));
     }
 
     #[test]

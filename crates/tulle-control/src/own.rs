@@ -45,7 +45,7 @@ impl Own {
             press.replace(clusters, all);
         }
         let made = match proxy.kind {
-            Kind::Sidecar => vec![tulle_translate::inbound_listener(snapshot, proxy)],
+            Kind::Sidecar => tulle_translate::inbound_listeners(snapshot, proxy),
             Kind::Router => tulle_translate::listeners(snapshot, proxy, view),
         };
         let all = press.share(types.lds, &made);

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tulle_xds::server::{Hub, TypeId};
 
-use crate::ledger::Ledger;
-use crate::sets::{Made, Pool, Published};
+use crate::ledger::{Holder, Ledger};
+use crate::sets::{Made, Mark, Pool, Published};
 use crate::types::Types;
 
 /// What is needed to publish.
@@ -27,9 +27,9 @@ impl Press<'_> {
     /// A set becomes exactly `resources`.
     pub(crate) fn replace(&mut self, set: &mut Published, resources: Vec<Made>) {
         let (holder, ledger) = (set.holder, &mut *self.ledger);
-        set.replace(self.hub, resources, self.at, &mut |by, more| {
+        set.replace(self.hub, resources, self.at, &mut |mark, more| {
             if let Some(holder) = holder {
-                ledger.count(holder, by, more);
+                note(ledger, holder, mark, more);
             }
         });
     }
@@ -37,15 +37,22 @@ impl Press<'_> {
     /// One name of a set becomes `resource`, or is gone.
     pub(crate) fn set(&mut self, set: &mut Published, name: &str, resource: Option<Made>) {
         let (holder, ledger) = (set.holder, &mut *self.ledger);
-        set.set(self.hub, name, resource, self.at, &mut |by, more| {
+        set.set(self.hub, name, resource, self.at, &mut |mark, more| {
             if let Some(holder) = holder {
-                ledger.count(holder, by, more);
+                note(ledger, holder, mark, more);
             }
         });
     }
 }
 
+fn note(ledger: &mut Ledger, holder: Holder, mark: Mark<'_>, more: bool) {
+    match mark {
+        Mark::MadeOf(resource) => ledger.count(holder, resource, more),
+        Mark::Patched(patch) => ledger.count_patch(holder, patch, more),
+    }
+}
+
 /// For resources that were not made of any of the mesh's.
 pub(crate) fn of_nothing(resource: Arc<tulle_xds::Resource>) -> Made {
-    Made { resource, by: Arc::from([]) }
+    Made { resource, by: Arc::from([]), patches: Arc::from([]) }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use tulle_base::ResourceRef;
+use tulle_translate::PatchRef;
 use tulle_xds::resource::Follow;
 use tulle_xds::server::{Change, Hub, SetId, TypeId};
 use tulle_xds::{Resource, Version};
@@ -28,7 +29,11 @@ impl Pool {
         made: &tulle_translate::Resource,
         follow: Option<Follow>,
     ) -> Made {
-        Made { resource: self.shared(kind, made, follow), by: made.made_by.clone() }
+        Made {
+            resource: self.shared(kind, made, follow),
+            by: made.made_by.clone(),
+            patches: made.patched_by.clone(),
+        }
     }
 
     fn shared(
@@ -65,10 +70,21 @@ impl Pool {
 pub(crate) struct Made {
     pub(crate) resource: Arc<Resource>,
     pub(crate) by: Arc<[ResourceRef]>,
+    /// The patches of EnvoyFilters that did something to it, sorted.
+    pub(crate) patches: Arc<[PatchRef]>,
 }
 
-/// Hears that one resource more (true) or less was made of a resource of the mesh.
-pub(crate) type Count<'a> = &'a mut dyn FnMut(&ResourceRef, bool);
+/// What a resource of a set has on it.
+#[derive(Clone, Copy)]
+pub(crate) enum Mark<'a> {
+    /// It was made of this resource of the mesh.
+    MadeOf(&'a ResourceRef),
+    /// This patch of an EnvoyFilter did something to it.
+    Patched(&'a PatchRef),
+}
+
+/// Hears that a mark is on one resource more (true) or less.
+pub(crate) type Count<'a> = &'a mut dyn FnMut(Mark<'_>, bool);
 
 /// One set at the hub, with what was put into it. Dropped from the hub with [`Published::withdraw`].
 pub(crate) struct Published {
@@ -81,6 +97,7 @@ pub(crate) struct Published {
 struct Kept {
     version: Version,
     by: Arc<[ResourceRef]>,
+    patches: Arc<[PatchRef]>,
 }
 
 impl Published {
@@ -135,22 +152,35 @@ impl Published {
 
     fn remove(&mut self, name: &str, count: Count<'_>) -> Option<Change> {
         let (name, kept) = self.held.remove_entry(name)?;
-        kept.by.iter().for_each(|by| count(by, false));
+        kept.by.iter().for_each(|by| count(Mark::MadeOf(by), false));
+        kept.patches.iter().for_each(|patch| count(Mark::Patched(patch), false));
         Some(Change::Remove(name))
     }
 
     fn differing(&mut self, made: Made, count: Count<'_>) -> Option<Change> {
-        let Made { resource, by } = made;
+        let Made { resource, by, patches } = made;
         let version = resource.version();
-        let kept = Kept { version, by: by.clone() };
+        let kept = Kept { version, by: by.clone(), patches: patches.clone() };
         let Some(before) = self.held.insert(resource.name().clone(), kept) else {
-            by.iter().for_each(|by| count(by, true));
+            by.iter().for_each(|by| count(Mark::MadeOf(by), true));
+            patches.iter().for_each(|patch| count(Mark::Patched(patch), true));
             return Some(Change::Put(resource));
         };
         if before.by != by {
-            by.iter().filter(|r| before.by.binary_search(r).is_err()).for_each(|r| count(r, true));
-            before.by.iter().filter(|r| by.binary_search(r).is_err()).for_each(|r| count(r, false));
+            let (new, old) = (missing(&by, &before.by), missing(&before.by, &by));
+            new.for_each(|r| count(Mark::MadeOf(r), true));
+            old.for_each(|r| count(Mark::MadeOf(r), false));
+        }
+        if before.patches != patches {
+            let (new, old) = (missing(&patches, &before.patches), missing(&before.patches, &patches));
+            new.for_each(|p| count(Mark::Patched(p), true));
+            old.for_each(|p| count(Mark::Patched(p), false));
         }
         (before.version != version).then_some(Change::Put(resource))
     }
+}
+
+/// What of `these` is not among `others`; both are sorted.
+fn missing<'a, T: Ord>(these: &'a [T], others: &'a [T]) -> impl Iterator<Item = &'a T> {
+    these.iter().filter(|one| others.binary_search(one).is_err())
 }

@@ -70,3 +70,48 @@ async fn a_proxy_that_comes_later_finds_the_culprit_among_many() {
     }
     mesh.control.stop().await;
 }
+
+/// Refuses clusters with poison in them.
+fn picky_of_clusters(kind: &str, name: &str, payload: &[u8]) -> Option<&'static str> {
+    let poison = kind == type_url::CLUSTER
+        && name.starts_with("outbound|")
+        && String::from_utf8_lossy(payload).contains("poison");
+    poison.then_some("alt_stat_name is poison")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envoy_filter_that_spoils_a_cluster_is_named_and_taken_out() {
+    let mesh = Mesh::start(&services(&["cart"])).await;
+    let filter = |value: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: names, namespace: shop}}\n\
+             spec: {{configPatches: [{{applyTo: CLUSTER, match: {{context: SIDECAR_OUTBOUND}}, \
+             patch: {{operation: MERGE, value: {{alt_stat_name: {value}}}}}}}, \
+             {{applyTo: CLUSTER, match: {{cluster: {{name: nobody}}}}, patch: {{operation: REMOVE}}}}]}}\n"
+        )
+    };
+    let name = tulle_base::ResourceRef::new("networking.istio.io", "EnvoyFilter", "shop", "names");
+    let proxy = Proxy::connect(&mesh, "cart-0", picky_of_clusters);
+    mesh.put(&filter("fine"));
+    let status = mesh.status(&name, |s| s.message("Programmed") == "1 of 1 proxies have it").await;
+    let idle = status.0["validationMessages"].as_array().unwrap();
+    assert_eq!(idle.len(), 1, "{:#}", status.0);
+    let said = "spec.configPatches[1].match: matches nothing that the connected proxies are told";
+    assert_eq!(idle[0]["message"], said);
+
+    mesh.put(&filter("poison"));
+    let status = mesh.status(&name, |s| s.reason("Programmed") == "Refused").await;
+    let message = status.message("Programmed");
+    for part in
+        ["1 of 1 proxies", "shop/cart-0", "cds outbound|", "alt_stat_name is poison", "last good version"]
+    {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    // Everything else goes on there.
+    mesh.put(&tagged("cart", "cart", "cart-one"));
+    proxy.routes("the route", |r| r.contains("cart-one")).await;
+
+    mesh.put(&filter("cured"));
+    mesh.status(&name, |s| s.message("Programmed") == "1 of 1 proxies have it").await;
+    mesh.control.stop().await;
+}

@@ -3,10 +3,11 @@
 use tulle_base::Labels;
 
 use crate::destination::DestinationRule;
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::kube::{GatewayClass, Grant, KubeGateway, KubeRoute};
 use crate::meta::NsName;
-use crate::policy::{AuthorizationPolicy, PeerAuthentication};
+use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit};
 use crate::routing::RouteSet;
 use crate::service::Service;
 use crate::sidecar::Sidecar;
@@ -46,6 +47,10 @@ pub enum Item {
     Namespace(Namespace),
     /// A Secret with a certificate.
     Certificate(Certificate),
+    /// An EnvoyFilter.
+    Patches(EnvoyFilter),
+    /// A RateLimit.
+    RateLimit(RateLimit),
 }
 
 /// A namespace, as far as Gateways choose namespaces.

@@ -4,12 +4,13 @@
 //! and what is derived from several of them, in persistent maps; [`Snapshot::apply`] takes changes of documents and
 //! derives again only what depends on them, and says which keys changed.
 //!
-//! Nothing here knows xDS, I/O or a clock.
+//! Nothing here knows xDS, I/O or a clock. (What EnvoyFilters bring are messages of xDS; they are kept as bytes.)
 
 pub mod config;
 mod convert;
 pub mod destination;
 pub mod endpoint;
+pub mod envoy_filter;
 pub mod gateway;
 pub mod item;
 pub mod kube;

@@ -8,12 +8,15 @@ mod duration;
 mod read;
 mod write;
 
+pub(crate) use read::is_wrapper;
+
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, prost::Message as _};
 use serde_json::Value;
 use tulle_base::FieldPath;
 
 use crate::any::full_name;
 use crate::envoy::google::Any;
+use crate::overlay::Overlay;
 
 static DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");
 
@@ -73,6 +76,18 @@ impl Json {
         let descriptor = self.descriptor(type_name)?;
         match read::message(&self.0, &descriptor, document) {
             Ok(message) => Ok(message.encode_to_vec()),
+            Err(problems) => Err(JsonError::Fields(problems)),
+        }
+    }
+
+    /// The same, to be merged into messages.
+    ///
+    /// # Errors
+    /// As [`Json::encode`].
+    pub fn overlay(&self, type_name: &str, document: &Value) -> Result<Overlay, JsonError> {
+        let descriptor = self.descriptor(type_name)?;
+        match read::message(&self.0, &descriptor, document) {
+            Ok(message) => Ok(Overlay::of(&message)),
             Err(problems) => Err(JsonError::Fields(problems)),
         }
     }

@@ -5,6 +5,8 @@
 //! * [`type_url`]: every type URL that this project reads or writes, in one table.
 //! * [`json`]: Envoy's YAML and JSON files to protobuf, and protobuf to JSON for dumps.
 //! * [`any`]: packing into `google.protobuf.Any` and out of it.
+//! * [`overlay`]: merging into encoded messages.
+//! * [`wire`]: encoded messages field by field.
 //!
 //! Nothing here knows what a message means.
 
@@ -12,7 +14,10 @@ pub mod any;
 pub mod envoy;
 pub mod istio;
 pub mod json;
+pub mod overlay;
 pub mod type_url;
+pub mod wire;
 
 pub use any::{AnyError, pack, unpack};
 pub use envoy::google::Any;
+pub use overlay::Overlay;

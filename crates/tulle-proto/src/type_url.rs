@@ -3,6 +3,18 @@
 /// What each type URL begins with.
 pub const PREFIX: &str = "type.googleapis.com/";
 
+/// Whether an `Any` of this type may stand in a resource: as a filter, an option, a transport socket or a log of listeners,
+/// clusters and routes. The part after the last `/` counts. These are what `tulle-proxy` implements.
+pub fn is_extension(type_url: &str) -> bool {
+    let name = crate::any::full_name(type_url);
+    let resource = |known: &str| {
+        [LISTENER, ROUTE_CONFIGURATION, CLUSTER, CLUSTER_LOAD_ASSIGNMENT, SECRET, NAME_TABLE, BOOTSTRAP]
+            .contains(&known)
+            || known.contains("envoy.admin.")
+    };
+    ALL.iter().any(|known| crate::any::full_name(known) == name && !resource(known))
+}
+
 macro_rules! type_urls {
     ($($(#[$doc:meta])* $name:ident = $full:literal, $message:path;)*) => {
         $($(#[$doc])* pub const $name: &str = concat!("type.googleapis.com/", $full);)*
@@ -12,6 +24,15 @@ macro_rules! type_urls {
 
         #[cfg(test)]
         mod tests {
+            #[test]
+            fn resources_and_dumps_are_no_extensions() {
+                assert!(super::is_extension(super::LOCAL_RATE_LIMIT));
+                assert!(super::is_extension("type.example.com/envoy.extensions.filters.http.router.v3.Router"));
+                for other in [super::LISTENER, super::BOOTSTRAP_CONFIG_DUMP, "envoy.extensions.filters.http.lua.v3.Lua"] {
+                    assert!(!super::is_extension(other), "{other}");
+                }
+            }
+
             #[test]
             fn each_is_the_name_of_its_message() {
                 $(assert_eq!(super::$name, crate::any::type_url_of::<$message>());)*

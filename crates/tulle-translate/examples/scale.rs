@@ -47,7 +47,7 @@ fn main() {
     let host = "svc-7.default.svc.cluster.local".into();
     let (_, time) = timed(|| tulle_translate::clusters_of_host(&next, &view, &host));
     println!("the clusters of one host   {time:>12.1?}");
-    let (_, time) = timed(|| tulle_translate::inbound_listener(&next, &proxy));
+    let (_, time) = timed(|| tulle_translate::inbound_listeners(&next, &proxy));
     println!("an inbound listener        {time:>12.1?}");
 }
 
@@ -74,6 +74,7 @@ fn proxy() -> Proxy {
         cluster_id: "Kubernetes".into(),
         network: String::new(),
         locality: tulle_base::Locality::default(),
+        metadata: Default::default(),
         stock_envoy: false,
     }
 }

@@ -1,6 +1,7 @@
 //! Which discovery types of a proxy a change concerns.
 
 use tulle_base::Host;
+use tulle_mesh::envoy_filter::Patched;
 use tulle_mesh::{ChangedKeys, Snapshot};
 
 use crate::edge::servers;
@@ -46,6 +47,8 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
         gateways,
         policies,
         scopes,
+        patches,
+        limits,
         workloads,
         mesh,
     } = changed;
@@ -70,6 +73,15 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
         out.endpoints = true;
         out.routes = true;
     }
+    let patched = patches.iter().filter(|(ns, _)| *ns == proxy.namespace() || *ns == root);
+    for (_, Patched { listeners, routes, clusters }) in patched {
+        out.listeners |= listeners;
+        out.routes |= routes;
+        out.clusters |= clusters;
+        out.view = true;
+    }
+    // Limits are on what comes in, and at gateways.
+    out.listeners |= own(limits);
     match proxy.kind {
         Kind::Sidecar => {
             if !routes.is_empty() && before.is_scoped() {

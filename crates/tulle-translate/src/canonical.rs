@@ -4,6 +4,8 @@
 //! from run to run. Here the entries of every map that this crate fills are put in order of their keys, on the encoded
 //! bytes, also inside of `Any`.
 
+use tulle_proto::wire::{Field, put};
+
 /// The fields of a message that are, or lead to, maps.
 type Fields = &'static [(u64, Shape)];
 
@@ -162,63 +164,6 @@ fn any(bytes: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(out)
-}
-
-/// One field as it stands in the bytes.
-struct Field<'a> {
-    number: u64,
-    raw: &'a [u8],
-    /// The content of a length-delimited field.
-    content: Option<&'a [u8]>,
-}
-
-impl<'a> Field<'a> {
-    fn read(rest: &mut &'a [u8]) -> Option<Self> {
-        let start = *rest;
-        let tag = varint(rest)?;
-        let mut content = None;
-        match tag & 7 {
-            0 => drop(varint(rest)?),
-            1 => *rest = rest.get(8..)?,
-            2 => {
-                let length = usize::try_from(varint(rest)?).ok()?;
-                content = Some(rest.get(..length)?);
-                *rest = &rest[length..];
-            }
-            5 => *rest = rest.get(4..)?,
-            _ => return None,
-        }
-        Some(Self { number: tag >> 3, raw: &start[..start.len() - rest.len()], content })
-    }
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, tail) = rest.split_first()?;
-        *rest = tail;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn put(number: u64, content: &[u8], out: &mut Vec<u8>) {
-    put_varint(number << 3 | 2, out);
-    put_varint(content.len() as u64, out);
-    out.extend_from_slice(content);
-}
-
-fn put_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        #[allow(clippy::cast_possible_truncation, reason = "the low seven bits are meant")]
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    #[allow(clippy::cast_possible_truncation, reason = "below 0x80")]
-    out.push(value as u8);
 }
 
 #[cfg(test)]

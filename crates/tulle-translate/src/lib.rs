@@ -15,12 +15,14 @@ mod cluster;
 mod discovery;
 mod edge;
 mod endpoint;
+mod envoy_filter;
 mod filters;
 mod listener;
 mod names;
 mod nds;
 mod pb;
 mod proxy;
+mod rate_limit;
 mod rbac;
 mod resource;
 mod route;
@@ -34,7 +36,7 @@ pub use affected::{Types, affected};
 pub use canonical::canonical;
 pub use names::{ClusterName, Direction};
 pub use proxy::{Kind, NodeError, Proxy};
-pub use resource::Resource;
+pub use resource::{PatchRef, Resource};
 pub use view::View;
 
 /// Every listener of `proxy` (LDS), sorted by name.
@@ -42,21 +44,21 @@ pub fn listeners(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<Resourc
     match proxy.kind {
         Kind::Sidecar => {
             let mut all = outbound_listeners(snapshot, view);
-            all.push(inbound_listener(snapshot, proxy));
+            all.extend(inbound_listeners(snapshot, proxy));
             resource::sorted(all)
         }
-        Kind::Router => resource::sorted(listener::gateway::listeners(snapshot, proxy, view)),
+        Kind::Router => listener::gateway::listeners(snapshot, proxy, view),
     }
 }
 
 /// The outbound listeners of sidecars with this view: the same for all of them.
 pub fn outbound_listeners(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
-    resource::sorted(listener::outbound::listeners(snapshot, view))
+    listener::outbound::listeners(snapshot, view)
 }
 
-/// The listener `virtualInbound` of a sidecar: of its workload.
-pub fn inbound_listener(snapshot: &Snapshot, proxy: &Proxy) -> Resource {
-    listener::inbound::listener(snapshot, proxy)
+/// The inbound listeners of a sidecar, of its workload: `virtualInbound`, and those that EnvoyFilters add.
+pub fn inbound_listeners(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
+    listener::inbound::listeners(snapshot, proxy)
 }
 
 /// Every cluster of `proxy` (CDS), sorted by name.
@@ -70,20 +72,20 @@ pub fn clusters(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<Resource
 
 /// The outbound clusters of proxies with this view: the same for all of them.
 pub fn outbound_clusters(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
-    resource::sorted(cluster::outbound::all(snapshot, view))
+    cluster::outbound::all(snapshot, view)
 }
 
 /// The outbound clusters of one host of the view.
 pub fn clusters_of_host(snapshot: &Snapshot, view: &View, host: &tulle_base::Host) -> Vec<Resource> {
     match view.service(host) {
-        Some(service) => resource::sorted(cluster::outbound::of_service(snapshot, view, service)),
+        Some(service) => cluster::outbound::of_one(snapshot, view, service),
         None => Vec::new(),
     }
 }
 
 /// The inbound clusters of a sidecar: of its workload.
 pub fn inbound_clusters(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
-    resource::sorted(cluster::inbound::all(snapshot, proxy))
+    cluster::inbound::all(snapshot, proxy)
 }
 
 /// The endpoints of the cluster `name` (EDS); `None` when the view has no such EDS cluster.

@@ -30,6 +30,8 @@ pub struct Proxy {
     pub network: String,
     /// Where it runs.
     pub locality: Locality,
+    /// The texts among the metadata of its node.
+    pub metadata: BTreeMap<String, String>,
     /// An Envoy without Istio's filters: it gets none.
     pub stock_envoy: bool,
 }
@@ -88,6 +90,7 @@ impl Proxy {
             cluster_id: or("CLUSTER_ID", "Kubernetes"),
             network: or("NETWORK", ""),
             locality: locality.unwrap_or_default(),
+            metadata: metadata.map(texts).unwrap_or_default(),
             stock_envoy: node.user_agent_name != "tulle",
         })
     }
@@ -111,6 +114,11 @@ fn string(metadata: Option<&Struct>, key: &str) -> Option<String> {
 
 fn map(metadata: Option<&Struct>, key: &str) -> BTreeMap<String, String> {
     let Some(value::Kind::StructValue(fields)) = field(metadata, key) else { return BTreeMap::new() };
+    texts(fields)
+}
+
+/// The members that are texts.
+fn texts(fields: &Struct) -> BTreeMap<String, String> {
     let text = |v: &Value| match &v.kind {
         Some(value::Kind::StringValue(s)) => Some(s.clone()),
         _ => None,

@@ -12,11 +12,13 @@ use tulle_proto::envoy::listener::Listener;
 use tulle_proto::envoy::route::{Route, RouteAction, VirtualHost, route, route_action};
 
 use crate::names::ClusterName;
+use crate::resource::PatchRef;
 use crate::view::View;
 
-/// The resources that something was made of; only those that carry a status are kept.
+/// The resources that something was made of, only those that carry a status; and which patches of EnvoyFilters did something
+/// to it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sources(BTreeSet<ResourceRef>);
+pub(crate) struct Sources(pub(crate) BTreeSet<ResourceRef>, pub(crate) BTreeSet<PatchRef>);
 
 impl Sources {
     /// Adds the document behind a modelled value.
@@ -29,6 +31,21 @@ impl Sources {
         if is_of_the_mesh(resource) && !self.0.contains(resource) {
             self.0.insert(resource.clone());
         }
+    }
+
+    /// Adds a patch of an EnvoyFilter.
+    pub(crate) fn add_patch(&mut self, filter: &Meta, index: usize) {
+        self.add(filter);
+        let patch = (filter.resource.clone(), index);
+        if !self.1.contains(&patch) {
+            self.1.insert(patch);
+        }
+    }
+
+    /// Takes in what `other` has as well.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+        self.1.extend(other.1);
     }
 
     /// Adds every document that was merged into `rule`.
@@ -74,14 +91,16 @@ impl Sources {
     }
 
     /// Sorted, to be kept.
-    pub(crate) fn shared(self) -> Arc<[ResourceRef]> {
-        self.0.into_iter().collect()
+    pub(crate) fn shared(self) -> (Arc<[ResourceRef]>, Arc<[PatchRef]>) {
+        (self.0.into_iter().collect(), self.1.into_iter().collect())
     }
 }
 
 /// Whether a resource is one of the mesh's own kinds, which carry a status.
 fn is_of_the_mesh(resource: &ResourceRef) -> bool {
-    resource.group.ends_with(".istio.io") || resource.group == "gateway.networking.k8s.io"
+    resource.group.ends_with(".istio.io")
+        || resource.group == "gateway.networking.k8s.io"
+        || resource.group == tulle_api::policy::GROUP
 }
 
 /// The clusters of a route that hashes.

@@ -10,6 +10,7 @@ use tulle_mesh::routing::RouteSet;
 use tulle_mesh::service::Service;
 use tulle_mesh::sidecar::{Egress, NamespaceMatch, Sidecar};
 
+use crate::envoy_filter::{self, Patches};
 use crate::proxy::{Kind, Proxy};
 
 /// What a proxy sees, made once per snapshot and key.
@@ -26,6 +27,8 @@ pub struct View {
     pub(crate) stock: bool,
     /// Where unknown traffic goes.
     pub(crate) outbound: OutboundPolicy,
+    /// Patches of what it gets.
+    pub(crate) patches: Patches,
     services: BTreeMap<Host, Arc<Service>>,
     /// Hosts that are seen on some ports only (Sidecar egress with a port).
     ports: BTreeMap<Host, BTreeSet<u16>>,
@@ -48,6 +51,7 @@ impl View {
             key.push_str("/scope=");
             key.push_str(&format!("{}.{}", sidecar.meta.name(), sidecar.meta.namespace()));
         }
+        key.push_str(&envoy_filter::key(snapshot, proxy));
         // Gateways are selected by their labels.
         if proxy.kind == Kind::Router || snapshot.labels_matter(namespace) {
             for (k, v) in &proxy.labels {
@@ -70,6 +74,7 @@ impl View {
             labels,
             stock: proxy.stock_envoy,
             outbound,
+            patches: Patches::of(snapshot, proxy),
             services: BTreeMap::new(),
             ports: BTreeMap::new(),
             sidecar,

@@ -146,6 +146,9 @@ fn proxies(snapshot: &Snapshot, text: &str) -> Vec<(String, Proxy)> {
             cluster_id: "Kubernetes".into(),
             network: String::new(),
             locality: workload.locality.clone(),
+            metadata: [("ISTIO_VERSION", "1.29.0"), ("PLATFORM", "metal")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
             stock_envoy: pair[0] == "stock",
             pod,
         };

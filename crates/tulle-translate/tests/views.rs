@@ -36,6 +36,7 @@ fn sidecar(namespace: &str, pod: &str, app: &str) -> Proxy {
         cluster_id: "Kubernetes".into(),
         network: String::new(),
         locality: Default::default(),
+        metadata: Default::default(),
         stock_envoy: false,
     }
 }
@@ -98,4 +99,38 @@ fn a_change_concerns_what_depends_on_it() {
          servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}}",
     );
     assert!(gateway.is_empty(), "sidecars do not see gateways");
+}
+
+#[test]
+fn proxies_that_a_filter_selects_have_a_view_of_their_own() {
+    let filter = |selector: &str, context: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1alpha3, kind: EnvoyFilter, metadata: {{name: f}}, spec: {{{selector} \
+             configPatches: [{{applyTo: CLUSTER, match: {{context: {context}}}, patch: {{operation: MERGE, value: {{connect_timeout: 7s}}}}}}]}}}}"
+        )
+    };
+    let before = mesh();
+    let (x, y, far) = (sidecar("default", "x", "a"), sidecar("default", "y", "z"), sidecar("far", "x", "a"));
+    // For the whole namespace: nobody is told apart.
+    let (mesh, keys) = apply(&before, &filter("", "SIDECAR_OUTBOUND"));
+    assert_eq!(View::key_of(&mesh, &x), View::key_of(&mesh, &y));
+    let of = |proxy: &Proxy| affected(&mesh, proxy, &View::of(&before, proxy), &keys);
+    assert!(of(&x).clusters && of(&x).view && !of(&x).listeners && !of(&x).routes);
+    assert!(of(&far).is_empty());
+    let timeouts = |mesh: &Snapshot, p: &Proxy| tulle_translate::outbound_clusters(mesh, &View::of(mesh, p));
+    assert_ne!(timeouts(&before, &x), timeouts(&mesh, &x));
+    assert_eq!(timeouts(&before, &far), timeouts(&mesh, &far));
+    // For some of it: whoever is selected, and whoever is not, is on another view than before.
+    let (selected, _) = apply(&mesh, &filter("workloadSelector: {labels: {app: a}},", "SIDECAR_OUTBOUND"));
+    let all = [&mesh, &selected].map(|m| [View::key_of(m, &x), View::key_of(m, &y)]);
+    assert_ne!(all[1][0], all[1][1]);
+    assert!(!all[0].contains(&all[1][0]) && !all[0].contains(&all[1][1]), "{all:?}");
+    assert_eq!(timeouts(&selected, &y), timeouts(&before, &y));
+    assert_eq!(timeouts(&selected, &x), timeouts(&mesh, &x));
+    // When the selection turns around, nobody stays on a view that was made for the others.
+    let (turned, _) = apply(&selected, &filter("workloadSelector: {labels: {app: z}},", "SIDECAR_OUTBOUND"));
+    assert!(![&x, &y].map(|p| View::key_of(&turned, p)).iter().any(|k| all[1].contains(k)));
+    // What comes in is everybody's own.
+    let (inbound, _) = apply(&before, &filter("workloadSelector: {labels: {app: a}},", "SIDECAR_INBOUND"));
+    assert_eq!(View::key_of(&inbound, &x), View::key_of(&inbound, &y));
 }

@@ -113,7 +113,9 @@ pub fn columns(info: &KindInfo) -> &'static [PrinterColumn] {
         ("security.istio.io", "AuthorizationPolicy") => {
             const { &[text("Action", ".spec.action", "What a match means."), AGE, WIDE_ACCEPTED, WIDE_PROGRAMMED] }
         }
-        (group, _) if group.ends_with(".istio.io") => &[AGE, WIDE_ACCEPTED, WIDE_PROGRAMMED],
+        (group, _) if group.ends_with(".istio.io") || group == crate::policy::GROUP => {
+            &[AGE, WIDE_ACCEPTED, WIDE_PROGRAMMED]
+        }
         _ => &[AGE],
     }
 }

@@ -20,6 +20,7 @@ mod names;
 mod peer_authentication;
 mod pod;
 mod proxy_config;
+mod rate_limit;
 mod request_authentication;
 mod retry;
 mod rules;
@@ -81,6 +82,7 @@ pub fn validate(object: &Object) -> Diagnostics {
             }
         }
         Spec::IstioOperator(s) => mesh::check_operator(s, &spec, &mut rules),
+        Spec::RateLimit(s) => rate_limit::check(s, &spec, &mut rules),
         Spec::EnvoyFilter(s) => envoy_filter::check(s, &spec, &mut rules),
         Spec::WorkloadGroup(s) => workload_group::check(s, &spec, &mut rules),
         Spec::ProxyConfig(s) => proxy_config::check(s, &spec, &mut rules),

@@ -1,5 +1,7 @@
 //! What is known of a resource, as conditions.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use tulle_base::{Diagnostic, Severity};
 use tulle_mesh::{Conflict, MissingSubset, Outcome};
@@ -14,7 +16,7 @@ pub(crate) struct Verdict<'a> {
     /// Generation that this is about.
     pub(crate) generation: Option<i64>,
     /// What is wrong with it.
-    pub(crate) problems: Vec<&'a Diagnostic>,
+    pub(crate) problems: Vec<Cow<'a, Diagnostic>>,
     /// What claims the same.
     pub(crate) conflicts: &'a [Conflict],
     /// Whether the proxies have it.
@@ -190,6 +192,7 @@ mod tests {
         conflicts: &'a [Conflict],
         programmed: Programmed<'a>,
     ) -> Value {
+        let problems = problems.into_iter().map(Cow::Borrowed).collect();
         Verdict { generation: Some(2), problems, conflicts, programmed, kube: None }.status()
     }
 

@@ -252,6 +252,8 @@ fn concerns_everybody(changed: &ChangedKeys) -> bool {
         gateways,
         policies,
         scopes,
+        patches,
+        limits,
         workloads: _,
         mesh,
     } = changed;
@@ -262,6 +264,8 @@ fn concerns_everybody(changed: &ChangedKeys) -> bool {
         || !gateways.is_empty()
         || !policies.is_empty()
         || !scopes.is_empty()
+        || !patches.is_empty()
+        || !limits.is_empty()
 }
 
 fn may_concern(changed: &ChangedKeys, client: &Client) -> bool {

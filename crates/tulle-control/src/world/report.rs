@@ -1,9 +1,10 @@
 //! What is said of the mesh's resources.
 
+use std::borrow::Cow;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tulle_api::value::Timestamp;
-use tulle_base::{Diagnostic, ResourceRef, Severity};
+use tulle_base::{Diagnostic, FieldPath, ResourceRef, Severity};
 use tulle_mesh::{Outcome, Snapshot};
 use tulle_xds::server::StreamId;
 
@@ -31,7 +32,7 @@ impl World {
             }
             let verdict = self.verdict(&resource, document);
             let status = verdict.status();
-            let problems: Vec<Diagnostic> = verdict.problems.iter().map(|p| (*p).clone()).collect();
+            let problems: Vec<Diagnostic> = verdict.problems.iter().map(|p| p.clone().into_owned()).collect();
             if self.outside.flow.tell(&resource, status, now, time.as_str()) {
                 self.outside.metrics.add(Metric::StatusWrites, &[], 1.0);
                 for problem in problems.iter().filter(|d| d.severity != Severity::Info) {
@@ -45,18 +46,36 @@ impl World {
     fn verdict<'a>(&'a self, resource: &ResourceRef, document: &'a Document) -> Verdict<'a> {
         let truth = self.rooms.truth();
         // An object that is refused as it is written has no other problems yet: they would be those of its older form.
-        let problems: Vec<&Diagnostic> = match document.is_invalid() {
-            true => document.problems.iter().collect(),
-            false => truth.diagnostics_of(resource).collect(),
+        let mut problems: Vec<Cow<'a, Diagnostic>> = match document.is_invalid() {
+            true => document.problems.iter().map(Cow::Borrowed).collect(),
+            false => truth.diagnostics_of(resource).map(Cow::Borrowed).collect(),
         };
+        let programmed = self.programmed(resource, document, truth);
+        let concerned = !matches!(programmed, Programmed::Invalid { .. } | Programmed::Nobody);
+        if concerned {
+            problems.extend(self.idle_patches(resource, truth).into_iter().map(Cow::Owned));
+        }
         Verdict {
             generation: document.current.meta.generation,
             conflicts: truth.conflicts_of(resource),
-            programmed: self.programmed(resource, document, truth),
+            programmed,
             // A document that is refused as it is written became nothing.
             kube: Kube::of(truth, resource).filter(|_| !document.is_invalid()),
             problems,
         }
+    }
+
+    /// The patches of an EnvoyFilter that do nothing to any proxy that is there. Where no other patch of it does anything
+    /// either, it concerns nobody, which is told already.
+    fn idle_patches(&self, resource: &ResourceRef, truth: &Snapshot) -> Vec<Diagnostic> {
+        let all = truth.patches_of(resource).unwrap_or_default();
+        let idle = all.into_iter().filter(|index| !self.ledger.is_patching(resource, *index));
+        let told = idle.map(|index| {
+            let path = FieldPath::from(format!("spec.configPatches[{index}].match").as_str());
+            let message = "matches nothing that the connected proxies are told";
+            Diagnostic::warning(path, message).with_resource(resource.clone())
+        });
+        told.collect()
     }
 
     fn programmed<'a>(

@@ -106,6 +106,7 @@ fn proxy(kind: Kind) -> Proxy {
         cluster_id: "Kubernetes".into(),
         network: String::new(),
         locality: Default::default(),
+        metadata: Default::default(),
         stock_envoy: false,
         pod: NsName::new("default", "client"),
     }

@@ -21,7 +21,7 @@ pub(super) fn resources(view: &View) -> Vec<ResourceSummary> {
 
 fn is_of_the_mesh(object: &Object) -> bool {
     let group = object.kind().info().group;
-    group.ends_with(".istio.io") || group == "gateway.networking.k8s.io"
+    group.ends_with(".istio.io") || group == "gateway.networking.k8s.io" || group == tulle_api::policy::GROUP
 }
 
 fn troubles(object: &Object) -> Vec<ResourceSummary> {

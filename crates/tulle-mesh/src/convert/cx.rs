@@ -1,11 +1,26 @@
 //! What every conversion needs: who the document is, and where problems go.
 
+use std::sync::{Arc, OnceLock};
+
 use tulle_api::Kind;
 use tulle_api::schema::Notice;
 use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host};
+use tulle_proto::json::Json;
 
 use crate::meta::{Meta, NsName};
 use crate::routing::GatewayRef;
+
+/// Descriptors of Envoy's messages, loaded when the first document needs them and dropped with the last clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Descriptors(Arc<OnceLock<Result<Json, String>>>);
+
+impl Descriptors {
+    /// The descriptors, or why there are none.
+    pub(crate) fn get(&self) -> Result<&Json, &str> {
+        let loaded = self.0.get_or_init(|| Json::load().map_err(|error| error.to_string()));
+        loaded.as_ref().map_err(String::as_str)
+    }
+}
 
 /// The document being converted, and what was found wrong with it.
 pub(crate) struct Cx<'a> {
@@ -15,6 +30,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) domain: &'a str,
     /// Findings so far.
     pub(crate) notes: Diagnostics,
+    /// Envoy's messages.
+    pub(crate) json: Descriptors,
 }
 
 impl Cx<'_> {

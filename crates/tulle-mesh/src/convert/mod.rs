@@ -5,10 +5,12 @@
 
 mod cx;
 mod destination_rule;
+mod envoy_filter;
 mod gateway;
 mod kube;
 mod kubernetes;
 mod policy;
+mod rate_limit;
 mod service_entry;
 mod sidecar;
 mod virtual_service;
@@ -19,17 +21,19 @@ use tulle_base::Diagnostics;
 use crate::config::MeshConfig;
 use crate::item::Item;
 use crate::meta::Meta;
+pub(crate) use cx::Descriptors;
+
 use cx::Cx;
 
 /// The model item of `object`, and what was found wrong with it. `None` when it is nothing that the model holds (any
 /// more), such as a pod that has ended.
-pub(crate) fn model(object: &Object, mesh: &MeshConfig) -> (Option<Item>, Diagnostics) {
+pub(crate) fn model(object: &Object, mesh: &MeshConfig, json: &Descriptors) -> (Option<Item>, Diagnostics) {
     let meta = Meta {
         resource: object.resource(),
         version: object.version().to_owned(),
         created: object.meta.creation_timestamp.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default(),
     };
-    let mut cx = Cx { meta: &meta, domain: &mesh.domain, notes: Diagnostics::new() };
+    let mut cx = Cx { meta: &meta, domain: &mesh.domain, notes: Diagnostics::new(), json: json.clone() };
     let item = item(&mut cx, object, mesh);
     let mut notes = cx.notes;
     for note in &mut notes {
@@ -47,6 +51,8 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::VirtualService(spec) => Item::Routes(virtual_service::routes(cx, spec)),
         Spec::DestinationRule(spec) => Item::Destination(Box::new(destination_rule::rule(cx, spec))),
         Spec::Gateway(spec) => Item::Gateway(gateway::gateway(cx, spec)),
+        Spec::EnvoyFilter(spec) => Item::Patches(envoy_filter::filter(cx, spec)),
+        Spec::RateLimit(spec) => Item::RateLimit(rate_limit::rate_limit(cx, spec)),
         Spec::Sidecar(spec) => Item::Sidecar(sidecar::sidecar(cx, spec)),
         Spec::PeerAuthentication(spec) => Item::Peer(policy::peer(cx, spec, &mesh.root_namespace)),
         Spec::AuthorizationPolicy(spec) => {
@@ -71,7 +77,6 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         | Spec::WorkloadGroup(_)
         | Spec::RequestAuthentication(_)
         | Spec::Telemetry(_)
-        | Spec::EnvoyFilter(_)
         | Spec::ProxyConfig(_)
         | Spec::WasmPlugin(_)
         | Spec::TrafficExtension(_)

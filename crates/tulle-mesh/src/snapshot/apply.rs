@@ -13,8 +13,10 @@ use super::maps::{store_notes, update_aged, update_set};
 use super::{Change, ChangedKeys, ServiceKey, Snapshot, kube};
 use crate::convert;
 use crate::destination::{DestinationRule, merge_same_host};
+use crate::envoy_filter::Patched;
 use crate::item::Item;
 use crate::meta::NsName;
+use crate::policy::RateLimit;
 use crate::routing::{GatewayRef, RouteSet, delegate};
 use crate::service::{Registry, Service};
 use crate::slice::Slice;
@@ -34,6 +36,8 @@ pub(super) fn apply(
         noted: BTreeSet::new(),
         roots: BTreeSet::new(),
         kube: kube::Dirty::default(),
+        json: convert::Descriptors::default(),
+        shared: BTreeSet::new(),
     };
     for change in changes {
         match change {
@@ -60,12 +64,15 @@ pub(super) struct Apply {
     roots: BTreeSet<ResourceRef>,
     /// Documents of the Gateway API that become something else now.
     pub(super) kube: kube::Dirty,
+    json: convert::Descriptors,
+    /// RateLimits whose proxies are to be counted again.
+    shared: BTreeSet<ResourceRef>,
 }
 
 impl Apply {
     fn put(&mut self, object: &tulle_api::Object) {
         let reference = object.resource();
-        let (item, notes) = convert::model(object, &self.next.mesh);
+        let (item, notes) = convert::model(object, &self.next.mesh, &self.json);
         store_notes(&mut self.next.own_diagnostics, &reference, notes);
         self.noted.insert(reference.clone());
         self.replace(&reference, item.map(Arc::new));
@@ -147,6 +154,19 @@ impl Apply {
             Item::Grant(grant) => self.kube_grant(reference, grant, adding),
             Item::Namespace(namespace) => self.kube_namespace(namespace, adding),
             Item::Certificate(certificate) => self.kube_certificate(certificate, adding),
+            Item::Patches(filter) => {
+                let ns = filter.meta.namespace().to_owned();
+                let new = adding.then_some(filter);
+                update_aged(&mut self.next.envoy_filters_in, &ns, reference, new, |f| &f.meta);
+                self.keys.patches.entry(ns).or_default().merge(Patched::of(filter));
+            }
+            Item::RateLimit(limit) => {
+                let ns = limit.meta.namespace().to_owned();
+                let new = adding.then_some(limit);
+                update_aged(&mut self.next.rate_limits_in, &ns, reference, new, |l| &l.meta);
+                self.shared.insert(reference.clone());
+                self.keys.limits.insert(ns);
+            }
         }
     }
 
@@ -216,6 +236,8 @@ impl Apply {
         self.endpoints.extend(selected);
         self.selectors_meet(&pod.namespace);
         self.kube_pod(workload);
+        let limits = self.next.rate_limits(&pod.namespace, &workload.labels);
+        self.shared.extend(limits.iter().filter(|l| l.is_mesh_wide()).map(|l| l.meta.resource.clone()));
         self.pods.insert(pod.clone());
         self.keys.workloads.insert(pod.clone());
     }
@@ -339,6 +361,9 @@ impl Apply {
         for pod in std::mem::take(&mut self.pods) {
             self.forget_services_of(&pod);
         }
+        for limit in std::mem::take(&mut self.shared) {
+            self.count_proxies(&limit);
+        }
         for key in std::mem::take(&mut self.endpoints) {
             self.derive_endpoints(key);
         }
@@ -356,6 +381,37 @@ impl Apply {
             self.noted.insert(reference);
         }
         (self.next, self.keys, self.noted)
+    }
+
+    /// Counts the proxies that share a RateLimit.
+    fn count_proxies(&mut self, reference: &ResourceRef) {
+        let count = match self.next.items.get(reference).map(Arc::as_ref) {
+            Some(Item::RateLimit(limit)) if limit.is_mesh_wide() => self.proxies_of(limit),
+            _ => 0,
+        };
+        if self.next.proxies_of_limit(reference) == count {
+            return;
+        }
+        if count == 0 {
+            self.next.proxies_of_limit.remove_mut(reference);
+        } else {
+            self.next.proxies_of_limit.insert_mut(reference.clone(), count);
+        }
+        self.keys.limits.insert(reference.namespace.clone());
+    }
+
+    /// The ready pods with a proxy that a RateLimit selects.
+    fn proxies_of(&self, limit: &RateLimit) -> u32 {
+        let own = self.next.pods_in.get(limit.meta.namespace());
+        let root = limit.meta.namespace() == self.next.mesh.root_namespace;
+        let counts = |w: &Workload| w.ready && w.mtls_ready && limit.selector.matches(&w.labels);
+        let pods: Box<dyn Iterator<Item = &Arc<Workload>>> = match root {
+            true => Box::new(self.next.workloads.values()),
+            false => {
+                Box::new(own.into_iter().flat_map(|p| p.iter()).filter_map(|p| self.next.workloads.get(p)))
+            }
+        };
+        u32::try_from(pods.filter(|w| counts(w)).count()).unwrap_or(u32::MAX)
     }
 
     /// Drops the services of `pod` of which no slice names it any more.

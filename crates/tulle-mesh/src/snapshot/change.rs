@@ -1,10 +1,11 @@
 //! What goes into a new snapshot, and what it says has changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tulle_base::{Host, ResourceRef};
 
+use crate::envoy_filter::Patched;
 use crate::meta::NsName;
 
 /// One change of the store.
@@ -34,6 +35,10 @@ pub struct ChangedKeys {
     pub policies: BTreeSet<String>,
     /// Namespaces whose Sidecar resources changed; the root namespace stands for all.
     pub scopes: BTreeSet<String>,
+    /// Namespaces whose EnvoyFilters changed, and what these may patch; the root namespace stands for all.
+    pub patches: BTreeMap<String, Patched>,
+    /// Namespaces whose RateLimits changed, or the number of proxies that share one; the root namespace stands for all.
+    pub limits: BTreeSet<String>,
     /// Pods whose workload changed.
     pub workloads: BTreeSet<NsName>,
     /// The mesh's settings changed: everything depends on them.
@@ -48,8 +53,19 @@ impl ChangedKeys {
 
     /// Takes in what `other` says as well, for changes that are sent together.
     pub fn merge(&mut self, other: Self) {
-        let Self { services, endpoints, routes, destinations, gateways, policies, scopes, workloads, mesh } =
-            other;
+        let Self {
+            services,
+            endpoints,
+            routes,
+            destinations,
+            gateways,
+            policies,
+            scopes,
+            patches,
+            limits,
+            workloads,
+            mesh,
+        } = other;
         self.services.extend(services);
         self.endpoints.extend(endpoints);
         self.routes.extend(routes);
@@ -57,6 +73,10 @@ impl ChangedKeys {
         self.gateways.extend(gateways);
         self.policies.extend(policies);
         self.scopes.extend(scopes);
+        for (namespace, patched) in patches {
+            self.patches.entry(namespace).or_default().merge(patched);
+        }
+        self.limits.extend(limits);
         self.workloads.extend(workloads);
         self.mesh |= mesh;
     }

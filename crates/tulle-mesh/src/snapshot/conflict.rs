@@ -55,7 +55,9 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         | Item::KubeGateway(_)
         | Item::Grant(_)
         | Item::Namespace(_)
-        | Item::Certificate(_) => Vec::new(),
+        | Item::Certificate(_)
+        | Item::Patches(_)
+        | Item::RateLimit(_) => Vec::new(),
     }
 }
 

@@ -8,11 +8,12 @@ use tulle_base::{Host, Labels, ResourceRef};
 use super::{Map, ServiceKey, Snapshot};
 use crate::destination::DestinationRule;
 use crate::endpoint::ServiceEndpoints;
+use crate::envoy_filter::{EnvoyFilter, in_order};
 use crate::gateway::Gateway;
 use crate::item::Item;
 use crate::meta::NsName;
 use crate::policy::{
-    AuthorizationPolicy, PeerAuthentication, PeerModes, applicable, effective_modes, in_force,
+    AuthorizationPolicy, PeerAuthentication, PeerModes, RateLimit, applicable, effective_modes, in_force,
 };
 use crate::routing::RouteSet;
 use crate::service::{Registry, Service, TargetPort};
@@ -219,6 +220,32 @@ impl Snapshot {
         let policies = [Some(namespace), other].into_iter().flatten();
         let policies = policies.filter_map(|ns| self.authorizations_in.get(ns)).flat_map(|all| all.iter());
         applicable(policies.map(Arc::as_ref), root, namespace, labels)
+    }
+
+    /// The EnvoyFilters of the root namespace and of `namespace`, in the order in which they are applied.
+    pub fn envoy_filters_in(&self, namespace: &str) -> Vec<&Arc<EnvoyFilter>> {
+        let root = self.mesh.root_namespace.as_str();
+        let other = (root != namespace).then_some(root);
+        let all = [other, Some(namespace)].into_iter().flatten();
+        let mut out: Vec<_> =
+            all.filter_map(|ns| self.envoy_filters_in.get(ns)).flat_map(|all| all.iter()).collect();
+        out.sort_by(|a, b| in_order(root, a, b));
+        out
+    }
+
+    /// The RateLimits of a workload, the root namespace's first, each oldest first.
+    pub fn rate_limits(&self, namespace: &str, labels: &Labels) -> Vec<&Arc<RateLimit>> {
+        let root = self.mesh.root_namespace.as_str();
+        let other = (root != namespace).then_some(root);
+        let all = [other, Some(namespace)].into_iter().flatten();
+        let all = all.filter_map(|ns| self.rate_limits_in.get(ns)).flat_map(|all| all.iter());
+        all.filter(|limit| limit.selector.matches(labels)).collect()
+    }
+
+    /// How many proxies share the limits of a RateLimit that are shared: those of ready pods that it selects; 0 when there are
+    /// none, or nothing is shared.
+    pub fn proxies_of_limit(&self, limit: &ResourceRef) -> u32 {
+        self.proxies_of_limit.get(limit).copied().unwrap_or(0)
     }
 
     /// The Sidecar in force for a workload: one that selects it, then its namespace's, then the root's; the oldest wins

@@ -20,11 +20,12 @@ use tulle_base::{Diagnostic, Diagnostics, Host, Labels, ResourceRef};
 use crate::config::MeshConfig;
 use crate::destination::DestinationRule;
 use crate::endpoint::ServiceEndpoints;
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::item::Item;
 use crate::kube::{GatewayClass, GatewayState, Grant, KubeGateway, RouteState};
 use crate::meta::NsName;
-use crate::policy::{AuthorizationPolicy, PeerAuthentication};
+use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit};
 use crate::routing::RouteSet;
 use crate::service::Service;
 use crate::sidecar::Sidecar;
@@ -84,6 +85,10 @@ pub struct Snapshot {
     pub(crate) sidecars_in: Map<String, Arc<Vec<Arc<Sidecar>>>>,
     pub(crate) peers_in: Map<String, Arc<Vec<Arc<PeerAuthentication>>>>,
     pub(crate) authorizations_in: Map<String, Arc<Vec<Arc<AuthorizationPolicy>>>>,
+    pub(crate) envoy_filters_in: Map<String, Arc<Vec<Arc<EnvoyFilter>>>>,
+    pub(crate) rate_limits_in: Map<String, Arc<Vec<Arc<RateLimit>>>>,
+    /// How many proxies share the limits of a RateLimit, where they are shared.
+    pub(crate) proxies_of_limit: Map<ResourceRef, u32>,
 
     pub(crate) classes: Map<String, Arc<GatewayClass>>,
     pub(crate) kube_gateways: Map<NsName, Arc<KubeGateway>>,
@@ -159,6 +164,14 @@ impl Snapshot {
         match self.items.get(resource).map(Arc::as_ref) {
             Some(Item::Routes(routes)) => check::missing_subsets(self, routes),
             _ => Vec::new(),
+        }
+    }
+
+    /// The patches of an EnvoyFilter that are not refused, by their place in it. `None` when there is no such filter.
+    pub fn patches_of(&self, resource: &ResourceRef) -> Option<Vec<usize>> {
+        match self.items.get(resource).map(Arc::as_ref) {
+            Some(Item::Patches(filter)) => Some(filter.patches.iter().map(|p| p.index).collect()),
+            _ => None,
         }
     }
 

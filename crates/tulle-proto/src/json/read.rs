@@ -352,7 +352,7 @@ fn is_synthetic(field: &FieldDescriptor, oneof: &prost_reflect::OneofDescriptor)
     field.field_descriptor_proto().proto3_optional() && oneof.fields().len() == 1
 }
 
-pub(super) fn is_wrapper(name: &str) -> bool {
+pub(crate) fn is_wrapper(name: &str) -> bool {
     name.strip_prefix("google.protobuf.").is_some_and(|rest| {
         matches!(
             rest,

@@ -1,32 +1,41 @@
 //! Clusters of the workload's own ports, seen from its sidecar.
 
+use tulle_base::Host;
 use tulle_mesh::Snapshot;
+use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::port::Protocol;
 use tulle_proto::envoy::cluster::cluster::DiscoveryType;
 use tulle_proto::envoy::core::{BindConfig, SocketAddress, socket_address::PortSpecifier};
 
 use super::{Draft, metadata};
+use crate::envoy_filter::Patches;
 use crate::listener::inbound::{Port, ports};
 use crate::names::{ClusterName, INBOUND_PASSTHROUGH};
 use crate::pb::{address, duration, provenance_fields};
 use crate::proxy::Proxy;
-use crate::resource::Resource;
+use crate::resource::{Resource, Resources};
 
 /// The source address of connections to the application: redirection lets it pass.
 const PASSTHROUGH_BIND: &str = "127.0.0.6";
 
 /// Every inbound cluster of a sidecar.
 pub(crate) fn all(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
-    let mut out: Vec<Resource> = ports(snapshot, proxy).iter().map(|p| of_port(snapshot, p)).collect();
+    let (patches, place) = (Patches::of(snapshot, proxy), PatchContext::SidecarInbound);
+    let mut out = Resources::default();
+    for port in &ports(snapshot, proxy) {
+        let hosts: Vec<&Host> = port.service.iter().map(|s| &s.hostname).collect();
+        out.add(of_port(snapshot, port).finish(&patches, place, &hosts));
+    }
     let mut draft = original_dst(snapshot, INBOUND_PASSTHROUGH.to_owned());
     draft.downstream_protocol();
     draft.http().common_http_protocol_options.get_or_insert_default().idle_timeout =
         Some(duration(std::time::Duration::from_secs(300)));
-    out.push(draft.finish());
-    out
+    out.add(draft.finish(&patches, place, &[]));
+    super::add_patched(&mut out, &patches, place);
+    out.sorted()
 }
 
-fn of_port(snapshot: &Snapshot, port: &Port) -> Resource {
+fn of_port(snapshot: &Snapshot, port: &Port) -> Draft {
     let name = ClusterName::inbound(port.target).to_string();
     let mut draft = match &port.endpoint {
         None => original_dst(snapshot, name),
@@ -47,7 +56,7 @@ fn of_port(snapshot: &Snapshot, port: &Port) -> Resource {
         Some(service) => metadata(fields, service),
         None => crate::pb::istio_metadata(fields),
     };
-    draft.finish()
+    draft
 }
 
 fn original_dst(snapshot: &Snapshot, name: String) -> Draft {

@@ -6,7 +6,9 @@ mod policy;
 
 use std::collections::HashMap;
 
+use tulle_base::Host;
 use tulle_mesh::Snapshot;
+use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::service::{Registry, Service};
 use tulle_proto::envoy::cluster::{
     CircuitBreakers, Cluster, circuit_breakers::Thresholds, cluster as kinds, cluster::ClusterDiscoveryType,
@@ -18,9 +20,10 @@ use tulle_proto::envoy::upstream_http::{
 };
 use tulle_proto::type_url;
 
+use crate::envoy_filter::{self, Patches};
 use crate::names;
 use crate::pb::{duration, istio_metadata, list, object, pack, text, u32v};
-use crate::resource::Resource;
+use crate::resource::{Resource, Resources};
 use crate::sources::Sources;
 
 /// Key of the HTTP options among a cluster's typed options.
@@ -90,7 +93,14 @@ impl Draft {
         matches!(self.cluster.cluster_discovery_type, Some(ClusterDiscoveryType::Type(t)) if t == wanted)
     }
 
-    fn finish(mut self) -> Resource {
+    /// The cluster as patches for `place` leave it; what is left of it when one removes it. `hosts` are those of the services
+    /// behind an inbound cluster.
+    fn finish(
+        mut self,
+        patches: &Patches,
+        place: PatchContext,
+        hosts: &[&Host],
+    ) -> Result<Resource, Sources> {
         if let Some(mut options) = self.http {
             // Envoy wants to be told which protocol; HTTP/1.1 is what clusters speak by default.
             options.upstream_protocol_options.get_or_insert_with(|| {
@@ -107,23 +117,38 @@ impl Draft {
         {
             self.cluster.lb_policy = kinds::LbPolicy::ClusterProvided as i32;
         }
-        Resource::new(self.cluster.name.clone(), type_url::CLUSTER, &self.cluster, self.sources)
+        let Self { cluster, http: _, mut sources } = self;
+        match envoy_filter::cluster(patches, place, cluster, hosts, &mut sources) {
+            Some(cluster) => Ok(encode(&cluster, sources)),
+            None => Err(sources),
+        }
+    }
+}
+
+fn encode(cluster: &Cluster, sources: Sources) -> Resource {
+    Resource::new(cluster.name.clone(), type_url::CLUSTER, cluster, sources)
+}
+
+/// Adds the clusters that patches for `place` add.
+fn add_patched(out: &mut Resources, patches: &Patches, place: PatchContext) {
+    for (cluster, sources) in envoy_filter::added_clusters(patches, place, |name| out.has(name)) {
+        out.add(Ok(encode(&cluster, sources)));
     }
 }
 
 /// Where unknown traffic passes to.
-fn passthrough(snapshot: &Snapshot) -> Resource {
+fn passthrough(snapshot: &Snapshot) -> Draft {
     let mut draft = Draft::new(snapshot, names::PASSTHROUGH.to_owned(), kinds::DiscoveryType::OriginalDst);
     draft.downstream_protocol();
-    draft.finish()
+    draft
 }
 
 /// Where unknown traffic ends.
-fn black_hole(snapshot: &Snapshot) -> Resource {
+fn black_hole(snapshot: &Snapshot) -> Draft {
     let mut draft = Draft::new(snapshot, names::BLACK_HOLE.to_owned(), kinds::DiscoveryType::Static);
     draft.cluster.circuit_breakers = None;
     draft.cluster.common_lb_config = None;
-    draft.finish()
+    draft
 }
 
 /// Limits that never bind.

@@ -10,28 +10,41 @@ use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::cluster::cluster::{self as kinds, DiscoveryType, TransportSocketMatch};
 use tulle_proto::envoy::core::TransportSocket;
 
-use super::{Draft, black_hole, metadata, passthrough, policy};
+use super::{Draft, add_patched, black_hole, metadata, passthrough, policy};
 use crate::discovery::discovery;
 use crate::endpoint;
+use crate::envoy_filter::outbound;
 use crate::names::ClusterName;
 use crate::pb::{ads, duration, provenance_fields, structure, text};
 use crate::proxy::Kind;
-use crate::resource::Resource;
+use crate::resource::{Resource, Resources};
 use crate::tls::{alpn, mesh_upstream, raw_buffer, strings, user_upstream};
 use crate::view::View;
 
 /// Every outbound cluster of a view.
 pub(crate) fn all(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
-    let mut out: Vec<Resource> = view.services().flat_map(|s| of_service(snapshot, view, s)).collect();
-    out.push(black_hole(snapshot));
-    if view.kind == Kind::Sidecar {
-        out.push(passthrough(snapshot));
+    let mut out = Resources::default();
+    for service in view.services() {
+        of_service(snapshot, view, service, &mut out);
     }
-    out
+    let place = outbound(view.kind);
+    out.add(black_hole(snapshot).finish(&view.patches, place, &[]));
+    if view.kind == Kind::Sidecar {
+        out.add(passthrough(snapshot).finish(&view.patches, place, &[]));
+    }
+    add_patched(&mut out, &view.patches, place);
+    out.sorted()
+}
+
+/// The outbound clusters of one service of a view.
+pub(crate) fn of_one(snapshot: &Snapshot, view: &View, service: &Arc<Service>) -> Vec<Resource> {
+    let mut out = Resources::default();
+    of_service(snapshot, view, service, &mut out);
+    out.sorted()
 }
 
 /// The clusters of one service: one per port, and one per port and subset.
-pub(crate) fn of_service(snapshot: &Snapshot, view: &View, service: &Arc<Service>) -> Vec<Resource> {
+fn of_service(snapshot: &Snapshot, view: &View, service: &Arc<Service>, out: &mut Resources) {
     let rule = snapshot.destination_rule(
         &service.hostname,
         &view.namespace,
@@ -44,7 +57,7 @@ pub(crate) fn of_service(snapshot: &Snapshot, view: &View, service: &Arc<Service
         service,
         endpoints: snapshot.endpoints(service),
         rule: rule.map(Arc::as_ref),
-        out: Vec::new(),
+        out,
     };
     for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {
         builder.cluster(port, "");
@@ -52,7 +65,6 @@ pub(crate) fn of_service(snapshot: &Snapshot, view: &View, service: &Arc<Service
             builder.cluster(port, &subset.name);
         }
     }
-    builder.out
 }
 
 struct Builder<'a> {
@@ -61,7 +73,7 @@ struct Builder<'a> {
     service: &'a Arc<Service>,
     endpoints: Arc<ServiceEndpoints>,
     rule: Option<&'a DestinationRule>,
-    out: Vec<Resource>,
+    out: &'a mut Resources,
 }
 
 impl Builder<'_> {
@@ -98,7 +110,7 @@ impl Builder<'_> {
             fields.insert("subset".to_owned(), text(subset));
         }
         draft.cluster.metadata = metadata(fields, self.service);
-        self.out.push(draft.finish());
+        self.out.add(draft.finish(&self.view.patches, outbound(self.view.kind), &[]));
     }
 
     fn discovery(&self, policy: &Effective<'_>) -> DiscoveryType {

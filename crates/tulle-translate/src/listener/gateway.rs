@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use tulle_base::Host;
 use tulle_mesh::Snapshot;
+use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::routing::{GatewayRef, L4Match, L4Route, RouteSet};
 use tulle_proto::envoy::core::TrafficDirection;
+use tulle_proto::envoy::http_connection_manager::HttpFilter;
 use tulle_proto::envoy::listener::{FilterChain, FilterChainMatch, Listener};
 
 use super::outbound::with_stats;
-use super::{direction, encode_with, hcm, tcp};
+use super::{Made, direction, hcm, tcp};
 use crate::access_log;
 use crate::edge::{Bound, ServedAs, servers};
 use crate::filters;
 use crate::pb::{address, cidr, provenance};
 use crate::proxy::Proxy;
+use crate::rate_limit;
 use crate::resource::Resource;
 use crate::sources::Sources;
 use crate::tls::{server as server_tls, strings};
@@ -26,19 +29,34 @@ pub(crate) fn listeners(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<
     for bound in servers(snapshot, proxy) {
         by_port.entry(bound.port).or_default().push(bound);
     }
-    by_port.iter().filter_map(|(port, bound)| listener(snapshot, view, *port, bound)).collect()
+    let mut made_of = Sources::default();
+    let limits = rate_limit::filters(snapshot, proxy.namespace(), &proxy.labels, &mut made_of);
+    let mut out = Made::new(&view.patches, PatchContext::Gateway);
+    for (port, bound) in &by_port {
+        if let Some((listener, mut sources)) = listener(snapshot, view, *port, bound, &limits) {
+            sources.extend(made_of.clone());
+            out.add(listener, sources);
+        }
+    }
+    out.finish()
 }
 
-fn listener(snapshot: &Snapshot, view: &View, port: u16, bound: &[Bound]) -> Option<Resource> {
+fn listener(
+    snapshot: &Snapshot,
+    view: &View,
+    port: u16,
+    bound: &[Bound],
+    limits: &[HttpFilter],
+) -> Option<(Listener, Sources)> {
     let mut chains: Vec<FilterChain> = Vec::new();
     // All plain HTTP servers of a port share a chain and its routes; it excludes everything else there.
     let http = bound.iter().find(|b| b.served_as() == Some(ServedAs::Http));
     if let Some(first) = http {
-        chains.push(http_chain(snapshot, view, first, None));
+        chains.push(http_chain(snapshot, view, first, None, limits));
     } else {
         for b in bound {
             match b.served_as() {
-                Some(ServedAs::Https) => chains.push(http_chain(snapshot, view, b, tls_match(b))),
+                Some(ServedAs::Https) => chains.push(http_chain(snapshot, view, b, tls_match(b), limits)),
                 Some(ServedAs::Passthrough | ServedAs::TlsTcp | ServedAs::Tcp) => {
                     chains.extend(tcp_chains(snapshot, view, b));
                 }
@@ -68,7 +86,7 @@ fn listener(snapshot: &Snapshot, view: &View, port: u16, bound: &[Bound]) -> Opt
     let mut sources = Sources::of_listener(&listener);
     // Servers that share a chain are all served by it.
     bound.iter().filter(|b| b.served_as().is_some()).for_each(|b| sources.add(&b.gateway.meta));
-    Some(encode_with(&listener, sources))
+    Some((listener, sources))
 }
 
 /// Envoy refuses two chains with one match: the oldest gateway's stays.
@@ -83,14 +101,27 @@ fn distinct(chains: &mut Vec<FilterChain>) {
     });
 }
 
-fn http_chain(snapshot: &Snapshot, view: &View, b: &Bound, matches: Option<FilterChainMatch>) -> FilterChain {
+fn http_chain(
+    snapshot: &Snapshot,
+    view: &View,
+    b: &Bound,
+    matches: Option<FilterChainMatch>,
+    limits: &[HttpFilter],
+) -> FilterChain {
     let routes = b.route_name().unwrap_or_default();
     let prefix = format!("outbound_0.0.0.0_{}", b.port);
     let terminated = b.served_as() == Some(ServedAs::Https);
     let tls = b.server().tls.as_ref().filter(|_| terminated);
     FilterChain {
         filter_chain_match: matches,
-        filters: vec![hcm::with_rds(snapshot.mesh(), hcm::Side::Gateway, view.stock, &prefix, &routes)],
+        filters: vec![hcm::with_rds(
+            snapshot.mesh(),
+            hcm::Side::Gateway,
+            view.stock,
+            &prefix,
+            &routes,
+            limits,
+        )],
         transport_socket: tls.map(|t| server_tls(t, strings(&["h2", "http/1.1"]))),
         metadata: made_by(b),
         ..FilterChain::default()

@@ -27,22 +27,29 @@ pub(super) enum Side {
 }
 
 /// A manager whose routes come from RDS.
-pub(super) fn with_rds(mesh: &MeshConfig, side: Side, stock: bool, prefix: &str, routes: &str) -> Filter {
+pub(super) fn with_rds(
+    mesh: &MeshConfig,
+    side: Side,
+    stock: bool,
+    prefix: &str,
+    routes: &str,
+    policies: &[HttpFilter],
+) -> Filter {
     let rds = Rds { route_config_name: routes.to_owned(), config_source: Some(ads()) };
     let mut manager = manager(mesh, side, prefix);
     manager.route_specifier = Some(RouteSpecifier::Rds(rds));
-    manager.http_filters = outbound_filters(side, stock);
+    manager.http_filters = outbound_filters(side, stock, policies);
     network(&manager)
 }
 
-/// A manager of a sidecar's inbound side, with its routes inside and `rbac` filters.
+/// A manager of a sidecar's inbound side, with its routes inside and the filters of policies: who may, then how many.
 pub(super) fn inbound(
     mesh: &MeshConfig,
     stock: bool,
     http2: bool,
     prefix: &str,
     routes: RouteConfiguration,
-    rbac: &[HttpFilter],
+    policies: &[HttpFilter],
 ) -> Filter {
     let mut manager = manager(mesh, Side::Inbound, prefix);
     manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes));
@@ -54,7 +61,7 @@ pub(super) fn inbound(
     if !stock {
         all.push(filters::peer_metadata_inbound());
     }
-    all.extend(rbac.iter().cloned());
+    all.extend(policies.iter().cloned());
     all.extend([filters::grpc_stats(), filters::fault(), filters::cors()]);
     if !stock {
         all.push(filters::stats_http(false));
@@ -64,11 +71,12 @@ pub(super) fn inbound(
     network(&manager)
 }
 
-fn outbound_filters(side: Side, stock: bool) -> Vec<HttpFilter> {
+fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter]) -> Vec<HttpFilter> {
     let mut all = Vec::new();
     if !stock {
         all.push(filters::peer_metadata_outbound());
     }
+    all.extend(policies.iter().cloned());
     all.push(filters::grpc_stats());
     if !stock {
         all.push(filters::istio_alpn());

@@ -2,10 +2,12 @@
 
 mod chains;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use tulle_base::Provenance;
 use tulle_mesh::Snapshot;
+use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::policy::PeerModes;
 use tulle_mesh::port::{Protocol, Serving};
 use tulle_mesh::service::Service;
@@ -16,12 +18,14 @@ use tulle_proto::envoy::listener::{
     listener_filter_chain_match_predicate::{MatchSet, Rule},
 };
 
-use super::{INBOUND_PORT, direction, encode_with, tcp};
+use super::{INBOUND_PORT, Made, direction, tcp};
 use crate::access_log;
+use crate::envoy_filter::Patches;
 use crate::filters;
 use crate::names::BLACK_HOLE;
 use crate::pb::{address, duration, u32v};
 use crate::proxy::Proxy;
+use crate::rate_limit;
 use crate::rbac;
 use crate::resource::Resource;
 use crate::sources::Sources;
@@ -90,15 +94,33 @@ fn default_endpoint(text: &str, ip: &str) -> Option<(String, u16)> {
     Some((host.to_owned(), port.parse().ok()?))
 }
 
-/// The listener.
-pub(crate) fn listener(snapshot: &Snapshot, proxy: &Proxy) -> Resource {
+/// The listener, and those that patches add; nothing if one takes it away.
+pub(crate) fn listeners(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
+    let patches = Patches::of(snapshot, proxy);
+    let (listener, sources) = listener(snapshot, proxy, &patches);
+    let mut out = Made::new(&patches, PatchContext::SidecarInbound);
+    out.add(listener, sources);
+    out.finish()
+}
+
+fn listener(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> (Listener, Sources) {
     let mesh = snapshot.mesh();
     let (namespace, labels) = (proxy.namespace(), &proxy.labels);
     let modes = snapshot.peer_modes(namespace, labels);
     let authorizations = snapshot.authorizations(namespace, labels);
     let rbac = rbac::filters(&authorizations);
     let ports = ports(snapshot, proxy);
-    let builder = chains::Builder { mesh, stock: proxy.stock_envoy, rbac: &rbac };
+    let mut sources = Sources::default();
+    let limits = rate_limit::filters(snapshot, namespace, labels, &mut sources);
+    let sources = RefCell::new(sources);
+    let builder = chains::Builder {
+        mesh,
+        stock: proxy.stock_envoy,
+        rbac: &rbac,
+        patches,
+        sources: &sources,
+        limits: &limits,
+    };
     let mut all = vec![black_hole(snapshot, proxy)];
     all.extend(builder.passthrough(0, modes.mode));
     // Ports with a mode of their own that no service declares.
@@ -113,7 +135,7 @@ pub(crate) fn listener(snapshot: &Snapshot, proxy: &Proxy) -> Resource {
     for chain in &mut all {
         decided_by(chain, &modes);
     }
-    let mut sources = Sources::default();
+    let mut sources = sources.into_inner();
     authorizations.iter().for_each(|p| sources.add(&p.meta));
     snapshot.peers_in_force(namespace, labels).iter().for_each(|p| sources.add(&p.meta));
     ports.iter().for_each(|p| sources.add_ref(&p.made_by.resource));
@@ -128,7 +150,7 @@ pub(crate) fn listener(snapshot: &Snapshot, proxy: &Proxy) -> Resource {
         access_log: access_log::of_listener(mesh),
         ..Listener::default()
     };
-    encode_with(&listener, sources)
+    (listener, sources)
 }
 
 /// Chains that nobody declared remember the policy that chose their mode.

@@ -8,8 +8,9 @@ use tulle_mesh::config::OutboundPolicy;
 use tulle_proto::envoy::core::TrafficDirection;
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch, Listener};
 
-use super::{INBOUND_PORT, OUTBOUND_PORT, direction, encode, encode_with, tcp};
+use super::{INBOUND_PORT, Made, OUTBOUND_PORT, direction, tcp};
 use crate::access_log;
+use crate::envoy_filter::outbound;
 use crate::filters;
 use crate::names::{BLACK_HOLE, PASSTHROUGH};
 use crate::pb::{address, boolv, u32v};
@@ -25,9 +26,14 @@ pub(crate) fn listeners(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
     let mut own = Sources::default();
     // Its scope decides what else there is.
     view.sidecar().into_iter().for_each(|s| own.add(&s.meta));
-    let mut out = vec![encode_with(&virtual_outbound(snapshot, view), own)];
-    out.extend(bindings::all(snapshot, view).iter().map(|b| encode(&b.listener(snapshot, view))));
-    out
+    let mut out = Made::new(&view.patches, outbound(view.kind));
+    out.add(virtual_outbound(snapshot, view), own);
+    for binding in bindings::all(snapshot, view) {
+        let listener = binding.listener(snapshot, view);
+        let sources = Sources::of_listener(&listener);
+        out.add(listener, sources);
+    }
+    out.finish()
 }
 
 /// The listener to which all outbound traffic is redirected. It hands connections over to the listener of their

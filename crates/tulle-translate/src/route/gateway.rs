@@ -11,6 +11,7 @@ use tulle_proto::envoy::route::{VirtualHost, virtual_host::TlsRequirementType};
 use super::configuration as encode;
 use super::http::{Arrival, is_catch_all, merged_routes, routes};
 use crate::edge::{Bound, ServedAs, servers};
+use crate::envoy_filter::Ports;
 use crate::proxy::Proxy;
 use crate::resource::Resource;
 use crate::view::View;
@@ -45,7 +46,8 @@ pub(crate) fn configuration(snapshot: &Snapshot, proxy: &Proxy, view: &View, nam
         // Without routes every request is answered with 404.
         hosts.push(virtual_host(&"*".into(), format!("blackhole:{port}")));
     }
-    Some(encode(snapshot, view, name, hosts))
+    let ports: Vec<u16> = bound.iter().map(|b| b.server().port).collect();
+    Some(encode(snapshot, view, name, Ports::Servers(&ports), hosts))
 }
 
 /// The names of all configurations of the proxy.

@@ -11,6 +11,7 @@ use tulle_mesh::Snapshot;
 use tulle_proto::envoy::route::{RouteConfiguration, VirtualHost};
 use tulle_proto::type_url;
 
+use crate::envoy_filter::{self, Ports, outbound};
 use crate::pb::{boolv, u32v};
 use crate::resource::Resource;
 use crate::sources::Sources;
@@ -22,9 +23,15 @@ pub(crate) use action::{cluster_of, inbound};
 const MAX_DIRECT_BODY: u32 = 1024 * 1024;
 
 /// A route configuration in which ports of the authority do not count.
-fn configuration(snapshot: &Snapshot, view: &View, name: &str, virtual_hosts: Vec<VirtualHost>) -> Resource {
-    let sources = Sources::of_routes(snapshot, view, &virtual_hosts);
-    let message = RouteConfiguration {
+fn configuration(
+    snapshot: &Snapshot,
+    view: &View,
+    name: &str,
+    ports: Ports<'_>,
+    virtual_hosts: Vec<VirtualHost>,
+) -> Resource {
+    let mut sources = Sources::of_routes(snapshot, view, &virtual_hosts);
+    let mut message = RouteConfiguration {
         name: name.to_owned(),
         virtual_hosts,
         validate_clusters: boolv(false),
@@ -32,5 +39,6 @@ fn configuration(snapshot: &Snapshot, view: &View, name: &str, virtual_hosts: Ve
         ignore_port_in_host_matching: true,
         ..RouteConfiguration::default()
     };
+    envoy_filter::routes(&view.patches, outbound(view.kind), ports, &mut message, &mut sources);
     Resource::new(name, type_url::ROUTE_CONFIGURATION, &message, sources)
 }

@@ -14,6 +14,7 @@ use tulle_proto::envoy::route::{DirectResponseAction, Route, RouteAction, Virtua
 use super::http::{Arrival, default_route, merged_routes, routes};
 use super::matching::route_match;
 use super::{action, configuration as encode, domains};
+use crate::envoy_filter::Ports;
 use crate::names::PASSTHROUGH;
 use crate::resource::Resource;
 use crate::view::View;
@@ -23,7 +24,7 @@ pub(crate) fn configuration(snapshot: &Snapshot, view: &View, name: &str) -> Opt
     if let Ok(port) = name.parse::<u16>() {
         let mut hosts = virtual_hosts(snapshot, view, port);
         hosts.push(catch_all(view));
-        return Some(encode(snapshot, view, name, hosts));
+        return Some(encode(snapshot, view, name, Ports::Named, hosts));
     }
     let (host, port) = name.rsplit_once(':')?;
     let service = view.service(&host.into())?;
@@ -31,7 +32,7 @@ pub(crate) fn configuration(snapshot: &Snapshot, view: &View, name: &str) -> Opt
     let mut sniffed = virtual_host(snapshot, view, service, port);
     // The listener is the service's own: whatever the authority says, the request is for it.
     sniffed.domains = vec!["*".into()];
-    Some(encode(snapshot, view, name, vec![sniffed]))
+    Some(encode(snapshot, view, name, Ports::Named, vec![sniffed]))
 }
 
 /// The names of all configurations that the listeners of a view refer to.

@@ -46,7 +46,7 @@ fn effects(text: &str, case: &str, seen: &mut BTreeMap<(String, String), String>
         let info = object.kind().info();
         let kind = match info.group {
             "gateway.networking.k8s.io" => format!("gwapi/{}", info.kind),
-            group if group.ends_with("istio.io") => info.kind.to_owned(),
+            group if group.ends_with("istio.io") || group == tulle_api::policy::GROUP => info.kind.to_owned(),
             _ => continue,
         };
         let document = object.to_json();

@@ -205,7 +205,9 @@ fn is_stored(written: &Object, found: &Value) -> bool {
 }
 
 fn is_of_the_mesh(resource: &ResourceRef) -> bool {
-    resource.group.ends_with(".istio.io") || resource.group == "gateway.networking.k8s.io"
+    resource.group.ends_with(".istio.io")
+        || resource.group == "gateway.networking.k8s.io"
+        || resource.group == tulle_api::policy::GROUP
 }
 
 #[cfg(test)]

@@ -1,19 +1,25 @@
 //! Filter chains of `virtualInbound`: for each port, by TLS, ALPN and protocol.
 
+use std::cell::RefCell;
+
 use tulle_mesh::config::MeshConfig;
+use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::policy::MtlsMode;
 use tulle_mesh::port::{Protocol, Serving};
 use tulle_proto::envoy::core::TransportSocket;
+use tulle_proto::envoy::http_connection_manager::HttpFilter;
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch};
 use tulle_proto::envoy::route::{RouteConfiguration, VirtualHost};
 
 use super::Port;
+use crate::envoy_filter::{self, Patches, Ports};
 use crate::filters;
 use crate::listener::{hcm, tcp};
 use crate::names::{ClusterName, INBOUND_PASSTHROUGH};
 use crate::pb::{boolv, provenance, u32v};
 use crate::rbac;
 use crate::route::inbound as inbound_route;
+use crate::sources::Sources;
 use crate::tls::{alpn, mesh_downstream, strings};
 
 /// Builds chains for one workload.
@@ -21,6 +27,10 @@ pub(super) struct Builder<'a> {
     pub(super) mesh: &'a MeshConfig,
     pub(super) stock: bool,
     pub(super) rbac: &'a rbac::Filters,
+    pub(super) limits: &'a [HttpFilter],
+    pub(super) patches: &'a Patches,
+    /// What patches of inbound routes did.
+    pub(super) sources: &'a RefCell<Sources>,
 }
 
 /// Which connections a chain takes, and what it makes of them.
@@ -187,7 +197,7 @@ impl Builder<'_> {
         };
         let mut route = inbound_route(&target.cluster, target.operation.clone(), target.protocol);
         route.metadata = target.declared.and_then(|p| provenance(&p.made_by));
-        let routes = RouteConfiguration {
+        let mut routes = RouteConfiguration {
             name: target.cluster.clone(),
             virtual_hosts: vec![VirtualHost {
                 name: format!("inbound|http|{}", target.number),
@@ -198,7 +208,11 @@ impl Builder<'_> {
             validate_clusters: boolv(false),
             ..RouteConfiguration::default()
         };
-        hcm::inbound(self.mesh, self.stock, target.protocol.is_http2(), &prefix, routes, &self.rbac.http)
+        let (place, mut sources) = (PatchContext::SidecarInbound, self.sources.borrow_mut());
+        envoy_filter::routes(self.patches, place, Ports::Named, &mut routes, &mut sources);
+        drop(sources);
+        let own: Vec<HttpFilter> = self.rbac.http.iter().chain(self.limits).cloned().collect();
+        hcm::inbound(self.mesh, self.stock, target.protocol.is_http2(), &prefix, routes, &own)
     }
 
     fn tcp(&self, target: &Target<'_>) -> Vec<Filter> {

@@ -1,0 +1,383 @@
+//! EnvoyFilter to patches: what is written as YAML becomes the messages that it means.
+
+use std::sync::Arc;
+
+use regex::Regex;
+use serde_json::Value;
+use tulle_api::istio as api;
+use tulle_base::{Diagnostic, FieldPath, Selector};
+use tulle_proto::json::{Json, JsonError};
+use tulle_proto::type_url;
+
+use super::cx::Cx;
+use crate::envoy_filter::{
+    ApplyTo, EnvoyFilter, FilterClass, ListenerMatch, ObjectMatch, Operation, Patch, PatchContext,
+    PatchTarget, PatchValue, ProxyMatch, Version,
+};
+
+mod matching;
+
+/// Longer expressions for versions match no proxy, as Istio has it.
+const MAX_VERSION: usize = 1024;
+/// The group of Gateways of the Gateway API.
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
+/// The patches of an EnvoyFilter. What is refused is told, and the rest stays.
+pub(super) fn filter(cx: &mut Cx<'_>, spec: &api::EnvoyFilter) -> EnvoyFilter {
+    let api::EnvoyFilter { workload_selector, target_refs, config_patches, priority } = spec;
+    let patches = config_patches.iter().enumerate().filter_map(|(i, p)| patch(cx, i, p)).collect();
+    let labels = workload_selector.as_ref().map(|api::LabelSelector { labels }| labels.clone());
+    let target = if target_refs.is_empty() {
+        PatchTarget::Selector(Selector(labels.unwrap_or_default()))
+    } else {
+        PatchTarget::Gateways(gateways(cx, target_refs))
+    };
+    EnvoyFilter { meta: cx.meta.clone(), target, priority: priority.unwrap_or(0), patches }
+}
+
+fn gateways(cx: &mut Cx<'_>, refs: &[api::PolicyTargetReference]) -> Vec<String> {
+    let mut out = Vec::new();
+    for (i, api::PolicyTargetReference { group, kind, name, namespace }) in refs.iter().enumerate() {
+        let path = format!("spec.targetRefs[{i}]");
+        let gateway = group == GATEWAY_API && kind == "Gateway";
+        let own = namespace.is_empty() || namespace == cx.meta.namespace();
+        cx.not_applied(
+            !gateway,
+            &path,
+            "only gateways of the Gateway API are targets; waypoints are not built",
+        );
+        cx.not_applied(!own, &format!("{path}.namespace"), "targets are of the filter's own namespace");
+        if gateway && own {
+            out.push(name.clone());
+        }
+    }
+    out
+}
+
+fn patch(cx: &mut Cx<'_>, index: usize, given: &api::EnvoyConfigObjectPatch) -> Option<Patch> {
+    let api::EnvoyConfigObjectPatch { apply_to: written, matches, patch } = given;
+    let at = format!("spec.configPatches[{index}]");
+    let apply_to = apply_to(cx, &at, (*written)?)?;
+    let api::EnvoyPatch { operation, value, filter_class } = patch.as_ref()?;
+    let class = class(*filter_class);
+    let word = (*operation)?.as_str();
+    let operation = self::operation(apply_to, (*operation)?, class)?;
+    if !fits(apply_to, operation) {
+        let reason = format!("{word} does not go with {}", (*written)?.as_str());
+        cx.not_applied(true, &format!("{at}.patch.operation"), &reason);
+        return None;
+    }
+    let added = matches!(operation, Operation::Add(_));
+    let classed = added && matches!(apply_to, ApplyTo::HttpFilter | ApplyTo::NetworkFilter);
+    cx.not_applied(
+        class != FilterClass::Unspecified && !classed,
+        &format!("{at}.patch.filterClass"),
+        "it says where a filter is added, with operation ADD",
+    );
+    let (context, proxy, object) = conditions(cx, &at, apply_to, matches.as_ref())?;
+    let value = match operation {
+        Operation::Remove => {
+            let path = format!("{at}.patch.value");
+            cx.not_applied(value.is_some(), &path, "what is removed is said by the match");
+            None
+        }
+        _ => Some(Arc::new(message(cx, &format!("{at}.patch.value"), apply_to, value.as_ref()?)?)),
+    };
+    Some(Patch { index, apply_to, context, proxy, object, operation, value })
+}
+
+fn apply_to(cx: &mut Cx<'_>, at: &str, written: api::EnvoyApplyTo) -> Option<ApplyTo> {
+    Some(match written {
+        api::EnvoyApplyTo::Listener => ApplyTo::Listener,
+        api::EnvoyApplyTo::FilterChain => ApplyTo::FilterChain,
+        api::EnvoyApplyTo::NetworkFilter => ApplyTo::NetworkFilter,
+        api::EnvoyApplyTo::HttpFilter => ApplyTo::HttpFilter,
+        api::EnvoyApplyTo::ListenerFilter => ApplyTo::ListenerFilter,
+        api::EnvoyApplyTo::RouteConfiguration => ApplyTo::RouteConfiguration,
+        api::EnvoyApplyTo::VirtualHost => ApplyTo::VirtualHost,
+        api::EnvoyApplyTo::HttpRoute => ApplyTo::HttpRoute,
+        api::EnvoyApplyTo::Cluster => ApplyTo::Cluster,
+        api::EnvoyApplyTo::ExtensionConfig => ApplyTo::ExtensionConfig,
+        api::EnvoyApplyTo::Bootstrap => {
+            let message =
+                "BOOTSTRAP is refused: proxies have read their bootstrap before they are told anything";
+            cx.refuse(
+                &format!("{at}.applyTo"),
+                message,
+                "use annotation proxy.istio.io/config or a ProxyConfig",
+            );
+            return None;
+        }
+        // Validation says so.
+        api::EnvoyApplyTo::Invalid => return None,
+    })
+}
+
+fn class(written: Option<api::EnvoyFilterClass>) -> FilterClass {
+    match written {
+        None | Some(api::EnvoyFilterClass::Unspecified) => FilterClass::Unspecified,
+        Some(api::EnvoyFilterClass::Authn) => FilterClass::Authn,
+        Some(api::EnvoyFilterClass::Authz) => FilterClass::Authz,
+        Some(api::EnvoyFilterClass::Stats) => FilterClass::Stats,
+    }
+}
+
+/// Whether what is patched is in a list whose order counts.
+fn is_ordered(apply_to: ApplyTo) -> bool {
+    matches!(
+        apply_to,
+        ApplyTo::HttpFilter | ApplyTo::NetworkFilter | ApplyTo::ListenerFilter | ApplyTo::HttpRoute
+    )
+}
+
+/// What is done.
+fn operation(apply_to: ApplyTo, written: api::EnvoyPatchOperation, class: FilterClass) -> Option<Operation> {
+    use api::EnvoyPatchOperation as Written;
+    Some(match written {
+        Written::Merge => Operation::Merge { replace_lists: false },
+        Written::MergeAndReplaceList => Operation::Merge { replace_lists: true },
+        Written::Add => Operation::Add(class),
+        Written::Remove => Operation::Remove,
+        // Where there is no order, what is inserted is added.
+        Written::InsertBefore | Written::InsertAfter | Written::InsertFirst if !is_ordered(apply_to) => {
+            Operation::Add(class)
+        }
+        Written::InsertBefore => Operation::InsertBefore,
+        Written::InsertAfter => Operation::InsertAfter,
+        Written::InsertFirst => Operation::InsertFirst,
+        Written::Replace => Operation::Replace,
+        Written::Invalid => return None,
+    })
+}
+
+/// Whether the operation goes with what is patched (Istio leaves out what does not, without a word).
+fn fits(apply_to: ApplyTo, operation: Operation) -> bool {
+    let replaceable =
+        is_ordered(apply_to) && apply_to != ApplyTo::HttpRoute || apply_to == ApplyTo::VirtualHost;
+    match (apply_to, operation) {
+        (ApplyTo::RouteConfiguration, op) => matches!(op, Operation::Merge { .. }),
+        (ApplyTo::ExtensionConfig, op) => matches!(op, Operation::Add(_)),
+        (_, Operation::Replace) => replaceable,
+        (_, _) => true,
+    }
+}
+
+fn conditions(
+    cx: &mut Cx<'_>,
+    at: &str,
+    apply_to: ApplyTo,
+    matches: Option<&api::EnvoyConfigObjectMatch>,
+) -> Option<(PatchContext, ProxyMatch, ObjectMatch)> {
+    let Some(api::EnvoyConfigObjectMatch { context, proxy, object_types }) = matches else {
+        return Some((PatchContext::Any, ProxyMatch::default(), ObjectMatch::Any));
+    };
+    let context = match context {
+        None | Some(api::EnvoyPatchContext::Any) => PatchContext::Any,
+        Some(api::EnvoyPatchContext::SidecarInbound) => PatchContext::SidecarInbound,
+        Some(api::EnvoyPatchContext::SidecarOutbound) => PatchContext::SidecarOutbound,
+        Some(api::EnvoyPatchContext::Gateway) => PatchContext::Gateway,
+        Some(api::EnvoyPatchContext::Waypoint) => {
+            cx.not_applied(true, &format!("{at}.match.context"), "waypoints are not built");
+            return None;
+        }
+    };
+    let proxy = match proxy {
+        None => ProxyMatch::default(),
+        Some(api::EnvoyProxyMatch { proxy_version, metadata }) => {
+            ProxyMatch { version: version(cx, at, proxy_version)?, metadata: metadata.clone() }
+        }
+    };
+    let object = match object_types {
+        None => ObjectMatch::Any,
+        Some(api::EnvoyObjectTypes::Waypoint(_)) => {
+            cx.not_applied(true, &format!("{at}.match.waypoint"), "waypoints are not built");
+            return None;
+        }
+        Some(api::EnvoyObjectTypes::Listener(l)) => ObjectMatch::Listener(matching::listener(l)),
+        Some(api::EnvoyObjectTypes::RouteConfiguration(r)) => ObjectMatch::Routes(matching::routes(r)),
+        Some(api::EnvoyObjectTypes::Cluster(c)) => ObjectMatch::Cluster(matching::cluster(c)),
+    };
+    let path = format!("{at}.match.context");
+    let named = apply_to == ApplyTo::ExtensionConfig && context != PatchContext::Any;
+    cx.not_applied(named, &path, "an extension is found by its name");
+    unused(cx, at, apply_to, &object);
+    Some((context, proxy, object))
+}
+
+/// Conditions that what is patched does not have.
+fn unused(cx: &mut Cx<'_>, at: &str, apply_to: ApplyTo, object: &ObjectMatch) {
+    let all = format!("{at}.match");
+    if apply_to == ApplyTo::ExtensionConfig {
+        let path = match object {
+            ObjectMatch::Any => return,
+            ObjectMatch::Listener(_) => "listener",
+            ObjectMatch::Routes(_) => "routeConfiguration",
+            ObjectMatch::Cluster(_) => "cluster",
+        };
+        return cx.not_applied(true, &format!("{all}.{path}"), "an extension is found by its name");
+    }
+    match object {
+        ObjectMatch::Listener(ListenerMatch { port: _, name: _, chain, listener_filter }) => {
+            let chains =
+                matches!(apply_to, ApplyTo::FilterChain | ApplyTo::NetworkFilter | ApplyTo::HttpFilter);
+            let path = format!("{all}.listener.filterChain");
+            cx.not_applied(chain.is_some() && !chains, &path, "it is for what is in filter chains");
+            let filter = chain.as_ref().is_some_and(|c| c.filter.is_some());
+            let reason = "it is for NETWORK_FILTER and HTTP_FILTER";
+            cx.not_applied(filter && apply_to == ApplyTo::FilterChain, &format!("{path}.filter"), reason);
+            let other = !listener_filter.is_empty() && apply_to != ApplyTo::ListenerFilter;
+            cx.not_applied(other, &format!("{all}.listener.listenerFilter"), "it is for LISTENER_FILTER");
+        }
+        ObjectMatch::Routes(routes) => {
+            let path = format!("{all}.routeConfiguration.vhost");
+            let host = routes.host.is_some() && apply_to == ApplyTo::RouteConfiguration;
+            cx.not_applied(host, &path, "it is for VIRTUAL_HOST and HTTP_ROUTE");
+            let route = routes.host.as_ref().is_some_and(|h| h.route.is_some());
+            let other = route && apply_to != ApplyTo::HttpRoute;
+            cx.not_applied(other && !host, &format!("{path}.route"), "it is for HTTP_ROUTE");
+        }
+        ObjectMatch::Cluster(c) => {
+            let more = c.port.is_some() || !c.service.is_empty() || !c.subset.is_empty();
+            let path = format!("{all}.cluster");
+            cx.not_applied(
+                more && !c.name.is_empty(),
+                &path,
+                "beside name, the other conditions do not count",
+            );
+        }
+        ObjectMatch::Any => {}
+    }
+}
+
+fn version(cx: &mut Cx<'_>, at: &str, written: &str) -> Option<Option<Version>> {
+    if written.is_empty() {
+        return Some(None);
+    }
+    let path = format!("{at}.match.proxy.proxyVersion");
+    if written.len() > MAX_VERSION {
+        cx.not_applied(
+            true,
+            &path,
+            &format!("an expression of more than {MAX_VERSION} bytes matches no proxy"),
+        );
+        return None;
+    }
+    match Regex::new(written) {
+        Ok(regex) => Some(Some(Version(regex))),
+        Err(error) => {
+            cx.refuse(&path, &format!("is not an expression: {error}"), "");
+            None
+        }
+    }
+}
+
+/// The message behind a value.
+fn message(cx: &mut Cx<'_>, at: &str, apply_to: ApplyTo, value: &Value) -> Option<PatchValue> {
+    let name = match apply_to {
+        ApplyTo::Listener => type_url::LISTENER,
+        ApplyTo::Cluster => type_url::CLUSTER,
+        ApplyTo::RouteConfiguration => type_url::ROUTE_CONFIGURATION,
+        ApplyTo::FilterChain => "envoy.config.listener.v3.FilterChain",
+        ApplyTo::NetworkFilter => "envoy.config.listener.v3.Filter",
+        ApplyTo::ListenerFilter => "envoy.config.listener.v3.ListenerFilter",
+        ApplyTo::HttpFilter => "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+        ApplyTo::VirtualHost => "envoy.config.route.v3.VirtualHost",
+        ApplyTo::HttpRoute => "envoy.config.route.v3.Route",
+        ApplyTo::ExtensionConfig => "envoy.config.core.v3.TypedExtensionConfig",
+    };
+    let before = cx.notes.len();
+    unsupported(cx, &FieldPath::from(at), value);
+    if cx.notes.len() > before {
+        return None;
+    }
+    let json = cx.json.clone();
+    let json = json.get();
+    let message = overlay(cx, at, json, name, value)?;
+    // What is merged by itself: the configuration of a filter, or of a transport socket.
+    let typed = match apply_to {
+        ApplyTo::NetworkFilter | ApplyTo::HttpFilter | ApplyTo::ListenerFilter => Some(value),
+        ApplyTo::FilterChain | ApplyTo::Cluster => {
+            value.get("transport_socket").or_else(|| value.get("transportSocket"))
+        }
+        _ => None,
+    };
+    let typed = typed.and_then(|v| v.get("typed_config").or_else(|| v.get("typedConfig")));
+    let typed_config = match typed.and_then(|t| Some((t, t.get("@type")?.as_str()?))) {
+        None => None,
+        Some((typed, url)) => Some((url.to_owned(), overlay(cx, at, json, url, typed)?)),
+    };
+    Some(PatchValue { message, typed_config })
+}
+
+fn overlay(
+    cx: &mut Cx<'_>,
+    at: &str,
+    json: Result<&Json, &str>,
+    name: &str,
+    value: &Value,
+) -> Option<tulle_proto::Overlay> {
+    let json = match json {
+        Ok(json) => json,
+        Err(error) => {
+            cx.refuse(at, &format!("cannot be read: {error}"), "");
+            return None;
+        }
+    };
+    match json.overlay(name, value) {
+        Ok(overlay) => Some(overlay),
+        Err(JsonError::Fields(problems)) => {
+            for problem in problems {
+                let path = joined(at, problem.path.as_str());
+                cx.refuse(&path, &problem.message, "correct it, or take it away");
+            }
+            None
+        }
+        Err(other) => {
+            cx.refuse(at, &other.to_string(), "");
+            None
+        }
+    }
+}
+
+fn joined(at: &str, below: &str) -> String {
+    if below.is_empty() {
+        at.to_owned()
+    } else if below.starts_with('[') {
+        format!("{at}{below}")
+    } else {
+        format!("{at}.{below}")
+    }
+}
+
+/// Refuses extensions that proxies do not implement, wherever they are in the value.
+fn unsupported(cx: &mut Cx<'_>, at: &FieldPath, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(url)) = members.get("@type")
+                && !type_url::is_extension(url)
+            {
+                let message = format!("{url} is refused: proxies of this mesh have no such extension");
+                let fix = "docs/envoyfilter.md lists what there is; the other patches are in force";
+                return cx.refuse(at.field("@type").as_str(), &message, fix);
+            }
+            for (name, member) in members {
+                unsupported(cx, &at.field(name), member);
+            }
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                unsupported(cx, &at.index(i), item);
+            }
+        }
+        _ => {}
+    }
+}
+
+impl Cx<'_> {
+    /// Refuses a part of a document, by name; the rest stays in force.
+    fn refuse(&mut self, path: &str, message: &str, fix: &str) {
+        let resource = self.meta.resource.clone();
+        self.notes
+            .push(Diagnostic::error(FieldPath::from(path), message).with_fix(fix).with_resource(resource));
+    }
+}
