@@ -398,7 +398,9 @@ fn filters_take_what_envoy_takes_and_refuse_the_rest_by_name() {
         ),
         router,
     ]);
-    on_listener(&[(&format!("{MANAGER}.http_filters"), filters)], expect![[r#"
+    on_listener(
+        &[(&format!("{MANAGER}.http_filters"), filters)],
+        expect![[r#"
         refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.local_cluster_rate_limit: is not supported: limits hold for one proxy
         refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.stat_prefix: must not be empty
         refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.stage: 11 must be between 0 and 10
@@ -429,7 +431,8 @@ fn filters_take_what_envoy_takes_and_refuse_the_rest_by_name() {
         refused filter_chains[0].filters[0].typed_config.http_filters[7].typed_config.compressor_library.typed_config: compressor "envoy.extensions.compression.gzip.decompressor.v3.Gzip" is not supported; did you mean envoy.extensions.compression.gzip.compressor.v3.Gzip?
         refused filter_chains[0].filters[0].typed_config.http_filters[7].typed_config.response_direction_config.status_header_enabled: is not supported
         refused filter_chains[0].filters[0].typed_config.http_filters[8].typed_config.decompressor_library.typed_config.max_inflate_ratio: 5000 must be between 1 and 1032
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

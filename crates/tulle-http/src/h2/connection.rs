@@ -374,7 +374,7 @@ impl Connection {
             self.request.headers.shrink(KEPT);
             self.response.headers.shrink(KEPT);
             self.trailers.shrink(KEPT);
-            if self.block.capacity() > KEPT {
+            if self.continued.is_none() && self.block.capacity() > KEPT {
                 self.block = Vec::new();
             }
         }

@@ -179,7 +179,7 @@ fn priorities_are_read_over() {
 /// RFC 9113 section 6.10 and 4.3: a head may be continued, by nothing else in between.
 #[test]
 fn heads_are_continued_without_a_break() {
-    let (_app, rig) = rig();
+    let (app, rig) = rig();
     let bytes = block(&GET);
     let (a, b) = bytes.split_at(9);
     let mut frames = Frames::connect(rig.at());
@@ -188,6 +188,15 @@ fn heads_are_continued_without_a_break() {
     frames.send(CONTINUATION, 0, 1, &[]);
     frames.send(CONTINUATION, END_HEADERS, 1, &b[3..]);
     assert_eq!(frames.status(1), 200);
+    // A long one that takes its time, with nothing else open.
+    let value = "y".repeat(20_000);
+    let long = block(&[GET[0], GET[1], GET[2], GET[3], ("x-long", &value)]);
+    let (first, rest) = long.split_at(16_000);
+    frames.send(HEADERS, END_STREAM, 3, first);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    frames.send(CONTINUATION, END_HEADERS, 3, rest);
+    assert_eq!(frames.status(3), 200);
+    assert!(app.last().contains(&value));
     for wrong in [
         frame(CONTINUATION, END_HEADERS, 3, b),
         frame(PING, 0, 0, &[0; 8]),
