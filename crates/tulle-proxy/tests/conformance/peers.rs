@@ -168,7 +168,8 @@ fn h2load_loses_no_request() {
     let body = folder.path().join("body");
     fs::write(&body, vec![b'x'; 50_000]).unwrap();
     for args in [
-        vec!["-n", "3000", "-c", "10", "-m", "50"],
+        // No more at a time than the backlog of the server's socket holds.
+        vec!["-n", "3000", "-c", "10", "-m", "10"],
         vec!["-n", "1000", "-c", "4", "-m", "20", "-d", body.to_str().unwrap()],
         vec!["-n", "2000", "-c", "20", "--h1"],
         vec!["-n", "500", "-c", "5", "-m", "10", "-w", "1", "-W", "1"],
