@@ -105,6 +105,20 @@ impl World {
         let names = Interest::Names(vec!["kubernetes://web".to_owned()]);
         first(kind, connector, type_url::SECRET, names).await
     }
+
+    /// What the gateway gets that asks for a Secret of namespace `other` by its whole name.
+    async fn secret_of_other(&self, own: &Watched<Certificate>, name: &str) -> Vec<bytes::Bytes> {
+        let names = Interest::Names(vec![format!("kubernetes-gateway://other/{name}")]);
+        first("router", self.secure(own.clone()), type_url::SECRET, names).await.unwrap()
+    }
+
+    async fn put(&self, yaml: &str) {
+        let (objects, problems) = parse_manifests("x.yaml", yaml.as_bytes());
+        assert!(problems.iter().all(|p| p.severity != tulle_base::Severity::Error), "{problems:?}");
+        for object in objects {
+            self.store.put(object).await.unwrap();
+        }
+    }
 }
 
 /// The first answer to a proxy that asks for `interest`: payloads, or why it was refused.
@@ -115,7 +129,9 @@ async fn first(
     interest: Interest,
 ) -> Result<Vec<bytes::Bytes>, String> {
     let text = |s: &str| Value { kind: Some(Kind::StringValue(s.to_owned())) };
-    let fields = [("SERVICE_ACCOUNT".to_owned(), text("cart"))];
+    let labels = Struct { fields: [("app".to_owned(), text("gateway"))].into() };
+    let labels = Value { kind: Some(Kind::StructValue(labels)) };
+    let fields = [("SERVICE_ACCOUNT".to_owned(), text("cart")), ("LABELS".to_owned(), labels)];
     let node = Node {
         id: format!("{kind}~10.244.0.5~cart-0.shop~shop.svc.cluster.local"),
         metadata: Some(Struct { fields: fields.into() }),
@@ -163,6 +179,60 @@ async fn gateways_get_the_certificates_of_their_namespace_and_nobody_else_does()
     let plain = world.control.plain;
     let plain = client::connector(move || tokio::net::TcpStream::connect(plain));
     assert!(world.secrets("router", plain).await.unwrap().is_empty());
+    world.control.stop().await;
+}
+
+/// A Gateway of the Gateway API brings the certificates of its namespace to the pods that serve it, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_get_the_certificates_that_their_listeners_name() {
+    let world = World::start(Duration::from_secs(3600)).await;
+    let pem =
+        |label: &str, text: &str| format!("-----BEGIN {label}-----\\n{text}\\n-----END {label}-----\\n");
+    let secret = |name: &str, text: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: other}}\ntype: kubernetes.io/tls\n\
+             stringData: {{tls.crt: \"{}\", tls.key: \"{}\"}}\n---\n",
+            pem("CERTIFICATE", text),
+            pem("PRIVATE KEY", text)
+        )
+    };
+    world.put(&format!("{}{}", secret("named", "first"), secret("unnamed", "never"))).await;
+    world
+        .put(
+            "apiVersion: v1\nkind: Service\nmetadata: {name: gw, namespace: shop}\n\
+             spec: {clusterIP: 10.96.0.9, selector: {app: gateway}, ports: [{port: 443, name: https}]}\n",
+        )
+        .await;
+    let gateway = |class: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: edge, namespace: other}}\nspec:\n  \
+             gatewayClassName: {class}\n  addresses: [{{type: Hostname, value: gw.shop.svc.cluster.local}}]\n  listeners:\n  \
+             - {{name: https, port: 443, protocol: HTTPS, tls: {{certificateRefs: [{{name: named}}]}}}}\n"
+        )
+    };
+    world.put(&gateway("tulle")).await;
+    let own = world.certify("cart").await.unwrap();
+    // The store's changes reach the mesh a moment later.
+    let eventually = async |wanted: &str| {
+        for _ in 0..200 {
+            let got = world.secret_of_other(&own, "named").await;
+            let text: String = got.iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect();
+            if if wanted.is_empty() { got.is_empty() } else { text.contains(wanted) } {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{wanted:?} does not come");
+    };
+    eventually("first").await;
+    assert!(world.secret_of_other(&own, "unnamed").await.is_empty());
+    let names = Interest::Names(vec!["kubernetes-gateway://other/named".to_owned()]);
+    let sidecar = first("sidecar", world.secure(own.clone()), type_url::SECRET, names).await.unwrap();
+    assert!(sidecar.is_empty());
+    world.put(&secret("named", "second")).await;
+    eventually("second").await;
+    world.put(&gateway("others")).await;
+    eventually("").await;
     world.control.stop().await;
 }
 

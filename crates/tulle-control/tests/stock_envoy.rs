@@ -65,6 +65,21 @@ spec:
   trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}, outlierDetection: {consecutive5xxErrors: 3}, connectionPool: {tcp: {maxConnections: 10}}}
   subsets: [{name: v1, labels: {version: v1}}]
 ---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.11, selector: {app: cart}, ports: [{name: http, port: 8000}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: web}]
+  rules:
+  - {matches: [{path: {value: /a.b}}], filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}], backendRefs: [{name: web, port: 8000}]}
+  - {matches: [{path: {value: /old}}], filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]}
+  - {timeouts: {backendRequest: 1s}, backendRefs: [{name: web, port: 8000}, {kind: Other, name: web, port: 8000}]}
+---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: cart, namespace: shop}
@@ -258,11 +273,20 @@ async fn program(envoy: &str, kind: &str) {
         .filter(|l| l.contains("[warning]") || l.contains("[error]") || l.contains("[critical]"))
         .collect();
     let dump = admin("/config_dump?include_eds").await;
+    let refused = stats.lines().filter(|l| l.contains(".rds.") && l.contains("update_rejected"));
+    let refused: Vec<&str> = refused.filter(|l| !l.ends_with(": 0")).collect();
+    assert!(refused.is_empty(), "{kind}: {refused:?}\n{}", trouble.join("\n"));
     for rejected in ["cluster_manager.cds.update_rejected", "listener_manager.lds.update_rejected"] {
         assert_eq!(stat(&stats, rejected), 0, "{kind}: {rejected}\n{}", trouble.join("\n"));
     }
     assert!(stat(&stats, "listener_manager.total_listeners_active") > 2, "{kind}\n{}", trouble.join("\n"));
-    for name in ["outbound|8000||cart.shop.svc.cluster.local", "virtualInbound", "10.244.0.5", "\"8000\""] {
+    for name in [
+        "outbound|8000||cart.shop.svc.cluster.local",
+        "virtualInbound",
+        "10.244.0.5",
+        "\"8000\"",
+        "InvalidBackend",
+    ] {
         assert!(dump.contains(name), "{kind}: {name} is not in the dump");
     }
     // A change reaches it.

@@ -112,11 +112,15 @@ impl Verdict<'_> {
                 texts.push(text);
             }
         }
-        let partly = self.kube.as_ref().is_some_and(Kube::is_partly_valid);
-        let accepted = match texts.is_empty() {
-            true => self.condition("Accepted", true, "Accepted", String::new()),
-            false if partly => self.condition("Accepted", true, "ListenersNotValid", texts.join("\n")),
-            false => self.condition("Accepted", false, "Invalid", texts.join("\n")),
+        let (invalid, others) = self.kube.as_ref().map(Kube::invalid_listeners).unwrap_or_default();
+        let accepted = if !invalid.is_empty() {
+            // A Gateway is accepted as long as one of its listeners is served.
+            let message = format!("not served, as their conditions say: {}", invalid.join(", "));
+            self.condition("Accepted", others, "ListenersNotValid", message)
+        } else if texts.is_empty() {
+            self.condition("Accepted", true, "Accepted", String::new())
+        } else {
+            self.condition("Accepted", false, "Invalid", texts.join("\n"))
         };
         let (yes, reason, message) = self.programmed.condition(self.conflicts);
         let programmed = self.condition("Programmed", yes, reason, message.clone());

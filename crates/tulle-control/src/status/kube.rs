@@ -32,12 +32,11 @@ impl<'a> Kube<'a> {
         snapshot.route_state(resource).map(|state| Self::Route(state))
     }
 
-    /// Whether some part of it is served although another is not.
-    pub(crate) fn is_partly_valid(&self) -> bool {
-        match self {
-            Self::Gateway(state, _) => state.listeners.iter().any(|l| l.gateway.is_some()),
-            Self::Route(_) => false,
-        }
+    /// The listeners of a Gateway that are not served; and whether others are.
+    pub(crate) fn invalid_listeners(&self) -> (Vec<&str>, bool) {
+        let Self::Gateway(state, _) = self else { return (Vec::new(), false) };
+        let invalid = state.listeners.iter().filter(|l| l.gateway.is_none());
+        (invalid.map(|l| l.name.as_str()).collect(), state.listeners.iter().any(|l| l.gateway.is_some()))
     }
 
     /// Adds to `status`; `programmed` is the condition of the whole, with its message.

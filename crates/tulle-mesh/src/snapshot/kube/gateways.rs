@@ -109,12 +109,11 @@ fn serving(
     for host in services_of(snapshot, gateway) {
         let found = snapshot.service(&host, namespace).filter(|s| s.registry == Registry::Kubernetes);
         let Some((service, labels)) = found.and_then(|s| Some((s, s.selector.clone()?))) else {
-            let message = match named {
-                true => format!("no Service {host} with a selector: no pod serves it there"),
-                false => format!(
-                    "it names no address, and there is no Service {host} with a selector: no pod serves it"
-                ),
-            };
+            // Where the mesh's own gateway is not among what is known, its condition Programmed says that nobody serves it.
+            if !named {
+                continue;
+            }
+            let message = format!("no Service {host} with a selector: no pod serves it there");
             problems.push(("spec.addresses".to_owned(), message));
             continue;
         };

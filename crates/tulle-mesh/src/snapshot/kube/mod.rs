@@ -301,11 +301,17 @@ pub(super) fn check_gateway(snapshot: &Snapshot, gateway: &KubeGateway) -> Diagn
     for (i, listener) in state.listeners.iter().enumerate() {
         let field = FieldPath::from(format!("spec.listeners[{i}]").as_str());
         let ListenerState { accepted, resolved, conflicted, reach, .. } = listener;
-        for finding in
-            [accepted, resolved].into_iter().filter(|f| !f.holds).chain(Some(conflicted).filter(|f| f.holds))
+        let text = |f: &Finding| format!("{}: {}", f.reason, f.message);
+        for finding in Some(accepted)
+            .filter(|f| !f.holds && !conflicted.holds)
+            .into_iter()
+            .chain(Some(conflicted).filter(|f| f.holds))
         {
-            let message = format!("{}: {}", finding.reason, finding.message);
-            notes.push(Diagnostic::error(field.clone(), message).with_resource(resource.clone()));
+            notes.push(Diagnostic::error(field.clone(), text(finding)).with_resource(resource.clone()));
+        }
+        if !resolved.holds {
+            // Secrets are often made by other means than manifests.
+            notes.push(Diagnostic::warning(field.clone(), text(resolved)).with_resource(resource.clone()));
         }
         if let Reach::Limited(message) = reach {
             notes.push(
