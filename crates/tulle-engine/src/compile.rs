@@ -26,6 +26,7 @@ mod global_rate_limit;
 mod grpc_service;
 mod header_mutation;
 mod headers;
+mod health;
 mod http_filter;
 mod http_manager;
 mod http_options;

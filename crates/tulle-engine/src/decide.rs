@@ -18,6 +18,7 @@ pub mod global_rate_limit;
 pub mod hash;
 pub mod header_mutation;
 pub mod header_ops;
+pub mod health;
 pub mod local_rate_limit;
 pub mod matcher;
 pub mod metadata;

@@ -17,6 +17,7 @@ pub mod global_rate_limit;
 pub mod grpc_service;
 pub mod header_mutation;
 pub mod headers;
+pub mod health;
 pub mod health_check;
 pub mod http_manager;
 pub mod listener;

@@ -180,7 +180,16 @@ fn clusters() {
             ("lb_policy", json!("MAGLEV")),
             ("maglev_lb_config", json!({ "table_size": "10" })),
             ("connect_timeout", json!("0s")),
-            ("health_checks", json!([{ "timeout": "1s" }])),
+            (
+                "health_checks",
+                json!([{
+                    "timeout": "1s", "interval": "0s", "unhealthy_threshold": 0, "alt_port": 80,
+                    "http_health_check": {
+                        "path": "healthz", "expected_statuses": [{ "start": 200, "end": 700 }],
+                        "request_headers_to_add": [{ "header": { "key": "a", "value": "%PROTOCOL%" } }],
+                    },
+                }]),
+            ),
             ("lb_subset_config", json!({})),
             ("outlier_detection", json!({ "max_ejection_percent": 101, "interval": "0s" })),
             (
@@ -189,11 +198,17 @@ fn clusters() {
             ),
         ],
         expect![[r#"
-            refused health_checks: active health checks are not supported
             refused lb_subset_config: subsets of endpoints are not supported; use a cluster for each
             refused maglev_lb_config.table_size: must be a prime of at most 5000011
             refused connect_timeout: must be above zero
             refused upstream_bind_config.source_address.address: "not an address" is not an IP address
+            refused health_checks[0].alt_port: is not supported
+            refused health_checks[0].interval: must be above zero
+            refused health_checks[0].unhealthy_threshold: 0 must be between 1 and 4294967295
+            refused health_checks[0].healthy_threshold: is required
+            refused health_checks[0].http_health_check.path: must begin with /
+            refused health_checks[0].http_health_check.request_headers_to_add: a: variables have no value in health checks
+            refused health_checks[0].http_health_check.expected_statuses[0]: [200, 700) is no range within [100, 600)
             refused outlier_detection.max_ejection_percent: 101 must be between 0 and 100
             refused outlier_detection.interval: must be above zero
         "#]],

@@ -196,6 +196,10 @@ type_urls! {
     /// Retry on a host that has not been tried.
     PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
         crate::envoy::retry_host::PreviousHostsPredicate;
+    /// Retry in a priority that has not been tried.
+    PREVIOUS_PRIORITIES =
+        "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+        crate::envoy::retry_priority::PreviousPrioritiesConfig;
 
     // Access logs.
     /// `envoy.access_loggers.file`.

@@ -183,3 +183,231 @@ fn an_endpoint_that_fails_is_left_out_for_a_while() {
     assert_eq!(bodies.iter().filter(|b| *b == "bad").count(), 2, "{bodies:?}");
     assert_eq!(proxy.stat("cluster.app.outlier_detection.ejections_enforced_total"), 1);
 }
+
+/// A cluster whose endpoints are in several priorities.
+fn in_priorities(name: &str, priorities: &[&[std::net::SocketAddr]]) -> Value {
+    let mut all = cluster(name, &[]);
+    let localities = priorities.iter().enumerate().map(|(priority, addresses)| {
+        let mut one = cluster(name, addresses)["load_assignment"]["endpoints"][0].clone();
+        one["priority"] = json!(priority);
+        one["locality"] = json!({ "region": format!("r{priority}") });
+        one
+    });
+    all["load_assignment"]["endpoints"] = localities.collect();
+    all
+}
+
+#[test]
+fn a_lower_priority_helps_when_the_first_is_ejected() {
+    let near = Backend::http(|_| status(503, "near"));
+    let far = Backend::text("far");
+    let mut app = in_priorities("app", &[&[near.address], &[far.address]]);
+    app["outlier_detection"] = json!({
+        "consecutive_5xx": 3, "interval": "0.1s", "base_ejection_time": "600s", "max_ejection_percent": 100,
+    });
+    app["common_lb_config"] = json!({ "healthy_panic_threshold": { "value": 0 } });
+    let proxy = with_route(json!({ "cluster": "app" }), json!([app]));
+    let answers: Vec<u16> = (0..5).map(|_| get(proxy.address("in"), "/").status).collect();
+    assert_eq!(answers, [503, 503, 503, 200, 200]);
+    assert_eq!(proxy.stat("cluster.app.outlier_detection.ejections_active"), 1);
+    assert_eq!(proxy.stat("cluster.app.outlier_detection.ejections_enforced_consecutive_5xx"), 1);
+    assert_eq!(proxy.stat("cluster.app.membership_healthy"), 1);
+}
+
+#[test]
+fn retries_leave_the_priority_that_fails() {
+    let near = [Backend::http(|_| status(503, "near")), Backend::http(|_| status(503, "near"))];
+    let far = Backend::text("far");
+    let app = in_priorities("app", &[&[near[0].address, near[1].address], &[far.address]]);
+    let policy = |priority: Value| json!({ "retry_on": "5xx", "num_retries": 3, "retry_priority": priority });
+    let remote = json!({
+        "name": "envoy.retry_priorities.previous_priorities",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+            "update_frequency": 2,
+        },
+    });
+    let proxy = with_route(json!({ "cluster": "app", "retry_policy": policy(remote) }), json!([app.clone()]));
+    assert_eq!(get(proxy.address("in"), "/").body, "far");
+    assert_eq!(near[0].hits() + near[1].hits(), 2, "two tries where it is near, then others are asked");
+    let proxy = with_route(json!({ "cluster": "app", "retry_policy": policy(Value::Null) }), json!([app]));
+    assert_eq!(get(proxy.address("in"), "/").body, "near", "without it all tries stay near");
+}
+
+#[test]
+fn a_retry_budget_is_a_part_of_the_requests_under_way() {
+    let app = Backend::http(|_| {
+        std::thread::sleep(Duration::from_millis(150));
+        status(503, "no")
+    });
+    let mut limited = cluster("app", &[app.address]);
+    // Without other limits, so that nothing else has requests counted.
+    limited["circuit_breakers"] = json!({ "thresholds": [{
+        "max_connections": u32::MAX, "max_pending_requests": u32::MAX, "max_requests": u32::MAX, "max_retries": u32::MAX,
+        "retry_budget": { "budget_percent": { "value": 25 }, "min_retry_concurrency": 1 },
+    }] });
+    let proxy = with_route(
+        json!({ "cluster": "app", "retry_policy": { "retry_on": "5xx", "num_retries": 1,
+            "retry_back_off": { "base_interval": "0.001s" } } }),
+        json!([limited]),
+    );
+    let address = proxy.address("in");
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(move || assert_eq!(get(address, "/").status, 503));
+        }
+    });
+    let retries = proxy.stat("cluster.app.upstream_rq_retry");
+    let refused = proxy.stat("cluster.app.upstream_rq_retry_overflow");
+    assert_eq!(retries + refused, 20);
+    assert!(
+        (1..=10).contains(&retries),
+        "a quarter of those under way: {retries} retries, {refused} refused"
+    );
+}
+
+#[test]
+fn retries_under_way_are_limited_until_they_are_answered() {
+    let app = Backend::http(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        status(503, "no")
+    });
+    let mut limited = cluster("app", &[app.address]);
+    limited["circuit_breakers"] = json!({ "thresholds": [{ "max_retries": 1 }] });
+    let proxy = with_route(
+        json!({ "cluster": "app", "retry_policy": { "retry_on": "5xx", "num_retries": 1,
+            "retry_back_off": { "base_interval": "0.001s" } } }),
+        json!([limited]),
+    );
+    let address = proxy.address("in");
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(move || assert_eq!(get(address, "/").status, 503));
+        }
+    });
+    let retries = proxy.stat("cluster.app.upstream_rq_retry");
+    assert!(retries < 6, "the wait of a retry is not all of it: {retries}");
+    assert_eq!(retries + proxy.stat("cluster.app.upstream_rq_retry_overflow"), 6);
+}
+
+#[test]
+fn the_upstream_is_told_how_long_it_has() {
+    let tries = AtomicUsize::new(0);
+    let app = Backend::http(move |r| {
+        if tries.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::thread::sleep(Duration::from_millis(300));
+            return status(503, "again");
+        }
+        ok(r.headers.get("x-envoy-expected-rq-timeout-ms").map(String::as_str).unwrap_or("none"))
+    });
+    let proxy = with_route(
+        json!({ "cluster": "app", "timeout": "15s", "retry_policy": { "retry_on": "5xx", "num_retries": 1 } }),
+        json!([cluster("app", &[app.address])]),
+    );
+    let left: u64 = get(proxy.address("in"), "/").body.parse().unwrap();
+    assert!((5_000..=14_700).contains(&left), "what the first try left: {left}");
+    assert_eq!(get(proxy.address("in"), "/").body, "15000", "the whole time for a first try");
+}
+
+fn health_check(kind: &str, check: Value, thresholds: (u32, u32)) -> Value {
+    json!([{
+        "timeout": "2s", "interval": "0.05s", "no_traffic_interval": "0.05s",
+        "unhealthy_threshold": thresholds.0, "healthy_threshold": thresholds.1,
+        kind: check,
+    }])
+}
+
+#[test]
+fn endpoints_are_asked_over_http_whether_they_are_well() {
+    use std::sync::Arc;
+    let well = Arc::new(AtomicUsize::new(200));
+    let asked = Arc::clone(&well);
+    let sick = Backend::http(move |r| {
+        if r.line.starts_with("GET /healthz ") {
+            assert_eq!(r.headers.get("host").map(String::as_str), Some("checked"));
+            assert_eq!(r.headers.get("x-check").map(String::as_str), Some("1"));
+            return status(u16::try_from(asked.load(Ordering::Relaxed)).unwrap(), "");
+        }
+        ok("sick")
+    });
+    let fine = Backend::http(|r| if r.line.starts_with("GET /healthz ") { ok("") } else { ok("fine") });
+    let mut app = cluster("app", &[sick.address, fine.address]);
+    app["lb_policy"] = json!("ROUND_ROBIN");
+    app["common_lb_config"] = json!({ "healthy_panic_threshold": { "value": 0 } });
+    app["health_checks"] = health_check(
+        "http_health_check",
+        json!({ "path": "/healthz", "host": "checked",
+            "request_headers_to_add": [{ "header": { "key": "x-check", "value": "1" } }] }),
+        (2, 1),
+    );
+    let proxy = with_route(json!({ "cluster": "app" }), json!([app]));
+    let healthy = || proxy.stat("cluster.app.membership_healthy");
+    common::eventually("both are well", || healthy() == 2);
+    well.store(503, Ordering::Relaxed);
+    common::eventually("one is not", || healthy() == 1);
+    for _ in 0..6 {
+        assert_eq!(get(proxy.address("in"), "/").body, "fine");
+    }
+    well.store(200, Ordering::Relaxed);
+    common::eventually("it is again", || healthy() == 2);
+    assert!(proxy.stat("cluster.app.health_check.failure") >= 1);
+}
+
+#[test]
+fn endpoints_are_asked_over_tcp_whether_they_are_well() {
+    use std::io::{Read as _, Write as _};
+    let pong = Backend::raw(|stream| {
+        let mut word = [0; 4];
+        if stream.read_exact(&mut word).is_ok() && &word == b"ping" {
+            let _ = stream.write_all(b"..pong..");
+        }
+    });
+    let silent = Backend::raw(|stream| {
+        let _ = stream.write_all(b"nothing of the kind");
+    });
+    let checked = |backend: &Backend| {
+        let mut app = cluster("app", &[backend.address]);
+        app["common_lb_config"] = json!({ "healthy_panic_threshold": { "value": 0 } });
+        // "ping", and "pong" with anything before it.
+        app["health_checks"] = health_check(
+            "tcp_health_check",
+            json!({ "send": { "text": "70696e67" }, "receive": [{ "text": "706f6e67" }] }),
+            (1, 1),
+        );
+        with_route(json!({ "cluster": "app" }), json!([app]))
+    };
+    let proxy = checked(&pong);
+    common::eventually("it answers as it should", || proxy.stat("cluster.app.membership_healthy") == 1);
+    let proxy = checked(&silent);
+    common::eventually("it was asked", || proxy.stat("cluster.app.health_check.failure") >= 2);
+    assert_eq!(proxy.stat("cluster.app.membership_healthy"), 0);
+    assert_eq!(get(proxy.address("in"), "/").body, "no healthy upstream");
+}
+
+#[test]
+fn a_split_by_hash_keeps_a_user_on_one_side() {
+    let sides = [Backend::text("one"), Backend::text("two")];
+    let route = json!({
+        "weighted_clusters": {
+            "clusters": [{ "name": "one", "weight": 50 }, { "name": "two", "weight": 50 }],
+            "use_hash_policy": true,
+        },
+        "hash_policy": [{ "cookie": { "name": "side", "ttl": "0s", "path": "/" } }],
+    });
+    let clusters = json!([cluster("one", &[sides[0].address]), cluster("two", &[sides[1].address])]);
+    let proxy = with_route(route, clusters);
+    let mut seen = std::collections::BTreeMap::new();
+    for _ in 0..20 {
+        let first = get(proxy.address("in"), "/");
+        let cookie =
+            first.headers.get("set-cookie").map(String::as_str).expect("a new user gets a cookie").to_owned();
+        let cookie = cookie.split(';').next().unwrap();
+        for _ in 0..5 {
+            let again = request(proxy.address("in"), "GET /", &[("cookie", cookie)]);
+            assert_eq!(again.body, first.body, "{cookie}");
+            assert_eq!(again.headers.get("set-cookie").map(String::as_str), None);
+        }
+        *seen.entry(first.body).or_insert(0) += 1;
+    }
+    assert_eq!(seen.len(), 2, "users are on both sides: {seen:?}");
+}

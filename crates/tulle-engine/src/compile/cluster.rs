@@ -8,6 +8,7 @@ use tulle_proto::envoy::{cluster as pb, core, endpoint as pbendpoint};
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::endpoint::{Names, endpoint_set};
+use super::health::health_checks;
 use super::lb::{LbFields, lb};
 use super::matcher::header_key;
 use super::outlier::{breakers, outlier};
@@ -37,7 +38,7 @@ fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) {
         per_connection_buffer_high_watermark_timeout,
         lb_policy: _,
         load_assignment: _,
-        health_checks,
+        health_checks: _,
         max_requests_per_connection: _,
         circuit_breakers: _,
         upstream_http_protocol_options: _,
@@ -81,7 +82,6 @@ fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) {
     } = message;
     refuse!(cx, at,
         transport_socket_matcher: UNSUPPORTED,
-        health_checks: "active health checks are not supported",
         lb_subset_config: "subsets of endpoints are not supported; use a cluster for each",
         filters: UNSUPPORTED,
         upstream_config: UNSUPPORTED,
@@ -152,6 +152,7 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
     let upstream = upstream(cx, at, &message.typed_extension_protocol_options, &old);
     let source = source_address(cx, &at.field("upstream_bind_config"), message.upstream_bind_config.as_ref());
     let breakers = breakers(cx, &at.field("circuit_breakers"), message.circuit_breakers.as_ref());
+    let health_check = health_checks(cx, &at.field("health_checks"), &message.health_checks);
     let outlier = match &message.outlier_detection {
         Some(message) => Some(outlier(cx, &at.field("outlier_detection"), message)?),
         None => None,
@@ -188,6 +189,7 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
         circuit_breakers_high,
         per_host_max_connections,
         outlier,
+        health_check: health_check.map(Arc::new),
         keepalive,
         close_on_unhealthy: message.close_connections_on_host_health_failure,
         ignore_health_on_removal: message.ignore_health_on_host_removal,

@@ -125,7 +125,7 @@ fn common(
     } = message.unwrap_or(&empty);
     no_effect!(cx, at,
         update_merge_window: "endpoints are in force as they come",
-        ignore_new_hosts_until_first_hc: "there are no active health checks",
+        ignore_new_hosts_until_first_hc: "new endpoints count as unhealthy until they have been asked",
         override_host_status: "sessions are not pinned to endpoints",
     );
     let hashing_at = at.field("consistent_hashing_lb_config");
@@ -300,8 +300,5 @@ fn slow_start(
         None => 10.0,
     };
     let window: Option<Duration> = window;
-    if window.is_some() {
-        cx.note(at, "new endpoints get their whole weight at once");
-    }
     Some(window.map(|window| SlowStart { window, aggression, min_weight_percent }))
 }

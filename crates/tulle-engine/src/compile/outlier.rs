@@ -48,9 +48,7 @@ pub(super) fn outlier(
         cx.refuse(&at.field("detect_degraded_hosts"), UNSUPPORTED);
     }
     no_effect!(cx, at,
-        enforcing_local_origin_success_rate: "rates count answers and failures together",
-        enforcing_failure_percentage_local_origin: "rates count answers and failures together",
-        successful_active_health_check_uneject_host: "there are no active health checks",
+        successful_active_health_check_uneject_host: "the time out decides when an endpoint comes back",
     );
     let mut share = |name: &str, value: Option<&google::UInt32Value>, default: u32| {
         cx.between(&at.field(name), number(value, default), 0, 100)
@@ -66,6 +64,16 @@ pub(super) fn outlier(
     let enforcing_rate = share("enforcing_success_rate", enforcing_success_rate.as_ref(), 100)?;
     let enforcing_percentage =
         share("enforcing_failure_percentage", enforcing_failure_percentage.as_ref(), 0)?;
+    let local_rate =
+        share("enforcing_local_origin_success_rate", enforcing_local_origin_success_rate.as_ref(), 100)?;
+    let local_percentage = share(
+        "enforcing_failure_percentage_local_origin",
+        enforcing_failure_percentage_local_origin.as_ref(),
+        0,
+    )?;
+    // Failures to reach endpoints have rates of their own only where they are split off.
+    let split = *split_external_local_origin_errors;
+    let (local_rate, local_percentage) = if split { (local_rate, local_percentage) } else { (0, 0) };
     let max_percent = share("max_ejection_percent", max_ejection_percent.as_ref(), 10);
     let threshold = share("failure_percentage_threshold", failure_percentage_threshold.as_ref(), 85)?;
     let mut time = |name: &str, value: Option<&google::Duration>, default: u64| match value {
@@ -81,7 +89,7 @@ pub(super) fn outlier(
         enforcing_consecutive_5xx: enforcing_5xx?,
         consecutive_gateway: number(consecutive_gateway_failure.as_ref(), 5),
         enforcing_consecutive_gateway: enforcing_gateway?,
-        split_local_origin: *split_external_local_origin_errors,
+        split_local_origin: split,
         consecutive_local_origin: number(consecutive_local_origin_failure.as_ref(), 5),
         enforcing_consecutive_local_origin: enforcing_local?,
         interval: interval?,
@@ -90,14 +98,16 @@ pub(super) fn outlier(
         max_ejection_jitter: jitter.unwrap_or_default(),
         max_ejection_percent: max_percent?,
         always_eject_one: flag(always_eject_one_host.as_ref(), false),
-        success_rate: (enforcing_rate > 0).then(|| SuccessRate {
+        success_rate: (enforcing_rate > 0 || local_rate > 0).then(|| SuccessRate {
             enforcing: enforcing_rate,
+            enforcing_local_origin: local_rate,
             minimum_hosts: number(success_rate_minimum_hosts.as_ref(), 5),
             request_volume: number(success_rate_request_volume.as_ref(), 100),
             stdev_factor: number(success_rate_stdev_factor.as_ref(), 1900),
         }),
-        failure_percentage: (enforcing_percentage > 0).then(|| FailurePercentage {
+        failure_percentage: (enforcing_percentage > 0 || local_percentage > 0).then(|| FailurePercentage {
             enforcing: enforcing_percentage,
+            enforcing_local_origin: local_percentage,
             threshold,
             minimum_hosts: number(failure_percentage_minimum_hosts.as_ref(), 5),
             request_volume: number(failure_percentage_request_volume.as_ref(), 50),
@@ -175,12 +185,17 @@ fn thresholds(
     let budget_at = at.field("retry_budget");
     let retry_budget = match retry_budget {
         Some(Budget { budget_percent, budget_interval, min_retry_concurrency }) => {
-            no_effect!(cx, budget_at, budget_interval: "requests under way are counted, not those of a time");
             let percent = match budget_percent {
                 Some(message) => percent(cx, &budget_at.field("budget_percent"), message)?,
                 None => 20.0,
             };
-            Some(RetryBudget { percent, min_concurrency: number(min_retry_concurrency.as_ref(), 3) })
+            Some(RetryBudget {
+                percent,
+                min_concurrency: number(min_retry_concurrency.as_ref(), 3),
+                interval: cx
+                    .duration(&budget_at.field("budget_interval"), budget_interval.as_ref())
+                    .unwrap_or_default(),
+            })
         }
         None => None,
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tulle_base::nearest::nearest;
-use tulle_proto::envoy::route;
+use tulle_proto::envoy::{retry_priority, route};
 use tulle_proto::type_url;
 
 use super::context::{At, Context, UNSUPPORTED};
@@ -32,10 +32,10 @@ pub(super) fn retry(cx: &mut Context<'_>, at: &At<'_>, message: &route::RetryPol
         refresh_cluster_on_retry,
     } = message;
     refuse!(cx, at,
-        retry_priority: UNSUPPORTED,
         retry_options_predicates: UNSUPPORTED,
         refresh_cluster_on_retry: UNSUPPORTED,
     );
+    let previous_priorities = other_priorities(cx, &at.field("retry_priority"), retry_priority.as_ref())?;
     let on = self::on(cx, &at.field("retry_on"), retry_on);
     let avoid_previous_hosts = host_predicates(cx, &at.field("retry_host_predicate"), retry_host_predicate)?;
     let mut codes = Vec::new();
@@ -69,6 +69,7 @@ pub(super) fn retry(cx: &mut Context<'_>, at: &At<'_>, message: &route::RetryPol
         backoff_max,
         rate_limited,
         avoid_previous_hosts,
+        previous_priorities,
         host_selection_attempts: attempts.max(1),
     })
 }
@@ -107,6 +108,32 @@ fn host_predicates(
         }
     }
     Some(!list.is_empty())
+}
+
+/// After how many tries other priorities are asked; `Some(None)` for never, `None` is a problem.
+#[allow(clippy::option_option, reason = "a problem is something else than nothing written")]
+fn other_priorities(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&route::retry_policy::RetryPriority>,
+) -> Option<Option<u32>> {
+    use route::retry_policy::{RetryPriority, retry_priority::ConfigType};
+    let Some(RetryPriority { name, config_type }) = message else { return Some(None) };
+    let Some(ConfigType::TypedConfig(any)) = config_type else {
+        cx.refuse(at, "needs typed_config");
+        return None;
+    };
+    if any.type_url != type_url::PREVIOUS_PRIORITIES {
+        cx.refuse(at, format!("{name:?} is not supported; use envoy.retry_priorities.previous_priorities"));
+        return None;
+    }
+    let at = at.field("typed_config");
+    let retry_priority::PreviousPrioritiesConfig { update_frequency } = cx.unpack(&at, any)?;
+    let frequency = u32::try_from(update_frequency).ok().filter(|n| *n > 0);
+    if frequency.is_none() {
+        cx.refuse(&at.field("update_frequency"), "must be above zero");
+    }
+    frequency.map(Some)
 }
 
 fn backoff(

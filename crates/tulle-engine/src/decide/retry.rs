@@ -192,6 +192,7 @@ mod tests {
             backoff_max: Duration::from_millis(250),
             rate_limited: None,
             avoid_previous_hosts: true,
+            previous_priorities: None,
             host_selection_attempts: 5,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tulle_base::Provenance;
 
 use super::endpoint::EndpointSet;
+use super::health::HealthCheck;
 use super::http_manager::{Http1Options, Http2Options};
 use super::metadata::Fields;
 use super::net::TcpKeepalive;
@@ -45,6 +46,8 @@ pub struct Cluster {
     pub per_host_max_connections: Option<u32>,
     /// When endpoints are ejected; `None` for never.
     pub outlier: Option<OutlierDetection>,
+    /// How endpoints are asked whether they are well; `None` for not at all.
+    pub health_check: Option<Arc<HealthCheck>>,
     /// Keep-alive probes towards endpoints; `None` for none.
     pub keepalive: Option<TcpKeepalive>,
     /// Whether connections are closed when their endpoint becomes unhealthy.
@@ -277,6 +280,8 @@ pub struct RetryBudget {
     pub percent: f64,
     /// How many are always allowed. Default 3.
     pub min_concurrency: u32,
+    /// Requests count for at least this long after they began; zero (the default) counts those under way.
+    pub interval: Duration,
 }
 
 /// When endpoints are ejected (`OutlierDetection`). Percentages of enforcement are 0 to 100.
@@ -319,6 +324,8 @@ pub struct OutlierDetection {
 pub struct SuccessRate {
     /// How many of those really eject. Default 100.
     pub enforcing: u32,
+    /// The same for rates of reaching endpoints, where local origin is split. Default 100.
+    pub enforcing_local_origin: u32,
     /// Fewest endpoints with enough requests. Default 5.
     pub minimum_hosts: u32,
     /// Fewest requests in an interval. Default 100.
@@ -332,6 +339,8 @@ pub struct SuccessRate {
 pub struct FailurePercentage {
     /// How many of those really eject. Default 0.
     pub enforcing: u32,
+    /// The same for failures to reach endpoints, where local origin is split. Default 0.
+    pub enforcing_local_origin: u32,
     /// Failures in percent from which an endpoint is ejected. Default 85.
     pub threshold: u32,
     /// Fewest endpoints with enough requests. Default 5.

@@ -30,6 +30,8 @@ pub struct RetryPolicy {
     pub rate_limited: Option<RateLimitedBackoff>,
     /// Whether hosts that have been tried are passed over (`previous_hosts`).
     pub avoid_previous_hosts: bool,
+    /// After every so many tries, priorities that were tried are passed over (`previous_priorities`); `None` for never.
+    pub previous_priorities: Option<u32>,
     /// How many hosts are looked at for one that has not been tried. Default 1.
     pub host_selection_attempts: u32,
 }

@@ -41,6 +41,7 @@ fn merge(all: Vec<EndpointStatus>) -> BTreeMap<Key, EndpointStatus> {
             Some(sum) => {
                 sum.healthy &= status.healthy;
                 sum.ejected |= status.ejected;
+                sum.failed_check |= status.failed_check;
                 sum.active_requests += status.active_requests;
                 sum.connections += status.connections;
                 sum.requests_total += status.requests_total;
@@ -73,11 +74,16 @@ fn write_endpoint(out: &mut String, endpoint: &EndpointStatus) {
         address,
         healthy: _, // Part of the flags.
         ejected: _,
+        failed_check: _,
+        circuit,
+        ejections,
         active_requests,
         connections,
         requests_total,
         requests_error,
         weight,
+        priority,
+        locality,
     } = endpoint;
     let mut line = |what: &str, value: &dyn std::fmt::Display| {
         let _ = writeln!(out, "{cluster}::{address}::{what}::{value}");
@@ -89,10 +95,23 @@ fn write_endpoint(out: &mut String, endpoint: &EndpointStatus) {
     line("rq_total", requests_total);
     line("health_flags", &health(endpoint));
     line("weight", weight);
+    line("region", &locality.region);
+    line("zone", &locality.zone);
+    line("sub_zone", &locality.sub_zone);
+    line("priority", priority);
+    // Envoy has no word for these: where outlier detection has the endpoint's circuit, and how often it was open.
+    if let Some(circuit) = circuit {
+        line("circuit", &circuit.as_str());
+        line("ejections", ejections);
+    }
 }
 
 fn health(endpoint: &EndpointStatus) -> &'static str {
-    if endpoint.ejected {
+    if endpoint.failed_check && endpoint.ejected {
+        "/failed_active_hc/failed_outlier_check"
+    } else if endpoint.failed_check {
+        "/failed_active_hc"
+    } else if endpoint.ejected {
         "/failed_outlier_check"
     } else if endpoint.healthy {
         "healthy"
@@ -119,9 +138,16 @@ fn as_json(clusters: &[Arc<Cluster>], endpoints: &BTreeMap<Key, EndpointStatus>)
                         ],
                         "health_status": {
                             "eds_health_status": if e.healthy { "HEALTHY" } else { "UNHEALTHY" },
+                            "failed_active_health_check": e.failed_check,
                             "failed_outlier_check": e.ejected,
                         },
                         "weight": e.weight,
+                        "priority": e.priority,
+                        "locality": {
+                            "region": e.locality.region, "zone": e.locality.zone, "sub_zone": e.locality.sub_zone,
+                        },
+                        "circuit": e.circuit.map(|state| state.as_str()),
+                        "ejections": e.ejections,
                     })
                 })
                 .collect();

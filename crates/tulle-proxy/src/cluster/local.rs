@@ -12,9 +12,9 @@ use std::{
 use foldhash::fast::RandomState;
 use rustls::ClientConfig;
 use tulle_engine::decide::{
-    balance::{self, ActiveRequest, Balancer},
+    balance::{self, ActiveRequest, Balancer, Watched},
     breaker::{Breaker, Resource},
-    outlier::{Cause, Detector, Outcome},
+    outlier::{Outcome, State},
 };
 use tulle_engine::runtime::{
     Cluster, Endpoint, EndpointSet,
@@ -28,6 +28,7 @@ use tulle_identity::Secrets;
 use tulle_telemetry::metrics::{ServiceId, proxy::ClusterStats};
 
 use super::host::{Host, HostActive};
+use super::outlier;
 use crate::{
     net::connect::Keepalive,
     tls::{self, TlsError},
@@ -57,6 +58,8 @@ pub(crate) struct LocalCluster {
     pub(crate) stats: Rc<ClusterStats>,
     /// The service it stands for, as `istio_*` metrics number it.
     pub(crate) service: Cell<Option<ServiceId>>,
+    /// When the process began: the clock of what workers share.
+    started: Instant,
 }
 
 /// Endpoints as they arrived.
@@ -74,8 +77,29 @@ struct Loaded {
 pub struct Shared {
     /// Limits for requests of default and of high priority.
     pub breakers: Arc<[Breaker; 2]>,
-    /// Which endpoints are ejected; `None` where the cluster does not ask for it.
-    pub detector: Option<Arc<Detector>>,
+    /// Which endpoints are ejected, and which are well.
+    pub watched: Watched,
+}
+
+/// What a request or connection wants of its endpoint.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// What it was made to, if it was redirected here.
+    pub(crate) destination: Option<SocketAddr>,
+    /// Decides where the policy hashes.
+    pub(crate) hash: Option<u64>,
+    /// Which endpoints are passed over if another is found within `attempts` tries.
+    pub(crate) avoid: &'a dyn Fn(SocketAddr) -> bool,
+    /// 1 for no such search.
+    pub(crate) attempts: u32,
+    /// Priorities that were tried: others are asked if they can take it.
+    pub(crate) tried_priorities: &'a [u32],
+}
+
+impl Wanted<'_> {
+    /// Any endpoint will do.
+    pub(crate) const ANY: Wanted<'static> =
+        Wanted { destination: None, hash: None, avoid: &|_| false, attempts: 1, tried_priorities: &[] };
 }
 
 /// An endpoint that was chosen for a request. While it lives the request counts as under way there.
@@ -87,6 +111,24 @@ pub(crate) struct Chosen {
     index: Option<u32>,
     _balanced: Option<ActiveRequest>,
     _active: HostActive,
+}
+
+/// What is known of the health of an endpoint, beside what discovery says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Circuit {
+    /// Where outlier detection has it; `None` where there is none.
+    pub(crate) state: Option<State>,
+    /// How often it was ejected.
+    pub(crate) ejections: u64,
+    /// It did not answer its health check well.
+    pub(crate) failed_check: bool,
+}
+
+impl Circuit {
+    /// Whether it is asked only in panic.
+    pub(crate) fn is_out(self) -> bool {
+        self.state == Some(State::Open) || self.failed_check
+    }
 }
 
 /// How connections are wrapped.
@@ -130,7 +172,12 @@ impl LocalTls {
 
 impl LocalCluster {
     /// Makes `config` ready.
-    pub(crate) fn new(config: Arc<Cluster>, shared: Shared, stats: Rc<ClusterStats>) -> Self {
+    pub(crate) fn new(
+        config: Arc<Cluster>,
+        shared: Shared,
+        stats: Rc<ClusterStats>,
+        started: Instant,
+    ) -> Self {
         let transports = config
             .transports
             .iter()
@@ -150,6 +197,7 @@ impl LocalCluster {
             no_name: "".into(),
             stats,
             service: Cell::new(None),
+            started,
             config,
         };
         if let Discovery::Static(set) = &cluster.config.discovery {
@@ -200,11 +248,11 @@ impl LocalCluster {
             host.retire();
         }
         let balancer = Balancer::new(
-            self.config.lb,
-            self.config.lb_common,
+            (self.config.lb, self.config.lb_common),
             Arc::clone(&set),
-            self.shared.borrow().detector.clone(),
+            self.shared.borrow().watched.clone(),
             fastrand::u64(..),
+            self.started.elapsed(),
             old.as_ref(),
         );
         self.stats.membership_total.set(set.endpoints.len() as u64);
@@ -212,20 +260,17 @@ impl LocalCluster {
         *self.loaded.borrow_mut() = Some(Loaded { hosts, balancer, drops });
     }
 
-    /// Chooses an endpoint for a request or connection that was made to `destination`, if it was redirected here. Those for which `avoid` says so are
-    /// passed over if another is found within `attempts` tries; `hash` decides where the policy hashes. `None`: there is none to ask.
-    pub(crate) fn choose(
-        &self,
-        destination: Option<SocketAddr>,
-        hash: Option<u64>,
-        avoid: &dyn Fn(SocketAddr) -> bool,
-        attempts: u32,
-    ) -> Option<Chosen> {
+    /// Chooses an endpoint. `None`: there is none to ask.
+    pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Option<Chosen> {
+        let Wanted { destination, hash, avoid, attempts, tried_priorities } = *wanted;
         if matches!(self.config.discovery, Discovery::OriginalDst(_)) {
             // Without redirection the destination is the proxy itself: forwarding there would never end.
             let host = self.original(destination?)?;
             let _active = host.count_active();
             return Some(Chosen { host, index: None, _balanced: None, _active });
+        }
+        if let Some(checked) = &self.shared.borrow().watched.checked {
+            checked.note_traffic();
         }
         let mut loaded = self.loaded.borrow_mut();
         let Loaded { hosts, balancer, drops: _ } = loaded.as_mut()?;
@@ -233,7 +278,10 @@ impl LocalCluster {
             Address::Ip(address) => avoid(address),
             _ => true,
         };
-        let picked = balancer.pick_by_hash(hash, &mut || fastrand::u64(..), &passed_over, attempts)?;
+        let slow = self.config.lb_common.slow_start.is_some();
+        let now = if slow { self.started.elapsed() } else { Duration::ZERO };
+        let wish = balance::Wish { hash, passed_over: &passed_over, attempts, tried_priorities, now };
+        let picked = balancer.pick(&wish, &mut || fastrand::u64(..))?;
         let host = Rc::clone(hosts.get(picked.index as usize)?.as_ref()?);
         let _active = host.count_active();
         Some(Chosen { index: Some(picked.index), _balanced: Some(picked.begin()), _active, host })
@@ -249,29 +297,57 @@ impl LocalCluster {
     /// Tells outlier detection what came of a request. `now` counts from the start of the process.
     pub(crate) fn report(&self, chosen: &Chosen, outcome: Outcome, now: Duration) {
         let shared = self.shared.borrow();
-        let (Some(detector), Some(index)) = (&shared.detector, chosen.index) else { return };
+        let (Some(detector), Some(index)) = (&shared.watched.detector, chosen.index) else { return };
         if let Some(cause) = detector.record(index, outcome, now, fastrand::u64(..)) {
-            self.stats.outlier_ejections_enforced_total.inc();
-            match cause {
-                Cause::Consecutive5xx => self.stats.outlier_ejections_enforced_consecutive_5xx.inc(),
-                Cause::ConsecutiveGateway => {
-                    self.stats.outlier_ejections_enforced_consecutive_gateway_failure.inc();
-                }
-                Cause::ConsecutiveLocalOrigin => {
-                    self.stats.outlier_ejections_enforced_consecutive_local_origin_failure.inc();
-                }
-                _ => {}
-            }
+            outlier::count(&self.stats, cause);
             tracing::info!(cluster = %self.config.name, endpoint = %chosen.host.address, ?cause, "endpoint ejected");
         }
     }
 
-    /// Whether outlier detection has ejected the endpoint with this address.
-    pub(crate) fn is_ejected(&self, address: SocketAddr) -> bool {
+    /// What is known of the health of its endpoints, in the order of [`LocalCluster::hosts`] where they are its own.
+    pub(crate) fn circuits(&self) -> Vec<(Rc<Host>, Circuit)> {
         let (loaded, shared) = (self.loaded.borrow(), self.shared.borrow());
-        let (Some(loaded), Some(detector)) = (&*loaded, &shared.detector) else { return false };
-        let at = loaded.hosts.iter().position(|h| h.as_ref().is_some_and(|h| h.address == address));
-        at.is_some_and(|at| u32::try_from(at).is_ok_and(|at| detector.is_ejected(at)))
+        let Watched { detector, checked } = &shared.watched;
+        let listed = loaded.iter().flat_map(|l| l.hosts.iter().zip(0..));
+        let circuit = |index: u32| Circuit {
+            state: detector.as_ref().and_then(|d| Some(d.monitor(index)?.state())),
+            ejections: detector.as_ref().and_then(|d| Some(d.monitor(index)?.ejections())).unwrap_or(0),
+            failed_check: checked.as_ref().is_some_and(|c| !c.is_healthy(index)),
+        };
+        let own = listed.filter_map(|(host, index)| Some((Rc::clone(host.as_ref()?), circuit(index))));
+        let original = self.original.borrow();
+        own.chain(original.values().map(|host| (Rc::clone(host), Circuit::default()))).collect()
+    }
+
+    /// Writes down what is not counted as it happens: how many endpoints can be asked, and which circuits are open.
+    pub(crate) fn measure(&self, first: bool) {
+        let (stats, shared) = (&self.stats, self.shared.borrow());
+        if let Some(loaded) = self.loaded.borrow_mut().as_mut() {
+            let (healthy, degraded) = loaded.balancer.available(&mut || fastrand::u64(..));
+            stats.membership_healthy.set(healthy);
+            stats.membership_degraded.set(degraded);
+        }
+        if let Some(detector) = &shared.watched.detector {
+            stats.outlier_ejections_active.set(u64::from(detector.ejected()));
+            if first {
+                // Shared by all workers: one of them counts it.
+                stats.outlier_ejections_overflow.set(detector.overflow());
+            }
+        }
+        let (limits, now) = (&self.config.circuit_breakers, self.started.elapsed());
+        for (gauge, what) in [
+            (&stats.circuit_breakers_cx_open, Resource::Connection),
+            (&stats.circuit_breakers_rq_pending_open, Resource::Pending),
+            (&stats.circuit_breakers_rq_open, Resource::Request),
+            (&stats.circuit_breakers_rq_retry_open, Resource::Retry),
+        ] {
+            gauge.set(u64::from(shared.breakers[0].is_open(limits, what, now)));
+        }
+    }
+
+    /// Whether any worker has had a request for it.
+    pub(crate) fn had_traffic(&self) -> bool {
+        self.shared.borrow().watched.checked.as_ref().is_some_and(|c| c.had_traffic())
     }
 
     /// All endpoints known at present.
@@ -334,21 +410,31 @@ impl From<TcpKeepalive> for Keepalive {
 pub(crate) struct Hold(Option<(Rc<LocalCluster>, usize, Resource)>);
 
 impl Hold {
+    /// For what no circuit breaker counts.
+    pub(crate) fn uncounted() -> Self {
+        Self(None)
+    }
+
     /// Counts one more of `what`; `None` if the limit of this priority (0 default, 1 high) is reached.
     pub(crate) fn acquire(cluster: &Rc<LocalCluster>, priority: usize, what: Resource) -> Option<Self> {
         let config = &cluster.config;
         let limits = if priority == 0 { &config.circuit_breakers } else { &config.circuit_breakers_high };
         let limit = match what {
             Resource::Connection => limits.max_connections,
+            // A budget is a part of the requests under way: they are counted then, whatever their limit.
+            Resource::Retry | Resource::Request | Resource::Pending if limits.retry_budget.is_some() => 0,
             Resource::Pending => limits.max_pending,
             Resource::Request => limits.max_requests,
-            Resource::Retry if limits.retry_budget.is_some() => 0,
             Resource::Retry => limits.max_retries,
         };
         if limit == u32::MAX {
             return Some(Self(None));
         }
-        let allowed = cluster.shared.borrow().breakers[priority.min(1)].try_acquire(limits, what);
+        let allowed = cluster.shared.borrow().breakers[priority.min(1)].try_acquire(
+            limits,
+            what,
+            cluster.started.elapsed(),
+        );
         allowed.then(|| Self(Some((Rc::clone(cluster), priority.min(1), what))))
     }
 }

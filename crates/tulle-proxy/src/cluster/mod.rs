@@ -1,5 +1,6 @@
 //! Clusters as a worker has them: endpoints with their connections, and how one is chosen.
 
+pub(crate) mod checks;
 pub(crate) mod connecting;
 pub(crate) mod host;
 pub(crate) mod local;

@@ -105,6 +105,8 @@ pub(crate) struct Clocks {
     pub(crate) request: Alarm,
     /// Silence of the stream.
     pub(crate) idle: Deadline,
+    /// When the request was complete.
+    pub(crate) completed: Option<Instant>,
     /// Length of the route's timeout; set when the request is complete.
     pub(crate) route_timeout: Option<Duration>,
     /// How long the stream may be silent.
@@ -120,6 +122,7 @@ impl Clocks {
     /// The request is complete: the route's time begins.
     pub(crate) fn request_complete(&mut self, now: Instant) {
         self.request.clear();
+        self.completed.get_or_insert(now);
         if let Some(timeout) = self.route_timeout
             && !self.route.is_set()
         {
@@ -154,6 +157,7 @@ impl Clocks {
         self.life.clear();
         self.request.clear();
         self.idle.clear();
+        self.completed = None;
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cluster::{
         LocalCluster,
-        local::{Chosen, Hold},
+        local::{Chosen, Hold, Wanted},
     },
     worker::Worker,
 };
@@ -90,7 +90,7 @@ pub(crate) async fn call(
     let _active = Active::new(cluster);
     let mut fresh = false;
     loop {
-        let Some(chosen) = cluster.choose(None, None, &|_| false, 1) else {
+        let Some(chosen) = cluster.choose(&Wanted::ANY) else {
             cluster.stats.upstream_cx_none_healthy.inc();
             return Err(CallFault::NoHost);
         };

@@ -61,6 +61,7 @@ impl Scratch {
                 life: Default::default(),
                 request: Default::default(),
                 idle: timers.deadline(),
+                completed: None,
                 route_timeout: None,
                 idle_timeout: Duration::ZERO,
             },

@@ -26,7 +26,7 @@ mod record;
 mod reply;
 pub(crate) mod side;
 mod tunnel;
-mod upstream;
+pub(crate) mod upstream;
 
 use std::{future::poll_fn, rc::Rc, task::Poll, time::Duration};
 

@@ -29,7 +29,7 @@ use crate::{
         LocalCluster, PoolKey,
         connecting::{self, ConnectFault},
         host::{Class, UpstreamFacts},
-        local::{Chosen, Hold, LocalTransport},
+        local::{Chosen, Hold, LocalTransport, Wanted},
     },
     listener::facts::Conn,
     net::stream::Stream,
@@ -192,7 +192,8 @@ async fn connect(
     let hash = proxy.hash_source_ip.then(|| tulle_engine::decide::hash::xxh64(client.as_bytes(), 0));
     for attempt in 0..proxy.max_connect_attempts.max(1) {
         out.attempts = attempt + 1;
-        let Some(chosen) = cluster.choose(conn.arrival.original(), hash, &|_| false, 1) else {
+        let wanted = Wanted { destination: conn.arrival.original(), hash, ..Wanted::ANY };
+        let Some(chosen) = cluster.choose(&wanted) else {
             cluster.stats.upstream_cx_none_healthy.inc();
             out.flags.insert(ResponseFlag::NoHealthyUpstream);
             return None;

@@ -2,7 +2,10 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use tulle_engine::runtime::{Cluster, EndpointSet, endpoint::Health};
+use tulle_engine::{
+    decide::outlier::State,
+    runtime::{Cluster, EndpointSet, endpoint::Health},
+};
 
 use super::{
     Worker,
@@ -29,10 +32,11 @@ pub(super) fn apply(worker: &Rc<Worker>, update: Update) {
         load_endpoints(worker, name, set, &shared);
     }
     for (name, shared) in &shared {
-        if let (Some(detector), Some(cluster)) = (&shared.detector, worker.cluster(name))
-            && let Some(config) = cluster.config.outlier
-        {
-            cluster::outlier::watch(worker, detector, config.interval);
+        if let Some(detector) = &shared.watched.detector {
+            cluster::outlier::watch(worker, name, detector);
+        }
+        if let (Some(checked), Some(cluster)) = (&shared.watched.checked, worker.cluster(name)) {
+            cluster::checks::watch(worker, &cluster, checked);
         }
     }
     for (name, table) in routes.changed {
@@ -54,7 +58,7 @@ pub(super) fn apply(worker: &Rc<Worker>, update: Update) {
 /// A new or changed cluster. Requests under way finish on what they began with.
 fn put_cluster(worker: &Worker, name: &Arc<str>, config: &Arc<Cluster>, shared: Shared) {
     let stats = worker.telemetry.store.borrow_mut().proxy.clusters.get(&config.stat_name);
-    let cluster = Rc::new(LocalCluster::new(Arc::clone(config), shared, stats));
+    let cluster = Rc::new(LocalCluster::new(Arc::clone(config), shared, stats, worker.settings.started));
     if let Some(wanted) = cluster.endpoints_name()
         && let Some(set) = worker.endpoints.borrow().get(wanted)
     {
@@ -123,6 +127,7 @@ pub(super) fn answer(worker: &Worker, query: Query) {
             let _ = answer.send(endpoints(worker));
         }
         Query::Stats(answer) => {
+            worker.clusters.borrow().values().for_each(|cluster| cluster.measure(worker.id == 0));
             let _ = answer.send(worker.telemetry.snapshot());
         }
     }
@@ -131,19 +136,25 @@ pub(super) fn answer(worker: &Worker, query: Query) {
 fn endpoints(worker: &Worker) -> Vec<EndpointStatus> {
     let mut all = Vec::new();
     for (name, cluster) in worker.clusters.borrow().iter() {
-        for host in cluster.hosts() {
+        for (host, circuit) in cluster.circuits() {
             let endpoint = host.endpoint.borrow();
-            let ejected = cluster.is_ejected(host.address);
+            let by_discovery = matches!(endpoint.health, Health::Healthy | Health::Degraded);
+            let ejected = circuit.state == Some(State::Open);
             all.push(EndpointStatus {
                 cluster: Arc::clone(name),
                 address: host.address,
-                healthy: !ejected && matches!(endpoint.health, Health::Healthy | Health::Degraded),
+                healthy: by_discovery && !ejected && !circuit.failed_check,
                 ejected,
+                failed_check: circuit.failed_check,
+                circuit: circuit.state,
+                ejections: circuit.ejections,
                 active_requests: u64::from(host.active.get()),
                 connections: u64::from(host.connections.get()),
                 requests_total: host.total.get(),
                 requests_error: host.errors.get(),
                 weight: endpoint.weight,
+                priority: endpoint.priority,
+                locality: Arc::clone(&endpoint.locality),
             });
         }
     }

@@ -74,7 +74,7 @@ impl Fleet {
         let mut fleet = Self {
             workers: Vec::new(),
             bound: HashMap::new(),
-            clusters: SharedClusters::default(),
+            clusters: SharedClusters::new(settings.started),
             inherited: inherited.into_iter().collect(),
         };
         for id in 0..settings.workers.max(1) {

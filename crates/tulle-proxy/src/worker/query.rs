@@ -3,6 +3,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::oneshot;
+use tulle_base::Locality;
+use tulle_engine::decide::outlier::State;
 use tulle_telemetry::metrics::Snapshot;
 
 /// A question and where its answer goes. A worker that ends first drops the sender.
@@ -64,6 +66,12 @@ pub struct EndpointStatus {
     pub healthy: bool,
     /// Whether outlier detection has ejected it on this worker.
     pub ejected: bool,
+    /// Whether it did not answer its health check well.
+    pub failed_check: bool,
+    /// Where its circuit stands; `None` without outlier detection.
+    pub circuit: Option<State>,
+    /// How often it was ejected.
+    pub ejections: u64,
     /// Requests under way to it.
     pub active_requests: u64,
     /// Connections open to it.
@@ -74,4 +82,8 @@ pub struct EndpointStatus {
     pub requests_error: u64,
     /// Load balancing weight.
     pub weight: u32,
+    /// Priority; 0 is asked first.
+    pub priority: u32,
+    /// Where it runs.
+    pub locality: Arc<Locality>,
 }

@@ -2,18 +2,20 @@
 //!
 //! Kept by the main thread, which alone sees every change; workers get it with the change.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tulle_engine::{
-    decide::{breaker::Breaker, outlier::Detector},
+    decide::{balance::Watched, breaker::Breaker, health::Checked, outlier::Detector},
     runtime::{Cluster, EndpointSet, cluster::Discovery},
 };
 
 use super::update::{Changes, Shared};
 
 /// All clusters with what is shared of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SharedClusters {
+    /// When the process began: the clock of what is shared.
+    started: Instant,
     clusters: HashMap<Arc<str>, Known>,
     endpoints: HashMap<Arc<str>, Arc<EndpointSet>>,
 }
@@ -22,10 +24,15 @@ pub(super) struct SharedClusters {
 struct Known {
     config: Arc<Cluster>,
     breakers: Arc<[Breaker; 2]>,
-    detector: Option<Arc<Detector>>,
+    watched: Watched,
 }
 
 impl SharedClusters {
+    /// No clusters yet.
+    pub(super) fn new(started: Instant) -> Self {
+        Self { started, clusters: HashMap::new(), endpoints: HashMap::new() }
+    }
+
     /// Takes a change over. Returns what workers need to know for the clusters that it touches.
     pub(super) fn update(&mut self, changes: &Changes) -> Vec<(Arc<str>, Shared)> {
         let mut touched: Vec<Arc<str>> = Vec::new();
@@ -36,8 +43,8 @@ impl SharedClusters {
         }
         for (name, config) in &changes.clusters.changed {
             let breakers = self.clusters.get(name).map(|k| Arc::clone(&k.breakers)).unwrap_or_default();
-            let detector = self.clusters.get(name).and_then(|k| k.detector.clone());
-            let known = Known { config: Arc::clone(config), breakers, detector };
+            let watched = self.clusters.get(name).map(|k| k.watched.clone()).unwrap_or_default();
+            let known = Known { config: Arc::clone(config), breakers, watched };
             self.clusters.insert(Arc::clone(name), known);
             touched.push(Arc::clone(name));
         }
@@ -54,14 +61,21 @@ impl SharedClusters {
 
     fn shared(&mut self, name: &Arc<str>) -> Option<Shared> {
         let known = self.clusters.get_mut(name)?;
-        known.detector = known.config.outlier.and_then(|config| {
-            let set = match &known.config.discovery {
-                Discovery::Static(set) => Some(set),
-                _ => self.endpoints.get(endpoints_name(&known.config)?),
-            };
-            Some(Arc::new(Detector::new(config, set?, known.detector.as_deref())))
-        });
-        Some(Shared { breakers: Arc::clone(&known.breakers), detector: known.detector.clone() })
+        let set = match &known.config.discovery {
+            Discovery::Static(set) => Some(set),
+            _ => endpoints_name(&known.config).and_then(|name| self.endpoints.get(name)),
+        };
+        let Watched { detector, checked } = std::mem::take(&mut known.watched);
+        let now = self.started.elapsed();
+        known.watched = Watched {
+            detector: known
+                .config
+                .outlier
+                .and_then(|config| Some(Arc::new(Detector::new(config, set?, detector.as_deref(), now)))),
+            checked: (known.config.health_check.as_ref())
+                .and_then(|_| Some(Arc::new(Checked::new(set?, checked.as_deref())))),
+        };
+        Some(Shared { breakers: Arc::clone(&known.breakers), watched: known.watched.clone() })
     }
 }
 

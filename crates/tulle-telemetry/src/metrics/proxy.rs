@@ -189,6 +189,27 @@ stat_block! {
         /// Ejections for consecutive failures to connect.
         outlier_ejections_enforced_consecutive_local_origin_failure: Counter =
             "outlier_detection.ejections_enforced_consecutive_local_origin_failure",
+        /// Ejections for a low rate of success.
+        outlier_ejections_enforced_success_rate: Counter = "outlier_detection.ejections_enforced_success_rate",
+        /// Ejections for a high percentage of failures.
+        outlier_ejections_enforced_failure_percentage: Counter =
+            "outlier_detection.ejections_enforced_failure_percentage",
+        /// Ejections for a low rate of connections made.
+        outlier_ejections_enforced_local_origin_success_rate: Counter =
+            "outlier_detection.ejections_enforced_local_origin_success_rate",
+        /// Ejections for a high percentage of connections that failed.
+        outlier_ejections_enforced_failure_percentage_local_origin: Counter =
+            "outlier_detection.ejections_enforced_local_origin_failure_percentage",
+        /// Health checks.
+        health_check_attempt: Counter = "health_check.attempt",
+        /// Health checks answered well.
+        health_check_success: Counter = "health_check.success",
+        /// Health checks not answered well.
+        health_check_failure: Counter = "health_check.failure",
+        /// Health checks whose endpoint could not be reached.
+        health_check_network_failure: Counter = "health_check.network_failure",
+        /// Endpoints that are healthy by their checks.
+        health_check_healthy: Level = "health_check.healthy",
         /// Ejections refused by the largest percentage allowed.
         outlier_ejections_overflow: Counter = "outlier_detection.ejections_overflow",
         /// Endpoints.

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::Host;
+use super::slow_start::Warming;
 use super::table::Table;
 use crate::runtime::cluster::LbPolicy;
 use crate::runtime::endpoint::EndpointSet;
@@ -23,32 +24,40 @@ struct Group {
     /// Running sums of the members' weights; empty if they are equal.
     sums: Vec<u64>,
     next: usize,
-    schedule: BinaryHeap<Turn>,
+    schedule: BinaryHeap<Slot>,
     /// Made when a hashing policy first asks for it.
     table: Option<Table>,
 }
 
+/// One choice: who there is, and what decides beside chance.
+pub(super) struct Turn<'a> {
+    pub(super) hosts: &'a [Host],
+    /// The hash of the request, and which try this is.
+    pub(super) hash: Option<(u64, u32)>,
+    pub(super) warming: Option<Warming>,
+}
+
 /// When a member is next, earliest first (earliest deadline first scheduling).
 #[derive(Debug)]
-struct Turn {
+struct Slot {
     deadline: f64,
     order: u64,
     member: u32,
     weight: f64,
 }
 
-impl PartialEq for Turn {
+impl PartialEq for Slot {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
-impl Eq for Turn {}
-impl PartialOrd for Turn {
+impl Eq for Slot {}
+impl PartialOrd for Slot {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Turn {
+impl Ord for Slot {
     fn cmp(&self, other: &Self) -> Ordering {
         other.deadline.total_cmp(&self.deadline).then_with(|| other.order.cmp(&self.order))
     }
@@ -85,13 +94,18 @@ impl Pool {
         Self { groups, total }
     }
 
+    /// How many members there are.
+    pub(super) fn len(&self) -> usize {
+        self.groups.iter().map(|g| g.members.len()).sum()
+    }
+
     pub(super) fn pick(
         &mut self,
         policy: LbPolicy,
-        hosts: &[Host],
-        hash: Option<(u64, u32)>,
+        turn: &Turn<'_>,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<u32> {
+        let Turn { hosts, hash, warming: _ } = *turn;
         let group = match self.groups.len() {
             0 => return None,
             1 => &mut self.groups[0],
@@ -107,8 +121,8 @@ impl Pool {
             }
         };
         match policy {
-            LbPolicy::RoundRobin => Some(group.round_robin()),
-            LbPolicy::LeastRequest { choices, .. } => Some(group.least_request(choices, hosts, random)),
+            LbPolicy::RoundRobin => Some(group.round_robin(turn)),
+            LbPolicy::LeastRequest { choices, .. } => Some(group.least_request(choices, turn, random)),
             LbPolicy::RingHash { .. } | LbPolicy::Maglev { .. } => match hash {
                 Some((hash, attempt)) => Some(group.by_hash(policy, hosts, hash, attempt)),
                 None => Some(group.random(random())),
@@ -137,22 +151,33 @@ impl Group {
                 sum += u64::from(weight);
                 group.sums.push(sum);
                 let weight = f64::from(weight);
-                group.schedule.push(Turn { deadline: 1.0 / weight, order, member: *member, weight });
+                group.schedule.push(Slot { deadline: 1.0 / weight, order, member: *member, weight });
             }
         }
         group
     }
 
-    fn round_robin(&mut self) -> u32 {
-        let Some(mut turn) = self.schedule.pop() else {
+    fn round_robin(&mut self, turn: &Turn<'_>) -> u32 {
+        if self.schedule.is_empty() && turn.warming.is_some() {
+            self.schedule = self.equal_slots();
+        }
+        let Some(mut slot) = self.schedule.pop() else {
             let member = self.members[self.next % self.members.len()];
             self.next = (self.next + 1) % self.members.len();
             return member;
         };
-        let member = turn.member;
-        turn.deadline += 1.0 / turn.weight;
-        self.schedule.push(turn);
+        let member = slot.member;
+        let part = turn.warming.map_or(1.0, |w| w.part(&turn.hosts[member as usize]));
+        slot.deadline += 1.0 / (slot.weight * part);
+        self.schedule.push(slot);
         member
+    }
+
+    /// Slots of members of equal weight, in the order in which they would have had their turns.
+    fn equal_slots(&self) -> BinaryHeap<Slot> {
+        let turned = self.members[self.next..].iter().chain(&self.members[..self.next]);
+        let slot = |(order, member): (u64, &u32)| Slot { deadline: 1.0, order, member: *member, weight: 1.0 };
+        (0..).zip(turned).map(slot).collect()
     }
 
     /// The member of a hash.
@@ -178,22 +203,38 @@ impl Group {
     }
 
     /// Of some members drawn by weight, the one with the fewest active requests for its weight; the first of equals.
-    fn least_request(&self, choices: u32, hosts: &[Host], random: &mut dyn FnMut() -> u64) -> u32 {
+    fn least_request(&self, choices: u32, turn: &Turn<'_>, random: &mut dyn FnMut() -> u64) -> u32 {
+        if self.members.len() == 1 {
+            return self.members[0];
+        }
         let load = |member: u32| {
-            let host = &hosts[member as usize];
+            let host = &turn.hosts[member as usize];
             (u64::from(host.active()), u64::from(host.endpoint.weight.max(1)))
         };
-        let mut best = self.random(random());
-        if self.members.len() == 1 {
-            return best;
-        }
+        let mut best = self.draw(turn, random);
         for _ in 1..choices {
-            let other = self.random(random());
+            let other = self.draw(turn, random);
             let ((busy, weight), (other_busy, other_weight)) = (load(best), load(other));
             if other_busy * weight < busy * other_weight {
                 best = other;
             }
         }
         best
+    }
+
+    /// A member by the weight that it has now: one that is new is put back, the more often the newer it is.
+    fn draw(&self, turn: &Turn<'_>, random: &mut dyn FnMut() -> u64) -> u32 {
+        /// So often at most; where all are new, a draw must end.
+        const DRAWS: u32 = 64;
+        let mut member = self.random(random());
+        let Some(warming) = &turn.warming else { return member };
+        #[allow(clippy::cast_precision_loss, reason = "a uniform number needs no more than 53 bits")]
+        for _ in 0..DRAWS {
+            if (random() >> 11) as f64 / (1u64 << 53) as f64 <= warming.part(&turn.hosts[member as usize]) {
+                break;
+            }
+            member = self.random(random());
+        }
+        member
     }
 }

@@ -6,6 +6,8 @@ pub(super) struct PriorityLoads {
     healthy: Vec<u32>,
     degraded: Vec<u32>,
     panic: Vec<bool>,
+    /// How much each could take, in percent: healthy and degraded.
+    could: Vec<[u32; 2]>,
 }
 
 /// Where a request goes.
@@ -30,25 +32,39 @@ impl PriorityLoads {
         if total == 0 {
             return Self::in_total_panic(counts, threshold);
         }
+        let panic = counts.iter().map(|c| total < 100 && in_panic(c, threshold)).collect();
+        let could = health.into_iter().zip(degraded).map(|(h, d)| [h, d]).collect();
+        Self::spread(could, total, panic)
+    }
+
+    /// Gives each priority as much as it could take of what is left, the first ones first.
+    fn spread(could: Vec<[u32; 2]>, total: u32, panic: Vec<bool>) -> Self {
         let mut left = 100;
-        let mut spread = |health: &[u32]| -> Vec<u32> {
-            health
-                .iter()
-                .map(|h| {
-                    let load = (h * 100 / total).min(left);
-                    left -= load;
-                    load
-                })
-                .collect()
+        let mut take = |part: u32| {
+            let load = (part * 100 / total.max(1)).min(left);
+            left -= load;
+            load
         };
-        let mut healthy_load = spread(&health);
-        let mut degraded_load = spread(&degraded);
+        let mut healthy: Vec<u32> = could.iter().map(|[h, _]| take(*h)).collect();
+        let mut degraded: Vec<u32> = could.iter().map(|[_, d]| take(*d)).collect();
         // What rounding left over goes to the first priority that takes anything.
-        if let Some(first) = healthy_load.iter_mut().chain(degraded_load.iter_mut()).find(|load| **load > 0) {
+        if let Some(first) = healthy.iter_mut().chain(degraded.iter_mut()).find(|load| **load > 0) {
             *first += left;
         }
-        let panic = counts.iter().map(|c| total < 100 && in_panic(c, threshold)).collect();
-        Self { healthy: healthy_load, degraded: degraded_load, panic }
+        Self { healthy, degraded, panic, could }
+    }
+
+    /// The loads without the priorities that were tried (Envoy's `previous_priorities`); `None` where the others cannot
+    /// take anything, for then all count again.
+    pub(super) fn without(&self, tried: &[u32]) -> Option<Self> {
+        let mut could = self.could.clone();
+        for priority in tried {
+            if let Some(part) = could.get_mut(*priority as usize) {
+                *part = [0, 0];
+            }
+        }
+        let total = could.iter().flatten().sum::<u32>().min(100);
+        (total > 0).then(|| Self::spread(could, total, self.panic.clone()))
     }
 
     /// No endpoint is available: load follows the number of endpoints, unless panic is switched off.
@@ -63,7 +79,7 @@ impl PriorityLoads {
         if let Some(first) = healthy.iter_mut().find(|load| **load > 0) {
             *first += left;
         }
-        Self { degraded: vec![0; counts.len()], panic: vec![true; counts.len()], healthy }
+        Self { degraded: vec![0; counts.len()], panic: vec![true; counts.len()], could: Vec::new(), healthy }
     }
 
     /// Where a request goes, by a uniform number.

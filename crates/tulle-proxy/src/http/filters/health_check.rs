@@ -11,6 +11,7 @@ use tulle_engine::{
 use tulle_telemetry::ResponseFlag;
 
 use crate::{
+    cluster::local::Circuit,
     http::{exchange::Exchange, reply::Reply},
     worker::Worker,
 };
@@ -42,10 +43,9 @@ fn of_clusters(worker: &Worker, clusters: &[(std::sync::Arc<str>, u64)]) -> (u16
         let Some(cluster) = worker.cluster(name) else {
             return (503, "health_check_failed_no_cluster_found");
         };
-        let hosts = cluster.hosts();
-        let is_healthy = |host: &&std::rc::Rc<crate::cluster::Host>| {
-            matches!(host.endpoint.borrow().health, Health::Healthy | Health::Degraded)
-                && !cluster.is_ejected(host.address)
+        let hosts = cluster.circuits();
+        let is_healthy = |(host, circuit): &&(std::rc::Rc<crate::cluster::Host>, Circuit)| {
+            matches!(host.endpoint.borrow().health, Health::Healthy | Health::Degraded) && !circuit.is_out()
         };
         let (healthy, total) = (hosts.iter().filter(is_healthy).count() as u64, hosts.len() as u64);
         if total == 0 && *percent > 0 {

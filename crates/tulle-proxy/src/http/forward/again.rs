@@ -13,7 +13,7 @@ use tulle_engine::decide::{
 use tulle_telemetry::{ResponseFlag, details as d};
 
 use super::{
-    Plan,
+    Plan, Tries,
     ends::{client_gone, idle, too_slow},
     replayable,
 };
@@ -33,10 +33,12 @@ pub(super) async fn after_failure(
     retry: &mut Option<RetryState<'_>>,
     replay: &Replay,
     failure: Failure,
+    tries: &mut Tries,
 ) -> Result<bool, Reply> {
+    tries.retrying = None;
     let Some(state) = retry.as_mut().filter(|_| replayable(x, replay)) else { return Ok(false) };
     let verdict = state.on_failure(failure, fastrand::f64());
-    obey(x, plan, verdict).await
+    obey(x, plan, verdict, tries).await
 }
 
 /// Whether a response is thrown away for another try, after its wait.
@@ -45,17 +47,27 @@ pub(super) async fn after_response(
     plan: &Plan<'_>,
     retry: &mut Option<RetryState<'_>>,
     replay: &Replay,
+    tries: &mut Tries,
 ) -> Result<bool, Reply> {
+    let retried = tries.retrying.take().is_some();
     let Some(state) = retry.as_mut().filter(|_| replayable(x, replay)) else { return Ok(false) };
     if !state.wants(&x.s.response) {
+        if retried {
+            plan.cluster.stats.upstream_rq_retry_success.inc();
+        }
         return Ok(false);
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let verdict = state.on_response(&x.s.response, now, fastrand::f64());
-    obey(x, plan, verdict).await
+    obey(x, plan, verdict, tries).await
 }
 
-async fn obey(x: &mut Exchange<'_>, plan: &Plan<'_>, verdict: RetryVerdict) -> Result<bool, Reply> {
+async fn obey(
+    x: &mut Exchange<'_>,
+    plan: &Plan<'_>,
+    verdict: RetryVerdict,
+    tries: &mut Tries,
+) -> Result<bool, Reply> {
     let stats = &plan.cluster.stats;
     match verdict {
         RetryVerdict::No => Ok(false),
@@ -65,10 +77,13 @@ async fn obey(x: &mut Exchange<'_>, plan: &Plan<'_>, verdict: RetryVerdict) -> R
             Ok(false)
         }
         RetryVerdict::After(wait) => {
-            let Some(_retry) = Hold::acquire(&plan.cluster, plan.priority, Resource::Retry) else {
+            // It is under way from its wait until what comes of it is known.
+            tries.retrying = Hold::acquire(&plan.cluster, plan.priority, Resource::Retry);
+            if tries.retrying.is_none() {
                 stats.upstream_rq_retry_overflow.inc();
+                x.record.flags.insert(ResponseFlag::UpstreamOverflow);
                 return Ok(false);
-            };
+            }
             stats.upstream_rq_retry.inc();
             stats.upstream_rq_retry_backoff_exponential.inc();
             pause(x, wait).await.map(|()| true)

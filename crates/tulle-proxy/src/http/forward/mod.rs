@@ -76,7 +76,8 @@ pub(crate) async fn forward(
     found: &Found<'_>,
     to: &Forward,
 ) -> Result<(), Reply> {
-    let picked = pick_cluster(&to.cluster, &x.s.request, x.record.random, None);
+    let hash = if to.hash_policies.is_empty() { hash::RequestHash::default() } else { hash_of(x, to) };
+    let picked = pick_cluster(&to.cluster, &x.s.request, x.record.random, hash.hash);
     let weighted = match (&to.cluster, picked.weighted) {
         // Found again in the route, so that it does not borrow the request.
         (ClusterChoice::Weighted(all), Some(w)) => all.clusters.iter().find(|c| std::ptr::eq(*c, w)),
@@ -96,7 +97,6 @@ pub(crate) async fn forward(
     let times = timeout::resolve(to, &x.manager.config.timeouts, &mut x.s.request, trusted);
     let priority = usize::from(to.priority == Priority::High);
     let upgrade = prepare::wants_upgrade(x, to)?;
-    let hash = if to.hash_policies.is_empty() { hash::RequestHash::default() } else { hash_of(x, to) };
     let terminates = to.connect_terminate && x.s.request.is_connect();
     let plan = Plan { table, found, to, weighted, cluster, priority, times, upgrade, terminates, hash };
     let Some(_request) = Hold::acquire(&plan.cluster, priority, Resource::Request) else {
@@ -128,7 +128,7 @@ async fn try_on(
         match once::attempt(x, plan, replay, &mut tries).await {
             Tried::Over(reply) => return Err(reply),
             Tried::Response(up, chosen, key, answer) => {
-                if again::after_response(x, plan, retry, replay).await? {
+                if again::after_response(x, plan, retry, replay, &mut tries).await? {
                     continue;
                 }
                 mirror::send(x, plan, replay);
@@ -145,7 +145,7 @@ async fn try_on(
                     // The pooled connection had been closed by its peer; the request never got anywhere.
                     continue;
                 }
-                if !again::after_failure(x, plan, retry, replay, failure).await? {
+                if !again::after_failure(x, plan, retry, replay, failure, &mut tries).await? {
                     x.record.transport_failure.clone_from(&reason);
                     return Err(failed(x, failure, fault, &reason));
                 }
@@ -158,6 +158,10 @@ async fn try_on(
 #[derive(Default)]
 pub(super) struct Tries {
     pub(super) tried: SmallVec<[std::net::SocketAddr; 4]>,
+    /// The priorities of these.
+    pub(super) priorities: SmallVec<[u32; 4]>,
+    /// The present try is a retry, and counts as one under way.
+    pub(super) retrying: Option<Hold>,
     /// The last try used a pooled connection that its peer had closed.
     pub(super) stale: bool,
     /// That peer has said that it never saw the request, so that it may be sent again whatever its method.

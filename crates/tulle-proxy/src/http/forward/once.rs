@@ -18,9 +18,13 @@ use tulle_telemetry::{ResponseFlag, details as d};
 use super::{
     Plan, Tried, Tries,
     ends::{client_gone, idle, too_slow},
+    prepare,
 };
 use crate::{
-    cluster::{host::Class, local::Chosen},
+    cluster::{
+        host::Class,
+        local::{Chosen, Wanted},
+    },
     http::{
         attempt::{Answer, Attempt, AttemptEnd, ClientFault, Late, Replay, UpstreamFault},
         context,
@@ -63,6 +67,7 @@ pub(super) async fn attempt(
         Ok(up) => up,
         Err(blocked) => return unreached(x, plan, &chosen, blocked),
     };
+    plan.cluster.report(&chosen, Outcome::Connected, worker.uptime());
     let end = talk(x, plan, replay, &mut up, tries).await;
     match end {
         AttemptEnd::Response(answer) => {
@@ -86,8 +91,21 @@ fn choose(x: &Exchange<'_>, plan: &Plan<'_>, tries: &mut Tries) -> Option<Chosen
     let looks = if avoids { policy.map_or(1, |p| p.host_selection_attempts) } else { 1 };
     let avoid = |address| avoids && tries.tried.contains(&address);
     let destination = upstream::destination(&plan.cluster, &x.s.request, x.conn.arrival.original());
-    let chosen = plan.cluster.choose(destination, plan.hash.hash, &avoid, looks)?;
+    // Every so many tries the priorities that were tried by then are passed over.
+    let settled = policy.and_then(|p| p.previous_priorities).map_or(0, |every| {
+        let tried = u32::try_from(tries.priorities.len()).unwrap_or(u32::MAX);
+        tried / every * every
+    });
+    let wanted = Wanted {
+        destination,
+        hash: plan.hash.hash,
+        avoid: &avoid,
+        attempts: looks,
+        tried_priorities: &tries.priorities[..settled as usize],
+    };
+    let chosen = plan.cluster.choose(&wanted)?;
     tries.tried.push(chosen.host.address);
+    tries.priorities.push(chosen.host.endpoint.borrow().priority);
     Some(chosen)
 }
 
@@ -97,6 +115,10 @@ fn begin(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
         rewrite_to_endpoint(x, plan, chosen);
     }
     x.record.attempts += 1;
+    if x.record.attempts > 1 {
+        let elapsed = x.s.clocks.completed.map(|at| at.elapsed()).unwrap_or_default();
+        prepare::tell_deadline(x, plan, elapsed);
+    }
     x.record.host = Some(Rc::clone(&chosen.host));
     x.record.upstream = None;
     if plan.found.virtual_host.attempt_count_in_request {

@@ -1,6 +1,6 @@
 //! What changes about a request before its first try.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tulle_engine::{
     decide::{header_ops, rewrite, timeout},
@@ -39,6 +39,16 @@ pub(super) fn wants_upgrade(x: &mut Exchange<'_>, to: &Forward) -> Result<bool, 
     Err(Reply::new(403, "", d::UPGRADE_FAILED))
 }
 
+/// Tells the upstream how long we wait for it: the time of a try, or what `elapsed` since the end of the request left.
+pub(super) fn tell_deadline(x: &mut Exchange<'_>, plan: &Plan<'_>, elapsed: Duration) {
+    if !x.manager.router.suppress_envoy_headers
+        && let Some(millis) = timeout::expected_millis(&plan.times, elapsed)
+    {
+        let digits = Digits::of(millis);
+        x.s.request.headers.set(Known::XEnvoyExpectedRqTimeoutMs, digits.text());
+    }
+}
+
 /// Changes the request as the route says, once for all tries.
 pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
     let Plan {
@@ -75,10 +85,7 @@ pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
     for name in [Known::XEnvoyRetryOn, Known::XEnvoyRetryGrpcOn, Known::XEnvoyMaxRetries] {
         x.s.request.headers.remove(name);
     }
-    if !suppress && let Some(millis) = timeout::expected_millis(&times, x.record.start.elapsed()) {
-        let digits = Digits::of(millis);
-        x.s.request.headers.set(Known::XEnvoyExpectedRqTimeoutMs, digits.text());
-    }
+    tell_deadline(x, plan, Duration::ZERO);
     let outside = plan.cluster.config.external && x.manager.peer_metadata.skip_external;
     if x.manager.peer_metadata.write_to_request && !outside {
         x.conn.worker.telemetry.card.write(&mut x.s.request.headers);
