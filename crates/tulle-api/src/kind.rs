@@ -183,8 +183,7 @@ kinds! {
     /// An endpoint that is not in the registry.
     WorkloadEntry(istio::WorkloadEntry) {
         group: "networking.istio.io", versions: ["v1", "v1beta1", "v1alpha3"], plural: "workloadentries", short: ["we"],
-        namespaced: true, body: Spec,
-        notice: Notice::Planned("workloads outside of the cluster are not built")
+        namespaced: true, body: Spec
     }
     /// What sidecars listen on and know.
     Sidecar(istio::Sidecar) {
@@ -404,6 +403,7 @@ impl Kind {
                 Self::Namespace
                     | Self::ServiceAccount
                     | Self::Service
+                    | Self::Node
                     | Self::Pod
                     | Self::ConfigMap
                     | Self::Secret

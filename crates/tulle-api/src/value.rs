@@ -97,6 +97,11 @@ impl Timestamp {
         self.0.parse::<jiff::Timestamp>().map_or(0, |t| t.as_second())
     }
 
+    /// Reads a moment with its offset; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|t| Self::from_unix(t.as_second()))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tulle_api::{Kind, Object};
 use tulle_base::{Diagnostics, ResourceRef, Severity};
+use tulle_mesh::entry::is_healthy;
 
 /// One resource.
 #[derive(Debug)]
@@ -73,7 +74,8 @@ impl Documents {
     }
 }
 
-/// Whether two forms say the same: what the store and others note of an object does not count.
+/// Whether two forms say the same: what the store and others note of an object does not count, but for the health of a
+/// WorkloadEntry.
 fn same(a: &Object, b: &Object) -> bool {
     a.spec == b.spec
         && a.api_version == b.api_version
@@ -81,6 +83,7 @@ fn same(a: &Object, b: &Object) -> bool {
         && a.meta.labels == b.meta.labels
         && a.meta.annotations == b.meta.annotations
         && a.meta.creation_timestamp == b.meta.creation_timestamp
+        && (a.kind() != Kind::WorkloadEntry || is_healthy(a) == is_healthy(b))
 }
 
 /// Whether resources of this kind carry the mesh's status: those of Istio, of the Gateway API, and our own.

@@ -46,6 +46,17 @@ pub(crate) struct Step {
     pub(crate) noted: BTreeSet<ResourceRef>,
 }
 
+impl Step {
+    /// Takes in what another step changed after this one.
+    pub(crate) fn merge(&mut self, later: Self) {
+        let Self { keys, noted } = later;
+        for (room, changed) in keys {
+            self.keys.entry(room).or_default().merge(changed);
+        }
+        self.noted.extend(noted);
+    }
+}
+
 impl Rooms {
     pub(crate) fn new(mesh: MeshConfig) -> Self {
         let base = Snapshot::new(mesh);
@@ -105,6 +116,23 @@ impl Rooms {
         }
         noted.extend(was_held.symmetric_difference(&self.held).cloned());
         step.noted = noted;
+        step
+    }
+
+    /// Tells every room the time of day, in seconds after 1970-01-01T00:00:00Z.
+    pub(crate) fn time(&mut self, now: i64) -> Step {
+        let change = [Change::Time(now)];
+        let (truth, _, noted) = self.truth.apply_noting(&change);
+        self.truth = truth;
+        let mut step = Step { noted, ..Step::default() };
+        let (base, keys) = self.base.apply(&change);
+        self.base = base;
+        step.keys.insert(0, keys);
+        for (id, room) in &mut self.others {
+            let (snapshot, keys) = room.snapshot.apply(&change);
+            room.snapshot = snapshot;
+            step.keys.insert(*id, keys);
+        }
         step
     }
 
@@ -243,5 +271,6 @@ pub(crate) fn reference(change: &Change) -> ResourceRef {
     match change {
         Change::Put(object) => object.resource(),
         Change::Delete(resource) => resource.clone(),
+        Change::Time(_) => ResourceRef::new("", "", "", ""),
     }
 }

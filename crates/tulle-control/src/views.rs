@@ -36,7 +36,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Makes the view of `proxy` and everything in it.
     pub(crate) fn new(press: &mut Press<'_>, snapshot: &Snapshot, proxy: &Proxy) -> Self {
-        let mut like = proxy.clone();
+        let mut like = proxy.placed(snapshot);
         like.pod.name.clear();
         let types = press.types;
         let holder = press.ledger.holder();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::destination::LocalityLb;
 use crate::routing::Retry;
 
 /// The mesh's own settings (Istio's MeshConfig, as far as it is read).
@@ -27,6 +28,8 @@ pub struct MeshConfig {
     pub access_log_encoding: AccessLogEncoding,
     /// Retries of routes that set none; `None` is the built-in default (traps 3).
     pub default_retries: Option<Retry>,
+    /// Preference by locality where a DestinationRule says nothing; acts only with outlier detection (traps 15).
+    pub locality: LocalityLb,
     /// How paths are normalised before they are matched.
     pub path_normalization: PathNormalization,
 }
@@ -75,6 +78,7 @@ impl Default for MeshConfig {
             access_log_file: "/dev/stdout".into(),
             access_log_encoding: AccessLogEncoding::Text,
             default_retries: None,
+            locality: LocalityLb::default(),
             path_normalization: PathNormalization::Base,
         }
     }

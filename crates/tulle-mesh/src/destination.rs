@@ -1,6 +1,7 @@
 //! Destination policy: how a proxy calls a host.
 
 mod effective;
+pub mod locality;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::routing::Retry;
 use crate::visibility::ExportTo;
 
 pub use effective::{Effective, merge_same_host};
+pub use locality::LocalityLb;
 
 /// A DestinationRule.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +57,8 @@ pub struct TrafficPolicy {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Default retries of routes that set none (ours; Istio has no such field).
     pub retries: Option<Retry>,
+    /// Retries as a share of the requests under way.
+    pub retry_budget: Option<RetryBudget>,
     /// Per port: replaces the blocks above, also those not written (traps 8).
     pub ports: Vec<(u16, PortPolicy)>,
 }
@@ -88,6 +92,19 @@ pub struct LoadBalancer {
     pub algorithm: Option<Algorithm>,
     /// Time over which a new endpoint gets its full share.
     pub warmup: Option<Warmup>,
+    /// Preference by locality; replaces the mesh's.
+    pub locality: Option<LocalityLb>,
+}
+
+/// Retries as a share of the requests under way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryBudget {
+    /// The share in percent.
+    pub percent: f64,
+    /// How many are always allowed.
+    pub min_concurrency: u32,
+    /// Requests count for at least this long; zero counts those under way.
+    pub interval: Duration,
 }
 
 /// Slow start.

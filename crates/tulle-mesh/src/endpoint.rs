@@ -37,6 +37,10 @@ pub struct Endpoint {
     pub labels: Labels,
     /// Where it runs.
     pub locality: Locality,
+    /// Network, empty for the mesh's own.
+    pub network: String,
+    /// Node, empty where it is on none of the cluster's.
+    pub node: String,
     /// The workload there, when it is a pod of the mesh.
     pub workload: Option<Arc<Workload>>,
     /// The service account expected there, as `NAMESPACE/NAME`.

@@ -3,10 +3,12 @@
 use tulle_base::Labels;
 
 use crate::destination::DestinationRule;
+use crate::entry::Entry;
 use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::kube::{GatewayClass, Grant, KubeGateway, KubeRoute};
 use crate::meta::NsName;
+use crate::node::Node;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit};
 use crate::routing::RouteSet;
 use crate::service::Service;
@@ -23,6 +25,10 @@ pub enum Item {
     Slice(Slice),
     /// A Pod that runs.
     Workload(Workload),
+    /// A Node.
+    Node(Node),
+    /// A WorkloadEntry.
+    Entry(Box<Entry>),
     /// A VirtualService.
     Routes(RouteSet),
     /// A DestinationRule.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tulle_base::{Host, Labels, Selector};
 
+use crate::destination::locality;
 use crate::meta::Meta;
 use crate::port::Protocol;
 use crate::visibility::ExportTo;
@@ -21,6 +22,8 @@ pub struct Service {
     pub resolution: Resolution,
     /// Virtual addresses: cluster IPs, or the addresses (also CIDR blocks) of a ServiceEntry. Empty when headless.
     pub addresses: Vec<String>,
+    /// The only address is one that the mesh gave it (240.240.0.0/16), for clients whose names the mesh resolves.
+    pub auto_allocated: bool,
     /// Ports in the order written.
     pub ports: Vec<ServicePort>,
     /// The workloads behind it, by label, in its namespace; `None` when endpoints are written by hand.
@@ -40,6 +43,45 @@ pub struct Service {
     /// Where ports are reached from outside of the mesh, `IP:PORT` by number: the annotation `local.tulle.dev/host-ports`, such
     /// as `80=127.0.0.1:8080`. Empty where nobody says so.
     pub host_ports: BTreeMap<u16, String>,
+    /// Which endpoints are near enough.
+    pub distribution: Distribution,
+    /// Endpoints of the client's own node only (`internalTrafficPolicy: Local`).
+    pub node_local: bool,
+}
+
+/// Which endpoints a service wants to be asked first (`trafficDistribution`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Distribution {
+    /// Any.
+    #[default]
+    Any,
+    /// Those of the client's zone, then of its region, then of its network (`PreferSameZone`, `PreferClose`).
+    SameZone,
+    /// Those of the client's node, then sub-zone, zone, region and network (`PreferSameNode`).
+    SameNode,
+}
+
+impl Distribution {
+    /// Reads the field of a Service; `None` for a word that is not known.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "" => Self::Any,
+            "PreferClose" | "PreferSameZone" => Self::SameZone,
+            "PreferSameNode" => Self::SameNode,
+            _ => return None,
+        })
+    }
+
+    /// The labels that rank endpoints, the most important first.
+    pub fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Any => &[],
+            Self::SameZone => &[locality::NETWORK, locality::REGION, locality::ZONE],
+            Self::SameNode => {
+                &[locality::NETWORK, locality::REGION, locality::ZONE, locality::SUBZONE, locality::HOSTNAME]
+            }
+        }
+    }
 }
 
 /// Which registry a service comes from.

@@ -12,18 +12,8 @@ use tulle_mesh::{Change, MeshConfig, Snapshot};
 const SILENT: &[(&str, &str, &str)] = &[
     (
         "DestinationRule",
-        "host: a.b, trafficPolicy: {retryBudget: {percent: 10}}",
-        "spec.trafficPolicy.retryBudget",
-    ),
-    (
-        "DestinationRule",
         "host: a.b, trafficPolicy: {tunnel: {targetHost: a.b, targetPort: 80}}",
         "spec.trafficPolicy.tunnel",
-    ),
-    (
-        "DestinationRule",
-        "host: a.b, trafficPolicy: {loadBalancer: {localityLbSetting: {enabled: true}}}",
-        "spec.trafficPolicy.loadBalancer.localityLbSetting",
     ),
     (
         "DestinationRule",
@@ -69,7 +59,8 @@ const SILENT: &[(&str, &str, &str)] = &[
         "hosts: ['*.a.b'], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DYNAMIC_DNS",
         "spec.resolution",
     ),
-    ("WorkloadEntry", "address: 1.2.3.4", ""),
+    ("WorkloadEntry", "address: 1.2.3.4, network: far", "spec.network"),
+    ("WorkloadGroup", "template: {serviceAccount: a}", ""),
 ];
 
 #[test]

@@ -75,6 +75,7 @@ fn proxy() -> Proxy {
         network: String::new(),
         locality: tulle_base::Locality::default(),
         metadata: Default::default(),
+        node: String::new(),
         stock_envoy: false,
     }
 }

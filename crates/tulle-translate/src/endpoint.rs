@@ -1,11 +1,12 @@
 //! Endpoints (EDS).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use tulle_base::{Labels, Locality};
+use tulle_base::Labels;
 use tulle_mesh::Snapshot;
-use tulle_mesh::endpoint::{Endpoint, Health};
+use tulle_mesh::endpoint::{Endpoint, Health, ServiceEndpoints};
 use tulle_mesh::port::Protocol;
+use tulle_mesh::service::Service;
 use tulle_proto::envoy::cluster::cluster::DiscoveryType;
 use tulle_proto::envoy::core::{Address, HealthStatus, Locality as LocalityPb, Metadata};
 use tulle_proto::envoy::endpoint::{
@@ -15,6 +16,7 @@ use tulle_proto::envoy::endpoint::{
 use tulle_proto::type_url;
 
 use crate::discovery::discovery;
+use crate::locality::{Group, Preference, group, preference};
 use crate::names::{ClusterName, Direction};
 use crate::pb::{address, structure, text, u32v};
 use crate::resource::Resource;
@@ -40,11 +42,14 @@ pub(crate) fn assignment(snapshot: &Snapshot, view: &View, name: &str) -> Option
     } else {
         Some(&rule?.subsets.iter().find(|s| s.name == parsed.subset)?.labels)
     };
+    let policy = rule.map(|r| r.effective(&parsed.subset, port.number)).unwrap_or_default();
+    let preference = preference(snapshot, service, &policy);
     let endpoints = snapshot.endpoints(service);
-    let mut message = load_assignment(snapshot, name, endpoints.of_port(port.number), labels);
+    let asked = Asked { service, port: port.number, labels, preference: preference.as_ref() };
+    let mut message = load_assignment(snapshot, view, name, &endpoints, &asked);
     let mut sources = Sources::default();
     sources.add(&service.meta);
-    if let Some(rule) = rule.filter(|_| labels.is_some()) {
+    if let Some(rule) = rule.filter(|_| labels.is_some() || preference.is_some()) {
         sources.add_rule(snapshot, rule);
         stamp(&mut message, &rule.meta.provenance(""));
     } else {
@@ -81,28 +86,42 @@ pub(crate) fn names(snapshot: &Snapshot, view: &View) -> Vec<String> {
     out
 }
 
-/// The endpoints that have `labels`, grouped by locality.
+/// Which endpoints of a service are asked for.
+pub(crate) struct Asked<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) port: u16,
+    /// Labels that they have; `None` for all.
+    pub(crate) labels: Option<&'a Labels>,
+    pub(crate) preference: Option<&'a Preference<'a>>,
+}
+
+/// The endpoints that are asked for, grouped by locality and ranked for the client of the view.
 pub(crate) fn load_assignment(
     snapshot: &Snapshot,
+    view: &View,
     name: &str,
-    endpoints: &[Endpoint],
-    labels: Option<&Labels>,
+    endpoints: &ServiceEndpoints,
+    asked: &Asked<'_>,
 ) -> ClusterLoadAssignment {
-    let wanted = |e: &&Endpoint| labels.is_none_or(|l| l.iter().all(|(k, v)| e.labels.get(k) == Some(v)));
-    let mut localities: BTreeMap<&Locality, Vec<&Endpoint>> = BTreeMap::new();
-    for endpoint in endpoints.iter().filter(wanted) {
-        localities.entry(&endpoint.locality).or_default().push(endpoint);
-    }
-    let localities = localities.into_iter().map(|(locality, all)| LocalityLbEndpoints {
-        locality: Some(LocalityPb {
-            region: locality.region.clone(),
-            zone: locality.zone.clone(),
-            sub_zone: locality.sub_zone.clone(),
-        }),
-        load_balancing_weight: u32v(all.iter().fold(0, |sum, e| sum.saturating_add(e.weight))),
-        lb_endpoints: all.into_iter().map(|e| lb_endpoint(snapshot, e)).collect(),
-        ..LocalityLbEndpoints::default()
-    });
+    let Asked { service, port, labels, preference } = asked;
+    let wanted = |e: &&Endpoint| {
+        labels.is_none_or(|l| l.iter().all(|(k, v)| e.labels.get(k) == Some(v)))
+            && (!service.node_local || e.node == view.client.node)
+    };
+    let chosen = endpoints.of_port(*port).iter().filter(wanted);
+    let groups = group(snapshot, chosen, &view.client, *preference);
+    let localities =
+        groups.into_iter().map(|Group { locality, priority, weight, endpoints }| LocalityLbEndpoints {
+            locality: Some(LocalityPb {
+                region: locality.region.clone(),
+                zone: locality.zone.clone(),
+                sub_zone: locality.sub_zone.clone(),
+            }),
+            load_balancing_weight: u32v(weight),
+            lb_endpoints: endpoints.into_iter().map(|e| lb_endpoint(snapshot, e)).collect(),
+            priority,
+            ..LocalityLbEndpoints::default()
+        });
     ClusterLoadAssignment {
         cluster_name: name.to_owned(),
         endpoints: localities.collect(),

@@ -18,6 +18,7 @@ mod endpoint;
 mod envoy_filter;
 mod filters;
 mod listener;
+mod locality;
 mod names;
 mod nds;
 mod pb;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tulle_base::{Labels, Locality};
-use tulle_mesh::NsName;
+use tulle_mesh::{NsName, Snapshot};
 use tulle_proto::envoy::core::Node;
 use tulle_proto::envoy::google::{Struct, Value, value};
 
@@ -32,6 +32,8 @@ pub struct Proxy {
     pub locality: Locality,
     /// The texts among the metadata of its node.
     pub metadata: BTreeMap<String, String>,
+    /// Node that it runs on, empty where nobody says.
+    pub node: String,
     /// An Envoy without Istio's filters: it gets none.
     pub stock_envoy: bool,
 }
@@ -91,6 +93,7 @@ impl Proxy {
             network: or("NETWORK", ""),
             locality: locality.unwrap_or_default(),
             metadata: metadata.map(texts).unwrap_or_default(),
+            node: or("NODE_NAME", ""),
             stock_envoy: node.user_agent_name != "tulle",
         })
     }
@@ -98,6 +101,24 @@ impl Proxy {
     /// The namespace.
     pub fn namespace(&self) -> &str {
         &self.pod.namespace
+    }
+
+    /// The same proxy where the mesh knows its workload to be: that knows the labels of its node, which a proxy does not.
+    #[must_use]
+    pub fn placed(&self, snapshot: &Snapshot) -> Self {
+        let mut placed = self.clone();
+        if let Some(workload) = snapshot.workload(&self.pod) {
+            if workload.locality != Locality::default() {
+                placed.locality.clone_from(&workload.locality);
+            }
+            for (known, own) in [(&workload.node, &mut placed.node), (&workload.network, &mut placed.network)]
+            {
+                if !known.is_empty() {
+                    own.clone_from(known);
+                }
+            }
+        }
+        placed
     }
 }
 

@@ -11,6 +11,7 @@ use tulle_mesh::service::Service;
 use tulle_mesh::sidecar::{Egress, NamespaceMatch, Sidecar};
 
 use crate::envoy_filter::{self, Patches};
+use crate::locality::Client;
 use crate::proxy::{Kind, Proxy};
 
 /// What a proxy sees, made once per snapshot and key.
@@ -25,6 +26,8 @@ pub struct View {
     pub(crate) labels: Labels,
     /// Without Istio's filters.
     pub(crate) stock: bool,
+    /// Where the client is, if anything that it sees depends on it.
+    pub(crate) client: Client,
     /// Where unknown traffic goes.
     pub(crate) outbound: OutboundPolicy,
     /// Patches of what it gets.
@@ -58,6 +61,7 @@ impl View {
                 key.push_str(&format!("/{k}={v}"));
             }
         }
+        Client::of(snapshot, proxy).write_key(&mut key);
         key
     }
 
@@ -73,6 +77,7 @@ impl View {
             namespace,
             labels,
             stock: proxy.stock_envoy,
+            client: Client::of(snapshot, proxy),
             outbound,
             patches: Patches::of(snapshot, proxy),
             services: BTreeMap::new(),
@@ -139,7 +144,7 @@ impl View {
             seen = Some(&service.hostname);
             let Some(service) = snapshot.service(&service.hostname, &self.namespace) else { continue };
             let Some(egress) = self.egress() else {
-                self.services.insert(service.hostname.clone(), Arc::clone(service));
+                self.services.insert(service.hostname.clone(), self.reached(service));
                 continue;
             };
             if let Some(ports) = imported(egress, service.namespace(), &service.hostname, &self.namespace) {
@@ -147,12 +152,21 @@ impl View {
                 if !ports.is_empty() {
                     self.ports.insert(host.clone(), ports);
                 }
-                self.services.insert(host, Arc::clone(service));
+                self.services.insert(host, self.reached(service));
             }
         }
         if self.egress().is_some() {
             self.add_destinations(snapshot);
         }
+    }
+
+    /// The service as clients of this view reach it: an address that the mesh gave it means nothing to those whose names
+    /// others resolve.
+    fn reached(&self, service: &Arc<Service>) -> Arc<Service> {
+        if !service.auto_allocated || (self.kind == Kind::Sidecar && !self.stock) {
+            return Arc::clone(service);
+        }
+        Arc::new(Service { addresses: Vec::new(), auto_allocated: false, ..Service::clone(service) })
     }
 
     /// Destinations of imported routes come along (traps 14).
@@ -164,7 +178,8 @@ impl View {
             .collect();
         for host in wanted {
             if let Some(service) = snapshot.service(&host, &self.namespace) {
-                self.services.entry(host).or_insert_with(|| Arc::clone(service));
+                let reached = self.reached(service);
+                self.services.entry(host).or_insert(reached);
             }
         }
     }

@@ -149,6 +149,7 @@ fn proxies(snapshot: &Snapshot, text: &str) -> Vec<(String, Proxy)> {
             metadata: [("ISTIO_VERSION", "1.29.0"), ("PLATFORM", "metal")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .into(),
+            node: workload.node.clone(),
             stock_envoy: pair[0] == "stock",
             pod,
         };

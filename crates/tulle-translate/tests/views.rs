@@ -37,6 +37,7 @@ fn sidecar(namespace: &str, pod: &str, app: &str) -> Proxy {
         network: String::new(),
         locality: Default::default(),
         metadata: Default::default(),
+        node: String::new(),
         stock_envoy: false,
     }
 }

@@ -50,6 +50,10 @@ pub enum Value {
     Json,
     /// `*`, `.`, `~` or names of namespaces, separated by commas.
     Namespaces,
+    /// A moment, or a duration.
+    Expiry,
+    /// `header:NAME`, `cookie:NAME`, `query:NAME` or `source-ip`.
+    RequestKey,
 }
 
 impl Value {
@@ -72,6 +76,14 @@ impl Value {
                 (good, "write ranges separated by commas, as in \"10.0.0.0/8,192.168.0.0/16\"".into())
             }
             Self::OneOf(words) => (words.contains(&text), format!("write one of {}", words.join(", "))),
+            Self::Expiry => {
+                let wanted = "write a moment such as 2026-08-01T10:00:00Z, or a duration such as 30m";
+                (tulle_mesh::annotations::Expiry::parse(text).is_some(), wanted.into())
+            }
+            Self::RequestKey => {
+                let wanted = "write header:NAME, cookie:NAME, query:NAME or source-ip";
+                (tulle_mesh::annotations::sticky(text).is_some(), wanted.into())
+            }
             Self::Json => {
                 (serde_json::from_str::<serde_json::Value>(text).is_ok(), "write JSON, in quotes".into())
             }
@@ -103,11 +115,14 @@ const fn known(name: &'static str, on: &'static [&'static str], value: Value, st
 /// Every annotation in the mesh's domains that somebody reads or writes.
 pub const KNOWN: &[Known] = &{
     use Stage::{Alpha, Deprecated, Settled};
-    use Value::{Bool, Json, Namespaces, Number, OneOf, Ports, Ranges, Text};
+    use Value::{Bool, Expiry, Json, Namespaces, Number, OneOf, Ports, Ranges, RequestKey, Text};
     const STATS: &str = "write proxyStatsMatcher in proxy.istio.io/config";
     const ENTRY: &[&str] = &["WorkloadEntry"];
     const WAYPOINT_USERS: &[&str] = &["Namespace", "Service", "ServiceEntry"];
+    const ROUTES: &[&str] = &["VirtualService"];
     [
+        known("tulle.io/fault-expires", ROUTES, Expiry, Settled),
+        known("tulle.io/sticky-split", ROUTES, RequestKey, Settled),
         known("proxy.istio.io/config", POD, Text, Settled),
         known("proxy.istio.io/overrides", POD, Text, Alpha),
         known("proxy.istio.io/health-checks-enabled", ENTRY, Bool, Alpha),

@@ -25,7 +25,7 @@ record! {
         /// Sends the PROXY protocol to the destination.
         pub proxy_protocol: Option<ProxyProtocol> = "proxyProtocol" => planned("the PROXY protocol is not sent"),
         /// Limits retries to a share of the requests under way.
-        pub retry_budget: Option<RetryBudget> = "retryBudget" => planned("retry budgets are not built"),
+        pub retry_budget: Option<RetryBudget> = "retryBudget",
         /// Default retries for the host where the VirtualService sets none.
         pub retries: Option<HttpRetry> = "retries"
             => not_portable("read as the host's default retry policy where the VirtualService sets none; Istio ignores it"),
@@ -52,8 +52,7 @@ record! {
     /// How an endpoint is chosen; LEAST_REQUEST by default.
     pub struct LoadBalancerSettings {
         /// Preference by locality; replaces the mesh-wide setting.
-        pub locality_lb_setting: Option<LocalityLoadBalancerSetting> = "localityLbSetting"
-            => planned("preference by locality is not built"),
+        pub locality_lb_setting: Option<LocalityLoadBalancerSetting> = "localityLbSetting",
         /// Preference for the own zone; excludes `localityLbSetting`.
         pub zone_aware_lb_setting: Option<ZoneAwareLoadBalancerSetting> = "zoneAwareLbSetting"
             => planned("preference by zone is not built"),

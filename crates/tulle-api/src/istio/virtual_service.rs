@@ -241,8 +241,7 @@ record! {
         /// `connect-failure,refused-stream,unavailable,cancelled`.
         pub retry_on: String = "retryOn",
         /// Whether retries may go to other localities.
-        pub retry_remote_localities: Option<bool> = "retryRemoteLocalities"
-            => planned("preference by locality is not built"),
+        pub retry_remote_localities: Option<bool> = "retryRemoteLocalities",
         /// Whether retries avoid hosts already tried; true by default.
         pub retry_ignore_previous_hosts: Option<bool> = "retryIgnorePreviousHosts",
         /// Base of the exponential back-off; 25ms by default.

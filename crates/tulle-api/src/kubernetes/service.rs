@@ -26,7 +26,7 @@ record! {
         /// Preference for endpoints that are near: PreferClose, PreferSameZone or PreferSameNode.
         pub traffic_distribution: String = "trafficDistribution",
         /// Local endpoints only, for traffic from inside.
-        pub internal_traffic_policy: String = "internalTrafficPolicy" => no_effect("there is one machine"),
+        pub internal_traffic_policy: String = "internalTrafficPolicy",
         /// Local endpoints only, for traffic from outside.
         pub external_traffic_policy: String = "externalTrafficPolicy" => no_effect("there is one machine"),
         /// Session affinity.

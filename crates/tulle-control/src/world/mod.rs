@@ -9,7 +9,7 @@ mod report;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tulle_api::{Kind, Object};
@@ -138,6 +138,12 @@ impl World {
                     None => std::future::pending().await,
                 }
             };
+            let fault_ends = async {
+                match self.rooms.truth().next_end() {
+                    Some(end) => tokio::time::sleep(until(end)).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 update = follow.next(&*store) => {
                     let mut batch = vec![update];
@@ -155,6 +161,7 @@ impl World {
                     None => return,
                 },
                 () = statuses_due => self.report(Instant::now()),
+                () = fault_ends => self.tell_time(Instant::now()),
                 () = stop.said() => return,
             }
         }
@@ -166,6 +173,22 @@ impl World {
         self.outside.hub.begin(self.epoch);
         self.ledger.begin(self.epoch);
         self.outside.standing.begin(self.epoch, self.version);
+    }
+
+    /// It is later: faults that end do so now.
+    fn tell_time(&mut self, at: Instant) {
+        self.begin();
+        let step = self.rooms.time(unix_now());
+        for resource in &step.noted {
+            if self.documents.get(resource).is_some() {
+                tracing::info!(%resource, "faults ended");
+                self.ledger.touch(resource);
+            }
+        }
+        if self.synced {
+            self.spread(&step, at);
+        }
+        self.outside.hub.mark();
     }
 
     /// Takes in changes of the store.
@@ -204,7 +227,11 @@ impl World {
             }
         }
         let before = Instant::now();
-        let step = self.rooms.step(&changes, &self.documents);
+        let mut step = self.rooms.step(&changes, &self.documents);
+        // Faults that were over before they came do not begin.
+        if self.rooms.truth().next_end().is_some() || self.rooms.truth().now() > 0 {
+            step.merge(self.rooms.time(unix_now()));
+        }
         self.outside.metrics.observe(Metric::SnapshotTime, &[], before.elapsed().as_secs_f64());
         for resource in &step.noted {
             if self.documents.get(resource).is_some() {
@@ -423,6 +450,17 @@ impl World {
             metrics.set(Metric::VirtualServices, &[], sets.len() as f64);
         }
     }
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// How long until a moment, and a little longer, so that it has come. Clocks are set: it is looked at again every hour.
+fn until(end: i64) -> Duration {
+    let left = u64::try_from(end.saturating_sub(unix_now())).unwrap_or(0);
+    Duration::from_secs(left.min(3600)) + Duration::from_millis(50)
 }
 
 /// The kinds that matter to the control plane: the mesh's own, and those of Kubernetes that say what runs.

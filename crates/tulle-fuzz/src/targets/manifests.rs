@@ -107,6 +107,7 @@ fn proxy(kind: Kind) -> Proxy {
         network: String::new(),
         locality: Default::default(),
         metadata: Default::default(),
+        node: String::new(),
         stock_envoy: false,
         pod: NsName::new("default", "client"),
     }
@@ -116,7 +117,7 @@ fn proxy(kind: Kind) -> Proxy {
 fn snapshot_resources(changes: &[Change]) -> Vec<Change> {
     let gone = changes.iter().filter_map(|c| match c {
         Change::Put(object) => Some(Change::Delete(object.resource())),
-        Change::Delete(_) => None,
+        Change::Delete(_) | Change::Time(_) => None,
     });
     gone.collect()
 }

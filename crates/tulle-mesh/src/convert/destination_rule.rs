@@ -7,7 +7,9 @@ use super::cx::{Cx, count, limit};
 use super::virtual_service::retry;
 use crate::destination::{
     Algorithm, ClientTls, ClientTlsMode, ConnectionPool, ConsistentHash, DestinationRule, HashKey, HashTable,
-    Keepalive, LoadBalancer, Outlier, PortPolicy, ProxyProtocol, Subset, TrafficPolicy, Warmup,
+    Keepalive, LoadBalancer, LocalityLb, Outlier, PortPolicy, ProxyProtocol, RetryBudget, Subset,
+    TrafficPolicy, Warmup,
+    locality::{Distribute, Failover, LocalityPattern, PriorityLabel},
 };
 use crate::visibility::ExportTo;
 
@@ -51,7 +53,6 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
         retries,
     } = p;
     cx.not_applied(tunnel.is_some(), &format!("{path}.tunnel"), "tunnels are not built");
-    cx.not_applied(retry_budget.is_some(), &format!("{path}.retryBudget"), "retry budgets are not built");
     cx.not_applied(
         proxy_protocol.is_some(),
         &format!("{path}.proxyProtocol"),
@@ -83,7 +84,17 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
             Some(api::ProxyProtocolVersion::V1) | None => ProxyProtocol::V1,
         }),
         retries: retries.as_ref().map(retry),
+        retry_budget: retry_budget.as_ref().map(budget),
         ports,
+    }
+}
+
+fn budget(b: &api::RetryBudget) -> RetryBudget {
+    let api::RetryBudget { percent, min_retry_concurrency, budget_interval } = b;
+    RetryBudget {
+        percent: percent.unwrap_or(20.0),
+        min_concurrency: min_retry_concurrency.unwrap_or(3),
+        interval: budget_interval.as_ref().map(|d| d.get()).unwrap_or_default(),
     }
 }
 
@@ -96,11 +107,6 @@ fn balancer(cx: &mut Cx<'_>, path: &str, l: &api::LoadBalancerSettings) -> LoadB
         lb_policy,
     } = l;
     let path = format!("{path}.loadBalancer");
-    cx.not_applied(
-        locality_lb_setting.is_some(),
-        &format!("{path}.localityLbSetting"),
-        "preference by locality is not built",
-    );
     cx.not_applied(
         zone_aware_lb_setting.is_some(),
         &format!("{path}.zoneAwareLbSetting"),
@@ -124,7 +130,27 @@ fn balancer(cx: &mut Cx<'_>, path: &str, l: &api::LoadBalancerSettings) -> LoadB
         (None, Some(d)) => Some(Warmup { duration: d.get(), min_percent: None, aggression: None }),
         (None, None) => None,
     };
-    LoadBalancer { algorithm, warmup }
+    LoadBalancer { algorithm, warmup, locality: locality_lb_setting.as_ref().map(locality) }
+}
+
+fn locality(l: &api::LocalityLoadBalancerSetting) -> LocalityLb {
+    let api::LocalityLoadBalancerSetting { distribute, failover, failover_priority, enabled } = l;
+    let share = |(to, share): (&String, &u32)| (LocalityPattern::parse(to), *share);
+    LocalityLb {
+        enabled: enabled.unwrap_or(true),
+        distribute: distribute
+            .iter()
+            .map(|api::LocalityDistribute { from, to }| Distribute {
+                from: LocalityPattern::parse(from),
+                to: to.iter().map(share).collect(),
+            })
+            .collect(),
+        failover: failover
+            .iter()
+            .map(|api::LocalityFailover { from, to }| Failover { from: from.clone(), to: to.clone() })
+            .collect(),
+        failover_priority: failover_priority.iter().map(|label| PriorityLabel::parse(label)).collect(),
+    }
 }
 
 fn consistent(hash: &api::ConsistentHashLb) -> Option<ConsistentHash> {

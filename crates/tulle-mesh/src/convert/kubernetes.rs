@@ -7,10 +7,12 @@ use tulle_api::value::IntOrString;
 use tulle_base::{Host, Labels, Locality, Selector};
 
 use super::cx::Cx;
+use crate::destination::locality;
 use crate::item::{Certificate, Namespace};
 use crate::meta::NsName;
+use crate::node::Node;
 use crate::port::Protocol;
-use crate::service::{Registry, Resolution, Service, ServicePort, TargetPort};
+use crate::service::{Distribution, Registry, Resolution, Service, ServicePort, TargetPort};
 use crate::slice::{Slice, SliceEndpoint};
 use crate::visibility::ExportTo;
 use crate::workload::{Workload, canonical_name, canonical_revision, workload_name};
@@ -26,8 +28,8 @@ pub(super) fn service(cx: &mut Cx<'_>, object: &Object, spec: &k8s::Service) -> 
         external_name: _,
         publish_not_ready_addresses,
         traffic_distribution,
+        internal_traffic_policy,
         // What follows has no effect inside the mesh; the reader says so where it is no matter of course.
-        internal_traffic_policy: _,
         external_traffic_policy: _,
         session_affinity: _,
         session_affinity_config: _,
@@ -44,11 +46,7 @@ pub(super) fn service(cx: &mut Cx<'_>, object: &Object, spec: &k8s::Service) -> 
         cx.not_applied(true, "spec.type", "calls to an ExternalName service go where DNS sends them");
         return None;
     }
-    cx.not_applied(
-        !traffic_distribution.is_empty(),
-        "spec.trafficDistribution",
-        "preference for near endpoints is not built",
-    );
+    let distribution = distribution(cx, object, traffic_distribution);
     let mut addresses: Vec<String> =
         if cluster_ips.is_empty() { vec![cluster_ip.clone()] } else { cluster_ips.clone() };
     let headless = addresses.iter().any(|a| a == "None");
@@ -60,6 +58,7 @@ pub(super) fn service(cx: &mut Cx<'_>, object: &Object, spec: &k8s::Service) -> 
         registry: Registry::Kubernetes,
         resolution: if headless { Resolution::Passthrough } else { Resolution::Static },
         addresses,
+        auto_allocated: false,
         ports: ports.iter().filter_map(port).collect(),
         selector: (!selector.is_empty()).then(|| Selector(selector.clone())),
         endpoints: Vec::new(),
@@ -69,6 +68,8 @@ pub(super) fn service(cx: &mut Cx<'_>, object: &Object, spec: &k8s::Service) -> 
         labels: object.meta.labels.clone(),
         publish_not_ready: publish_not_ready_addresses.unwrap_or(false),
         host_ports: host_ports(object),
+        distribution,
+        node_local: internal_traffic_policy == "Local",
         meta: cx.meta.clone(),
     })
 }
@@ -77,6 +78,33 @@ fn host_ports(object: &Object) -> std::collections::BTreeMap<u16, String> {
     let written = object.meta.annotations.get("local.tulle.dev/host-ports").map_or("", String::as_str);
     let pairs = written.split(',').filter_map(|pair| pair.split_once('='));
     pairs.filter_map(|(port, at)| Some((port.trim().parse().ok()?, at.trim().to_owned()))).collect()
+}
+
+/// Which endpoints are near enough: the field, else the annotation that Istio had before it.
+pub(super) fn distribution(cx: &mut Cx<'_>, object: &Object, field: &str) -> Distribution {
+    const ANNOTATION: &str = "networking.istio.io/traffic-distribution";
+    let written = object.meta.annotations.get(ANNOTATION).map(String::as_str).unwrap_or_default();
+    let (text, path) = match field {
+        "" => (written, format!("metadata.annotations[{ANNOTATION}]")),
+        _ => (field, "spec.trafficDistribution".to_owned()),
+    };
+    Distribution::parse(text).unwrap_or_else(|| {
+        let message = format!("{text:?} is unknown, so any endpoint is asked");
+        cx.warn(&path, message, "write PreferSameZone or PreferSameNode");
+        Distribution::Any
+    })
+}
+
+/// The node of a Node.
+pub(super) fn node(object: &Object) -> Node {
+    let label = |key: &str| object.meta.labels.get(key).cloned();
+    let or = |key: &str, older: &str| label(key).or_else(|| label(older)).unwrap_or_default();
+    let locality = Locality {
+        region: or(locality::REGION, "failure-domain.beta.kubernetes.io/region"),
+        zone: or(locality::ZONE, "failure-domain.beta.kubernetes.io/zone"),
+        sub_zone: label(locality::SUBZONE).unwrap_or_default(),
+    };
+    Node { name: object.meta.name.clone(), locality }
 }
 
 fn port(p: &k8s::ServicePort) -> Option<ServicePort> {
@@ -199,7 +227,7 @@ pub(super) fn workload(object: &Object, spec: &k8s::PodSpec) -> Option<Workload>
         canonical_name: canonical_name(&meta.labels, &workload).to_owned(),
         canonical_revision: canonical_revision(&meta.labels).to_owned(),
         mtls_ready: mtls_ready(object, spec),
-        locality: locality(&meta.labels),
+        locality: own_locality(&meta.labels),
         network: meta.labels.get("topology.istio.io/network").cloned().unwrap_or_default(),
         node: spec.node_name.clone(),
         ready: is_ready(status),
@@ -241,7 +269,8 @@ fn mtls_ready(object: &Object, spec: &k8s::PodSpec) -> bool {
     }
 }
 
-fn locality(labels: &Labels) -> Locality {
+/// Where the pod says that it runs; its node says it otherwise.
+fn own_locality(labels: &Labels) -> Locality {
     match labels.get("istio-locality").or_else(|| labels.get("topology.istio.io/locality")) {
         // Label values cannot hold slashes, so Istio writes dots.
         Some(text) => Locality::parse(&text.replace('.', "/")),

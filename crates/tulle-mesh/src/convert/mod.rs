@@ -13,7 +13,7 @@ mod policy;
 mod rate_limit;
 mod service_entry;
 mod sidecar;
-mod virtual_service;
+pub(crate) mod virtual_service;
 
 use tulle_api::{Object, Spec};
 use tulle_base::Diagnostics;
@@ -47,8 +47,10 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::Service(spec) => Item::Services(vec![kubernetes::service(cx, object, spec)?]),
         Spec::EndpointSlice(spec) => Item::Slice(kubernetes::slice(object, spec)?),
         Spec::Pod(spec) => Item::Workload(kubernetes::workload(object, spec)?),
-        Spec::ServiceEntry(spec) => Item::Services(service_entry::services(cx, spec, &object.meta.labels)),
-        Spec::VirtualService(spec) => Item::Routes(virtual_service::routes(cx, spec)),
+        Spec::Node(_) => Item::Node(kubernetes::node(object)),
+        Spec::ServiceEntry(spec) => Item::Services(service_entry::services(cx, object, spec)),
+        Spec::WorkloadEntry(spec) => Item::Entry(Box::new(service_entry::entry(cx, object, spec))),
+        Spec::VirtualService(spec) => Item::Routes(virtual_service::routes(cx, object, spec)),
         Spec::DestinationRule(spec) => Item::Destination(Box::new(destination_rule::rule(cx, spec))),
         Spec::Gateway(spec) => Item::Gateway(gateway::gateway(cx, spec)),
         Spec::EnvoyFilter(spec) => Item::Patches(envoy_filter::filter(cx, spec)),
@@ -73,8 +75,7 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::Namespace(_) => Item::Namespace(kubernetes::namespace(object)),
         Spec::Secret(spec) => Item::Certificate(kubernetes::certificate(object, spec)?),
         // Kinds that are not in force yet say so.
-        Spec::WorkloadEntry(_)
-        | Spec::WorkloadGroup(_)
+        Spec::WorkloadGroup(_)
         | Spec::RequestAuthentication(_)
         | Spec::Telemetry(_)
         | Spec::ProxyConfig(_)
@@ -100,7 +101,6 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         | Spec::StatefulSet(_)
         | Spec::DaemonSet(_)
         | Spec::Job(_)
-        | Spec::Node(_)
         | Spec::Event(_)
         | Spec::Endpoints(_) => return None,
     })

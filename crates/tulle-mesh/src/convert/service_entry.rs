@@ -1,19 +1,18 @@
 //! ServiceEntry to services: one per host.
 
+use tulle_api::Object;
 use tulle_api::istio as api;
 use tulle_base::{Host, Selector};
 
 use super::cx::Cx;
+use super::kubernetes;
+use crate::entry::{Entry, is_healthy};
 use crate::port::Protocol;
 use crate::service::{Registry, Resolution, Service, ServicePort, StaticEndpoint, TargetPort};
 use crate::visibility::ExportTo;
 
-/// The services of a ServiceEntry with labels `labels`.
-pub(super) fn services(
-    cx: &mut Cx<'_>,
-    spec: &api::ServiceEntry,
-    labels: &tulle_base::Labels,
-) -> Vec<Service> {
+/// The services of a ServiceEntry.
+pub(super) fn services(cx: &mut Cx<'_>, object: &Object, spec: &api::ServiceEntry) -> Vec<Service> {
     let api::ServiceEntry {
         hosts,
         addresses,
@@ -35,8 +34,10 @@ pub(super) fn services(
             Resolution::Passthrough
         }
     };
+    let distribution = kubernetes::distribution(cx, object, "");
     let ports: Vec<ServicePort> = ports.iter().enumerate().filter_map(|(i, p)| port(cx, i, p)).collect();
-    let endpoints: Vec<StaticEndpoint> = endpoints.iter().map(|e| endpoint(cx, e)).collect();
+    let endpoints: Vec<StaticEndpoint> =
+        endpoints.iter().enumerate().map(|(i, e)| endpoint(cx, &format!("spec.endpoints[{i}]"), e)).collect();
     let export_to = ExportTo::parse(export_to.iter().map(String::as_str), cx.meta.namespace());
     let service = |host: &String| Service {
         meta: cx.meta.clone(),
@@ -44,15 +45,18 @@ pub(super) fn services(
         registry: Registry::External,
         resolution,
         addresses: addresses.clone(),
+        auto_allocated: false,
         ports: ports.clone(),
         selector: workload_selector.as_ref().map(|api::LabelSelector { labels }| Selector(labels.clone())),
         endpoints: endpoints.clone(),
         export_to: export_to.clone(),
         mesh_external: *location != Some(api::ServiceEntryLocation::MeshInternal),
         subject_alt_names: subject_alt_names.clone(),
-        labels: labels.clone(),
+        labels: object.meta.labels.clone(),
         publish_not_ready: false,
         host_ports: Default::default(),
+        distribution,
+        node_local: false,
     };
     hosts.iter().map(service).collect()
 }
@@ -74,14 +78,22 @@ fn port(cx: &mut Cx<'_>, index: usize, p: &api::ServiceEntryPort) -> Option<Serv
     Some(ServicePort { name: name.clone(), number, target: TargetPort::Number(target), protocol })
 }
 
-fn endpoint(cx: &mut Cx<'_>, e: &api::WorkloadEntry) -> StaticEndpoint {
+/// The workload of a WorkloadEntry. Labels of the document win over those of its spec, as in Istio.
+pub(super) fn entry(cx: &mut Cx<'_>, object: &Object, spec: &api::WorkloadEntry) -> Entry {
+    let mut endpoint = endpoint(cx, "spec", spec);
+    let of_document = object.meta.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
+    endpoint.labels.extend(of_document);
+    Entry { meta: cx.meta.clone(), endpoint, healthy: is_healthy(object) }
+}
+
+fn endpoint(cx: &mut Cx<'_>, path: &str, e: &api::WorkloadEntry) -> StaticEndpoint {
     let api::WorkloadEntry { address, ports, labels, network, locality, weight, service_account } = e;
-    cx.not_applied(!network.is_empty(), "spec.endpoints.network", "networks are not told apart");
+    cx.not_applied(!network.is_empty(), &format!("{path}.network"), "networks are not told apart");
     StaticEndpoint {
         address: address.clone(),
         ports: ports
             .iter()
-            .filter_map(|(name, n)| Some((name.clone(), cx.port(Some(*n), "spec.endpoints.ports")?)))
+            .filter_map(|(name, n)| Some((name.clone(), cx.port(Some(*n), &format!("{path}.ports"))?)))
             .collect(),
         labels: labels.clone(),
         network: network.clone(),

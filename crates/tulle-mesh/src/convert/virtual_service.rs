@@ -2,9 +2,11 @@
 
 mod extras;
 mod l4;
+pub mod own;
 
 use std::time::Duration;
 
+use tulle_api::Object;
 use tulle_api::istio as api;
 
 use super::cx::{Cx, count};
@@ -19,7 +21,7 @@ use extras::{cors, fault_of};
 use l4::{tcp_route, tls_route};
 
 /// The routes of a VirtualService.
-pub(super) fn routes(cx: &mut Cx<'_>, spec: &api::VirtualService) -> RouteSet {
+pub(super) fn routes(cx: &mut Cx<'_>, object: &Object, spec: &api::VirtualService) -> RouteSet {
     let api::VirtualService { hosts, gateways, http, tls, tcp, export_to, retries, timeout } = spec;
     let default_retry = retries.as_ref().map(retry);
     let default_timeout = timeout.as_ref().map(api_duration);
@@ -28,7 +30,7 @@ pub(super) fn routes(cx: &mut Cx<'_>, spec: &api::VirtualService) -> RouteSet {
     } else {
         gateways.iter().map(|g| cx.gateway(g)).collect()
     };
-    RouteSet {
+    let mut set = RouteSet {
         meta: cx.meta.clone(),
         hosts: hosts.iter().map(|h| cx.fqdn(h)).collect(),
         gateways,
@@ -41,7 +43,17 @@ pub(super) fn routes(cx: &mut Cx<'_>, spec: &api::VirtualService) -> RouteSet {
         tls: tls.iter().enumerate().map(|(i, r)| tls_route(cx, i, r)).collect(),
         tcp: tcp.iter().enumerate().map(|(i, r)| tcp_route(cx, i, r)).collect(),
         semantics: Semantics::Istio,
+    };
+    let (expires, sticky) = (own::fault_expires(cx, object), own::sticky_split(cx, object));
+    for rule in &mut set.http {
+        if let Some(fault) = &mut rule.fault {
+            fault.expires = expires;
+        }
+        if let HttpAction::Forward(forward) = &mut rule.action {
+            forward.sticky.clone_from(&sticky);
+        }
     }
+    set
 }
 
 fn api_duration(written: &tulle_api::value::WrittenDuration) -> Duration {
@@ -76,6 +88,7 @@ fn http_route(
     let rule = format!("http[{index}]");
     let forward = |cx: &mut Cx<'_>| Forward {
         destinations: destinations.iter().enumerate().map(|(i, d)| weighted(cx, &rule, i, d)).collect(),
+        sticky: None,
         timeout: timeout.as_ref().map(api_duration).or(default_timeout),
         retries: retries.as_ref().map(retry).or_else(|| default_retry.cloned()),
         rewrite: rewrite.as_ref().map(rewrite_of),

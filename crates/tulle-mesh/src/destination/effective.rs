@@ -1,7 +1,8 @@
 //! Which policy is in force for a port and subset, and how rules for one host merge.
 
 use super::{
-    ClientTls, ConnectionPool, DestinationRule, LoadBalancer, Outlier, ProxyProtocol, TrafficPolicy,
+    ClientTls, ConnectionPool, DestinationRule, LoadBalancer, Outlier, ProxyProtocol, RetryBudget,
+    TrafficPolicy,
 };
 use crate::routing::Retry;
 
@@ -20,6 +21,8 @@ pub struct Effective<'a> {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Default retries.
     pub retries: Option<&'a Retry>,
+    /// Retries as a share of the requests under way.
+    pub retry_budget: Option<RetryBudget>,
 }
 
 impl DestinationRule {
@@ -40,6 +43,7 @@ impl DestinationRule {
                 tls: b.tls.or(out.tls),
                 proxy_protocol: b.proxy_protocol.or(out.proxy_protocol),
                 retries: b.retries.or(out.retries),
+                retry_budget: b.retry_budget.or(out.retry_budget),
             };
         }
         // A subset that writes port-level settings replaces the host's list of them, as any other block.
@@ -69,6 +73,7 @@ fn blocks(policy: &TrafficPolicy) -> Effective<'_> {
         tls: policy.tls.as_ref(),
         proxy_protocol: policy.proxy_protocol,
         retries: policy.retries.as_ref(),
+        retry_budget: policy.retry_budget,
     }
 }
 
@@ -128,7 +133,7 @@ mod tests {
     }
 
     fn balancer(algorithm: Algorithm) -> Option<LoadBalancer> {
-        Some(LoadBalancer { algorithm: Some(algorithm), warmup: None })
+        Some(LoadBalancer { algorithm: Some(algorithm), ..LoadBalancer::default() })
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tulle_base::Host;
 
 use super::StringMatch;
+use crate::destination::HashKey;
 use crate::meta::NsName;
 
 /// What happens to a request.
@@ -39,6 +40,8 @@ pub struct Forward {
     pub rewrite: Option<Rewrite>,
     /// Copies sent elsewhere; their answers are thrown away.
     pub mirrors: Vec<Mirror>,
+    /// What keeps a user on one side of a split; `None` leaves it to chance.
+    pub sticky: Option<HashKey>,
 }
 
 /// One destination.
@@ -191,6 +194,8 @@ pub struct Fault {
     pub delay: Option<Delay>,
     /// Answering with an error.
     pub abort: Option<FaultAbort>,
+    /// When it ends, in seconds after 1970-01-01T00:00:00Z; `None` for never.
+    pub expires: Option<i64>,
 }
 
 /// An injected delay.

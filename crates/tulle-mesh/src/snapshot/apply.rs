@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tulle_base::{Diagnostics, Host, ResourceRef};
 
+use super::allocate;
+use super::asks;
 use super::check;
 use super::conflict;
 use super::derive;
@@ -13,9 +15,11 @@ use super::maps::{store_notes, update_aged, update_set};
 use super::{Change, ChangedKeys, ServiceKey, Snapshot, kube};
 use crate::convert;
 use crate::destination::{DestinationRule, merge_same_host};
+use crate::entry::Entry;
 use crate::envoy_filter::Patched;
 use crate::item::Item;
 use crate::meta::NsName;
+use crate::node::Node;
 use crate::policy::RateLimit;
 use crate::routing::{GatewayRef, RouteSet, delegate};
 use crate::service::{Registry, Service};
@@ -38,6 +42,7 @@ pub(super) fn apply(
         kube: kube::Dirty::default(),
         json: convert::Descriptors::default(),
         shared: BTreeSet::new(),
+        gone: BTreeSet::new(),
     };
     for change in changes {
         match change {
@@ -46,6 +51,7 @@ pub(super) fn apply(
                 apply.replace(reference, None);
                 apply.next.own_diagnostics.remove_mut(reference);
             }
+            Change::Time(now) => apply.time(*now),
         }
     }
     apply.finish()
@@ -67,6 +73,8 @@ pub(super) struct Apply {
     json: convert::Descriptors,
     /// RateLimits whose proxies are to be counted again.
     shared: BTreeSet<ResourceRef>,
+    /// Hosts that went, maybe to come back.
+    gone: BTreeSet<ServiceKey>,
 }
 
 impl Apply {
@@ -107,6 +115,8 @@ impl Apply {
             }
             Item::Slice(slice) => self.slice(reference, slice, adding),
             Item::Workload(workload) => self.workload(workload, adding),
+            Item::Node(node) => self.node(node, adding),
+            Item::Entry(entry) => self.entry(reference, entry, adding),
             Item::Routes(routes) => self.routes(reference, routes, adding, true),
             Item::Destination(rule) => self.destination(reference, rule, adding),
             Item::Gateway(gateway) => {
@@ -172,18 +182,28 @@ impl Apply {
 
     fn service(&mut self, reference: &ResourceRef, service: &Service, adding: bool) {
         let (host, ns) = (service.hostname.clone(), service.namespace().to_owned());
+        asks::count(&mut self.next.asks, asks::of_service(service), adding);
+        let key = ServiceKey { host: host.clone(), namespace: ns.clone() };
+        let mut placed = service.clone();
+        if adding && allocate::wanted(service) {
+            placed.addresses.extend(self.next.allocated.give(&key));
+            placed.auto_allocated = true;
+        }
         let rivals = self.next.services.get(&host).cloned().unwrap_or_default();
         self.recheck.extend(rivals.iter().map(|s| s.meta.resource.clone()));
-        update_aged(&mut self.next.services, &host, reference, adding.then_some(service), |s| &s.meta);
+        update_aged(&mut self.next.services, &host, reference, adding.then_some(&placed), |s| &s.meta);
         let here = |s: &&Arc<Service>| s.namespace() == ns;
         let left = self.next.services.get(&host).and_then(|all| all.iter().find(here)).cloned();
         update_set(&mut self.next.services_in, &ns, &host, left.is_some());
+        if !adding {
+            self.gone.insert(key.clone());
+        }
         let selects = left.is_some_and(|s| s.registry == Registry::External && s.selector.is_some());
         update_set(&mut self.next.selecting_in, &ns, &host, selects);
         self.mentioned(&host);
         self.kube_service(&ns);
-        self.keys.services.insert(host.clone());
-        self.endpoints.insert(ServiceKey { host, namespace: ns });
+        self.keys.services.insert(host);
+        self.endpoints.insert(key);
     }
 
     fn slice(&mut self, reference: &ResourceRef, slice: &Slice, adding: bool) {
@@ -207,8 +227,17 @@ impl Apply {
     fn workload(&mut self, workload: &Workload, adding: bool) {
         let pod = &workload.pod;
         update_set(&mut self.next.pods_in, &pod.namespace, pod, adding);
+        if !workload.node.is_empty() {
+            update_set(&mut self.next.pods_on, &workload.node, pod, adding);
+        }
         if adding {
-            self.next.workloads.insert_mut(pod.clone(), Arc::new(workload.clone()));
+            let mut placed = workload.clone();
+            if placed.locality.is_empty()
+                && let Some(locality) = self.next.nodes.get(&placed.node)
+            {
+                placed.locality.clone_from(locality);
+            }
+            self.next.workloads.insert_mut(pod.clone(), Arc::new(placed));
         } else {
             self.next.workloads.remove_mut(pod);
         }
@@ -242,6 +271,40 @@ impl Apply {
         self.keys.workloads.insert(pod.clone());
     }
 
+    /// Services that select it have it among their endpoints.
+    fn entry(&mut self, reference: &ResourceRef, entry: &Entry, adding: bool) {
+        let ns = entry.meta.namespace().to_owned();
+        update_set(&mut self.next.entries_in, &ns, reference, adding);
+        let hosts = self.next.services_in.get(&ns).cloned().unwrap_or_default();
+        let selecting = hosts.iter().filter_map(|host| self.next.services.get(host));
+        let selecting = selecting.flat_map(|all| all.iter()).filter(|s| {
+            let selects = |selector: &tulle_base::Selector| {
+                !selector.is_empty() && selector.matches(&entry.endpoint.labels)
+            };
+            s.namespace() == ns && s.selector.as_ref().is_some_and(selects)
+        });
+        let keys: Vec<ServiceKey> =
+            selecting.map(|s| ServiceKey { host: s.hostname.clone(), namespace: ns.clone() }).collect();
+        self.endpoints.extend(keys);
+    }
+
+    /// The pods of a node are where it is.
+    fn node(&mut self, node: &Node, adding: bool) {
+        if adding {
+            self.next.nodes.insert_mut(node.name.clone(), node.locality.clone());
+        } else {
+            self.next.nodes.remove_mut(&node.name);
+        }
+        let pods = self.next.pods_on.get(&node.name).cloned().unwrap_or_default();
+        for pod in pods.iter() {
+            let reference = ResourceRef::new("", "Pod", &*pod.namespace, &*pod.name);
+            let item = self.next.items.get(&reference).cloned();
+            if let Some(Item::Workload(workload)) = item.as_deref() {
+                self.workload(workload, true);
+            }
+        }
+    }
+
     /// Several documents with selectors may meet at a workload.
     fn selectors_meet(&mut self, namespace: &str) {
         let selects = |s: &Option<tulle_base::Selector>| s.as_ref().is_some_and(|s| !s.is_empty());
@@ -267,6 +330,25 @@ impl Apply {
         self.endpoints.extend(affected);
     }
 
+    /// Faults whose time is over are no longer injected. Time does not go back.
+    fn time(&mut self, now: i64) {
+        let before = self.next.now;
+        if now <= before {
+            return;
+        }
+        self.next.now = now;
+        let over = |end: i64| end > before && end <= now;
+        let ended: Vec<ResourceRef> =
+            self.next.expiring.iter().filter(|(_, end)| over(**end)).map(|(r, _)| r.clone()).collect();
+        for reference in ended {
+            // Those that delegate to it have its faults too.
+            let own = NsName::new(&*reference.namespace, &*reference.name);
+            let roots = self.next.delegated_by.get(&own).cloned().unwrap_or_default();
+            self.roots.extend(roots.iter().cloned());
+            self.roots.insert(reference);
+        }
+    }
+
     /// `rederive`: whether roots that delegate to this document are made again.
     fn routes(&mut self, reference: &ResourceRef, written: &RouteSet, adding: bool, rederive: bool) {
         let own = NsName::new(written.meta.namespace(), written.meta.name());
@@ -275,6 +357,12 @@ impl Apply {
                 .extend(self.next.delegated_by.get(&own).iter().flat_map(|roots| roots.iter().cloned()));
             for to in written.delegates() {
                 update_set(&mut self.next.delegated_by, to, reference, adding);
+            }
+        }
+        if rederive {
+            match written.http.iter().filter_map(|r| r.fault.as_ref()?.expires).min() {
+                Some(end) if adding => self.next.expiring.insert_mut(reference.clone(), end),
+                _ => drop(self.next.expiring.remove_mut(reference)),
             }
         }
         let expanded = delegate::expand(written, |name| self.routes_named(name));
@@ -324,6 +412,7 @@ impl Apply {
     }
 
     fn destination(&mut self, reference: &ResourceRef, rule: &DestinationRule, adding: bool) {
+        asks::count(&mut self.next.asks, asks::of_rule(rule), adding);
         let ns = rule.meta.namespace().to_owned();
         let mut rules = self.next.rules_in.get(&ns).map(|r| NamespaceRules::clone(r)).unwrap_or_default();
         let mut raw = rules.raw.get(&rule.host).cloned().unwrap_or_default();
@@ -358,6 +447,11 @@ impl Apply {
     fn finish(mut self) -> (Snapshot, ChangedKeys, BTreeSet<ResourceRef>) {
         self.expand_roots();
         self.derive_kube();
+        for key in std::mem::take(&mut self.gone) {
+            let all = self.next.services.get(&key.host).into_iter().flat_map(|all| all.iter());
+            let here = all.into_iter().find(|s| s.namespace() == key.namespace);
+            self.next.allocated.keep_only(&key, here.map(|s| s.addresses.as_slice()).unwrap_or_default());
+        }
         for pod in std::mem::take(&mut self.pods) {
             self.forget_services_of(&pod);
         }

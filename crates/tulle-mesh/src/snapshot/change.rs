@@ -15,6 +15,8 @@ pub enum Change {
     Put(Arc<tulle_api::Object>),
     /// A document is gone.
     Delete(ResourceRef),
+    /// The time of day, in seconds after 1970-01-01T00:00:00Z: faults end.
+    Time(i64),
 }
 
 /// What differs between two snapshots, by key: what a proxy must be told again is found from this alone.

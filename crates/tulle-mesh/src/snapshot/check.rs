@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host, Labels, ResourceRef};
 
 use super::Snapshot;
+use crate::annotations::FAULT_EXPIRES;
 use crate::destination::DestinationRule;
 use crate::item::Item;
 use crate::meta::NsName;
@@ -41,6 +42,18 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Diagnostics {
     for rule in &routes.http {
         if let HttpAction::Delegate { to, defaults: _ } = &rule.action {
             notes.extend(of_delegate(snapshot, &rule.rule, to));
+        }
+    }
+    for rule in &routes.http {
+        if let Some(end) = rule.fault.as_ref().and_then(|f| f.expires)
+            && end <= snapshot.now
+        {
+            let path = FieldPath::from(format!("spec.{}.fault", rule.rule).as_str());
+            let moment = tulle_api::value::Timestamp::from_unix(end);
+            notes.push(
+                Diagnostic::warning(path, format!("ended at {moment} and is not injected any more"))
+                    .with_fix(format!("remove it, or change the annotation {FAULT_EXPIRES}")),
+            );
         }
     }
     for (i, host) in routes.hosts.iter().enumerate() {

@@ -49,6 +49,8 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         Item::KubeRoute(route) => of_kube_route(snapshot, &route.meta.resource),
         Item::Slice(_)
         | Item::Workload(_)
+        | Item::Node(_)
+        | Item::Entry(_)
         | Item::Gateway(_)
         | Item::Authorization(_)
         | Item::Class(_)

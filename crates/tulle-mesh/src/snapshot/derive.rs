@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tulle_base::{Labels, Locality};
 
 use super::Snapshot;
+use crate::destination::locality;
 use crate::endpoint::{Endpoint, Health, PortEndpoints, ServiceEndpoints};
+use crate::entry::Entry;
 use crate::item::Item;
 use crate::meta::NsName;
 use crate::policy::MtlsMode;
@@ -38,7 +40,33 @@ fn from_slices(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Ve
             out.extend(slice_endpoint(snapshot, endpoint, *target));
         }
     }
+    out.extend(selected_entries(snapshot, service).filter_map(|entry| {
+        let at = entry.port_of_service(port)?;
+        ip(&entry.endpoint.address)
+            .then(|| static_endpoint(snapshot, service.namespace(), &entry.endpoint, at))
+    }));
     out
+}
+
+/// The WorkloadEntries that a service selects and that may be asked.
+fn selected_entries<'a>(
+    snapshot: &'a Snapshot,
+    service: &'a Service,
+) -> impl Iterator<Item = &'a Entry> + 'a {
+    let selector = service.selector.as_ref().filter(|s| !s.is_empty());
+    let entries = snapshot.entries_in.get(service.namespace()).filter(|_| selector.is_some());
+    entries
+        .into_iter()
+        .flat_map(|refs| refs.iter())
+        .filter_map(|reference| match snapshot.items.get(reference)?.as_ref() {
+            Item::Entry(entry) => Some(entry.as_ref()),
+            _ => None,
+        })
+        .filter(move |entry| entry.healthy && selector.is_some_and(|s| s.matches(&entry.endpoint.labels)))
+}
+
+fn ip(address: &str) -> bool {
+    address.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn slice_endpoint(snapshot: &Snapshot, endpoint: &SliceEndpoint, port: u16) -> Option<Endpoint> {
@@ -46,9 +74,13 @@ fn slice_endpoint(snapshot: &Snapshot, endpoint: &SliceEndpoint, port: u16) -> O
     let by_ip = || snapshot.pod_of_ip.get(&address);
     let workload = endpoint.pod.as_ref().or_else(by_ip).and_then(|p| snapshot.workloads.get(p)).cloned();
     let mut made = of_workload(snapshot, workload.as_ref(), address, port);
-    if made.locality.zone.is_empty() && !endpoint.zone.is_empty() {
-        made.locality =
-            Locality { region: String::new(), zone: endpoint.zone.clone(), sub_zone: String::new() };
+    if made.node.is_empty() {
+        made.node.clone_from(&endpoint.node);
+    }
+    if made.locality == Locality::default() {
+        let of_node = snapshot.nodes.get(&endpoint.node).cloned();
+        let zone = || Locality { zone: endpoint.zone.clone(), ..Locality::default() };
+        made.locality = of_node.unwrap_or_else(zone);
     }
     Some(made)
 }
@@ -70,6 +102,8 @@ fn of_workload(
         weight: 1,
         labels: workload.map(|w| w.labels.clone()).unwrap_or_default(),
         locality: workload.map(|w| w.locality.clone()).unwrap_or_default(),
+        network: workload.map(|w| w.network.clone()).unwrap_or_default(),
+        node: workload.map(|w| w.node.clone()).unwrap_or_default(),
         service_account: workload.map(|w| (w.namespace().to_owned(), w.service_account.clone())),
         mtls_ready,
         workload: workload.cloned(),
@@ -85,9 +119,16 @@ fn from_entry(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec
         let pods = snapshot.pods_in.get(service.namespace()).cloned().unwrap_or_default();
         let selected = pods.iter().filter_map(|p| snapshot.workloads.get(p));
         let selected = selected.filter(|w| w.ready && selector.matches(&w.labels));
-        return selected
-            .filter_map(|w| Some(of_workload(snapshot, Some(w), w.ips.first()?.clone(), target)))
-            .collect();
+        let pods =
+            selected.filter_map(|w| Some(of_workload(snapshot, Some(w), w.ips.first()?.clone(), target)));
+        // Names are looked up by clients, where the service is one of names.
+        let by_name = matches!(service.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
+        let entries = selected_entries(snapshot, service).filter(|e| by_name || ip(&e.endpoint.address));
+        let entries = entries.map(|entry| {
+            let at = entry.endpoint.ports.get(&port.name).copied().unwrap_or(target);
+            static_endpoint(snapshot, service.namespace(), &entry.endpoint, at)
+        });
+        return pods.chain(entries).collect();
     }
     if service.endpoints.is_empty()
         && matches!(service.resolution, Resolution::Dns | Resolution::DnsRoundRobin)
@@ -95,26 +136,55 @@ fn from_entry(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec
         // Without endpoints, DNS is asked for the host itself.
         return vec![of_workload(snapshot, None, service.hostname.as_str().to_owned(), target)];
     }
-    service.endpoints.iter().map(|e| static_endpoint(service, port, target, e)).collect()
+    let at = |e: &StaticEndpoint| e.ports.get(&port.name).copied().unwrap_or(target);
+    service.endpoints.iter().map(|e| static_endpoint(snapshot, service.namespace(), e, at(e))).collect()
 }
 
-fn static_endpoint(service: &Service, port: &ServicePort, target: u16, written: &StaticEndpoint) -> Endpoint {
-    let StaticEndpoint { address, ports, labels, network: _, locality, weight, service_account } = written;
-    let mtls = labels_mtls(labels);
+fn static_endpoint(snapshot: &Snapshot, namespace: &str, written: &StaticEndpoint, port: u16) -> Endpoint {
+    let StaticEndpoint {
+        address,
+        ports: _read_by_the_caller,
+        labels,
+        network,
+        locality,
+        weight,
+        service_account,
+    } = written;
+    let mtls = has_sidecar(labels, service_account)
+        && snapshot.peer_modes(namespace, labels).of_port(port) != MtlsMode::Disable;
     Endpoint {
         address: address.clone(),
-        port: ports.get(&port.name).copied().unwrap_or(target),
+        port,
         health: Health::Healthy,
         weight: (*weight).max(1),
         labels: labels.clone(),
-        locality: Locality::parse(locality),
+        locality: written_locality(locality, labels),
+        network: network.clone(),
+        node: String::new(),
         workload: None,
         service_account: (!service_account.is_empty())
-            .then(|| (service.namespace().to_owned(), service_account.clone())),
+            .then(|| (namespace.to_owned(), service_account.clone())),
         mtls_ready: mtls,
     }
 }
 
-fn labels_mtls(labels: &Labels) -> bool {
-    labels.get("security.istio.io/tlsMode").is_some_and(|v| v == "istio")
+/// Whether something there speaks mutual TLS: the label says so, or else a service account is named.
+fn has_sidecar(labels: &Labels, service_account: &str) -> bool {
+    match labels.get("security.istio.io/tlsMode") {
+        Some(mode) => mode == "istio",
+        None => !service_account.is_empty(),
+    }
+}
+
+/// Where it runs, as its field or else its labels say.
+fn written_locality(field: &str, labels: &Labels) -> Locality {
+    if !field.is_empty() {
+        return Locality::parse(field);
+    }
+    let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
+    Locality {
+        region: label(locality::REGION),
+        zone: label(locality::ZONE),
+        sub_zone: label(locality::SUBZONE),
+    }
 }

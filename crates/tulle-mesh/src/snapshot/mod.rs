@@ -3,7 +3,9 @@
 //! Every collection is persistent: a new snapshot shares with the old one all that did not change, so taking one is
 //! cheap and keeping one costs what differs.
 
+mod allocate;
 mod apply;
+mod asks;
 mod change;
 mod check;
 mod conflict;
@@ -15,7 +17,7 @@ mod maps;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tulle_base::{Diagnostic, Diagnostics, Host, Labels, ResourceRef};
+use tulle_base::{Diagnostic, Diagnostics, Host, Labels, Locality, ResourceRef};
 
 use crate::config::MeshConfig;
 use crate::destination::DestinationRule;
@@ -31,6 +33,7 @@ use crate::service::Service;
 use crate::sidecar::Sidecar;
 use crate::workload::Workload;
 
+pub use asks::Ask;
 pub use change::{Change, ChangedKeys};
 pub use check::MissingSubset;
 pub use conflict::{Conflict, Outcome};
@@ -75,7 +78,19 @@ pub struct Snapshot {
     pub(crate) workloads: Map<NsName, Arc<Workload>>,
     pub(crate) pods_in: Map<String, Set<NsName>>,
     pub(crate) pod_of_ip: Map<String, NsName>,
+    /// WorkloadEntries by namespace.
+    pub(crate) entries_in: Map<String, Set<ResourceRef>>,
+    /// Addresses given to hosts that have none.
+    pub(crate) allocated: allocate::Allocated,
+    pub(crate) nodes: Map<String, Locality>,
+    pub(crate) pods_on: Map<String, Set<NsName>>,
+    /// What preferences ask of clients, and how many documents do.
+    pub(crate) asks: Map<Ask, usize>,
 
+    /// The time of day that the snapshot was told last.
+    pub(crate) now: i64,
+    /// Documents with faults that end, and when the first of each does.
+    pub(crate) expiring: Map<ResourceRef, i64>,
     pub(crate) routes_of_host: Map<Host, Arc<Vec<Arc<RouteSet>>>>,
     pub(crate) routes_of_gateway: Map<NsName, Arc<Vec<Arc<RouteSet>>>>,
     /// The documents that delegate to a VirtualService.
@@ -146,6 +161,16 @@ impl Snapshot {
     /// Every document with conflicts.
     pub fn conflicts(&self) -> impl Iterator<Item = (&ResourceRef, &[Conflict])> {
         self.conflicts.iter().map(|(resource, all)| (resource, all.as_slice()))
+    }
+
+    /// The time of day, as far as anything depends on it: what [`Change::Time`] told last.
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// When a fault ends next, in seconds after 1970-01-01T00:00:00Z; [`Change::Time`] is due then.
+    pub fn next_end(&self) -> Option<i64> {
+        self.expiring.values().copied().filter(|end| *end > self.now).min()
     }
 
     /// Whether a document became part of the model: those of kinds that are not applied do not.

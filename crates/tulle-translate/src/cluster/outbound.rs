@@ -12,8 +12,9 @@ use tulle_proto::envoy::core::TransportSocket;
 
 use super::{Draft, add_patched, black_hole, metadata, passthrough, policy};
 use crate::discovery::discovery;
-use crate::endpoint;
+use crate::endpoint::{self, Asked};
 use crate::envoy_filter::outbound;
+use crate::locality::{Preference, preference};
 use crate::names::ClusterName;
 use crate::pb::{ads, duration, provenance_fields, structure, text};
 use crate::proxy::Kind;
@@ -81,13 +82,16 @@ impl Builder<'_> {
         let name = ClusterName::outbound(&self.service.hostname, port.number, subset);
         let policy = self.rule.map(|r| r.effective(subset, port.number)).unwrap_or_default();
         let discovery = self.discovery(&policy);
+        let preference = preference(self.snapshot, self.service, &policy);
         let mut draft = Draft::new(self.snapshot, name.to_string(), discovery);
         match discovery {
             DiscoveryType::Eds => {
                 draft.cluster.eds_cluster_config =
                     Some(kinds::EdsClusterConfig { eds_config: Some(ads()), service_name: name.to_string() });
             }
-            DiscoveryType::StrictDns | DiscoveryType::LogicalDns => self.dns(&mut draft, port, subset),
+            DiscoveryType::StrictDns | DiscoveryType::LogicalDns => {
+                self.dns(&mut draft, port, subset, preference.as_ref());
+            }
             DiscoveryType::OriginalDst | DiscoveryType::Static => {}
         }
         match port.protocol {
@@ -96,6 +100,9 @@ impl Builder<'_> {
             _ => {}
         }
         policy::apply(&mut draft, &policy);
+        if preference.is_some_and(|p| p.weighs()) {
+            policy::weigh_localities(&mut draft);
+        }
         self.tls(&mut draft, &name, port, policy.tls);
         draft.sources.add(&self.service.meta);
         if let Some(rule) = self.rule {
@@ -123,15 +130,12 @@ impl Builder<'_> {
     }
 
     #[allow(deprecated, reason = "the fields that Istio writes, and that every Envoy reads")]
-    fn dns(&self, draft: &mut Draft, port: &ServicePort, subset: &str) {
+    fn dns(&self, draft: &mut Draft, port: &ServicePort, subset: &str, preference: Option<&Preference<'_>>) {
         let name = draft.cluster.name.clone();
         let labels = self.rule.and_then(|r| r.subsets.iter().find(|s| s.name == subset)).map(|s| &s.labels);
-        draft.cluster.load_assignment = Some(endpoint::load_assignment(
-            self.snapshot,
-            &name,
-            self.endpoints.of_port(port.number),
-            labels,
-        ));
+        let asked = Asked { service: self.service, port: port.number, labels, preference };
+        draft.cluster.load_assignment =
+            Some(endpoint::load_assignment(self.snapshot, self.view, &name, &self.endpoints, &asked));
         draft.cluster.dns_lookup_family = kinds::DnsLookupFamily::V4Only as i32;
         draft.cluster.dns_refresh_rate = Some(duration(std::time::Duration::from_secs(60)));
         draft.cluster.respect_dns_ttl = true;

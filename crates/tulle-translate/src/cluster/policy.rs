@@ -1,11 +1,11 @@
 //! Destination policy on a cluster: balancing, limits, ejection.
 
 use tulle_mesh::destination::{
-    Algorithm, ConnectionPool, Effective, HashTable, Keepalive, LoadBalancer, Outlier, Warmup,
+    Algorithm, ConnectionPool, Effective, HashTable, Keepalive, LoadBalancer, Outlier, RetryBudget, Warmup,
 };
 use tulle_proto::envoy::cluster::{
-    OutlierDetection, UpstreamConnectionOptions, cluster as kinds, cluster::ClusterDiscoveryType,
-    cluster::LbConfig,
+    OutlierDetection, UpstreamConnectionOptions, circuit_breakers::thresholds, cluster as kinds,
+    cluster::ClusterDiscoveryType, cluster::LbConfig,
 };
 use tulle_proto::envoy::core::{
     HttpProtocolOptions as CommonHttp, KeepaliveSettings, RuntimeDouble, TcpKeepalive,
@@ -26,6 +26,9 @@ pub(super) fn apply(draft: &mut Draft, policy: &Effective<'_>) {
     }
     if let Some(outlier) = policy.outlier {
         ejection(draft, outlier);
+    }
+    if let Some(budget) = policy.retry_budget {
+        retry_budget(draft, budget);
     }
     balancing(draft, policy.load_balancer);
 }
@@ -56,6 +59,18 @@ fn limits(draft: &mut Draft, pool: &ConnectionPool) {
     if let Some(n) = pool.max_retries {
         thresholds.max_retries = u32v(n);
     }
+}
+
+fn retry_budget(draft: &mut Draft, b: RetryBudget) {
+    let Some(thresholds) = draft.cluster.circuit_breakers.as_mut().and_then(|c| c.thresholds.first_mut())
+    else {
+        return;
+    };
+    thresholds.retry_budget = Some(thresholds::RetryBudget {
+        budget_percent: Some(Percent { value: b.percent }),
+        budget_interval: (!b.interval.is_zero()).then(|| duration(b.interval)),
+        min_retry_concurrency: u32v(b.min_concurrency),
+    });
 }
 
 fn tcp_keepalive(k: Keepalive) -> TcpKeepalive {
@@ -121,6 +136,14 @@ fn ejection(draft: &mut Draft, o: &Outlier) {
     // With ejection the panic threshold is `minHealthPercent`, whose default of 0 turns panic off (traps 2).
     let common = draft.cluster.common_lb_config.get_or_insert_default();
     common.healthy_panic_threshold = Some(Percent { value: f64::from(o.min_health_percent.min(100)) });
+}
+
+/// Localities of one priority share by their weights.
+pub(super) fn weigh_localities(draft: &mut Draft) {
+    use kinds::common_lb_config::{LocalityConfigSpecifier, LocalityWeightedLbConfig};
+    let common = draft.cluster.common_lb_config.get_or_insert_default();
+    let weighted = LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {});
+    common.locality_config_specifier = Some(weighted);
 }
 
 fn balancing(draft: &mut Draft, lb: Option<&LoadBalancer>) {

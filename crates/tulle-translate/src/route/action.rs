@@ -18,6 +18,7 @@ use tulle_proto::envoy::fault::{FaultAbort, HttpFault, fault_abort};
 use tulle_proto::envoy::fault_common::{FaultDelay, fault_delay};
 use tulle_proto::envoy::matcher::RegexMatchAndSubstitute;
 use tulle_proto::envoy::retry_host::PreviousHostsPredicate;
+use tulle_proto::envoy::retry_priority::PreviousPrioritiesConfig;
 use tulle_proto::envoy::route::{
     Decorator, DirectResponseAction, RedirectAction, RetryPolicy, Route, RouteAction, redirect_action,
     retry_policy, route, route_action,
@@ -104,6 +105,12 @@ fn retry_policy_of(written: Option<&Retry>, hashing: bool) -> Option<RetryPolicy
             .backoff
             .map(|b| retry_policy::RetryBackOff { base_interval: Some(duration(b)), max_interval: None });
         avoid_previous = retry.ignore_previous_hosts.unwrap_or(avoid_previous);
+        out.retry_priority = retry.remote_localities.then(|| retry_policy::RetryPriority {
+            name: "envoy.retry_priorities.previous_priorities".into(),
+            config_type: Some(retry_policy::retry_priority::ConfigType::TypedConfig(pack(
+                &PreviousPrioritiesConfig { update_frequency: 2 },
+            ))),
+        });
     }
     if avoid_previous {
         out.retry_host_predicate.push(retry_policy::RetryHostPredicate {
@@ -137,12 +144,17 @@ pub(super) fn hash_policy(
     view: &View,
     cluster: &str,
 ) -> Option<route_action::HashPolicy> {
-    use route_action::hash_policy::{self, PolicySpecifier};
     let key = with_policy(snapshot, view, cluster, |p| match p.load_balancer?.algorithm.as_ref()? {
         Algorithm::Consistent(hash) => Some(hash.key.clone()),
         _ => None,
     })
     .flatten()?;
+    Some(hash_by(key))
+}
+
+/// A request is hashed by `key`.
+pub(super) fn hash_by(key: HashKey) -> route_action::HashPolicy {
+    use route_action::hash_policy::{self, PolicySpecifier};
     let specifier = match key {
         HashKey::Header(header_name) => {
             PolicySpecifier::Header(hash_policy::Header { header_name, ..Default::default() })
@@ -163,7 +175,7 @@ pub(super) fn hash_policy(
             PolicySpecifier::QueryParameter(hash_policy::QueryParameter { name })
         }
     };
-    Some(route_action::HashPolicy { terminal: false, policy_specifier: Some(specifier) })
+    route_action::HashPolicy { terminal: false, policy_specifier: Some(specifier) }
 }
 
 /// A copy of the traffic.

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use tulle_mesh::Snapshot;
+use tulle_mesh::destination::HashKey;
 use tulle_mesh::routing::{
-    DirectResponse, Forward, GatewayRef, HttpAction, HttpMatch, HttpRoute, RouteSet, WeightedDestination,
-    precedence,
+    DirectResponse, Fault, Forward, GatewayRef, HttpAction, HttpMatch, HttpRoute, RouteSet,
+    WeightedDestination, precedence,
 };
 use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::matcher::RegexMatchAndSubstitute;
 use tulle_proto::envoy::route::{
     Decorator, Route, RouteAction, WeightedCluster, route, route_action,
     route_match::PathSpecifier,
-    weighted_cluster::{ClusterWeight, cluster_weight::HostRewriteSpecifier as WeightedRewrite},
+    weighted_cluster::{
+        ClusterWeight, RandomValueSpecifier, cluster_weight::HostRewriteSpecifier as WeightedRewrite,
+    },
 };
 
 use super::action;
 use super::matching::route_match;
 use crate::filters;
 use crate::names::ClusterName;
-use crate::pb::{pack, provenance, regex, u32v};
+use crate::pb::{boolv, pack, provenance, regex, u32v};
 use crate::view::View;
 
 /// Where requests arrive.
@@ -146,7 +149,8 @@ fn route_of(at: &Arrival<'_>, set: &RouteSet, rule: &HttpRoute, block: Option<&H
         // Snapshots have the delegate's rules in its place.
         HttpAction::Delegate { .. } => {}
     }
-    if let Some(fault) = &rule.fault {
+    let goes_on = |fault: &&Fault| fault.expires.is_none_or(|end| end > at.snapshot.now());
+    if let Some(fault) = rule.fault.as_ref().filter(goes_on) {
         out.typed_per_filter_config.insert(filters::FAULT.into(), pack(&action::fault(fault)));
     }
     if let Some(cors) = &rule.cors {
@@ -206,7 +210,7 @@ fn forward(at: &Arrival<'_>, out: &mut Route, f: &Forward, set_authority: Option
             action.cluster_specifier = Some(route_action::ClusterSpecifier::Cluster(cluster.clone()));
             cluster
         }
-        several => weighted(at, &mut action, several),
+        several => weighted(at, &mut action, several, f.sticky.as_ref()),
     };
     action.retry_policy = action::retries(at.snapshot, at.view, f.retries.as_ref(), &first, hashing);
     out.action = Some(route::Action::Route(action));
@@ -227,13 +231,21 @@ fn merge_headers(out: &mut Route, action: &mut RouteAction, destination: &Weight
 
 /// Splits by weight; destinations of weight 0 get nothing, unless all have it, which means no preference. Gives back the
 /// first cluster.
-fn weighted(at: &Arrival<'_>, action: &mut RouteAction, several: &[WeightedDestination]) -> String {
+/// With `sticky`, what it says of a request decides instead of chance, and the endpoints of hashing balancers too.
+fn weighted(
+    at: &Arrival<'_>,
+    action: &mut RouteAction,
+    several: &[WeightedDestination],
+    sticky: Option<&HashKey>,
+) -> String {
     let mut clusters = Vec::new();
     let no_preference = several.iter().all(|d| d.weight == 0);
     for destination in several.iter().filter(|d| d.weight > 0 || no_preference) {
         let cluster = action::cluster_of(at.view, &destination.destination, at.port);
         let headers = action::headers(&destination.headers);
-        action.hash_policy.extend(action::hash_policy(at.snapshot, at.view, &cluster));
+        if sticky.is_none() {
+            action.hash_policy.extend(action::hash_policy(at.snapshot, at.view, &cluster));
+        }
         clusters.push(ClusterWeight {
             name: cluster,
             weight: u32v(destination.weight.max(1)),
@@ -246,8 +258,10 @@ fn weighted(at: &Arrival<'_>, action: &mut RouteAction, several: &[WeightedDesti
         });
     }
     let first = clusters.first().map(|c| c.name.clone()).unwrap_or_default();
+    action.hash_policy.extend(sticky.cloned().map(action::hash_by));
     action.cluster_specifier = Some(route_action::ClusterSpecifier::WeightedClusters(WeightedCluster {
         clusters,
+        random_value_specifier: sticky.and(boolv(true)).map(RandomValueSpecifier::UseHashPolicy),
         ..WeightedCluster::default()
     }));
     first

@@ -38,7 +38,7 @@ pub(super) fn fault_of(cx: &mut Cx<'_>, rule: &str, f: &api::HttpFaultInjection)
         };
         Some(FaultAbort { status, percent: percentage.as_ref().map(|p| p.value.unwrap_or(0.0)) })
     });
-    (delay.is_some() || abort.is_some()).then_some(Fault { delay, abort })
+    (delay.is_some() || abort.is_some()).then_some(Fault { delay, abort, expires: None })
 }
 
 /// The number of a gRPC status (grpc/doc/statuscodes.md).

@@ -86,7 +86,9 @@ impl Collector<'_> {
             let chains = chains::tcp(self.snapshot, self.view, service, port, &[]);
             self.add_tcp(&ip, port.number, chains);
         }
-        if self.addresses(service, port).is_empty() && !service.is_headless() {
+        // Who knows the server's own address already is told apart by the server name too.
+        let by_name = service.auto_allocated && port.protocol.is_tls();
+        if (self.addresses(service, port).is_empty() || by_name) && !service.is_headless() {
             // Nothing tells the services on this port apart but blocks of addresses or, with TLS, the server name.
             let blocks: Vec<String> = service.addresses.iter().filter(|a| a.contains('/')).cloned().collect();
             let chains = chains::tcp(self.snapshot, self.view, service, port, &blocks);
