@@ -86,7 +86,8 @@ fn what_is_refused_is_named_and_the_other_patches_stay() {
         assert_eq!(left, 1, "{patch}");
     }
     // What has no effect beside something that has.
-    let (said, left) = told("applyTo: CLUSTER, patch: {operation: REMOVE, value: {}, filterClass: AUTHN}");
+    let (said, left) =
+        told("applyTo: CLUSTER, patch: {operation: REMOVE, value: {name: x}, filterClass: AUTHN}");
     assert_eq!((said.len(), left), (2, 2), "{said:#?}");
 }
 

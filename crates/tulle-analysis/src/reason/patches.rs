@@ -62,19 +62,22 @@ impl<'a> PatchAt<'a> {
             && !self.is_misplaced_replace()
     }
 
-    /// Whether it adds or removes route configurations or routes, which is ignored.
+    /// Whether it adds or removes route configurations, which is ignored. (Istio's analyzer says so of routes too, which it adds
+    /// and removes all the same.)
     pub fn is_ignored_on_routes(&self) -> bool {
         use EnvoyPatchOperation as Op;
-        let routes =
-            matches!(self.patch.apply_to, Some(EnvoyApplyTo::RouteConfiguration | EnvoyApplyTo::HttpRoute));
-        routes && matches!(self.operation(), Some(Op::Add | Op::Remove))
+        self.patch.apply_to == Some(EnvoyApplyTo::RouteConfiguration)
+            && matches!(self.operation(), Some(Op::Add | Op::Remove))
     }
 
-    /// Whether it replaces something that is no filter.
+    /// Whether it replaces something that is neither a filter nor a virtual host.
     pub fn is_misplaced_replace(&self) -> bool {
-        let filter =
-            matches!(self.patch.apply_to, Some(EnvoyApplyTo::HttpFilter | EnvoyApplyTo::NetworkFilter));
-        self.operation() == Some(EnvoyPatchOperation::Replace) && !filter
+        use EnvoyApplyTo as To;
+        let fits = matches!(
+            self.patch.apply_to,
+            Some(To::HttpFilter | To::NetworkFilter | To::ListenerFilter | To::VirtualHost)
+        );
+        self.operation() == Some(EnvoyPatchOperation::Replace) && !fits
     }
 
     /// The version that proxies must have; empty for any.

@@ -78,7 +78,8 @@ fn patch(cx: &mut Cx<'_>, index: usize, given: &api::EnvoyConfigObjectPatch) -> 
     let value = match operation {
         Operation::Remove => {
             let path = format!("{at}.patch.value");
-            cx.not_applied(value.is_some(), &path, "what is removed is said by the match");
+            let written = value.as_ref().is_some_and(|v| v.as_object().is_none_or(|v| !v.is_empty()));
+            cx.not_applied(written, &path, "what is removed is said by the match");
             None
         }
         _ => Some(Arc::new(message(cx, &format!("{at}.patch.value"), apply_to, value.as_ref()?)?)),

@@ -7,6 +7,7 @@ mod bad_input;
 mod bookinfo;
 mod gateway_api;
 mod harness;
+mod limits;
 mod manifests;
 mod promises;
 mod protocols;

@@ -1,4 +1,4 @@
-//! ADD of route configurations and routes, which is ignored.
+//! ADD of route configurations, which is ignored.
 
 use tulle_api::istio::EnvoyPatchOperation;
 use tulle_base::Severity;
@@ -7,12 +7,12 @@ use crate::analyzer::{Analyzer, Findings};
 use crate::reason::patches::patches;
 use crate::whole::Whole;
 
-/// An EnvoyFilter adds a route configuration or route, which is ignored.
+/// An EnvoyFilter adds a route configuration, which is ignored.
 pub(super) const ANALYZER: Analyzer = Analyzer {
     code: "IST0153",
     name: "EnvoyFilterUsesAddOperationIncorrectly",
     severity: Severity::Error,
-    about: "An EnvoyFilter adds a route configuration or route, which is ignored",
+    about: "An EnvoyFilter adds a route configuration, which is ignored",
     check,
 };
 
@@ -25,7 +25,7 @@ fn check(whole: &Whole<'_>, out: &mut Findings) {
             at.object,
             at.path("patch.operation"),
             message,
-            "write the route in a VirtualService, or INSERT_FIRST it",
+            "add virtual hosts or routes to one that there is",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! REMOVE of route configurations and routes, which is ignored.
+//! REMOVE of route configurations, which is ignored.
 
 use tulle_api::istio::EnvoyPatchOperation;
 use tulle_base::Severity;
@@ -7,12 +7,12 @@ use crate::analyzer::{Analyzer, Findings};
 use crate::reason::patches::patches;
 use crate::whole::Whole;
 
-/// An EnvoyFilter removes a route configuration or route, which is ignored.
+/// An EnvoyFilter removes a route configuration, which is ignored.
 pub(super) const ANALYZER: Analyzer = Analyzer {
     code: "IST0154",
     name: "EnvoyFilterUsesRemoveOperationIncorrectly",
     severity: Severity::Error,
-    about: "An EnvoyFilter removes a route configuration or route, which is ignored",
+    about: "An EnvoyFilter removes a route configuration, which is ignored",
     check,
 };
 
@@ -21,6 +21,11 @@ fn check(whole: &Whole<'_>, out: &mut Findings) {
     for at in patches(whole).filter(|p| p.is_ignored_on_routes() && removes(p.operation())) {
         let what = at.patch.apply_to.map_or("nothing", |a| a.as_str());
         let message = format!("REMOVE is ignored for {what}");
-        out.report(at.object, at.path("patch.operation"), message, "take the route out where it is written");
+        out.report(
+            at.object,
+            at.path("patch.operation"),
+            message,
+            "remove the virtual hosts or routes in it",
+        );
     }
 }
