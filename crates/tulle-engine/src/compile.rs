@@ -30,6 +30,7 @@ mod health;
 mod http_filter;
 mod http_manager;
 mod http_options;
+mod jwt;
 mod lb;
 mod listener;
 mod local_rate_limit;

@@ -19,6 +19,7 @@ pub mod hash;
 pub mod header_mutation;
 pub mod header_ops;
 pub mod health;
+pub mod jwt;
 pub mod local_rate_limit;
 pub mod matcher;
 pub mod metadata;

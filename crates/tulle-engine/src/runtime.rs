@@ -20,6 +20,7 @@ pub mod headers;
 pub mod health;
 pub mod health_check;
 pub mod http_manager;
+pub mod jwt;
 pub mod listener;
 pub mod matcher;
 pub mod metadata;

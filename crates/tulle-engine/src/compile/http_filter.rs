@@ -6,15 +6,17 @@ use std::time::Duration;
 use tulle_proto::envoy::http_connection_manager as hcm;
 use tulle_proto::envoy::{
     buffer, compressor, cors, csrf, decompressor, fault as pbfault, grpc_stats,
-    header_mutation as pbmutation, health_check, http_ratelimit, http_rbac, local_ratelimit, router,
-    set_metadata,
+    header_mutation as pbmutation, health_check, http_ratelimit, http_rbac, jwt_authn, local_ratelimit,
+    router, set_metadata,
 };
 use tulle_proto::istio::{alpn, peer_metadata, stats};
 use tulle_proto::{Any, type_url};
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{text, texts};
-use super::{compression, fault, global_rate_limit, header_mutation, local_rate_limit, rbac, small_filters};
+use super::{
+    compression, fault, global_rate_limit, header_mutation, jwt, local_rate_limit, rbac, small_filters,
+};
 use crate::runtime::filter::{
     GrpcStats, HttpFilter, HttpFilterKind, IstioAlpn, IstioStats, MetricOverride, PeerMetadata, RouterOptions,
 };
@@ -34,6 +36,7 @@ const KNOWN: &[&str] = &[
     type_url::COMPRESSOR,
     type_url::DECOMPRESSOR,
     type_url::RATE_LIMIT,
+    type_url::JWT_AUTHN,
     type_url::ISTIO_STATS,
     type_url::PEER_METADATA,
     type_url::ISTIO_ALPN,
@@ -145,6 +148,10 @@ fn kind(cx: &mut Context<'_>, at: &At<'_>, any: &Any) -> Option<HttpFilterKind> 
             let message: http_ratelimit::RateLimit = cx.unpack(at, any)?;
             let filter = global_rate_limit::rate_limit(cx, at, &message)?;
             Some(HttpFilterKind::GlobalRateLimit(Arc::new(filter)))
+        }
+        type_url::JWT_AUTHN => {
+            let message: jwt_authn::JwtAuthentication = cx.unpack(at, any)?;
+            jwt::jwt_authn(cx, at, &message).map(|filter| HttpFilterKind::Jwt(Arc::new(filter)))
         }
         type_url::ISTIO_STATS => {
             let message: stats::PluginConfig = cx.unpack(at, any)?;

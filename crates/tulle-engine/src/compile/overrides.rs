@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tulle_proto::envoy::{
     buffer, compressor, cors as pbcors, csrf, fault as pbfault, google, header_mutation, http_ratelimit,
-    http_rbac, local_ratelimit, route, set_metadata,
+    http_rbac, jwt_authn, local_ratelimit, route, set_metadata,
 };
 use tulle_proto::{Any, type_url};
 
 use super::context::{At, Context};
 use super::{
-    compression, cors, fault, global_rate_limit, header_mutation as mutation, local_rate_limit, rbac,
+    compression, cors, fault, global_rate_limit, header_mutation as mutation, jwt, local_rate_limit, rbac,
     small_filters,
 };
 use crate::runtime::cors::CorsPolicy;
@@ -31,6 +31,7 @@ const KNOWN: &[&str] = &[
     type_url::CSRF,
     type_url::COMPRESSOR_PER_ROUTE,
     type_url::RATE_LIMIT_PER_ROUTE,
+    type_url::JWT_AUTHN_PER_ROUTE,
     type_url::ROUTE_FILTER_CONFIG,
 ];
 
@@ -130,6 +131,11 @@ fn one(
             let message: http_ratelimit::RateLimitPerRoute = cx.unpack(at, any)?;
             let change = global_rate_limit::per_route(cx, at, &message)?;
             Some(FilterOverride::GlobalRateLimit(Arc::new(change)))
+        }
+        type_url::JWT_AUTHN_PER_ROUTE => {
+            let message: jwt_authn::PerRouteConfig = cx.unpack(at, any)?;
+            let name = jwt::per_route(cx, at, &message)?;
+            Some(name.map_or(FilterOverride::Disabled, FilterOverride::Jwt))
         }
         type_url::ROUTE_FILTER_CONFIG => {
             let route::FilterConfig { config, is_optional, disabled } = cx.unpack(at, any)?;

@@ -108,7 +108,7 @@ pub(super) fn route(
     })
 }
 
-fn route_match(cx: &mut Context<'_>, at: &At<'_>, message: &pb::RouteMatch) -> Option<RouteMatch> {
+pub(super) fn route_match(cx: &mut Context<'_>, at: &At<'_>, message: &pb::RouteMatch) -> Option<RouteMatch> {
     use pb::route_match::{ConnectMatcher, GrpcRouteMatchOptions, PathSpecifier, TlsContextMatchOptions};
     let pb::RouteMatch {
         case_sensitive,

@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::global_rate_limit::{GlobalRateLimit, GlobalRateLimitChange};
 use super::header_mutation::{HeaderMutationFilter, Mutations, SetMetadata};
 use super::health_check::HealthCheck;
+use super::jwt::JwtAuthn;
 use super::rate_limit::LocalRateLimit;
 use super::rbac::RbacFilter;
 
@@ -59,6 +60,8 @@ pub enum HttpFilterKind {
     Decompressor(Arc<Decompressor>),
     /// Limits that a service keeps.
     GlobalRateLimit(Arc<GlobalRateLimit>),
+    /// Tokens.
+    Jwt(Arc<JwtAuthn>),
     /// Forwarding; always the last.
     Router(RouterOptions),
 }
@@ -159,6 +162,8 @@ pub enum FilterOverride {
     HeaderMutation(Vec<Arc<Mutations>>),
     /// Another limit of what is held.
     Buffer(u32),
+    /// Another requirement about tokens, by name.
+    Jwt(Arc<str>),
     /// Other rules and another domain for limits that a service keeps.
     GlobalRateLimit(Arc<GlobalRateLimitChange>),
     /// Other compression.

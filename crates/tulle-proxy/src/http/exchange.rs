@@ -243,7 +243,7 @@ impl<'a> Exchange<'a> {
         None
     }
 
-    fn find<'t>(&self, table: &'t RouteTable) -> Option<Found<'t>> {
+    pub(crate) fn find<'t>(&self, table: &'t RouteTable) -> Option<Found<'t>> {
         let input = RouteInput {
             head: &self.s.request,
             connection: &self.view,

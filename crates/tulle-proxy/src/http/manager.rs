@@ -91,7 +91,8 @@ impl LocalManager {
                 | HttpFilterKind::Csrf(_)
                 | HttpFilterKind::Compressor(_)
                 | HttpFilterKind::Decompressor(_)
-                | HttpFilterKind::GlobalRateLimit(_) => {}
+                | HttpFilterKind::GlobalRateLimit(_)
+                | HttpFilterKind::Jwt(_) => {}
             }
         }
         warn_of_what_is_missing(config);

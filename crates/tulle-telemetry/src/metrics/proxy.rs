@@ -326,6 +326,10 @@ stat_block! {
         csrf_request_invalid: Counter = "csrf.request_invalid",
         /// Requests that change something and do not say where they come from.
         csrf_missing_source_origin: Counter = "csrf.missing_source_origin",
+        /// Requests whose tokens are what is required.
+        jwt_allowed: Counter = "jwt_authn.allowed",
+        /// Requests refused for their tokens.
+        jwt_denied: Counter = "jwt_authn.denied",
         /// Delays injected.
         fault_delays_injected: Counter = "fault.delays_injected",
         /// Aborts injected.

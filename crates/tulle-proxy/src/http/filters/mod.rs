@@ -7,6 +7,7 @@ mod csrf;
 mod global_rate_limit;
 mod header_mutation;
 mod health_check;
+mod jwt;
 mod local_rate_limit;
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
@@ -61,10 +62,9 @@ impl Left {
 /// Asks every filter. An answer ends the request here.
 pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
     let manager = std::rc::Rc::clone(x.manager);
-    let found = x.found;
-    let changes = found.map(|found| changes(x, &found));
+    let mut changed = x.found.map(|found| changes(x, &found));
     for (number, filter) in manager.config.filters.iter().enumerate() {
-        let change = changes.and_then(|changes| changes.get(&filter.name));
+        let change = changed.and_then(|changes| changes.get(&filter.name));
         if !is_on(filter, change) {
             continue;
         }
@@ -81,6 +81,7 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
                     Some(FilterOverride::Fault(fault)) => fault,
                     _ => own,
                 };
+                let found = x.found;
                 inject(x, found.as_ref(), fault).await
             }
             HttpFilterKind::Cors => match change {
@@ -111,7 +112,8 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
                     Some(FilterOverride::Buffer(limit)) => limit,
                     _ => own,
                 };
-                buffer::hold(x, *limit).await
+                // Boxed, as everything that few requests wait for: others need no room for it.
+                Box::pin(buffer::hold(x, *limit)).await
             }
             HttpFilterKind::HealthCheck(filter) => health_check::ask(x, filter),
             HttpFilterKind::Csrf(own) => {
@@ -123,7 +125,15 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
             }
             HttpFilterKind::Compressor(filter) => compression::compress_request(x, number, filter, change),
             HttpFilterKind::Decompressor(filter) => compression::decompress_request(x, filter),
-            HttpFilterKind::GlobalRateLimit(limit) => global_rate_limit::ask(x, number, limit, change).await,
+            HttpFilterKind::GlobalRateLimit(limit) => {
+                Box::pin(global_rate_limit::ask(x, number, limit, change)).await
+            }
+            HttpFilterKind::Jwt(filter) => {
+                let reply = jwt::ask(x, filter, change);
+                // The route may be another one now.
+                changed = x.found.map(|found| changes(x, &found));
+                reply
+            }
             // These act on the way upstream or at the end.
             HttpFilterKind::GrpcStats(_)
             | HttpFilterKind::IstioStats(_)
@@ -167,6 +177,7 @@ pub(crate) fn respond(x: &mut Exchange<'_>, length: Length) {
             HttpFilterKind::Decompressor(filter) => compression::decompress_response(x, filter, length),
             HttpFilterKind::Rbac(_)
             | HttpFilterKind::Fault(_)
+            | HttpFilterKind::Jwt(_)
             | HttpFilterKind::SetMetadata(_)
             | HttpFilterKind::Buffer(_)
             | HttpFilterKind::Csrf(_)
