@@ -20,20 +20,25 @@ use tulle_xds::server::{Hub, Layers, TypeId};
 use crate::press::of_nothing;
 use crate::sets::{Made, Published};
 
+/// What the name of a Secret with authorities ends with.
+const CA_SUFFIX: &str = "-cacert";
+
 /// The Secrets that gateways may ask for, by namespace.
 pub(crate) struct Secrets {
     kind: TypeId,
     by_namespace: HashMap<String, Published>,
     /// Under the names by which gateways of other namespaces ask.
     by_name: HashMap<NsName, Vec<Arc<Resource>>>,
+    /// By namespace and Secret, the authorities in it.
+    roots: HashMap<NsName, CertificateValidationContext>,
     /// What those get who may not ask.
     nothing: Published,
 }
 
 impl Secrets {
     pub(crate) fn new(hub: &Hub, kind: TypeId) -> Self {
-        let by_name = HashMap::new();
-        Self { kind, by_namespace: HashMap::new(), by_name, nothing: Published::new(hub, kind, None) }
+        let nothing = Published::new(hub, kind, None);
+        Self { kind, by_namespace: HashMap::new(), by_name: HashMap::new(), roots: HashMap::new(), nothing }
     }
 
     /// Takes in a Secret that is new, changed or (`there` is false) gone.
@@ -44,11 +49,25 @@ impl Secrets {
         let full = NsName::new(namespace.clone(), name.clone());
         let set = self.by_namespace.entry(namespace).or_insert_with(|| Published::new(hub, self.kind, None));
         let (certificate, roots) = if there { read(document) } else { (None, None) };
+        match roots {
+            Some(roots) => drop(self.roots.insert(full.clone(), roots)),
+            None => drop(self.roots.remove(&full)),
+        }
+        let roots_of = |secret: &str| {
+            let found = self.roots.get(&NsName::new(full.namespace.clone(), secret.to_owned()));
+            found.cloned().map(secret::Type::ValidationContext)
+        };
+        // Authorities are asked for as `NAME-cacert`: a Secret of that name, or those in the Secret `NAME` (as Istio finds them).
+        let made = match name.strip_suffix(CA_SUFFIX) {
+            Some(base) => vec![("", roots_of(name).or_else(|| roots_of(base)))],
+            None => {
+                let apart = roots_of(&format!("{name}{CA_SUFFIX}"));
+                let certificate = certificate.map(secret::Type::TlsCertificate);
+                vec![("", certificate), (CA_SUFFIX, apart.or_else(|| roots_of(name)))]
+            }
+        };
         let mut elsewhere = Vec::new();
-        for (suffix, made) in [
-            ("", certificate.map(secret::Type::TlsCertificate)),
-            ("-cacert", roots.map(secret::Type::ValidationContext)),
-        ] {
+        for (suffix, made) in made {
             let own = format!("kubernetes://{name}{suffix}");
             elsewhere
                 .extend(made.clone().map(|made| resource(format!("{GATEWAY_SECRET}{full}{suffix}"), made)));
@@ -84,7 +103,8 @@ fn resource(name: String, made: secret::Type) -> Arc<Resource> {
     Arc::new(Resource::new(type_url::SECRET, &*name, message.encode_to_vec().into()))
 }
 
-/// Certificate with key (`tls.crt`, `tls.key`, or `cert` and `key`), and roots (`ca.crt` or `cacert`), as Istio reads them.
+/// Certificate with key (`tls.crt`, `tls.key`, or `cert` and `key`), and roots (`ca.crt` or `cacert`) with what is revoked (`ca.crl`),
+/// as Istio reads them.
 fn read(document: &Document) -> (Option<TlsCertificate>, Option<CertificateValidationContext>) {
     let value = |names: [&str; 2]| {
         let one = |name: &str| {
@@ -105,6 +125,7 @@ fn read(document: &Document) -> (Option<TlsCertificate>, Option<CertificateValid
     });
     let roots = value(["ca.crt", "cacert"]).map(|roots| CertificateValidationContext {
         trusted_ca: Some(source(roots)),
+        crl: value(["ca.crl", "crl"]).map(source),
         ..CertificateValidationContext::default()
     });
     (certificate, roots)

@@ -7,7 +7,9 @@ use rustls::ServerConfig;
 use tulle_base::SpiffeId;
 use tulle_ca::{Authority, IssueError};
 use tulle_identity::tls::{ClientAuth, TlsBuildError};
-use tulle_identity::{Certificate, CertificateSource, ServerTls, TrustBundle, VerifyPeer, Watched};
+use tulle_identity::{
+    Certificate, CertificateSource, PeerRules, ServerTls, TrustBundle, VerifyPeer, Watched,
+};
 
 use crate::stop::Stop;
 
@@ -75,7 +77,7 @@ pub(crate) fn tls(
     let bundle = TrustBundle::from_der(authority.roots().to_vec())?.for_trust_domain(trust_domain);
     let mut tls = ServerTls::new(CertificateSource::one(certificate));
     tls.client_auth =
-        ClientAuth::Optional(VerifyPeer::Chain { trust: Watched::of(bundle), names: Vec::new() });
+        ClientAuth::Optional(VerifyPeer::Chain { trust: Watched::of(bundle), rules: PeerRules::default() });
     tls.alpn = vec![b"h2".to_vec()];
     Ok(tls.build()?)
 }

@@ -19,6 +19,7 @@ mod cluster;
 mod compression;
 mod cors;
 mod destination;
+mod digest;
 mod endpoint;
 mod fault;
 mod filter_chain;

@@ -23,7 +23,7 @@ use tower_service::Service;
 use crate::material::{MaterialError, TrustBundle};
 use crate::san::SanMatcher;
 use crate::secrets::{CertificateSource, TrustSource};
-use crate::tls::{ClientTls, TlsBuildError, VerifyPeer};
+use crate::tls::{ClientTls, PeerRules, TlsBuildError, VerifyPeer};
 use crate::watched::Watched;
 
 /// How long one address may take to accept, and again to shake hands.
@@ -94,8 +94,10 @@ impl Connector {
         own: CertificateSource,
     ) -> Result<Self, ConnectError> {
         let trust = Watched::empty();
-        let mut tls =
-            ClientTls::new(VerifyPeer::Chain { trust: trust.clone(), names: vec![SanMatcher::dns(host)] });
+        let mut tls = ClientTls::new(VerifyPeer::Chain {
+            trust: trust.clone(),
+            rules: PeerRules::names(vec![SanMatcher::dns(host)]),
+        });
         tls.certificate = Some(own);
         tls.alpn = vec![b"h2".to_vec()];
         Self::tls(host, addresses, &tls, host, Some((roots, trust)))

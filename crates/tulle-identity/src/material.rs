@@ -10,6 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
 
 use crate::cert::CertInfo;
 use crate::key::WorkloadKey;
+use crate::revocation::Revocations;
 
 /// The largest PEM file that is read: 1 MiB, several thousand certificates.
 const MAX_FILE: u64 = 1 << 20;
@@ -37,6 +38,17 @@ pub enum MaterialError {
     /// No certificate is in it.
     #[error("no certificate in it")]
     NoCertificate,
+    /// No certificate revocation list is in it.
+    #[error("no certificate revocation list (X509 CRL) in it")]
+    NoRevocationList,
+    /// A certificate revocation list is broken, or has a form that is not supported.
+    #[error("certificate revocation list {index} cannot be used: {source}")]
+    RevocationList {
+        /// Its place, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: webpki::Error,
+    },
     /// The bytes are not an X.509 certificate.
     #[error("not an X.509 certificate")]
     NotACertificate,
@@ -123,6 +135,7 @@ pub struct TrustBundle {
     anchors: Vec<TrustAnchor<'static>>,
     roots: Vec<CertificateDer<'static>>,
     spiffe_domains: Vec<String>,
+    revocations: Option<Revocations>,
 }
 
 impl TrustBundle {
@@ -159,6 +172,7 @@ impl TrustBundle {
             anchors: anchors.collect::<Result<_, MaterialError>>()?,
             roots,
             spiffe_domains: Vec::new(),
+            revocations: None,
         })
     }
 
@@ -168,6 +182,17 @@ impl TrustBundle {
     pub fn for_trust_domain(mut self, trust_domain: impl Into<String>) -> Self {
         self.spiffe_domains.push(trust_domain.into());
         self
+    }
+
+    /// Also looks every peer's certificate up in these lists.
+    #[must_use]
+    pub fn with_revocations(mut self, lists: Revocations) -> Self {
+        self.revocations = Some(lists);
+        self
+    }
+
+    pub(crate) fn revocations(&self) -> Option<&Revocations> {
+        self.revocations.as_ref()
     }
 
     /// The trust domains whose SVIDs are taken; empty: the certificates need not be SVIDs.

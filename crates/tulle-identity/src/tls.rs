@@ -1,12 +1,16 @@
 //! rustls configurations from what the mesh wants: which certificate, whom to trust, which protocols.
 
-use std::sync::{Arc, OnceLock};
+mod suites;
+
+use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
+pub use suites::{CipherSuite, provider};
+
+use crate::revocation::Revocations;
 use crate::san::SanMatcher;
 use crate::secrets::{CertificateSource, TrustSource};
 use crate::verify::PeerVerifier;
@@ -28,19 +32,40 @@ pub enum TlsVersion {
 pub enum VerifyPeer {
     /// Nothing: the connection is encrypted, the peer is unknown (an Envoy TLS context without `trusted_ca`).
     Nothing,
-    /// It must lead to a root of the bundle and be an SVID where the bundle asks for one; if there are `names`, one of its names
-    /// must match one of them.
+    /// It must lead to a root of the bundle, be an SVID where the bundle asks for one, and keep the rules.
     Chain {
         /// The roots.
         trust: TrustSource,
-        /// Allowed names; empty: any.
-        names: Vec<SanMatcher>,
+        /// What else is asked.
+        rules: PeerRules,
     },
     /// It must lead to a root of the bundle and carry the host name that was dialled (clients only).
     ChainAndHost {
         /// The roots.
         trust: TrustSource,
+        /// What else is asked.
+        rules: PeerRules,
     },
+}
+
+/// What is asked of a certificate that leads to a trusted root.
+#[derive(Clone, Debug, Default)]
+pub struct PeerRules {
+    /// Names, one of which must match one of the certificate's; empty: any.
+    pub names: Vec<SanMatcher>,
+    /// SHA-256 digests of certificates. The certificate must have one of these, or a key with one of the next; both empty: any.
+    pub certificate_digests: Vec<[u8; 32]>,
+    /// SHA-256 digests of public keys (the SubjectPublicKeyInfo).
+    pub key_digests: Vec<[u8; 32]>,
+    /// Lists that it must not be in, beside the bundle's own.
+    pub revocations: Option<Arc<Revocations>>,
+}
+
+impl PeerRules {
+    /// Names alone.
+    pub fn names(names: Vec<SanMatcher>) -> Self {
+        Self { names, ..Self::default() }
+    }
 }
 
 /// Whether a server asks its clients for certificates.
@@ -67,6 +92,8 @@ pub struct ServerTls {
     pub min_version: TlsVersion,
     /// Newest version it speaks; default 1.3.
     pub max_version: TlsVersion,
+    /// Cipher suites of TLS 1.2, most wanted first; empty: all of [`CipherSuite`]. Those of TLS 1.3 are all spoken.
+    pub cipher_suites: Vec<CipherSuite>,
 }
 
 /// A client's side of TLS. The server name (SNI) is given per connection.
@@ -84,6 +111,8 @@ pub struct ClientTls {
     pub max_version: TlsVersion,
     /// Whether the server name is sent; default true.
     pub send_sni: bool,
+    /// As on [`ServerTls`].
+    pub cipher_suites: Vec<CipherSuite>,
 }
 
 /// Why a TLS configuration cannot be made.
@@ -106,6 +135,7 @@ impl ServerTls {
             alpn: Vec::new(),
             min_version: TlsVersion::V1_3,
             max_version: TlsVersion::V1_3,
+            cipher_suites: Vec::new(),
         }
     }
 
@@ -117,8 +147,8 @@ impl ServerTls {
     /// # Errors
     /// [`TlsBuildError`].
     pub fn build(&self) -> Result<Arc<ServerConfig>, TlsBuildError> {
-        let Self { certificate, client_auth, alpn, min_version, max_version } = self;
-        let builder = ServerConfig::builder_with_provider(provider())
+        let Self { certificate, client_auth, alpn, min_version, max_version, cipher_suites } = self;
+        let builder = ServerConfig::builder_with_provider(suites::provider_with(cipher_suites))
             .with_protocol_versions(versions(*min_version, *max_version)?)?;
         let asks = !matches!(client_auth, ClientAuth::None);
         let verifier = match client_auth {
@@ -147,6 +177,7 @@ impl ClientTls {
             min_version: TlsVersion::V1_3,
             max_version: TlsVersion::V1_3,
             send_sni: true,
+            cipher_suites: Vec::new(),
         }
     }
 
@@ -156,8 +187,8 @@ impl ClientTls {
     /// # Errors
     /// [`TlsBuildError`].
     pub fn build(&self) -> Result<Arc<ClientConfig>, TlsBuildError> {
-        let Self { certificate, verify, alpn, min_version, max_version, send_sni } = self;
-        let builder = ClientConfig::builder_with_provider(provider())
+        let Self { certificate, verify, alpn, min_version, max_version, send_sni, cipher_suites } = self;
+        let builder = ClientConfig::builder_with_provider(suites::provider_with(cipher_suites))
             .with_protocol_versions(versions(*min_version, *max_version)?)?
             .dangerous()
             .with_custom_certificate_verifier(peer_verifier(verify, true));
@@ -174,29 +205,6 @@ impl ClientTls {
         };
         Ok(Arc::new(config))
     }
-}
-
-/// The algorithms of all TLS here: X25519 before the NIST curves, AES-128-GCM before the others.
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| {
-        use aws_lc_rs::{cipher_suite as suite, kx_group as group};
-        Arc::new(CryptoProvider {
-            cipher_suites: vec![
-                suite::TLS13_AES_128_GCM_SHA256,
-                suite::TLS13_AES_256_GCM_SHA384,
-                suite::TLS13_CHACHA20_POLY1305_SHA256,
-                suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-                suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-                suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-                suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-                suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-                suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-            ],
-            kx_groups: vec![group::X25519, group::SECP256R1, group::SECP384R1],
-            ..aws_lc_rs::default_provider()
-        })
-    }))
 }
 
 /// Why a handshake failed, in words. rustls prints the reasons that this crate adds only as `Debug`.

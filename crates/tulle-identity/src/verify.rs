@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -11,12 +12,12 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tulle_base::SpiffeId;
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{EndEntityCert, KeyUsage, RevocationOptions};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::material::TrustBundle;
 use crate::san::{SanKind, SanMatcher};
-use crate::tls::VerifyPeer;
+use crate::tls::{PeerRules, VerifyPeer};
 
 /// Why a certificate that leads to a trusted root is refused all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,9 @@ pub(crate) enum NameError {
     /// None of the names is among the allowed ones.
     #[error("none of the certificate's names is among those expected")]
     San,
+    /// Neither the certificate nor its key is among the allowed ones.
+    #[error("neither the certificate's digest nor its key's is among those expected")]
+    Digest,
 }
 
 impl From<NameError> for Error {
@@ -67,20 +71,30 @@ impl PeerVerifier {
         now: UnixTime,
         usage: KeyUsage,
     ) -> Result<(), Error> {
-        let (trust, names, check_host) = match &self.rules {
+        let (trust, rules, check_host) = match &self.rules {
             VerifyPeer::Nothing => return Ok(()),
-            VerifyPeer::Chain { trust, names } => (trust, names.as_slice(), false),
-            VerifyPeer::ChainAndHost { trust } => (trust, &[][..], true),
+            VerifyPeer::Chain { trust, rules } => (trust, rules, false),
+            VerifyPeer::ChainAndHost { trust, rules } => (trust, rules, true),
         };
         let bundle = trust.get().ok_or(NameError::NoBundle)?;
         let cert = EndEntityCert::try_from(leaf).map_err(certificate_error)?;
-        cert.verify_for_usage(self.algorithms.all, bundle.anchors(), intermediates, now, usage, None, None)
-            .map_err(certificate_error)?;
+        let check = |revocation: Option<RevocationOptions<'_>>| {
+            let anchors = bundle.anchors();
+            cert.verify_for_usage(self.algorithms.all, anchors, intermediates, now, usage, revocation, None)
+                .map(drop)
+        };
+        let lists = [bundle.revocations(), rules.revocations.as_deref()];
+        match lists {
+            [None, None] => check(None),
+            _ => lists.into_iter().flatten().try_for_each(|lists| lists.with_options(check)),
+        }
+        .map_err(certificate_error)?;
         check_trust_domain(&cert, &bundle)?;
         if check_host && let Some(name) = server_name {
             cert.verify_is_valid_for_subject_name(name).map_err(certificate_error)?;
         }
-        check_names(&cert, leaf, names)
+        check_digests(&cert, leaf, rules)?;
+        check_names(&cert, leaf, &rules.names)
     }
 
     fn verify12(
@@ -113,6 +127,26 @@ fn check_trust_domain(cert: &EndEntityCert<'_>, bundle: &TrustBundle) -> Result<
     };
     let id = SpiffeId::parse(uri).map_err(|e| NameError::NotSpiffe(e.to_string()))?;
     if bundle.trust_domains().contains(&id.trust_domain) { Ok(()) } else { Err(NameError::TrustDomain(id)) }
+}
+
+fn check_digests(
+    cert: &EndEntityCert<'_>,
+    leaf: &CertificateDer<'_>,
+    rules: &PeerRules,
+) -> Result<(), NameError> {
+    let PeerRules { names: _, certificate_digests, key_digests, revocations: _ } = rules;
+    if certificate_digests.is_empty() && key_digests.is_empty() {
+        return Ok(());
+    }
+    let one_of = |digests: &[[u8; 32]], bytes: &[u8]| {
+        let found = digest(&SHA256, bytes);
+        digests.iter().any(|wanted| wanted == found.as_ref())
+    };
+    if one_of(certificate_digests, leaf) || one_of(key_digests, &cert.subject_public_key_info()) {
+        Ok(())
+    } else {
+        Err(NameError::Digest)
+    }
 }
 
 fn check_names(
@@ -161,6 +195,8 @@ fn certificate_error(error: webpki::Error) -> Error {
         webpki::Error::CertNotValidForName(_) => CertificateError::NotValidForName,
         webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        webpki::Error::CertRevoked => CertificateError::Revoked,
+        webpki::Error::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,
         webpki::Error::BadDer => CertificateError::BadEncoding,
         other => CertificateError::Other(OtherError(std::sync::Arc::new(other))),
     };

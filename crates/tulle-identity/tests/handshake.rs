@@ -6,14 +6,17 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use rcgen::string::Ia5String;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+};
 use rustls::{ClientConnection, ServerConnection};
 use rustls_pki_types::ServerName;
 use tulle_base::SpiffeId;
 use tulle_identity::tls::{ClientAuth, explain};
 use tulle_identity::{
-    Certificate, CertificateSource, ClientTls, PeerIdentity, SanMatcher, ServerTls, TrustBundle, VerifyPeer,
-    Watched,
+    Certificate, CertificateSource, ClientTls, PeerIdentity, PeerRules, Revocations, SanMatcher, ServerTls,
+    TrustBundle, VerifyPeer, Watched,
 };
 
 struct Ca {
@@ -23,10 +26,15 @@ struct Ca {
 
 impl Ca {
     fn new() -> Self {
+        Self::named("authority")
+    }
+
+    fn named(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let cert = params.self_signed(&key).unwrap();
         Self { pem: cert.pem(), issuer: Issuer::new(params, key) }
     }
@@ -37,6 +45,26 @@ impl Ca {
         params.subject_alt_names = sans;
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Certificate::from_pem(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    /// A list of revoked certificates, good for a year around now.
+    fn revoke(&self, serials: &[&[u8]]) -> String {
+        let date = |year| rcgen::date_time_ymd(year, 1, 1);
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: date(2020),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date(2020),
+            next_update: date(4000),
+            crl_number: SerialNumber::from_slice(&[1]),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     fn svid(&self, account: &str) -> Certificate {
@@ -70,9 +98,10 @@ impl Pair {
         let (server_cert, client_cert) = (Watched::of(ca.svid("server")), Watched::of(ca.svid("client")));
         let trust = Watched::of(ca.bundle());
         let mut server = ServerTls::new(CertificateSource::one(server_cert.clone()));
-        let rules = VerifyPeer::Chain { trust: trust.clone(), names: vec![] };
+        let rules = VerifyPeer::Chain { trust: trust.clone(), rules: PeerRules::default() };
         server.client_auth = if required { ClientAuth::Required(rules) } else { ClientAuth::Optional(rules) };
-        let mut client = ClientTls::new(VerifyPeer::Chain { trust: trust.clone(), names: expected });
+        let mut client =
+            ClientTls::new(VerifyPeer::Chain { trust: trust.clone(), rules: PeerRules::names(expected) });
         client.certificate = Some(CertificateSource::one(client_cert.clone()));
         Self {
             server_cert,
@@ -214,4 +243,75 @@ fn a_key_of_another_certificate_is_refused() {
     let cert = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
     let error = Certificate::from_pem(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap_err();
     assert_eq!(error.to_string(), "the private key does not belong to the certificate");
+}
+
+fn pinned(ca: &Ca, rules: impl FnOnce(&Certificate) -> PeerRules) -> Result<(), rustls::Error> {
+    let pair = Pair::new(ca, vec![], true);
+    let server = pair.server_cert.get().unwrap();
+    let mut client = ClientTls::new(VerifyPeer::Chain { trust: pair.trust.clone(), rules: rules(&server) });
+    client.certificate = Some(CertificateSource::one(pair.client_cert.clone()));
+    Pair { client: client.build().unwrap(), ..pair }.shake().map(drop)
+}
+
+#[test]
+fn a_certificate_is_held_against_digests_of_itself_or_of_its_key() {
+    use aws_lc_rs::digest::{SHA256, digest};
+    let ca = Ca::new();
+    let sha = |bytes: &[u8]| -> [u8; 32] { digest(&SHA256, bytes).as_ref().try_into().unwrap() };
+    let of_key = |c: &Certificate| {
+        let cert = webpki::EndEntityCert::try_from(&c.chain()[0]).unwrap();
+        sha(&cert.subject_public_key_info())
+    };
+    let other = [7; 32];
+    pinned(&ca, |c| PeerRules {
+        certificate_digests: vec![other, sha(&c.chain()[0])],
+        ..PeerRules::default()
+    })
+    .unwrap();
+    pinned(&ca, |c| PeerRules { key_digests: vec![of_key(c)], ..PeerRules::default() }).unwrap();
+    // One of the two suffices.
+    pinned(&ca, |c| PeerRules {
+        key_digests: vec![of_key(c)],
+        certificate_digests: vec![other],
+        ..PeerRules::default()
+    })
+    .unwrap();
+    let refused = pinned(&ca, |c| PeerRules {
+        key_digests: vec![other, sha(&c.chain()[0])],
+        certificate_digests: vec![other, of_key(c)],
+        ..PeerRules::default()
+    });
+    assert!(explain(&refused.unwrap_err()).contains("digest"));
+    // The right digest does not stand for the right name.
+    let refused = pinned(&ca, |c| PeerRules {
+        key_digests: vec![of_key(c)],
+        ..PeerRules::names(vec![SanMatcher::uri(id("somebody"))])
+    });
+    assert!(explain(&refused.unwrap_err()).contains("names"));
+}
+
+#[test]
+fn a_revoked_certificate_is_refused_wherever_the_list_comes_from() {
+    let ca = Ca::new();
+    let serial = |c: &Certificate| {
+        let (_, cert) = x509_parser::parse_x509_certificate(&c.chain()[0]).unwrap();
+        cert.raw_serial().to_vec()
+    };
+    let lists = |pem: &str| Revocations::from_pem(pem.as_bytes(), false).unwrap();
+    let with = |list: Revocations| PeerRules { revocations: Some(Arc::new(list)), ..PeerRules::default() };
+    pinned(&ca, |_| with(lists(&ca.revoke(&[b"\x01\x02"])))).unwrap();
+    let refused = pinned(&ca, |c| with(lists(&ca.revoke(&[b"\x01\x02", &serial(c)])))).unwrap_err();
+    assert_eq!(refused, rustls::CertificateError::Revoked.into());
+    // Somebody else's list says nothing about it, and what cannot be looked up is not let in.
+    let unknown = pinned(&ca, |_| with(lists(&Ca::named("somebody else").revoke(&[])))).unwrap_err();
+    assert_eq!(unknown, rustls::CertificateError::UnknownRevocationStatus.into());
+    // Nor does one that only claims to be the issuer's.
+    pinned(&ca, |_| with(lists(&Ca::new().revoke(&[])))).unwrap_err();
+
+    let pair = Pair::new(&ca, vec![], true);
+    pair.shake().unwrap();
+    let revoked = ca.revoke(&[&serial(&pair.client_cert.get().unwrap())]);
+    pair.trust.set(Arc::new(ca.bundle().with_revocations(lists(&revoked))));
+    assert_eq!(pair.shake().unwrap_err(), rustls::CertificateError::Revoked.into());
+    assert!(Revocations::from_pem(ca.pem.as_bytes(), false).is_err(), "a certificate is no list");
 }

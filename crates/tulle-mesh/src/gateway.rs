@@ -75,20 +75,35 @@ pub struct ServerTls {
     /// Names of secrets with certificate and key, in the namespace of the gateway's pods; or
     /// `kubernetes-gateway://NAMESPACE/NAME`.
     pub credentials: Vec<String>,
-    /// File of the certificate.
-    pub server_certificate: String,
-    /// File of the key.
-    pub private_key: String,
-    /// File of the authorities that client certificates are checked with.
+    /// Files of certificates with their keys, without `credentials`.
+    pub files: Vec<CertificateFiles>,
+    /// Name of the secret with the authorities that client certificates are checked with; empty for the one of `credentials`.
+    pub ca_credential: String,
+    /// File of these authorities, without `credentials`.
     pub ca_certificates: String,
+    /// File of certificates that are revoked; empty for none.
+    pub ca_crl: String,
     /// Names a client may show.
     pub subject_alt_names: Vec<String>,
+    /// SHA-256 of public keys a client may have, in base64; with the next empty: any.
+    pub key_digests: Vec<String>,
+    /// SHA-256 of certificates a client may show, in hexadecimal.
+    pub certificate_digests: Vec<String>,
     /// Least version of TLS as written (`TLSV1_2`), empty for the default 1.2.
     pub min_version: String,
     /// Greatest version, empty for the default.
     pub max_version: String,
     /// Cipher suites of TLS 1.2 and older, by OpenSSL name.
     pub cipher_suites: Vec<String>,
+}
+
+/// A certificate and its key, in files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// File of the certificate.
+    pub certificate: String,
+    /// File of the key.
+    pub key: String,
 }
 
 /// Kinds of TLS on a server.

@@ -27,8 +27,8 @@ const SILENT: &[(&str, &str, &str)] = &[
     ),
     (
         "DestinationRule",
-        "host: a.b, trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE, caCrl: f}}]}",
-        "spec.trafficPolicy.portLevelSettings[0].tls.caCrl",
+        "host: a.b, trafficPolicy: {portLevelSettings: [{port: {number: 80}, loadBalancer: {zoneAwareLbSetting: {enabled: true}}}]}",
+        "spec.trafficPolicy.portLevelSettings[0].loadBalancer.zoneAwareLbSetting",
     ),
     ("Sidecar", "inboundConnectionPool: {tcp: {maxConnections: 1}}", "spec.inboundConnectionPool"),
     (
@@ -50,9 +50,9 @@ const SILENT: &[(&str, &str, &str)] = &[
     ),
     (
         "Gateway",
-        "servers: [{port: {number: 443, name: a, protocol: HTTPS}, hosts: ['*'], \
-         tls: {mode: SIMPLE, credentialName: c, verifyCertificateHash: [x]}}]",
-        "spec.servers[0].tls.verifyCertificateHash",
+        "servers: [{port: {number: 443, name: a, protocol: HTTPS}, hosts: ['*'], bind: 10.0.0.1, \
+         tls: {mode: SIMPLE, credentialName: c}}]",
+        "spec.servers[0].bind",
     ),
     (
         "ServiceEntry",

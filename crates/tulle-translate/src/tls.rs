@@ -83,6 +83,7 @@ pub(crate) fn user_upstream(
             common.tls_certificates = vec![files(&tls.client_certificate, &tls.private_key)];
         }
         if !tls.insecure_skip_verify {
+            let validation = CertificateValidationContext { crl: list(&tls.ca_crl), ..validation };
             let ca = if tls.ca_certificates.is_empty() {
                 "/etc/ssl/certs/ca-certificates.crt"
             } else {
@@ -136,6 +137,9 @@ pub(crate) fn server(tls: &tulle_mesh::gateway::ServerTls, alpn: Vec<String>) ->
     let validation = CertificateValidationContext {
         #[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
         match_subject_alt_names: tls.subject_alt_names.iter().map(exact).collect(),
+        verify_certificate_spki: tls.key_digests.clone(),
+        verify_certificate_hash: tls.certificate_digests.clone(),
+        crl: list(&tls.ca_crl),
         ..CertificateValidationContext::default()
     };
     if tls.mode == ServerTlsMode::IstioMutual {
@@ -144,8 +148,10 @@ pub(crate) fn server(tls: &tulle_mesh::gateway::ServerTls, alpn: Vec<String>) ->
         return downstream(common, true);
     }
     if tls.credentials.is_empty() {
-        common.tls_certificates = vec![files(&tls.server_certificate, &tls.private_key)];
-        if asks {
+        common.tls_certificates = tls.files.iter().map(|f| files(&f.certificate, &f.key)).collect();
+        if asks && !tls.ca_credential.is_empty() {
+            common.validation_context_type = Some(combined_with(validation, &roots_of(&tls.ca_credential)));
+        } else if asks {
             common.validation_context_type =
                 Some(ValidationContextType::ValidationContext(CertificateValidationContext {
                     trusted_ca: Some(file(&tls.ca_certificates)),
@@ -156,8 +162,8 @@ pub(crate) fn server(tls: &tulle_mesh::gateway::ServerTls, alpn: Vec<String>) ->
         let names = tls.credentials.iter().map(|c| credential(c));
         common.tls_certificate_sds_secret_configs = names.map(|n| secret(&n)).collect();
         if asks {
-            let ca = format!("{}-cacert", credential(&tls.credentials[0]));
-            common.validation_context_type = Some(combined_with(validation, &ca));
+            let ca = if tls.ca_credential.is_empty() { &tls.credentials[0] } else { &tls.ca_credential };
+            common.validation_context_type = Some(combined_with(validation, &roots_of(ca)));
         }
     }
     downstream(common, tls.mode == ServerTlsMode::Mutual)
@@ -222,6 +228,16 @@ fn files(certificate: &str, key: &str) -> TlsCertificate {
         private_key: Some(file(key)),
         ..TlsCertificate::default()
     }
+}
+
+/// The SDS name of a secret's authorities.
+fn roots_of(name: &str) -> String {
+    let suffix = if name.ends_with("-cacert") { "" } else { "-cacert" };
+    format!("{}{suffix}", credential(name))
+}
+
+fn list(path: &str) -> Option<DataSource> {
+    (!path.is_empty()).then(|| file(path))
 }
 
 fn file(path: &str) -> DataSource {

@@ -47,26 +47,21 @@ record! {
         /// File of the CA that clients are checked against.
         pub ca_certificates: String = "caCertificates",
         /// File of revoked certificates.
-        pub ca_crl: String = "caCrl"
-            => planned("revocation lists are not built"),
+        pub ca_crl: String = "caCrl",
         /// Secret with certificate, key and CA.
         pub credential_name: String = "credentialName",
         /// Up to two secrets, for certificates of two key types.
         pub credential_names: Vec<String> = "credentialNames" => not_empty,
         /// Secret with the CA; wins over the CA in the other secret.
-        pub ca_cert_credential_name: String = "caCertCredentialName"
-            => planned("a separate secret for the CA is not built"),
+        pub ca_cert_credential_name: String = "caCertCredentialName",
         /// Up to two certificates from files, of two key types.
-        pub tls_certificates: Vec<TlsCertificate> = "tlsCertificates"
-            => planned("lists of files are not built") => not_empty,
+        pub tls_certificates: Vec<TlsCertificate> = "tlsCertificates" => not_empty,
         /// Names that a client's certificate may carry; for MUTUAL.
         pub subject_alt_names: Vec<String> = "subjectAltNames",
         /// Base64 SHA-256 digests of public keys that clients may use.
-        pub verify_certificate_spki: Vec<String> = "verifyCertificateSpki"
-            => planned("checks by digest are not built"),
+        pub verify_certificate_spki: Vec<String> = "verifyCertificateSpki",
         /// Hex SHA-256 digests of certificates that clients may use.
-        pub verify_certificate_hash: Vec<String> = "verifyCertificateHash"
-            => planned("checks by digest are not built"),
+        pub verify_certificate_hash: Vec<String> = "verifyCertificateHash",
         /// Lowest version; TLSV1_2 by default.
         pub min_protocol_version: Option<TlsProtocol> = "minProtocolVersion",
         /// Highest version.

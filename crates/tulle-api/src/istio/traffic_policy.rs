@@ -365,7 +365,7 @@ record! {
         /// Whether the server's certificate is not checked; false by default.
         pub insecure_skip_verify: Option<bool> = "insecureSkipVerify",
         /// File of revoked certificates.
-        pub ca_crl: String = "caCrl" => planned("revocation lists are not built"),
+        pub ca_crl: String = "caCrl",
     }
 }
 

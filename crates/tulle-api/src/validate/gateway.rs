@@ -237,11 +237,14 @@ fn terminated(tls: &ServerTlsSettings, mutual: bool, at: &At<'_>, rules: &mut Ru
     if !tls.credential_name.is_empty() || !tls.credential_names.is_empty() {
         return;
     }
-    if mutual && tls.ca_certificates.is_empty() {
+    let authorities = !tls.ca_certificates.is_empty()
+        || !tls.ca_cert_credential_name.is_empty()
+        || tls.tls_certificates.iter().any(|c| !c.ca_certificates.is_empty());
+    if mutual && !authorities {
         rules.error(
             &at.field("caCertificates"),
             "is required to check clients",
-            "give it, or credentialName",
+            "give it, caCertCredentialName or credentialName",
         );
     }
     let pair = |certificate: &str, key: &str, at: &At<'_>, rules: &mut Rules| {

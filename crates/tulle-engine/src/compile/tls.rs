@@ -6,15 +6,17 @@ use tulle_proto::envoy::{core, google, raw_buffer, tls};
 use tulle_proto::type_url;
 
 use super::context::{At, Context, UNSUPPORTED};
-use super::matcher;
 use super::value::{config_source, data_ref, flag, text, texts};
+use super::{digest, matcher};
 use crate::runtime::cluster::UpstreamTransport;
 use crate::runtime::listener::DownstreamTransport;
 use crate::runtime::tls::{
-    CertificatePem, CertificateSource, ChainValidation, DownstreamTls, RootSource, SanKind, SanMatcher,
-    Secret, TlsCommon, TlsVersion, TlsVersions, UpstreamTls, Validation,
+    CertificatePem, CertificateSource, ChainValidation, CipherSuite, DownstreamTls, RootSource, SanKind,
+    SanMatcher, Secret, TlsCommon, TlsVersion, TlsVersions, UpstreamTls, Validation,
 };
 
+const SUITES: &str =
+    "write ECDHE-ECDSA- or ECDHE-RSA-, then AES128-GCM-SHA256, AES256-GCM-SHA384 or CHACHA20-POLY1305";
 const SOCKETS: &[&str] =
     &[type_url::DOWNSTREAM_TLS_CONTEXT, type_url::UPSTREAM_TLS_CONTEXT, type_url::RAW_BUFFER];
 
@@ -187,7 +189,7 @@ fn common(cx: &mut Context<'_>, at: &At<'_>, message: &tls::CommonTlsContext) ->
         custom_handshaker: UNSUPPORTED,
         key_log: "is not supported: keys never leave the proxy",
     );
-    let versions = versions(cx, &at.field("tls_params"), tls_params.as_ref())?;
+    let (versions, cipher_suites) = parameters(cx, &at.field("tls_params"), tls_params.as_ref())?;
     let mut certificates = Vec::new();
     let list_at = at.field("tls_certificates");
     for (i, message) in tls_certificates.iter().enumerate() {
@@ -202,7 +204,7 @@ fn common(cx: &mut Context<'_>, at: &At<'_>, message: &tls::CommonTlsContext) ->
     if let Some(long) = alpn_protocols.iter().find(|p| p.is_empty() || p.len() > 255) {
         cx.refuse(&at.field("alpn_protocols"), format!("{long:?} must have 1 to 255 bytes"));
     }
-    Some(TlsCommon { certificates, validation, alpn: texts(alpn_protocols), versions })
+    Some(TlsCommon { certificates, validation, alpn: texts(alpn_protocols), versions, cipher_suites })
 }
 
 fn sds(cx: &mut Context<'_>, at: &At<'_>, message: &tls::SdsSecretConfig) -> Option<Arc<str>> {
@@ -216,7 +218,11 @@ fn sds(cx: &mut Context<'_>, at: &At<'_>, message: &tls::SdsSecretConfig) -> Opt
     Some(text(name))
 }
 
-fn versions(cx: &mut Context<'_>, at: &At<'_>, message: Option<&tls::TlsParameters>) -> Option<TlsVersions> {
+fn parameters(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&tls::TlsParameters>,
+) -> Option<(TlsVersions, Vec<CipherSuite>)> {
     use tls::tls_parameters::TlsProtocol;
     let default = TlsVersions { min: TlsVersion::V12, max: TlsVersion::V13 };
     let Some(tls::TlsParameters {
@@ -228,10 +234,9 @@ fn versions(cx: &mut Context<'_>, at: &At<'_>, message: Option<&tls::TlsParamete
         compliance_policies,
     }) = message
     else {
-        return Some(default);
+        return Some((default, Vec::new()));
     };
     no_effect!(cx, at,
-        cipher_suites: "the suites are those of the TLS library: ECDHE with AES-GCM or ChaCha20-Poly1305",
         ecdh_curves: "the curves are those of the TLS library: X25519 (with ML-KEM), P-256, P-384",
         signature_algorithms: "the algorithms are those of the TLS library",
     );
@@ -259,7 +264,39 @@ fn versions(cx: &mut Context<'_>, at: &At<'_>, message: Option<&tls::TlsParamete
         cx.refuse(at, "the minimum version is above the maximum version");
         return None;
     }
-    Some(TlsVersions { min, max })
+    Some((TlsVersions { min, max }, suites(cx, &at.field("cipher_suites"), cipher_suites)?))
+}
+
+/// Suites by OpenSSL's names, also as groups of equal preference (`[A|B]`), as BoringSSL reads them. What is not spoken is left out with
+/// a note: an old suite only allows more. A list without any that is spoken is refused.
+fn suites(cx: &mut Context<'_>, at: &At<'_>, list: &[String]) -> Option<Vec<CipherSuite>> {
+    let mut out = Vec::new();
+    let names = list.iter().enumerate().flat_map(|(i, entry)| {
+        let group = entry.strip_prefix('[').and_then(|e| e.strip_suffix(']')).unwrap_or(entry);
+        group.split('|').map(move |name| (i, name))
+    });
+    for (i, name) in names {
+        let suite = match name {
+            "ECDHE-ECDSA-AES128-GCM-SHA256" => CipherSuite::EcdsaAes128,
+            "ECDHE-ECDSA-AES256-GCM-SHA384" => CipherSuite::EcdsaAes256,
+            "ECDHE-ECDSA-CHACHA20-POLY1305" => CipherSuite::EcdsaChaCha20,
+            "ECDHE-RSA-AES128-GCM-SHA256" => CipherSuite::RsaAes128,
+            "ECDHE-RSA-AES256-GCM-SHA384" => CipherSuite::RsaAes256,
+            "ECDHE-RSA-CHACHA20-POLY1305" => CipherSuite::RsaChaCha20,
+            other => {
+                cx.note(&at.index(i), format!("{other:?} is not spoken: {SUITES}"));
+                continue;
+            }
+        };
+        if !out.contains(&suite) {
+            out.push(suite);
+        }
+    }
+    if out.is_empty() && !list.is_empty() {
+        cx.refuse(at, format!("none of them is spoken: {SUITES}"));
+        return None;
+    }
+    Some(out)
 }
 
 fn certificate(cx: &mut Context<'_>, at: &At<'_>, message: &tls::TlsCertificate) -> Option<CertificatePem> {
@@ -370,7 +407,6 @@ fn validation(
     no_effect!(cx, at,
         watched_directory: "files are read again with the configuration only",
         max_verify_depth: "chains are limited by the TLS library",
-        only_verify_leaf_cert_crl: "lists are checked for the leaf",
         suppress_client_ca_list: "names of authorities are a hint to clients only",
     );
     let accept_untrusted =
@@ -405,15 +441,38 @@ fn validation(
         Some(crl) => Some(data_ref(cx, &at.field("crl"), crl)?),
         None => None,
     };
-    let hash = |hash: &String| text(&hash.replace(':', "").to_ascii_lowercase());
+    let mut digests = |name: &str, texts: &[String], read: fn(&str) -> Option<[u8; 32]>, form: &str| {
+        let at = at.field(name);
+        let one = |(i, text): (usize, &String)| {
+            let digest = read(text);
+            if digest.is_none() {
+                cx.refuse(&at.index(i), format!("{text:?} is not a SHA-256 digest {form}"));
+            }
+            digest
+        };
+        texts.iter().enumerate().map(one).collect::<Option<Vec<_>>>()
+    };
+    let certificate_hashes = digests(
+        "verify_certificate_hash",
+        verify_certificate_hash,
+        digest::hex,
+        "of 64 hexadecimal digits, with or without colons",
+    )?;
+    let spki_hashes = digests(
+        "verify_certificate_spki",
+        verify_certificate_spki,
+        digest::base64,
+        "in base64 (44 characters)",
+    )?;
     Some(Validation::Chain(ChainValidation {
         roots,
         subject_alt_names: names,
-        certificate_hashes: verify_certificate_hash.iter().map(hash).collect(),
-        spki_hashes: texts(verify_certificate_spki),
+        certificate_hashes,
+        spki_hashes,
         allow_expired: *allow_expired_certificate,
         accept_untrusted,
         crl,
+        crl_leaf_only: *only_verify_leaf_cert_crl,
     }))
 }
 

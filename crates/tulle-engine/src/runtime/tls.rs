@@ -46,6 +46,8 @@ pub struct TlsCommon {
     pub alpn: Vec<Arc<str>>,
     /// Oldest and newest version.
     pub versions: TlsVersions,
+    /// Cipher suites of TLS 1.2, most wanted first; empty for all.
+    pub cipher_suites: Vec<CipherSuite>,
 }
 
 /// Where a certificate comes from.
@@ -107,16 +109,18 @@ pub struct ChainValidation {
     pub roots: RootSource,
     /// Names of which the certificate must have one; empty for any certificate of the roots.
     pub subject_alt_names: Vec<SanMatcher>,
-    /// SHA-256 of the certificate in hex, lower case, without colons, of which one must match; empty for any.
-    pub certificate_hashes: Vec<Arc<str>>,
-    /// SHA-256 of the public key in base64, of which one must match; empty for any.
-    pub spki_hashes: Vec<Arc<str>>,
+    /// SHA-256 digests of certificates. One of these or of the next must match; both empty for any.
+    pub certificate_hashes: Vec<[u8; 32]>,
+    /// SHA-256 digests of public keys.
+    pub spki_hashes: Vec<[u8; 32]>,
     /// Whether an expired certificate passes.
     pub allow_expired: bool,
     /// Whether a certificate that the roots do not vouch for passes (`ACCEPT_UNTRUSTED`).
     pub accept_untrusted: bool,
-    /// Certificate revocation list, PEM.
+    /// Certificate revocation lists, PEM.
     pub crl: Option<DataRef>,
+    /// Whether only the leaf is looked up there, and not the authorities above it.
+    pub crl_leaf_only: bool,
 }
 
 /// Where roots come from.
@@ -170,6 +174,23 @@ pub enum TlsVersion {
     V12,
     /// TLS 1.3.
     V13,
+}
+
+/// The cipher suites of TLS 1.2 that are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CipherSuite {
+    /// `ECDHE-ECDSA-AES128-GCM-SHA256`
+    EcdsaAes128,
+    /// `ECDHE-ECDSA-AES256-GCM-SHA384`
+    EcdsaAes256,
+    /// `ECDHE-ECDSA-CHACHA20-POLY1305`
+    EcdsaChaCha20,
+    /// `ECDHE-RSA-AES128-GCM-SHA256`
+    RsaAes128,
+    /// `ECDHE-RSA-AES256-GCM-SHA384`
+    RsaAes256,
+    /// `ECDHE-RSA-CHACHA20-POLY1305`
+    RsaChaCha20,
 }
 
 /// A secret given in the bootstrap, or answered by SDS.

@@ -69,7 +69,7 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
                 load_balancer: load_balancer.as_ref().map(|l| balancer(cx, &path, l)),
                 connection_pool: connection_pool.as_ref().map(pool),
                 outlier: outlier_detection.as_ref().map(|o| outlier(cx, &path, o)),
-                tls: tls.as_ref().map(|t| client_tls(cx, &path, t)),
+                tls: tls.as_ref().map(client_tls),
             },
         ))
     });
@@ -78,7 +78,7 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
         load_balancer: load_balancer.as_ref().map(|l| balancer(cx, path, l)),
         connection_pool: connection_pool.as_ref().map(pool),
         outlier: outlier_detection.as_ref().map(|o| outlier(cx, path, o)),
-        tls: tls.as_ref().map(|t| client_tls(cx, path, t)),
+        tls: tls.as_ref().map(client_tls),
         proxy_protocol: proxy_protocol.as_ref().map(|api::ProxyProtocol { version }| match version {
             Some(api::ProxyProtocolVersion::V2) => ProxyProtocol::V2,
             Some(api::ProxyProtocolVersion::V1) | None => ProxyProtocol::V1,
@@ -269,7 +269,7 @@ fn outlier(cx: &mut Cx<'_>, path: &str, o: &api::OutlierDetection) -> Outlier {
     }
 }
 
-fn client_tls(cx: &mut Cx<'_>, path: &str, t: &api::ClientTlsSettings) -> ClientTls {
+fn client_tls(t: &api::ClientTlsSettings) -> ClientTls {
     let api::ClientTlsSettings {
         mode,
         client_certificate,
@@ -281,7 +281,6 @@ fn client_tls(cx: &mut Cx<'_>, path: &str, t: &api::ClientTlsSettings) -> Client
         insecure_skip_verify,
         ca_crl,
     } = t;
-    cx.not_applied(!ca_crl.is_empty(), &format!("{path}.tls.caCrl"), "revocation lists are not built");
     ClientTls {
         mode: match mode {
             Some(api::ClientTlsMode::Disable) | None => ClientTlsMode::Disable,
@@ -292,6 +291,7 @@ fn client_tls(cx: &mut Cx<'_>, path: &str, t: &api::ClientTlsSettings) -> Client
         sni: sni.clone(),
         subject_alt_names: subject_alt_names.clone(),
         ca_certificates: ca_certificates.clone(),
+        ca_crl: ca_crl.clone(),
         client_certificate: client_certificate.clone(),
         private_key: private_key.clone(),
         credential_name: credential_name.clone(),

@@ -4,7 +4,7 @@ use tulle_api::istio as api;
 use tulle_base::{Host, Selector};
 
 use super::cx::Cx;
-use crate::gateway::{Gateway, Pods, Server, ServerHost, ServerTls, ServerTlsMode};
+use crate::gateway::{CertificateFiles, Gateway, Pods, Server, ServerHost, ServerTls, ServerTlsMode};
 use crate::meta::NsName;
 use crate::port::Protocol;
 use crate::routing::Semantics;
@@ -41,7 +41,7 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
         protocol,
         hosts: hosts.iter().map(|h| server_host(cx, h)).collect(),
         bind: bind.clone(),
-        tls: tls.as_ref().map(|t| server_tls(cx, &format!("{path}.tls"), t)),
+        tls: tls.as_ref().map(server_tls),
         name: name.clone(),
         excluded: Vec::new(),
         rule: format!("servers[{index}]"),
@@ -58,7 +58,7 @@ fn server_host(cx: &Cx<'_>, text: &str) -> ServerHost {
     ServerHost { namespace, host: Host::new(host) }
 }
 
-fn server_tls(cx: &mut Cx<'_>, path: &str, t: &api::ServerTlsSettings) -> ServerTls {
+fn server_tls(t: &api::ServerTlsSettings) -> ServerTls {
     let api::ServerTlsSettings {
         https_redirect,
         mode,
@@ -78,30 +78,20 @@ fn server_tls(cx: &mut Cx<'_>, path: &str, t: &api::ServerTlsSettings) -> Server
         cipher_suites,
         insecure_skip_verify: _, // for clients only, as its documentation says
     } = t;
-    cx.not_applied(!ca_crl.is_empty(), &format!("{path}.caCrl"), "revocation lists are not built");
-    cx.not_applied(
-        !ca_cert_credential_name.is_empty(),
-        &format!("{path}.caCertCredentialName"),
-        "a separate secret for the CA is not built",
-    );
-    cx.not_applied(
-        !tls_certificates.is_empty(),
-        &format!("{path}.tlsCertificates"),
-        "lists of files are not built",
-    );
-    cx.not_applied(
-        !verify_certificate_spki.is_empty(),
-        &format!("{path}.verifyCertificateSpki"),
-        "it is not built",
-    );
-    cx.not_applied(
-        !verify_certificate_hash.is_empty(),
-        &format!("{path}.verifyCertificateHash"),
-        "it is not built",
-    );
     let version = |v: &Option<api::TlsProtocol>| {
         v.filter(|v| *v != api::TlsProtocol::Auto).map(|v| v.as_str().to_owned()).unwrap_or_default()
     };
+    let pair = |certificate: &str, key: &str| CertificateFiles {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+    };
+    let mut files: Vec<CertificateFiles> =
+        tls_certificates.iter().map(|t| pair(&t.server_certificate, &t.private_key)).collect();
+    if files.is_empty() && !server_certificate.is_empty() {
+        files.push(pair(server_certificate, private_key));
+    }
+    let authorities =
+        std::iter::once(ca_certificates).chain(tls_certificates.iter().map(|t| &t.ca_certificates));
     let single = Some(credential_name.clone()).filter(|c| !c.is_empty());
     ServerTls {
         https_redirect: https_redirect.unwrap_or(false),
@@ -114,10 +104,13 @@ fn server_tls(cx: &mut Cx<'_>, path: &str, t: &api::ServerTlsSettings) -> Server
             Some(api::ServerTlsMode::OptionalMutual) => ServerTlsMode::OptionalMutual,
         },
         credentials: single.into_iter().chain(credential_names.iter().cloned()).collect(),
-        server_certificate: server_certificate.clone(),
-        private_key: private_key.clone(),
-        ca_certificates: ca_certificates.clone(),
+        files,
+        ca_credential: ca_cert_credential_name.clone(),
+        ca_certificates: authorities.into_iter().find(|f| !f.is_empty()).cloned().unwrap_or_default(),
+        ca_crl: ca_crl.clone(),
         subject_alt_names: subject_alt_names.clone(),
+        key_digests: verify_certificate_spki.clone(),
+        certificate_digests: verify_certificate_hash.clone(),
         min_version: version(min_protocol_version),
         max_version: version(max_protocol_version),
         cipher_suites: cipher_suites.clone(),

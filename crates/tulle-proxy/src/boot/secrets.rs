@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tulle_engine::runtime::tls::{CertificatePem, DataRef, RootSource, Secret, Validation};
-use tulle_identity::{Certificate, MaterialError, Secrets, TrustBundle, material};
+use tulle_identity::{Certificate, MaterialError, Revocations, Secrets, TrustBundle, material};
 
 /// Why a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,11 @@ pub(crate) fn put(secrets: &Secrets, name: &str, secret: &Secret) -> Result<(), 
         }
         Secret::Validation(Validation::Chain(chain)) => {
             let RootSource::Inline(data) = &chain.roots else { return Err(SecretError::NoRoots) };
-            secrets.bundle(name).set(Arc::new(TrustBundle::from_pem(&read(data)?)?));
+            let mut bundle = TrustBundle::from_pem(&read(data)?)?;
+            if let Some(crl) = &chain.crl {
+                bundle = bundle.with_revocations(Revocations::from_pem(&read(crl)?, chain.crl_leaf_only)?);
+            }
+            secrets.bundle(name).set(Arc::new(bundle));
         }
         Secret::Validation(Validation::None) => return Err(SecretError::NoRoots),
     }

@@ -9,13 +9,13 @@ use rustls::{ClientConfig, ServerConfig};
 use tulle_engine::runtime::{
     matcher::StringMatcher,
     tls::{
-        CertificateSource, ChainValidation, DataRef, DownstreamTls, RootSource, SanKind, SanMatcher,
-        TlsCommon, TlsVersion, UpstreamTls, Validation,
+        CertificateSource, ChainValidation, CipherSuite, DataRef, DownstreamTls, RootSource, SanKind,
+        SanMatcher, TlsCommon, TlsVersion, UpstreamTls, Validation,
     },
 };
 use tulle_identity::{
-    self as identity, Certificate, ClientTls, MaterialError, Secrets, ServerTls, TextMatch, TlsBuildError,
-    TrustBundle, TrustSource, VerifyPeer, Watched, tls::ClientAuth,
+    self as identity, Certificate, ClientTls, MaterialError, PeerRules, Revocations, Secrets, ServerTls,
+    TextMatch, TlsBuildError, TrustBundle, TrustSource, VerifyPeer, Watched, tls::ClientAuth,
 };
 
 /// Where the system keeps its roots (Debian, Fedora, Alpine).
@@ -51,7 +51,7 @@ pub(crate) fn server(
         stateless_resumption: _,
         stateful_resumption: _, // Resumption is off with client certificates and on without: see `ServerTls::build`.
     } = tls;
-    let TlsCommon { certificates, validation, alpn, versions } = common;
+    let TlsCommon { certificates, validation, alpn, versions, cipher_suites } = common;
     let rules = verify(validation, secrets)?;
     let client_auth = match (rules, require_client_certificate) {
         (VerifyPeer::Nothing, false) => ClientAuth::None,
@@ -65,6 +65,7 @@ pub(crate) fn server(
         alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
         min_version: version(versions.min),
         max_version: version(versions.max),
+        cipher_suites: cipher_suites.iter().copied().map(suite).collect(),
     }
     .build()?;
     Ok((config, certificate))
@@ -77,9 +78,11 @@ pub(crate) fn client(
     secrets: &Secrets,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let UpstreamTls { common, sni, auto_host_sni, auto_sni_san_validation, max_session_keys: _ } = tls;
-    let TlsCommon { certificates, validation, alpn: own, versions } = common;
+    let TlsCommon { certificates, validation, alpn: own, versions, cipher_suites } = common;
     let rules = match (verify(validation, secrets)?, auto_sni_san_validation) {
-        (VerifyPeer::Chain { trust, names }, true) if names.is_empty() => VerifyPeer::ChainAndHost { trust },
+        (VerifyPeer::Chain { trust, rules }, true) if rules.names.is_empty() => {
+            VerifyPeer::ChainAndHost { trust, rules }
+        }
         (rules, _) => rules,
     };
     let mut out = ClientTls::new(rules);
@@ -89,6 +92,7 @@ pub(crate) fn client(
     out.alpn = alpn.unwrap_or(own).iter().map(|p| p.as_bytes().to_vec()).collect();
     out.min_version = version(versions.min);
     out.max_version = version(versions.max);
+    out.cipher_suites = cipher_suites.iter().copied().map(suite).collect();
     out.send_sni = *auto_host_sni || !sni.is_empty();
     Ok(out.build()?)
 }
@@ -119,21 +123,24 @@ fn verify(validation: &Validation, secrets: &Secrets) -> Result<VerifyPeer, TlsE
         allow_expired,
         accept_untrusted,
         crl,
+        crl_leaf_only,
     } = chain;
-    let unsupported = [
-        (!certificate_hashes.is_empty(), "verify_certificate_hash"),
-        (!spki_hashes.is_empty(), "verify_certificate_spki"),
-        (*allow_expired, "allow_expired_certificate"),
-        (crl.is_some(), "crl"),
-    ];
-    if let Some((_, field)) = unsupported.into_iter().find(|(set, _)| *set) {
-        return Err(TlsError::Unsupported(field));
+    if *allow_expired {
+        return Err(TlsError::Unsupported("allow_expired_certificate"));
     }
     if *accept_untrusted {
         return Ok(VerifyPeer::Nothing);
     }
     let trust = trust(roots, secrets)?;
-    Ok(VerifyPeer::Chain { trust, names: subject_alt_names.iter().map(san).collect() })
+    let lists =
+        crl.as_ref().map(|crl| Ok::<_, MaterialError>(Revocations::from_pem(&read(crl)?, *crl_leaf_only)?));
+    let rules = PeerRules {
+        names: subject_alt_names.iter().map(san).collect(),
+        certificate_digests: certificate_hashes.clone(),
+        key_digests: spki_hashes.clone(),
+        revocations: lists.transpose()?.map(Arc::new),
+    };
+    Ok(VerifyPeer::Chain { trust, rules })
 }
 
 fn trust(roots: &RootSource, secrets: &Secrets) -> Result<TrustSource, TlsError> {
@@ -178,6 +185,17 @@ fn san(matcher: &SanMatcher) -> identity::SanMatcher {
         }
     };
     identity::SanMatcher { kind, text, ignore_case }
+}
+
+fn suite(suite: CipherSuite) -> identity::CipherSuite {
+    match suite {
+        CipherSuite::EcdsaAes128 => identity::CipherSuite::EcdsaAes128,
+        CipherSuite::EcdsaAes256 => identity::CipherSuite::EcdsaAes256,
+        CipherSuite::EcdsaChaCha20 => identity::CipherSuite::EcdsaChaCha20,
+        CipherSuite::RsaAes128 => identity::CipherSuite::RsaAes128,
+        CipherSuite::RsaAes256 => identity::CipherSuite::RsaAes256,
+        CipherSuite::RsaChaCha20 => identity::CipherSuite::RsaChaCha20,
+    }
 }
 
 fn version(version: TlsVersion) -> identity::TlsVersion {

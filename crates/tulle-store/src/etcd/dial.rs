@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 use tulle_identity::connect::{Connector, Transport};
 use tulle_identity::{
-    Certificate, CertificateSource, ClientTls, TlsVersion, TrustBundle, VerifyPeer, Watched,
+    Certificate, CertificateSource, ClientTls, PeerRules, TlsVersion, TrustBundle, VerifyPeer, Watched,
 };
 
 use super::error::EtcdError;
@@ -43,7 +43,8 @@ pub(super) struct Dial {
 /// The client's side of TLS.
 pub(super) fn client_tls(tls: &EtcdTls) -> Result<ClientTls, EtcdError> {
     let roots = TrustBundle::from_file(&tls.roots)?;
-    let mut client = ClientTls::new(VerifyPeer::ChainAndHost { trust: Watched::of(roots) });
+    let mut client =
+        ClientTls::new(VerifyPeer::ChainAndHost { trust: Watched::of(roots), rules: PeerRules::default() });
     if let Some((chain, key)) = &tls.certificate {
         client.certificate = Some(CertificateSource::fixed(Certificate::from_files(chain, key)?));
     }

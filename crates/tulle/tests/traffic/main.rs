@@ -6,6 +6,7 @@
 mod bad_input;
 mod bookinfo;
 mod gateway_api;
+mod gateways;
 mod harness;
 mod limits;
 mod manifests;
