@@ -39,7 +39,7 @@ async fn answer(request: Request<Incoming>) -> Reply {
         })
     };
     match first {
-        "" => server::html("<title>httpbin</title><p>/get /post /anything /headers /status/CODE /delay/SECONDS /bytes/N /response-headers".to_owned()),
+        "" => server::html("<title>httpbin</title><p>/get /post /anything /headers /status/CODE /delay/SECONDS /unstable?failure_rate=PART /bytes/N /response-headers".to_owned()),
         "headers" => server::json(StatusCode::OK, &json!({ "headers": headers(&head.headers) })),
         "ip" => server::json(StatusCode::OK, &json!({ "origin": head.headers.get("x-forwarded-for").map(lossy) })),
         "user-agent" => {
@@ -56,6 +56,7 @@ async fn answer(request: Request<Incoming>) -> Reply {
             None => server::text(StatusCode::BAD_REQUEST, "ask for /status/CODE with a code from 100 to 999\n"),
         },
         "delay" => delay(rest, &everything(&[])).await,
+        "unstable" => unstable(head.uri.query(), &everything(&[])),
         "bytes" => match rest.parse::<usize>() {
             Ok(n) => server::with_type(StatusCode::OK, "application/octet-stream", vec![b'x'; n.min(MAX_BODY)]),
             Err(_) => server::text(StatusCode::BAD_REQUEST, "ask for /bytes/N\n"),
@@ -72,6 +73,23 @@ async fn delay(seconds: &str, answer: &Value) -> Reply {
     };
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
     server::json(StatusCode::OK, answer)
+}
+
+/// 500 for a part of the requests, at random; a half by default.
+fn unstable(text: Option<&str>, answer: &Value) -> Reply {
+    let wanted = query(text);
+    let rate = wanted.get("failure_rate").map_or(Some(0.5), |v| v.as_str()?.parse::<f64>().ok());
+    let Some(rate) = rate.filter(|rate| (0.0..=1.0).contains(rate)) else {
+        return server::text(StatusCode::BAD_REQUEST, "ask for /unstable?failure_rate=PART with 0 to 1\n");
+    };
+    // The hasher's keys are random; nothing here needs more than that.
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
+    let fails = (random >> 11) as f64 / (1u64 << 53) as f64 <= rate && rate > 0.0;
+    if fails {
+        server::text(StatusCode::INTERNAL_SERVER_ERROR, "")
+    } else {
+        server::json(StatusCode::OK, answer)
+    }
 }
 
 fn response_headers(text: Option<&str>) -> Reply {

@@ -40,6 +40,9 @@ pub struct Args {
     /// Count answers by the value of this response header.
     #[arg(long, value_name = "NAME")]
     count_by: Option<String>,
+    /// Count answers that took longer than this many seconds, as `slow`.
+    #[arg(long, value_name = "SECONDS")]
+    count_slow: Option<f64>,
     /// Count answers by whether the body has this text; may be repeated.
     #[arg(long, value_name = "TEXT")]
     count_text: Vec<String>,
@@ -152,6 +155,9 @@ impl Seen {
         if let Some(name) = &args.count_by {
             let value = answer.headers().get(name).map_or("", |v| v.to_str().unwrap_or("?"));
             *self.counted.entry(value.to_owned()).or_default() += 1;
+        }
+        if args.count_slow.is_some_and(|limit| took.as_secs_f64() > limit) {
+            *self.counted.entry("slow".to_owned()).or_default() += 1;
         }
         let body = String::from_utf8_lossy(answer.body());
         for text in args.count_text.iter().filter(|t| body.contains(t.as_str())) {

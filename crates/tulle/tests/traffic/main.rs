@@ -5,15 +5,18 @@
 
 mod bad_input;
 mod bookinfo;
+mod changes;
 mod gateway_api;
 mod gateways;
 mod harness;
 mod limits;
 mod manifests;
+mod near;
 mod promises;
 mod protocols;
 mod routing;
 mod security;
+mod stated;
 mod status;
 mod survival;
 mod wire;

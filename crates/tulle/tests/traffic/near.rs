@@ -1,0 +1,75 @@
+//! Near endpoints first, and others when those fail.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{Mesh, Spec};
+use crate::manifests::{client, documents, echo, injected_default, service};
+
+/// The same pods, which say where they are.
+fn placed(yaml: &str, labels: &str, locality: &str) -> String {
+    // The labels of the template: those of the selector must not have it.
+    let (before, after) = (format!("{{{labels}}}\n"), format!("{{{labels}, istio-locality: {locality}}}\n"));
+    let at = yaml.rfind(&before).expect("the template has labels");
+    format!("{}{after}{}", &yaml[..at], &yaml[at + before.len()..])
+}
+
+fn rule(host: &str, policy: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: {host}\nspec:\n  host: {host}\n  \
+         trafficPolicy: {{{policy}}}\n"
+    )
+}
+
+/// The share of each pod among answers to the client, by name.
+fn shares(mesh: &Mesh, host: &str, count: u32) -> serde_json::Value {
+    let (url, n) = (format!("http://{host}:9080/"), count.to_string());
+    let seen =
+        mesh.load_from("client", &[&url, "-n", &n, "-c", "4", "-d", "60", "--count-by", "x-echo-name"]);
+    assert_eq!(seen["status"]["200"], count, "{seen}");
+    seen["counted"].clone()
+}
+
+#[test]
+fn near_endpoints_are_asked_first_and_others_when_they_fail() {
+    let pod = |version: &str, locality: &str| {
+        placed(&echo("echo", version), &format!("app: echo, version: {version}"), locality)
+    };
+    let client = placed(&client("client", "client", ""), "app: client", "r1.z1");
+    let of_echo = |name: &str| service(name, "http").replace(&format!("app: {name}"), "app: echo");
+    let manifests = [
+        ("base.yaml", documents(&[injected_default(), client])),
+        ("pods.yaml", documents(&[pod("near", "r1.z1"), pod("zone", "r1.z2"), pod("far", "r2.z1")])),
+        ("services.yaml", documents(&["any", "near", "shared"].map(of_echo))),
+        (
+            "rules.yaml",
+            documents(&[
+                rule(
+                    "near",
+                    "outlierDetection: {consecutive5xxErrors: 3, maxEjectionPercent: 100, baseEjectionTime: 600s}",
+                ),
+                rule(
+                    "shared",
+                    "loadBalancer: {simple: ROUND_ROBIN, localityLbSetting: {distribute: [{from: r1/z1/*, to: {r1/*: 70, r2/*: 30}}]}}",
+                ),
+            ]),
+        ),
+    ];
+    let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+    let any = shares(&mesh, "any", 300);
+    assert_eq!(
+        any.as_object().unwrap().len(),
+        3,
+        "without outlier detection nobody fails over, so all are asked: {any}"
+    );
+    assert_eq!(shares(&mesh, "near", 100), json!({"echo-near": 100}), "the client's own zone");
+    let shared = shares(&mesh, "shared", 1000);
+    let far = shared["echo-far"].as_u64().unwrap_or(0);
+    assert!((240..=360).contains(&far), "30 % by the rule: {shared}");
+    // The near one is taken away: its zone is gone, and the region's other zone takes over at once.
+    mesh.write("pods.yaml", &documents(&[pod("zone", "r1.z2"), pod("far", "r2.z1")]));
+    mesh.eventually("the near pod is gone", Duration::from_secs(30), || {
+        shares(&mesh, "near", 20) == json!({"echo-zone": 20})
+    });
+}
