@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tulle_proto::json::Json;
+use tulle_proto::{json::Json, type_url};
 
 /// Seeds made of other tests' answers, at most: enough for every kind of resource and filter.
 const MOST_MADE: usize = 400;
@@ -31,6 +31,17 @@ pub fn seeds(name: &str) -> io::Result<Vec<Vec<u8>>> {
                 .iter()
                 .filter_map(|(kind, value)| as_bytes(&json, *kind, value))
                 .collect());
+        }
+        "xds_any" => {
+            let json = Json::load().map_err(io::Error::other)?;
+            let mut out: Vec<Vec<u8>> =
+                (0..type_url::ALL.len()).filter_map(|at| Some(vec![u8::try_from(at).ok()?])).collect();
+            for (_, value) in resources(&root)? {
+                anys(&json, &value, &mut out);
+            }
+            out.sort();
+            out.dedup();
+            return Ok(out);
         }
         _ => {}
     }
@@ -90,6 +101,25 @@ fn resources(root: &Path) -> io::Result<Vec<(Resource, Value)>> {
     // Evenly over all of them.
     let step = out.len().div_ceil(MOST_MADE).max(1);
     Ok(out.into_iter().step_by(step).collect())
+}
+
+/// Every message with a type that `value` holds, as bytes behind the number of its type.
+fn anys(json: &Json, value: &Value, out: &mut Vec<Vec<u8>>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| anys(json, item, out)),
+        Value::Object(fields) => {
+            fields.values().for_each(|field| anys(json, field, out));
+            let Some(url) = fields.get("@type").and_then(Value::as_str) else { return };
+            let Some(at) = type_url::ALL.iter().position(|known| *known == url) else { return };
+            let mut message = value.clone();
+            message.as_object_mut().map(|m| m.remove("@type"));
+            let name = url.rsplit('/').next().unwrap_or_default();
+            if let (Ok(bytes), Ok(at)) = (json.encode(name, &message), u8::try_from(at)) {
+                out.push([&[at], bytes.as_slice()].concat());
+            }
+        }
+        _ => {}
+    }
 }
 
 fn as_json(kind: Resource, value: &Value) -> Vec<u8> {

@@ -1,5 +1,5 @@
 //! A short run of every target: its seeds, and mutations of them that are the same each time. `TULLE_FUZZ_ROUNDS=N` makes it
-//! longer, `TULLE_FUZZ_SEED=N` another one.
+//! longer, `TULLE_FUZZ_SEED=N` another one, `TULLE_FUZZ_ONLY=NAME` one of one target.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that panics is a test that fails")]
 
@@ -19,7 +19,8 @@ fn number(name: &str) -> Option<u64> {
 fn no_input_is_too_much() {
     let rounds = number("TULLE_FUZZ_ROUNDS").map_or(ROUNDS, |n| usize::try_from(n).unwrap());
     let mut found = Vec::new();
-    for target in TARGETS {
+    let only = std::env::var("TULLE_FUZZ_ONLY").ok();
+    for target in TARGETS.iter().filter(|t| only.as_ref().is_none_or(|name| t.name == name)) {
         if let Err(what) = fuzz(target, rounds, number("TULLE_FUZZ_SEED").unwrap_or(0)) {
             found.push(format!("{}: {what}", target.name));
         }
