@@ -90,6 +90,39 @@ apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: shop}
 spec: {mtls: {mode: STRICT}}
+---
+apiVersion: policy.tulle.dev/v1alpha1
+kind: RateLimit
+metadata: {name: cart, namespace: shop}
+spec:
+  response: {headers: true}
+  limits:
+  - {name: all, requests: 1000000, scope: MESH}
+  - name: callers
+    match: {paths: [/a*], methods: [GET], hosts: ['*.example.org'], headers: {x-app: '*'}}
+    per: [{attribute: PRINCIPAL}, {header: x-tenant-id}, {queryParameter: q}]
+    requests: 10
+    overrides: [{values: ['*', gold, '*'], requests: 20}]
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: cart, namespace: shop}
+spec:
+  configPatches:
+  - applyTo: NETWORK_FILTER
+    match: {listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}}
+    patch:
+      operation: MERGE
+      value:
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stream_idle_timeout: 600s
+  - applyTo: CLUSTER
+    match: {context: SIDECAR_OUTBOUND}
+    patch: {operation: MERGE, value: {upstream_connection_options: {tcp_keepalive: {keepalive_time: 300}}}}
+  - applyTo: HTTP_ROUTE
+    match: {context: SIDECAR_OUTBOUND, routeConfiguration: {portNumber: 8000}}
+    patch: {operation: INSERT_FIRST, value: {name: first, match: {path: /first}, direct_response: {status: 204}}}
 ";
 
 struct Stock(Child);
