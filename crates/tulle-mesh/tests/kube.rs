@@ -272,6 +272,57 @@ fn two_listeners_cannot_share_a_port_but_by_name() {
 }
 
 #[test]
+fn ports_of_services_are_parents_by_number_and_by_name() {
+    let of = |parent: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: web, namespace: shop}}\nspec:\n  \
+             parentRefs: [{{group: '', kind: Service, name: web{parent}}}]\n  rules: [{{backendRefs: [{{name: web, port: 80}}]}}]\n"
+        )
+    };
+    let ports = |mesh: &Mesh| {
+        let sets = mesh.0.routes_of(&"web.shop.svc.cluster.local".into());
+        let matches = sets.iter().flat_map(|s| &s.http).flat_map(|r| &r.matches);
+        matches.map(|m| m.port).collect::<Vec<_>>()
+    };
+    let mut mesh = Mesh::of(&[BASE, &of("")]);
+    assert_eq!((mesh.route("web").0, ports(&mesh)), (yes("Accepted"), vec![None]));
+    for parent in [", port: 80", ", sectionName: http", ", port: 80, sectionName: http"] {
+        mesh.put(&of(parent));
+        assert_eq!((mesh.route("web").0, ports(&mesh)), (yes("Accepted"), vec![Some(80)]), "{parent}");
+    }
+    for parent in [", port: 81", ", sectionName: grpc", ", port: 81, sectionName: http"] {
+        mesh.put(&of(parent));
+        assert_eq!((mesh.route("web").0, ports(&mesh)), (no("NoMatchingParent"), vec![]), "{parent}");
+    }
+}
+
+#[test]
+fn a_service_entry_is_a_parent_when_it_comes() {
+    let entry = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: outside, namespace: shop}
+spec: {hosts: [api.example.com, b.example.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+";
+    let route = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{group: networking.istio.io, kind: ServiceEntry, name: outside, port: 80}]
+  rules: [{backendRefs: [{group: networking.istio.io, kind: Hostname, name: api.example.com, port: 80}]}]
+";
+    let mut mesh = Mesh::of(&[route]);
+    assert_eq!(mesh.route("web"), (no("NoMatchingParent"), no("BackendNotFound")));
+    mesh.put(entry);
+    assert_eq!(mesh.route("web"), (yes("Accepted"), yes("ResolvedRefs")));
+    assert_eq!(mesh.0.routes_of(&"b.example.com".into()).len(), 1);
+    mesh.delete(entry);
+    assert_eq!(mesh.route("web").0, no("NoMatchingParent"));
+    assert!(mesh.0.routes_of(&"b.example.com".into()).is_empty());
+}
+
+#[test]
 fn the_last_state_does_not_depend_on_the_order_of_changes() {
     let parts = [BASE, EDGE, GRANT, ROUTE];
     let wanted = Mesh::of(&parts);

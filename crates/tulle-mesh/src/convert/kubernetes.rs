@@ -258,13 +258,16 @@ fn is_ready(status: &Value) -> bool {
     })
 }
 
-/// Whether a sidecar was injected: the label says so, or the annotation that injection writes, or the container.
+/// Whether a sidecar was injected: the label says so, or the annotation that injection writes, or the container. A pod that
+/// wants no injection and has the container all the same is a gateway, whose listeners are what Gateways say.
 fn mtls_ready(object: &Object, spec: &k8s::PodSpec) -> bool {
     match object.meta.labels.get("security.istio.io/tlsMode").map(String::as_str) {
         Some(mode) => mode == "istio",
         None => {
+            let wanted = object.meta.labels.get("sidecar.istio.io/inject").is_none_or(|v| v != "false");
             object.meta.annotations.contains_key("sidecar.istio.io/status")
-                || spec.containers.iter().chain(&spec.init_containers).any(|c| c.name == "istio-proxy")
+                || wanted
+                    && spec.containers.iter().chain(&spec.init_containers).any(|c| c.name == "istio-proxy")
         }
     }
 }

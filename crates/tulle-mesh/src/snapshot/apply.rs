@@ -201,7 +201,7 @@ impl Apply {
         let selects = left.is_some_and(|s| s.registry == Registry::External && s.selector.is_some());
         update_set(&mut self.next.selecting_in, &ns, &host, selects);
         self.mentioned(&host);
-        self.kube_service(&ns);
+        self.kube_service(reference, &ns);
         self.keys.services.insert(host);
         self.endpoints.insert(key);
     }

@@ -107,7 +107,7 @@ pub struct Snapshot {
 
     pub(crate) classes: Map<String, Arc<GatewayClass>>,
     pub(crate) kube_gateways: Map<NsName, Arc<KubeGateway>>,
-    /// The routes that name a Gateway of the Gateway API as a parent.
+    /// The routes that name a Gateway of the Gateway API, or a ServiceEntry, as a parent.
     pub(crate) children_of: Map<NsName, Set<ResourceRef>>,
     /// What refers to objects of a namespace from others.
     pub(crate) refers_into: Map<String, Set<ResourceRef>>,

@@ -16,13 +16,16 @@ use crate::proxy::Proxy;
 use crate::resource::Resource;
 use crate::view::View;
 
+/// Virtual hosts, the most specific first.
+type Hosts = BTreeMap<Host, VirtualHost>;
+
 /// The configuration `name`; `None` when no server of the proxy has it.
 pub(crate) fn configuration(snapshot: &Snapshot, proxy: &Proxy, view: &View, name: &str) -> Option<Resource> {
     let bound: Vec<Bound> =
         servers(snapshot, proxy).into_iter().filter(|b| b.route_name().as_deref() == Some(name)).collect();
     let first = bound.first()?;
     let port = first.server().port;
-    let mut hosts: Vec<(Host, VirtualHost)> = Vec::new();
+    let mut hosts = Hosts::new();
     for server in &bound {
         if server.gateway.semantics == Semantics::GatewayApi {
             add_merged(snapshot, view, server, &mut hosts);
@@ -37,8 +40,7 @@ pub(crate) fn configuration(snapshot: &Snapshot, proxy: &Proxy, view: &View, nam
             redirect_hosts(server, &mut hosts);
         }
     }
-    hosts.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut hosts: Vec<VirtualHost> = hosts.into_iter().map(|(_, h)| h).collect();
+    let mut hosts: Vec<VirtualHost> = hosts.into_values().collect();
     for host in &mut hosts {
         order(host);
     }
@@ -58,13 +60,7 @@ pub(crate) fn names(snapshot: &Snapshot, proxy: &Proxy) -> Vec<String> {
 
 /// Adds the routes of a document to the hosts that it has in common with the server. Several documents may have routes
 /// for one host: they are appended, oldest first (traps 5).
-fn add(
-    snapshot: &Snapshot,
-    view: &View,
-    server: &Bound,
-    set: &Arc<RouteSet>,
-    hosts: &mut Vec<(Host, VirtualHost)>,
-) {
+fn add(snapshot: &Snapshot, view: &View, server: &Bound, set: &Arc<RouteSet>, hosts: &mut Hosts) {
     let gateway = GatewayRef::Named(server.gateway.name());
     let port = server.server().port;
     let tls = server.served_as() == Some(ServedAs::Https);
@@ -86,7 +82,7 @@ fn add(
 /// Adds the routes of every document that is attached to a listener of the Gateway API: for each host those of all documents
 /// that are for it, the most specific first. The listener's own hosts are there even without routes, so that a less specific
 /// listener does not get their requests.
-fn add_merged(snapshot: &Snapshot, view: &View, server: &Bound, hosts: &mut Vec<(Host, VirtualHost)>) {
+fn add_merged(snapshot: &Snapshot, view: &View, server: &Bound, hosts: &mut Hosts) {
     let gateway = GatewayRef::Named(server.gateway.name());
     let port = server.server().port;
     let tls = server.served_as() == Some(ServedAs::Https);
@@ -108,16 +104,12 @@ fn add_merged(snapshot: &Snapshot, view: &View, server: &Bound, hosts: &mut Vec<
     }
 }
 
-fn entry<'a>(hosts: &'a mut Vec<(Host, VirtualHost)>, host: &Host, port: u16) -> &'a mut VirtualHost {
-    let i = hosts.iter().position(|(h, _)| h == host).unwrap_or_else(|| {
-        hosts.push((host.clone(), virtual_host(host, format!("{host}:{port}"))));
-        hosts.len() - 1
-    });
-    &mut hosts[i].1
+fn entry<'a>(hosts: &'a mut Hosts, host: &Host, port: u16) -> &'a mut VirtualHost {
+    hosts.entry(host.clone()).or_insert_with(|| virtual_host(host, format!("{host}:{port}")))
 }
 
 /// Every host of a server with `httpsRedirect` sends clients to https.
-fn redirect_hosts(server: &Bound, hosts: &mut Vec<(Host, VirtualHost)>) {
+fn redirect_hosts(server: &Bound, hosts: &mut Hosts) {
     let port = server.server().port;
     for wanted in &server.server().hosts {
         entry(hosts, &wanted.host, port).require_tls = TlsRequirementType::All as i32;

@@ -229,3 +229,117 @@ spec:
     });
     assert!(all("client", "", "\"name\":\"web-v1\""), "for its own namespace alone");
 }
+
+const CONNECTIONS: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: edge, namespace: istio-system}
+spec:
+  selector: {app: istio-ingressgateway, istio: ingressgateway}
+  ports:
+  - {name: https, port: 443, targetPort: 8443}
+  - {name: tls-pass, port: 9443}
+  - {name: tcp, port: 9000}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  gatewayClassName: istio
+  addresses: [{type: Hostname, value: edge.istio-system.svc.cluster.local}]
+  listeners:
+  - {name: https, port: 443, protocol: HTTPS, hostname: web.example.com, tls: {certificateRefs: [{name: web}]}}
+  - {name: pass, port: 9443, protocol: TLS, tls: {mode: Passthrough}}
+  - {name: tcp, port: 9000, protocol: TCP}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: default}
+spec:
+  parentRefs: [{name: edge, sectionName: https}]
+  rules: [{backendRefs: [{name: web-v1, port: 9080}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: cart, namespace: default}
+spec:
+  parentRefs: [{name: edge, sectionName: https}]
+  rules: [{matches: [{method: {service: shop.Cart}}], backendRefs: [{name: web-v2, port: 9080}]}]
+---
+# What passes here ends at the listener for HTTPS.
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: pass, namespace: default}
+spec:
+  parentRefs: [{name: edge, sectionName: pass}]
+  hostnames: [web.example.com]
+  rules: [{backendRefs: [{name: edge, namespace: istio-system, port: 443}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: pass, namespace: istio-system}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: TLSRoute, namespace: default}]
+  to: [{group: '', kind: Service, name: edge}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: raw, namespace: default}
+spec:
+  parentRefs: [{name: edge, sectionName: tcp}]
+  rules: [{backendRefs: [{name: web-v2, port: 9080}]}]
+";
+
+fn certificate(name: &str) -> String {
+    let path = format!("{}/tests/traffic/certificates/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Body of an HTTPS request for `web.example.com` from the client's pod to a port of the gateway, and what curl says meanwhile.
+fn https(mesh: &Mesh, port: u16, path: &str) -> (String, String) {
+    let url = format!("https://web.example.com:{port}{path}");
+    let to = format!("web.example.com:{port}:edge.istio-system:{port}");
+    // The host's curl: the built-in one knows no TLS.
+    let command = ["/usr/bin/curl", "-svk", "-m", "10", "--connect-to", &to, &url];
+    let output = mesh.exec("default", "client", &command).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn connections_are_routed_by_name_and_port_and_tls_ends_with_named_certificates() {
+    let mut manifests = web();
+    manifests.retain(|(name, _)| *name == "base.yaml");
+    manifests.push(("certificate.yaml", certificate("first")));
+    manifests.push(("edge.yaml", CONNECTIONS.to_owned()));
+    let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+    mesh.eventually("TLS ends at the gateway", SOON, || {
+        https(&mesh, 443, "/").0.contains("\"name\":\"web-v1\"")
+    });
+    assert!(
+        https(&mesh, 443, "/shop.Cart/Add").0.contains("\"name\":\"web-v2\""),
+        "a call goes by its service"
+    );
+    let (body, said) = https(&mesh, 9443, "/");
+    assert!(body.contains("\"name\":\"web-v1\""), "TLS passes by its server name: {said}");
+    let raw =
+        |wanted: &str| mesh.get_from("client", "http://edge.istio-system:9000/", &[]).1.contains(wanted);
+    mesh.eventually("bytes pass by their port", SOON, || raw("\"name\":\"web-v2\""));
+
+    assert!(https(&mesh, 443, "/").1.contains("CN=first"));
+    mesh.write("certificate.yaml", &certificate("second"));
+    mesh.eventually("the new certificate is shown", SOON, || https(&mesh, 443, "/").1.contains("CN=second"));
+
+    // Without the grant nothing passes any more.
+    mesh.write(
+        "edge.yaml",
+        &CONNECTIONS.replace("kind: TLSRoute, namespace: default", "kind: TCPRoute, namespace: default"),
+    );
+    mesh.eventually("what is not granted is refused", SOON, || https(&mesh, 9443, "/").0.is_empty());
+    let route = get(&mesh, &["tlsroute", "pass"]);
+    assert_eq!(conditions(&route["status"]["parents"][0])[0], "Accepted=True Accepted");
+    mesh.eventually("the status says so", SOON, || {
+        conditions(&get(&mesh, &["tlsroute", "pass"])["status"]["parents"][0])
+            .contains(&"ResolvedRefs=False RefNotPermitted".to_owned())
+    });
+}

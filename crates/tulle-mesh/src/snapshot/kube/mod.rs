@@ -82,7 +82,7 @@ impl Apply {
     pub(super) fn kube_route(&mut self, reference: &ResourceRef, route: &KubeRoute, adding: bool) {
         for parent in &route.parents {
             match (parent.object.group.as_str(), parent.object.kind.as_str()) {
-                (GROUP, "Gateway") => {
+                (GROUP, "Gateway") | ("networking.istio.io", "ServiceEntry") => {
                     update_set(&mut self.next.children_of, &parent.object.name, reference, adding);
                 }
                 ("", "Service") => {
@@ -136,7 +136,13 @@ impl Apply {
     }
 
     /// A Service of `namespace` came, changed or went: Gateways with pods of their own there may be reached otherwise now.
-    pub(super) fn kube_service(&mut self, namespace: &str) {
+    /// Routes may be attached to it if it is of a ServiceEntry.
+    pub(super) fn kube_service(&mut self, reference: &ResourceRef, namespace: &str) {
+        if reference.kind == "ServiceEntry" {
+            let name = NsName::new(&*reference.namespace, &*reference.name);
+            let children = self.next.children_of.get(&name).into_iter().flatten();
+            self.kube.routes.extend(children.cloned());
+        }
         let here = self.next.kube_gateways.values().filter(|g| g.meta.namespace() == namespace);
         self.kube.gateways.extend(here.map(|g| g.name()));
     }

@@ -14,6 +14,7 @@ use crate::kube::{
 };
 use crate::meta::NsName;
 use crate::routing::{Destination, GatewayRef, HttpAction, HttpRoute, L4Route, RouteSet, Semantics};
+use crate::service::{Service, ServicePort};
 use crate::visibility::ExportTo;
 
 /// The host of a Service.
@@ -53,11 +54,11 @@ pub(super) fn state(snapshot: &Snapshot, route: &KubeRoute) -> RouteState {
                 }
             }
         };
-        let in_mesh = matches!(at.to, To::Hosts(_));
+        let in_mesh = matches!(at.to, To::Hosts(..));
         if at.accepted.holds {
             match at.to {
                 To::Listeners(all) => gateways.extend(all),
-                To::Hosts(all) => all.into_iter().for_each(|host| add_port(&mut hosts, host, parent.port)),
+                To::Hosts(all, port) => all.into_iter().for_each(|host| add_port(&mut hosts, host, port)),
                 To::Nothing => {}
             }
         }
@@ -82,7 +83,8 @@ pub(super) fn state(snapshot: &Snapshot, route: &KubeRoute) -> RouteState {
 /// What a route is attached to.
 enum To {
     Listeners(Vec<NsName>),
-    Hosts(Vec<Host>),
+    /// Services, on every port or on one.
+    Hosts(Vec<Host>, Option<u16>),
     Nothing,
 }
 
@@ -103,30 +105,55 @@ fn add_port(hosts: &mut BTreeMap<Host, Option<BTreeSet<u16>>>, host: Host, port:
 
 fn at_service(snapshot: &Snapshot, route: &KubeRoute, parent: &Parent) -> At {
     let host = service_host(snapshot, &parent.object.name);
-    let no = |message| Finding::no("NoMatchingParent", message);
-    let accepted = match (snapshot.service(&host, route.meta.namespace()), parent.port) {
-        (None, _) => no(format!("there is no Service {}", parent.object.name)),
-        (Some(service), Some(port)) if service.port(port).is_none() => {
-            no(format!("Service {} has no port {port}", parent.object.name))
-        }
-        (Some(_), _) => Finding::yes("Accepted"),
+    let (accepted, port) = match snapshot.service(&host, route.meta.namespace()) {
+        None => (no_parent(parent), None),
+        Some(service) => on_port(parent, &[service]),
     };
-    At { controller: CONTROLLER.to_owned(), accepted, to: To::Hosts(vec![host]) }
+    At { controller: CONTROLLER.to_owned(), accepted, to: To::Hosts(vec![host], port) }
 }
 
 fn at_entry(snapshot: &Snapshot, parent: &Parent) -> At {
     let NsName { namespace, name } = &parent.object.name;
     let reference = ResourceRef::new("networking.istio.io", "ServiceEntry", &**namespace, &**name);
-    let (accepted, hosts) = match snapshot.items.get(&reference).map(Arc::as_ref) {
+    let (accepted, port, hosts) = match snapshot.items.get(&reference).map(Arc::as_ref) {
         Some(Item::Services(all)) => {
-            (Finding::yes("Accepted"), all.iter().map(|s| s.hostname.clone()).collect())
+            let (accepted, port) = on_port(parent, &all.iter().collect::<Vec<_>>());
+            (accepted, port, all.iter().map(|s| s.hostname.clone()).collect())
         }
-        _ => {
-            let message = format!("there is no ServiceEntry {}", parent.object.name);
-            (Finding::no("NoMatchingParent", message), Vec::new())
-        }
+        _ => (no_parent(parent), None, Vec::new()),
     };
-    At { controller: CONTROLLER.to_owned(), accepted, to: To::Hosts(hosts) }
+    At { controller: CONTROLLER.to_owned(), accepted, to: To::Hosts(hosts, port) }
+}
+
+fn no_parent(parent: &Parent) -> Finding {
+    Finding::no("NoMatchingParent", format!("there is no {} {}", parent.object.kind, parent.object.name))
+}
+
+/// The port of services that a parent reference means, by number or (`sectionName`) by name.
+fn on_port(parent: &Parent, services: &[&Service]) -> (Finding, Option<u16>) {
+    if parent.port.is_none() && parent.section.is_none() {
+        return (Finding::yes("Accepted"), None);
+    }
+    let meant = |p: &&ServicePort| {
+        parent.port.is_none_or(|n| n == p.number) && parent.section.as_ref().is_none_or(|s| *s == p.name)
+    };
+    match services.iter().flat_map(|s| &s.ports).find(meant) {
+        Some(port) => (Finding::yes("Accepted"), Some(port.number)),
+        None => {
+            let has: Vec<String> = services
+                .iter()
+                .flat_map(|s| &s.ports)
+                .map(|p| format!("{} {}", p.number, p.name).trim_end().to_owned())
+                .collect();
+            let message = format!(
+                "{} {} has no such port, but {}",
+                parent.object.kind,
+                parent.object.name,
+                has.join(", ")
+            );
+            (Finding::no("NoMatchingParent", message), None)
+        }
+    }
 }
 
 /// `None` when the Gateway is somebody else's.
