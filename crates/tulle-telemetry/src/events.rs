@@ -26,6 +26,8 @@ pub enum DownstreamEvent {
     TlsHandshakeFailed,
     /// A TLS handshake that took too long.
     TlsHandshakeTimeout,
+    /// A load balancer's word on whose connection it is (PROXY protocol) that is broken or missing.
+    ProxyProtocol,
     /// No filter chain for the connection.
     NoFilterChain,
     /// More connections than allowed.
@@ -47,6 +49,7 @@ impl DownstreamEvent {
             Self::BadPath => "bad_path",
             Self::TlsHandshakeFailed => "tls_handshake_failed",
             Self::TlsHandshakeTimeout => "tls_handshake_timeout",
+            Self::ProxyProtocol => "proxy_protocol",
             Self::NoFilterChain => "no_filter_chain",
             Self::TooManyConnections => "too_many_connections",
             Self::FrameFlood => "frame_flood",
@@ -62,6 +65,7 @@ impl DownstreamEvent {
             Self::VersionNotServed => Some(426),
             Self::TlsHandshakeFailed
             | Self::TlsHandshakeTimeout
+            | Self::ProxyProtocol
             | Self::NoFilterChain
             | Self::TooManyConnections
             | Self::FrameFlood => None,
@@ -79,9 +83,11 @@ impl DownstreamEvent {
             | Self::FrameFlood => ResponseFlag::DownstreamProtocolError.into(),
             Self::NoFilterChain => ResponseFlag::NoRouteFound.into(),
             Self::TooManyConnections => ResponseFlag::OverloadManager.into(),
-            Self::SlowHeaders | Self::SlowRequest | Self::TlsHandshakeFailed | Self::TlsHandshakeTimeout => {
-                ResponseFlags::NONE
-            }
+            Self::SlowHeaders
+            | Self::SlowRequest
+            | Self::TlsHandshakeFailed
+            | Self::TlsHandshakeTimeout
+            | Self::ProxyProtocol => ResponseFlags::NONE,
         }
     }
 
@@ -98,6 +104,7 @@ impl DownstreamEvent {
             Self::BadPath => d::PATH_NORMALIZATION_FAILED,
             Self::TlsHandshakeFailed => "tls_handshake_failed",
             Self::TlsHandshakeTimeout => "transport_socket_connect_timeout",
+            Self::ProxyProtocol => "proxy_protocol_error",
             Self::NoFilterChain => "filter_chain_not_found",
             Self::TooManyConnections => "downstream_cx_overflow",
             Self::FrameFlood => "http2.frame_flood",
@@ -119,6 +126,7 @@ impl DownstreamEvent {
             Self::FrameFlood => stats.downstream_cx_flood.inc(),
             Self::TlsHandshakeFailed
             | Self::TlsHandshakeTimeout
+            | Self::ProxyProtocol
             | Self::NoFilterChain
             | Self::TooManyConnections => {}
         }
@@ -129,6 +137,7 @@ impl DownstreamEvent {
         match self {
             Self::TlsHandshakeFailed => stats.ssl_connection_error.inc(),
             Self::TlsHandshakeTimeout => stats.downstream_cx_transport_socket_connect_timeout.inc(),
+            Self::ProxyProtocol => stats.downstream_cx_proxy_proto_error.inc(),
             Self::NoFilterChain => stats.no_filter_chain_match.inc(),
             Self::TooManyConnections => stats.downstream_cx_overflow.inc(),
             _ => {}

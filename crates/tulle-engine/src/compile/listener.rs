@@ -182,11 +182,16 @@ fn listener_filter(
                     tls_inspector(cx, &at, &message)
                 }
                 type_url::PROXY_PROTOCOL => {
-                    cx.refuse(&at, "proxy protocol is not supported");
-                    return None;
+                    let message: listener_filters::ProxyProtocol = cx.unpack(&at, any)?;
+                    proxy_protocol(cx, &at, &message)?
                 }
                 _ => {
-                    let known = [type_url::ORIGINAL_DST, type_url::TLS_INSPECTOR, type_url::HTTP_INSPECTOR];
+                    let known = [
+                        type_url::ORIGINAL_DST,
+                        type_url::TLS_INSPECTOR,
+                        type_url::HTTP_INSPECTOR,
+                        type_url::PROXY_PROTOCOL,
+                    ];
                     cx.unknown_extension(&at, any, "listener filter", &known);
                     return None;
                 }
@@ -210,6 +215,41 @@ fn listener_filter(
 }
 
 const MAX_CLIENT_HELLO: u32 = 16 * 1024;
+
+fn proxy_protocol(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &listener_filters::ProxyProtocol,
+) -> Option<ListenerFilterKind> {
+    use core::proxy_protocol_config::Version;
+    let listener_filters::ProxyProtocol {
+        rules,
+        allow_requests_without_proxy_protocol,
+        pass_through_tlvs,
+        disallowed_versions,
+        stat_prefix,
+        tlv_location,
+    } = message;
+    refuse!(cx, at, rules: "extensions (TLV) are not read");
+    no_effect!(cx, at,
+        pass_through_tlvs: "extensions (TLV) are not passed on",
+        tlv_location: "extensions (TLV) are not read",
+        stat_prefix: "statistics are those of the metric contract",
+    );
+    let (mut v1, mut v2) = (true, true);
+    let list_at = at.field("disallowed_versions");
+    for (i, version) in disallowed_versions.iter().enumerate() {
+        match cx.choice(&list_at.index(i), *version)? {
+            Version::V1 => v1 = false,
+            Version::V2 => v2 = false,
+        }
+    }
+    if !v1 && !v2 {
+        cx.refuse(&list_at, "leaves no version");
+        return None;
+    }
+    Some(ListenerFilterKind::ProxyProtocol { optional: *allow_requests_without_proxy_protocol, v1, v2 })
+}
 
 fn tls_inspector(
     cx: &mut Context<'_>,

@@ -55,7 +55,7 @@ pub fn accept(
     connection: &Connection<'_>,
     own_ip: IpAddr,
 ) -> Client {
-    let peer = connection.direct_remote;
+    let peer = connection.remote;
     let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
     let (from_header, single) = last_forwarded(head, how.xff_trusted_hops, how.use_remote_address);
     let remote = from_header.map_or(peer, |ip| SocketAddr::new(ip, 0));

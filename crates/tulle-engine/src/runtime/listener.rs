@@ -82,6 +82,15 @@ pub enum ListenerFilterKind {
     },
     /// Whether it is HTTP/1.x or HTTP/2 (plain connections only).
     HttpInspector,
+    /// Whose connection it is, in the words of the load balancer in front.
+    ProxyProtocol {
+        /// Whether a connection without such a header is served, as the balancer's own.
+        optional: bool,
+        /// Whether version 1 (text) is taken.
+        v1: bool,
+        /// Whether version 2 (binary) is taken.
+        v2: bool,
+    },
 }
 
 /// A predicate over the destination port (`ListenerFilterChainMatchPredicate`).

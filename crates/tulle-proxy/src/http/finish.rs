@@ -87,7 +87,7 @@ fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
         upstream_transport_failure_reason: &record.transport_failure,
         downstream_local_address: Some(x.conn.arrival.destination),
         downstream_remote_address: Some(record.remote),
-        downstream_direct_remote_address: Some(x.conn.arrival.peer),
+        downstream_direct_remote_address: Some(x.conn.arrival.direct_peer),
         requested_server_name: &x.conn.arrival.server_name,
         route_name: route.map_or("", |r| &r.name),
         filter_chain_name: &x.conn.chain.config.name,

@@ -82,6 +82,7 @@ impl LocalListener {
         let mut plan = sniff::Plan {
             tls: false,
             http: false,
+            proxy: None,
             timeout: self.config.inspect_timeout,
             continue_on_timeout: self.config.continue_on_timeout,
         };
@@ -90,6 +91,9 @@ impl LocalListener {
                 ListenerFilterKind::OriginalDst => {}
                 ListenerFilterKind::TlsInspector { max_client_hello: _ } => plan.tls = true,
                 ListenerFilterKind::HttpInspector => plan.http = true,
+                ListenerFilterKind::ProxyProtocol { optional, v1, v2 } => {
+                    plan.proxy = Some(sniff::Preamble { optional, v1, v2 });
+                }
             }
         }
         plan

@@ -116,6 +116,7 @@ fn locate(
     }
     let arrival = Arrival {
         peer,
+        direct_peer: peer,
         destination,
         redirected,
         server_name: Arc::from(""),
@@ -131,7 +132,12 @@ async fn settle(
     tcp: &mut Tcp,
     arrival: &mut Arrival,
 ) -> Result<Rc<LocalChain>, Refusal> {
-    let Sniffed { hello, http } = sniff::sniff(tcp, listener.sniff_plan(arrival.destination.port())).await?;
+    let plan = listener.sniff_plan(arrival.destination.port());
+    let Sniffed { addresses, hello, http } = sniff::sniff(tcp, plan).await?;
+    if let Some((client, destination)) = addresses {
+        // Where the client was going decides the chain, as in Envoy; it is not an address to connect to.
+        (arrival.peer, arrival.destination, arrival.redirected) = (client, destination, false);
+    }
     if let Some(hello) = hello {
         arrival.is_tls = true;
         arrival.protocols = hello.alpn;
@@ -215,6 +221,7 @@ fn report(listener: &LocalListener, peer: SocketAddr, refusal: &Refusal) {
         Refusal::HandshakeTimeout | Refusal::Sniff(SniffError::Timeout) => {
             DownstreamEvent::TlsHandshakeTimeout
         }
+        Refusal::Sniff(SniffError::Preamble(_)) => DownstreamEvent::ProxyProtocol,
         Refusal::Sniff(_) | Refusal::BrokenTls | Refusal::Handshake(_) | Refusal::NoServerName => {
             DownstreamEvent::TlsHandshakeFailed
         }

@@ -58,8 +58,10 @@ pub(crate) struct Conn {
 /// What was known before a chain was chosen.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
-    /// The client.
+    /// The client: who a load balancer in front says it is, where it is asked.
     pub(crate) peer: SocketAddr,
+    /// Who connected: the load balancer where there is one.
+    pub(crate) direct_peer: SocketAddr,
     /// What it connected to: the original destination where there is one.
     pub(crate) destination: SocketAddr,
     /// Whether `destination` is what the kernel's redirection changed, so that it may be connected to in turn.
@@ -104,7 +106,7 @@ impl Arrival {
         let connection = NewConnection {
             destination: self.destination,
             source: self.peer,
-            direct_source: self.peer,
+            direct_source: self.direct_peer,
             server_name: &self.server_name,
             transport_protocol: if self.is_tls { "tls" } else { "raw_buffer" },
             application_protocols: &protocols,
@@ -131,7 +133,7 @@ impl Conn {
         (uri_sans, dns_sans): (&'a [&'a str], &'a [&'a str]),
     ) -> Connection<'a> {
         Connection {
-            direct_remote: self.arrival.peer,
+            direct_remote: self.arrival.direct_peer,
             remote,
             local: self.arrival.destination,
             server_name: &self.arrival.server_name,

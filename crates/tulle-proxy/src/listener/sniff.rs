@@ -1,8 +1,9 @@
 //! Finding out what a connection speaks from its first bytes, before anyone consumes them.
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, time::Duration};
 
 use super::client_hello::{ClientHello, Look, look};
+use super::proxy_protocol::{self, Found};
 use crate::net::stream::Tcp;
 
 /// The HTTP/2 connection preface (RFC 9113 section 3.4).
@@ -19,15 +20,30 @@ pub(crate) struct Plan {
     pub(crate) tls: bool,
     /// Look for HTTP where there is no TLS.
     pub(crate) http: bool,
+    /// Read a header of the PROXY protocol first.
+    pub(crate) proxy: Option<Preamble>,
     /// How long to wait; `None` waits for as long as the peer stays.
     pub(crate) timeout: Option<Duration>,
     /// Whether the connection goes on, undetected, when the time is over.
     pub(crate) continue_on_timeout: bool,
 }
 
+/// Which headers of the PROXY protocol are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preamble {
+    /// None as well.
+    pub(crate) optional: bool,
+    /// Version 1.
+    pub(crate) v1: bool,
+    /// Version 2.
+    pub(crate) v2: bool,
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sniffed {
+    /// Whose connection it is and where it was going, if a load balancer said so.
+    pub(crate) addresses: Option<(SocketAddr, SocketAddr)>,
     /// A TLS ClientHello.
     pub(crate) hello: Option<ClientHello>,
     /// HTTP in the clear.
@@ -65,6 +81,9 @@ pub(crate) enum SniffError {
     /// A TLS record that holds no readable ClientHello.
     #[error("not a readable TLS hello")]
     BrokenHello,
+    /// The PROXY protocol's header is broken, missing, or of a version that is not taken.
+    #[error("PROXY protocol: {0}")]
+    Preamble(&'static str),
     /// The peer closed without a word.
     #[error("the peer closed without sending anything")]
     Silent,
@@ -81,20 +100,58 @@ pub(crate) enum SniffError {
 /// # Errors
 /// [`SniffError`]: what is to be counted and logged; the connection is then reset.
 pub(crate) async fn sniff(tcp: &mut Tcp, plan: Plan) -> Result<Sniffed, SniffError> {
-    if !plan.tls && !plan.http {
+    if !plan.tls && !plan.http && plan.proxy.is_none() {
         return Ok(Sniffed::default());
     }
     match plan.timeout {
         None => read_ahead(tcp, plan).await,
         Some(limit) => match tokio::time::timeout(limit, read_ahead(tcp, plan)).await {
             Ok(found) => found,
-            Err(_) if plan.continue_on_timeout => Ok(Sniffed::default()),
+            // Who says nothing in time has not said whose connection it is either.
+            Err(_) if plan.continue_on_timeout && plan.proxy.is_none_or(|p| p.optional) => {
+                Ok(Sniffed::default())
+            }
             Err(_) => Err(SniffError::Timeout),
         },
     }
 }
 
 async fn read_ahead(tcp: &mut Tcp, plan: Plan) -> Result<Sniffed, SniffError> {
+    let addresses = match plan.proxy {
+        Some(allowed) => preamble(tcp, allowed).await?,
+        None => None,
+    };
+    let found = if plan.tls || plan.http { protocol(tcp, plan).await? } else { Sniffed::default() };
+    Ok(Sniffed { addresses, ..found })
+}
+
+/// Takes the PROXY protocol's header off the connection.
+async fn preamble(tcp: &mut Tcp, allowed: Preamble) -> Result<Option<(SocketAddr, SocketAddr)>, SniffError> {
+    loop {
+        match proxy_protocol::look(tcp.seen()) {
+            Found::Header { version, len, addresses } => {
+                if !(if version == 1 { allowed.v1 } else { allowed.v2 }) {
+                    return Err(SniffError::Preamble("this version is not allowed"));
+                }
+                tcp.skip(len);
+                return Ok(addresses);
+            }
+            Found::Absent if allowed.optional => return Ok(None),
+            Found::Absent => return Err(SniffError::Preamble("there is no header")),
+            Found::Broken(why) => return Err(SniffError::Preamble(why)),
+            Found::More => {}
+        }
+        if poll_fn(|cx| tcp.poll_look(cx)).await? == 0 {
+            return match tcp.seen() {
+                [] => Err(SniffError::Silent),
+                _ if allowed.optional => Ok(None),
+                _ => Err(SniffError::Preamble("the peer closed in the middle of the header")),
+            };
+        }
+    }
+}
+
+async fn protocol(tcp: &mut Tcp, plan: Plan) -> Result<Sniffed, SniffError> {
     loop {
         match judge(tcp.seen(), plan) {
             Verdict::Found(found) => return Ok(found),
@@ -128,12 +185,14 @@ fn judge(bytes: &[u8], plan: Plan) -> Verdict {
         match look(bytes) {
             Look::More => return Verdict::More,
             Look::Broken => return Verdict::Broken,
-            Look::Hello(hello) => return Verdict::Found(Sniffed { hello: Some(hello), http: None }),
+            Look::Hello(hello) => {
+                return Verdict::Found(Sniffed { hello: Some(hello), ..Sniffed::default() });
+            }
             Look::NotTls => {}
         }
     }
     match if plan.http { judge_http(bytes) } else { Some(None) } {
-        Some(http) => Verdict::Found(Sniffed { hello: None, http }),
+        Some(http) => Verdict::Found(Sniffed { http, ..Sniffed::default() }),
         None => Verdict::More,
     }
 }

@@ -51,6 +51,12 @@ impl Tcp {
         self.seen.data()
     }
 
+    /// Consumes the first `count` of the bytes that were read ahead.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.seen.consume(count);
+        self.seen.release_if_empty();
+    }
+
     /// Reads more of the connection's beginning without consuming it. `Ok(0)` is the peer's end of stream.
     pub(crate) fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         poll_into(Pin::new(&mut self.socket), cx, &mut self.seen)

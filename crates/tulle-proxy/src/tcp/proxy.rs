@@ -312,7 +312,7 @@ fn log(conn: &Conn, wall: SystemTime, out: &Outcomes) {
         upstream_transport_failure_reason: &out.transport_failure,
         downstream_local_address: Some(conn.arrival.destination),
         downstream_remote_address: Some(conn.arrival.peer),
-        downstream_direct_remote_address: Some(conn.arrival.peer),
+        downstream_direct_remote_address: Some(conn.arrival.direct_peer),
         requested_server_name: &conn.arrival.server_name,
         filter_chain_name: &conn.chain.config.name,
         downstream_peer_uri_san: conn.identity().and_then(|p| p.principal()).map_or("", |p| p),

@@ -391,6 +391,8 @@ stat_block! {
         /// Connections closed because their TLS handshake took too long.
         downstream_cx_transport_socket_connect_timeout: Counter =
             "downstream_cx_transport_socket_connect_timeout",
+        /// Connections closed because of a broken or missing header of the PROXY protocol.
+        downstream_cx_proxy_proto_error: Counter = "downstream_cx_proxy_proto_error",
         /// Connections without filter chain.
         no_filter_chain_match: Counter = "no_filter_chain_match",
         /// TLS handshakes done.
