@@ -68,6 +68,19 @@ fn what_is_refused_is_named_and_the_other_patches_stay() {
             "refused patch.value.connect_timeout: ",
         ),
         (
+            "applyTo: HTTP_FILTER, patch: {operation: ADD, value: {name: w, typed_config: {'@type': \
+             type.googleapis.com/udpa.type.v1.TypedStruct, type_url: type.googleapis.com/a.b.C, value: {x: 1}}}}"
+                .to_owned(),
+            "refused patch.value.typed_config.type_url: type.googleapis.com/a.b.C is refused",
+        ),
+        (
+            format!(
+                "applyTo: NETWORK_FILTER, patch: {{operation: ADD, value: {{name: w, typed_config: {{'@type': \
+                 type.googleapis.com/xds.type.v3.TypedStruct, type_url: {hcm}, value: {{nothing: 1}}}}}}}}"
+            ),
+            "refused patch.value.typed_config.value.nothing: is not a field of envoy.extensions.filters.network",
+        ),
+        (
             "applyTo: BOOTSTRAP, patch: {operation: MERGE, value: {}}".to_owned(),
             "refused applyTo: BOOTSTRAP is refused",
         ),

@@ -3,19 +3,17 @@
 use std::sync::Arc;
 
 use regex::Regex;
-use serde_json::Value;
 use tulle_api::istio as api;
 use tulle_base::{Diagnostic, FieldPath, Selector};
-use tulle_proto::json::{Json, JsonError};
-use tulle_proto::type_url;
 
 use super::cx::Cx;
 use crate::envoy_filter::{
     ApplyTo, EnvoyFilter, FilterClass, ListenerMatch, ObjectMatch, Operation, Patch, PatchContext,
-    PatchTarget, PatchValue, ProxyMatch, Version,
+    PatchTarget, ProxyMatch, Version,
 };
 
 mod matching;
+mod value;
 
 /// Longer expressions for versions match no proxy, as Istio has it.
 const MAX_VERSION: usize = 1024;
@@ -82,7 +80,7 @@ fn patch(cx: &mut Cx<'_>, index: usize, given: &api::EnvoyConfigObjectPatch) -> 
             cx.not_applied(written, &path, "what is removed is said by the match");
             None
         }
-        _ => Some(Arc::new(message(cx, &format!("{at}.patch.value"), apply_to, value.as_ref()?)?)),
+        _ => Some(Arc::new(value::message(cx, &format!("{at}.patch.value"), apply_to, value.as_ref()?)?)),
     };
     Some(Patch { index, apply_to, context, proxy, object, operation, value })
 }
@@ -269,108 +267,6 @@ fn version(cx: &mut Cx<'_>, at: &str, written: &str) -> Option<Option<Version>> 
             cx.refuse(&path, &format!("is not an expression: {error}"), "");
             None
         }
-    }
-}
-
-/// The message behind a value.
-fn message(cx: &mut Cx<'_>, at: &str, apply_to: ApplyTo, value: &Value) -> Option<PatchValue> {
-    let name = match apply_to {
-        ApplyTo::Listener => type_url::LISTENER,
-        ApplyTo::Cluster => type_url::CLUSTER,
-        ApplyTo::RouteConfiguration => type_url::ROUTE_CONFIGURATION,
-        ApplyTo::FilterChain => "envoy.config.listener.v3.FilterChain",
-        ApplyTo::NetworkFilter => "envoy.config.listener.v3.Filter",
-        ApplyTo::ListenerFilter => "envoy.config.listener.v3.ListenerFilter",
-        ApplyTo::HttpFilter => "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
-        ApplyTo::VirtualHost => "envoy.config.route.v3.VirtualHost",
-        ApplyTo::HttpRoute => "envoy.config.route.v3.Route",
-        ApplyTo::ExtensionConfig => "envoy.config.core.v3.TypedExtensionConfig",
-    };
-    let before = cx.notes.len();
-    unsupported(cx, &FieldPath::from(at), value);
-    if cx.notes.len() > before {
-        return None;
-    }
-    let json = cx.json.clone();
-    let json = json.get();
-    let message = overlay(cx, at, json, name, value)?;
-    // What is merged by itself: the configuration of a filter, or of a transport socket.
-    let typed = match apply_to {
-        ApplyTo::NetworkFilter | ApplyTo::HttpFilter | ApplyTo::ListenerFilter => Some(value),
-        ApplyTo::FilterChain | ApplyTo::Cluster => {
-            value.get("transport_socket").or_else(|| value.get("transportSocket"))
-        }
-        _ => None,
-    };
-    let typed = typed.and_then(|v| v.get("typed_config").or_else(|| v.get("typedConfig")));
-    let typed_config = match typed.and_then(|t| Some((t, t.get("@type")?.as_str()?))) {
-        None => None,
-        Some((typed, url)) => Some((url.to_owned(), overlay(cx, at, json, url, typed)?)),
-    };
-    Some(PatchValue { message, typed_config })
-}
-
-fn overlay(
-    cx: &mut Cx<'_>,
-    at: &str,
-    json: Result<&Json, &str>,
-    name: &str,
-    value: &Value,
-) -> Option<tulle_proto::Overlay> {
-    let json = match json {
-        Ok(json) => json,
-        Err(error) => {
-            cx.refuse(at, &format!("cannot be read: {error}"), "");
-            return None;
-        }
-    };
-    match json.overlay(name, value) {
-        Ok(overlay) => Some(overlay),
-        Err(JsonError::Fields(problems)) => {
-            for problem in problems {
-                let path = joined(at, problem.path.as_str());
-                cx.refuse(&path, &problem.message, "correct it, or take it away");
-            }
-            None
-        }
-        Err(other) => {
-            cx.refuse(at, &other.to_string(), "");
-            None
-        }
-    }
-}
-
-fn joined(at: &str, below: &str) -> String {
-    if below.is_empty() {
-        at.to_owned()
-    } else if below.starts_with('[') {
-        format!("{at}{below}")
-    } else {
-        format!("{at}.{below}")
-    }
-}
-
-/// Refuses extensions that proxies do not implement, wherever they are in the value.
-fn unsupported(cx: &mut Cx<'_>, at: &FieldPath, value: &Value) {
-    match value {
-        Value::Object(members) => {
-            if let Some(Value::String(url)) = members.get("@type")
-                && !type_url::is_extension(url)
-            {
-                let message = format!("{url} is refused: proxies of this mesh have no such extension");
-                let fix = "docs/envoyfilter.md lists what there is; the other patches are in force";
-                return cx.refuse(at.field("@type").as_str(), &message, fix);
-            }
-            for (name, member) in members {
-                unsupported(cx, &at.field(name), member);
-            }
-        }
-        Value::Array(items) => {
-            for (i, item) in items.iter().enumerate() {
-                unsupported(cx, &at.index(i), item);
-            }
-        }
-        _ => {}
     }
 }
 
