@@ -132,8 +132,7 @@ fn verify(validation: &Validation, secrets: &Secrets) -> Result<VerifyPeer, TlsE
         return Ok(VerifyPeer::Nothing);
     }
     let trust = trust(roots, secrets)?;
-    let lists =
-        crl.as_ref().map(|crl| Ok::<_, MaterialError>(Revocations::from_pem(&read(crl)?, *crl_leaf_only)?));
+    let lists = crl.as_ref().map(|crl| Revocations::from_pem(&read(crl)?, *crl_leaf_only));
     let rules = PeerRules {
         names: subject_alt_names.iter().map(san).collect(),
         certificate_digests: certificate_hashes.clone(),
