@@ -179,11 +179,6 @@ fn held(members: &Map<String, Value>) -> Option<(&Value, &Map<String, Value>)> {
 }
 
 fn joined(at: &str, below: &str) -> String {
-    if at.is_empty() || below.is_empty() {
-        format!("{at}{below}")
-    } else if below.starts_with('[') {
-        format!("{at}{below}")
-    } else {
-        format!("{at}.{below}")
-    }
+    let dot = if at.is_empty() || below.is_empty() || below.starts_with('[') { "" } else { "." };
+    format!("{at}{dot}{below}")
 }
