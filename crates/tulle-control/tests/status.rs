@@ -54,6 +54,38 @@ async fn a_resource_is_programmed_when_every_proxy_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_that_ended_is_told() {
+    use tulle_api::value::Timestamp;
+    let mesh = Mesh::start(&services(&["cart", "pay"])).await;
+    let proxy = Proxy::connect(&mesh, "cart-0", accept_all);
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let fault = |name: &str, ends: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: shop, \
+             annotations: {{tulle.io/fault-expires: '{ends}'}}}}\nspec: {{hosts: [{name}], http: [{{fault: {{abort: \
+             {{httpStatus: 418, percentage: {{value: 100}}}}}}, headers: {{request: {{set: {{x-of: {name}-fault}}}}}}, \
+             route: [{{destination: {{host: {name}}}}}]}}]}}\n"
+        )
+    };
+    let soon = Timestamp::from_unix(i64::try_from(now.as_secs()).unwrap() + 4);
+    mesh.put(&fault("cart", soon.as_str()));
+    proxy.routes("the fault", |r| r.contains("HTTPFault")).await;
+    let said = |status: &support::Status| status.0["validationMessages"].to_string();
+    let message = "is not injected any more";
+    assert!(!said(&mesh.programmed(&route("cart")).await).contains(message));
+    proxy
+        .routes("the same route without the fault", |r| r.contains("cart-fault") && !r.contains("HTTPFault"))
+        .await;
+    let told = mesh.status(&route("cart"), |s| said(s).contains(message)).await;
+    assert!(said(&told).contains(&format!("ended at {soon}")), "{:#}", told.0);
+    // One that had ended before it came does not begin.
+    mesh.put(&fault("pay", "2020-01-01T00:00:00Z"));
+    proxy.routes("its route", |r| r.contains("pay-fault") && !r.contains("HTTPFault")).await;
+    mesh.status(&route("pay"), |s| said(s).contains(message)).await;
+    mesh.control.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_bad_among_a_hundred_good() {
     let names: Vec<String> = (0..100).map(|i| format!("s{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -385,6 +385,44 @@ fn endpoints_are_asked_over_tcp_whether_they_are_well() {
 }
 
 #[test]
+fn endpoints_are_asked_over_grpc_whether_they_are_well() {
+    // A gRPC server of few lines, with a proxy that speaks HTTP/2 for it.
+    let server = |message: [u8; 7], code: u16| {
+        let app = Backend::http(move |r| {
+            assert_eq!(r.line, "POST /grpc.health.v1.Health/Check HTTP/1.1");
+            // The service's name is field 1.
+            assert_eq!(r.body, b"\0\0\0\0\x06\x0a\x04shop");
+            let mut answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: {code}\r\ncontent-length: 7\r\n\r\n"
+            )
+            .into_bytes();
+            answer.extend_from_slice(&message);
+            answer
+        });
+        let proxy = Proxy::start(json!({
+            "listeners": [listener("grpc", http(any_host(json!([
+                { "match": { "prefix": "/" }, "route": { "cluster": "app" } }
+            ])), json!({ "codec_type": "HTTP2" })))],
+            "clusters": [cluster("app", &[app.address])],
+        }));
+        (proxy, app)
+    };
+    // Five bytes of framing, and field 1: SERVING (1) or NOT_SERVING (2).
+    let (serving, not_serving) = ([0, 0, 0, 0, 2, 8, 1], [0, 0, 0, 0, 2, 8, 2]);
+    for (message, code, well) in [(serving, 0, 1), (not_serving, 0, 0), (serving, 5, 0)] {
+        let (server, _app) = server(message, code);
+        let mut app = cluster("app", &[server.address("grpc")]);
+        app["health_checks"] = health_check("grpc_health_check", json!({ "service_name": "shop" }), (1, 1));
+        let proxy = with_route(json!({ "cluster": "app" }), json!([app]));
+        common::eventually("it was asked", || proxy.stat("cluster.app.health_check.attempt") >= 2);
+        common::eventually("it says so", || proxy.stat("cluster.app.membership_healthy") == well);
+        let failed = proxy.stat("cluster.app.health_check.failure");
+        assert_eq!(failed == 0, well == 1, "{message:?} {code}: {failed} failed");
+        assert_eq!(proxy.stat("cluster.app.health_check.network_failure"), 0, "{message:?} {code}");
+    }
+}
+
+#[test]
 fn a_split_by_hash_keeps_a_user_on_one_side() {
     let sides = [Backend::text("one"), Backend::text("two")];
     let route = json!({

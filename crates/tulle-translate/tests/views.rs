@@ -66,6 +66,51 @@ fn proxies_of_a_namespace_share_until_labels_matter() {
 }
 
 #[test]
+fn proxies_share_until_somebody_asks_where_they_are() {
+    let at = |pod: &str, locality: &str| Proxy {
+        locality: tulle_base::Locality::parse(locality),
+        ..sidecar("default", pod, "a")
+    };
+    let (near, same, far) = (at("x", "r1/z1"), at("y", "r1/z1"), at("z", "r2/z1"));
+    let nowhere = sidecar("default", "nowhere", "a");
+    let key = View::key_of;
+    let mesh = mesh();
+    assert_eq!(key(&mesh, &near), key(&mesh, &far), "nobody asks");
+    let rule = |policy: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {{name: d}}, spec: {{host: a, trafficPolicy: {{{policy}}}}}}}"
+        )
+    };
+    let (shares, _) = apply(&mesh, &rule("loadBalancer: {simple: RANDOM}"));
+    assert_eq!(key(&shares, &near), key(&shares, &far), "another policy asks for nothing");
+    let (asks, changed) = apply(&mesh, &rule("outlierDetection: {}"));
+    assert_ne!(key(&asks, &near), key(&asks, &far));
+    assert_eq!(key(&asks, &near), key(&asks, &same));
+    assert_eq!(key(&asks, &nowhere), key(&mesh, &nowhere), "who is nowhere has the view of before");
+    assert!(affected(&asks, &near, &View::of(&mesh, &near), &changed).endpoints);
+    let (off, _) =
+        apply(&mesh, &rule("outlierDetection: {}, loadBalancer: {localityLbSetting: {enabled: false}}"));
+    assert_eq!(key(&off, &near), key(&off, &far), "switched off");
+    let labels = "outlierDetection: {}, loadBalancer: {localityLbSetting: {failoverPriority: [app]}}";
+    let (by_label, _) = apply(&mesh, &rule(labels));
+    assert_eq!(key(&by_label, &near), key(&by_label, &far), "labels rank, not places");
+    let other = sidecar("default", "o", "b");
+    assert_ne!(key(&by_label, &near), key(&by_label, &other));
+    // A node says where its pods are, and says it anew when its labels change.
+    let placed = |region: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Node, metadata: {{name: n1, labels: {{topology.kubernetes.io/region: {region}}}}}}}\n---\n\
+             {{apiVersion: v1, kind: Pod, metadata: {{name: nowhere, namespace: default}}, spec: {{nodeName: n1, containers: [{{name: c, image: x}}]}}}}"
+        )
+    };
+    let (there, _) = apply(&asks, &placed("r1"));
+    assert_ne!(key(&there, &nowhere), key(&asks, &nowhere));
+    let (moved, changed) = apply(&there, &placed("r2"));
+    assert_ne!(key(&moved, &nowhere), key(&there, &nowhere));
+    assert!(changed.workloads.contains(&nowhere.pod));
+}
+
+#[test]
 fn a_change_concerns_what_depends_on_it() {
     let before = mesh();
     let proxy = sidecar("default", "x", "a");

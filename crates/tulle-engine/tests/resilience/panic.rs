@@ -20,7 +20,7 @@ fn shares(list: &[(u32, Health)], threshold: f64) -> Option<Vec<f64>> {
     let of = |p: u32, want: Option<Health>| -> Vec<usize> {
         (0..list.len()).filter(|i| list[*i].0 == p && want.is_none_or(|h| list[*i].1 == h)).collect()
     };
-    let part = |some: usize, all: usize| if all == 0 { 0 } else { (some * 140 / all).min(100) };
+    let part = |some: usize, all: usize| (some * 140).checked_div(all).unwrap_or(0).min(100);
     let healthy: Vec<_> = (0..priorities).map(|p| of(p, Some(Health::Healthy))).collect();
     let degraded: Vec<_> = (0..priorities).map(|p| of(p, Some(Health::Degraded))).collect();
     let all: Vec<_> = (0..priorities).map(|p| of(p, None)).collect();

@@ -430,11 +430,10 @@ impl Hold {
         if limit == u32::MAX {
             return Some(Self(None));
         }
-        let allowed = cluster.shared.borrow().breakers[priority.min(1)].try_acquire(
-            limits,
-            what,
-            cluster.started.elapsed(),
-        );
+        // Only a budget with an interval asks for the time.
+        let timed = limits.retry_budget.is_some_and(|budget| !budget.interval.is_zero());
+        let now = if timed { cluster.started.elapsed() } else { Duration::ZERO };
+        let allowed = cluster.shared.borrow().breakers[priority.min(1)].try_acquire(limits, what, now);
         allowed.then(|| Self(Some((Rc::clone(cluster), priority.min(1), what))))
     }
 }

@@ -25,7 +25,8 @@ fn config() -> OutlierDetection {
 const START: Duration = Duration::from_secs(1000);
 
 fn fail(d: &Detector, index: u32, times: u32) -> Option<Cause> {
-    (0..times).filter_map(|_| d.record(index, Outcome::Status(503), START, 0)).last()
+    let causes = (0..times).filter_map(|_| d.record(index, Outcome::Status(503), START, 0));
+    causes.fold(None, |_, cause| Some(cause))
 }
 
 #[test]

@@ -67,7 +67,9 @@ pub(super) async fn attempt(
         Ok(up) => up,
         Err(blocked) => return unreached(x, plan, &chosen, blocked),
     };
-    plan.cluster.report(&chosen, Outcome::Connected, worker.uptime());
+    if plan.cluster.config.outlier.is_some_and(|o| o.split_local_origin) {
+        plan.cluster.report(&chosen, Outcome::Connected, worker.uptime());
+    }
     let end = talk(x, plan, replay, &mut up, tries).await;
     match end {
         AttemptEnd::Response(answer) => {
