@@ -17,7 +17,7 @@ use tulle_telemetry::events::DownstreamEvent;
 
 use super::{
     exchange::{Incoming, Scratch, exchange},
-    h2::{DriveError, H2, H2Stream, Io, Notice},
+    h2::{DriveError, H2, H2Stream, Io, Notice, pings::Pings},
     manager::LocalManager,
     side::{Length, Side},
 };
@@ -65,6 +65,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
     let mut version = conn.slot.version();
     let mut requests = 0u32;
     let mut watch = Watch::new(&conn, &manager);
+    let mut pings = Pings::new(&conn.worker.timers, &h2, manager.config.http2.keepalive);
     let end = poll_fn(|cx| {
         if conn.is_draining() && !h2.leaving.get() {
             manager.stats.downstream_cx_drain_close.inc();
@@ -91,6 +92,9 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
         }
         if driven.is_pending() {
             watch.look(cx, &conn, &manager, &h2, begun);
+            if pings.as_mut().is_some_and(|pings| pings.poll(cx, &h2).is_ready()) {
+                return Poll::Ready(Err(DriveError::Silent));
+            }
         }
         if driven.is_pending() && conn.worker.drain_state() == DrainState::Closing && h2.open_streams() == 0 {
             return Poll::Ready(Ok(()));

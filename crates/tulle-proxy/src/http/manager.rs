@@ -127,7 +127,6 @@ fn warn_of_what_is_missing(config: &HttpManager) {
     let replies = &config.local_replies;
     let missing = [
         (!replies.mappers.is_empty() || replies.body_format.is_some(), "local_reply_config"),
-        (config.http2.keepalive.is_some(), "http2_protocol_options.connection_keepalive"),
         (config.add_user_agent, "add_user_agent"),
         (config.http1.header_case == HeaderCase::ProperWords, "http_protocol_options.header_key_format"),
         (config.scheme == SchemeHandling::MatchUpstream, "scheme_header_transformation.match_upstream"),

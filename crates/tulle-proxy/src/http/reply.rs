@@ -99,6 +99,13 @@ impl Reply {
         reply
     }
 
+    /// The stream has lived as long as it may; a deadline in gRPC's words.
+    pub(crate) fn life_over() -> Self {
+        let mut reply = Self::new(504, "stream timeout", d::MAX_DURATION_TIMEOUT);
+        reply.grpc = Some(4);
+        reply
+    }
+
     /// The upstream failed before it answered. `retried`: there was more than one try. `reason` is the transport's own.
     pub(crate) fn upstream(fault: UpstreamFault, retried: bool, reason: &str) -> Self {
         let (status, flag, words, details) = match fault {

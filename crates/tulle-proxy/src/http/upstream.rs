@@ -22,7 +22,7 @@ use super::{
     attempt::UpstreamFault,
     downstream_h2,
     h1::H1,
-    h2::{H2, H2Stream, Io},
+    h2::{DriveError, H2, H2Stream, Io, pings::Pings},
     side::Side,
 };
 use crate::{
@@ -289,6 +289,7 @@ fn speak(wish: &Wish<'_>, stream: Stream, facts: Rc<UpstreamFacts>) -> Upstream 
         UpstreamProtocol::Http1(_) => Http2Options::default(),
     };
     let h2 = H2::new(Role::Client, downstream_h2::config(&options, limits, false));
+    let pings = Pings::new(&wish.worker.timers, &h2, options.keepalive);
     let upstream = Rc::new(H2Upstream { h2, facts });
     wish.host.put_shared(wish.key, &upstream);
     tokio::task::spawn_local(drive(
@@ -297,6 +298,7 @@ fn speak(wish: &Wish<'_>, stream: Stream, facts: Rc<UpstreamFacts>) -> Upstream 
         Io::new(stream),
         wish.worker.timers.deadline(),
         (http.idle_timeout.unwrap_or_default(), http.max_connection),
+        pings,
     ));
     Upstream::of_shared(&upstream, false)
 }
@@ -308,6 +310,7 @@ async fn drive(
     mut io: Io,
     deadline: Deadline,
     (idle, life): (Duration, Option<Duration>),
+    mut pings: Option<Pings>,
 ) {
     let h2 = &upstream.h2;
     deadline.set(idle);
@@ -317,6 +320,7 @@ async fn drive(
         let now_busy = h2.open_streams() > 0;
         if busy && !now_busy {
             deadline.set(idle);
+            h2.silent_since.set(Some(Instant::now()));
         }
         busy = now_busy;
         if driven.is_pending() {
@@ -326,6 +330,9 @@ async fn drive(
             }
             if passed || life.is_some_and(|max| upstream.facts.opened.elapsed() >= max) {
                 h2.leave();
+            }
+            if pings.as_mut().is_some_and(|pings| pings.poll(cx, h2).is_ready()) {
+                return Poll::Ready(Err(DriveError::Silent));
             }
         }
         driven

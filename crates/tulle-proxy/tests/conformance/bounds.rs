@@ -147,6 +147,17 @@ fn an_http2_client_that_only_asks_is_not_read_from() {
     rig.neighbours_are_fine();
 }
 
+/// The same in HTTP/1: pipelined requests whose answers nobody reads.
+#[test]
+fn an_http1_client_that_only_asks_is_not_read_from() {
+    let app = Upstream::well();
+    let rig = Rig::h1(app.at());
+    let mut client = rig.client();
+    let batch = "GET /direct HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000);
+    push_until_stuck(&mut client.stream, batch.as_bytes(), MOST);
+    rig.neighbours_are_fine();
+}
+
 /// An HTTP/1 upstream that does not read stops the client, HTTP/1 or HTTP/2.
 #[test]
 fn an_http1_upstream_that_does_not_read_stops_the_client() {

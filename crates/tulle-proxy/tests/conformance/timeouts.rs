@@ -11,7 +11,7 @@ use tulle_http::h2::ErrorCode;
 use crate::{
     common::{Backend, cluster, eventually},
     wire::{Rig, Upstream},
-    wire_h2::{CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GET, GOAWAY, HEADERS, POST, block},
+    wire_h2::{CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GET, GOAWAY, HEADERS, PING, POST, block},
 };
 
 fn rig(app: &Upstream, manager: Value) -> Rig {
@@ -192,4 +192,56 @@ fn streams_have_a_life_where_configured() {
     let mut client = rig.client();
     assert_eq!(client.get("/long").status, 504);
     rig.logged(&["/long", "504", "max_duration_timeout"]);
+    // In gRPC's words a deadline.
+    let mut frames = Frames::connect(rig.at());
+    let head: Vec<_> =
+        POST.iter().copied().chain([("content-type", "application/grpc"), ("te", "trailers")]).collect();
+    frames.head(1, END_STREAM, &head);
+    let fields = frames.fields(1);
+    assert!(fields.contains(&("grpc-status".to_owned(), "4".to_owned())), "{fields:?}");
+}
+
+/// `connection_keepalive`: a client that answers no ping is gone; one that does, and has nothing else to say, stays.
+#[test]
+fn clients_that_answer_no_ping_are_given_up() {
+    let app = Upstream::well();
+    let keepalive = json!({ "interval": "0.2s", "timeout": "0.6s" });
+    let rig = rig(&app, json!({ "http2_protocol_options": { "connection_keepalive": keepalive } }));
+    let mut silent = Frames::connect(rig.at());
+    silent.polite = false;
+    silent.wait_for_end();
+    let mut polite = Frames::connect(rig.at());
+    for _ in 0..3 {
+        polite.find(|f| f.kind == PING && f.flags == 0).expect("a ping");
+    }
+    polite.is_alive(1);
+}
+
+/// The same of upstreams: requests on a connection whose other end has gone without a word get an answer; also where only a
+/// connection that was silent for long is asked.
+#[test]
+fn upstreams_that_answer_no_ping_are_given_up() {
+    for (keepalive, silence) in [
+        (json!({ "interval": "0.2s", "timeout": "0.6s" }), 0),
+        (json!({ "connection_idle_interval": "0.1s", "timeout": "0.6s" }), 300),
+    ] {
+        let app = Backend::raw(|stream| {
+            let Some(mut peer) = Frames::accept(stream) else { return };
+            let (id, _) = peer.request();
+            peer.head(id, END_STREAM, &[(":status", "204")]);
+            peer.polite = false;
+            peer.wait_for_end();
+        });
+        let mut cluster = crate::common::http2(cluster("app", &[app.address]));
+        cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
+            ["explicit_http_config"]["http2_protocol_options"] = json!({ "connection_keepalive": keepalive });
+        let rig = Rig::with(cluster, json!({}));
+        let mut client = rig.client();
+        assert_eq!(client.get("/first").status, 204);
+        thread::sleep(Duration::from_millis(silence));
+        client.send("POST /second HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(client.receive().unwrap().status, 503);
+        rig.logged(&["/second", "503", "UC"]);
+        rig.settles();
+    }
 }

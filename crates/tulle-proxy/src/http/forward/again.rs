@@ -106,7 +106,7 @@ async fn pause(x: &mut Exchange<'_>, wait: Duration) -> Result<(), Reply> {
         Some(Late::Try) => Ok(()),
         Some(Late::Route) => Err(Reply::new(504, "upstream request timeout", d::RESPONSE_TIMEOUT)
             .flag(ResponseFlag::UpstreamRequestTimeout)),
-        Some(Late::Duration) => Err(Reply::new(504, "stream timeout", d::MAX_DURATION_TIMEOUT)),
+        Some(Late::Duration) => Err(Reply::life_over()),
         Some(Late::Idle) => Err(idle(x)),
         Some(Late::Request) => Err(too_slow(x)),
         None => {

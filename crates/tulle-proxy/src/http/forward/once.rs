@@ -274,6 +274,6 @@ fn late_before_response(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, 
         }
         Late::Idle => Tried::Over(idle(x)),
         Late::Request => Tried::Over(too_slow(x)),
-        Late::Duration => Tried::Over(Reply::new(504, "stream timeout", d::MAX_DURATION_TIMEOUT)),
+        Late::Duration => Tried::Over(Reply::life_over()),
     }
 }

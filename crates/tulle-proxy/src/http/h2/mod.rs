@@ -4,6 +4,7 @@
 //! frames into the codec and wake the driver, which flushes once for all that ran in the same turn. No lock, no channel: a
 //! `RefCell` that is borrowed only between awaits.
 
+pub(crate) mod pings;
 mod stream;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
     io,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -42,6 +44,12 @@ pub(crate) struct H2 {
     role: Role,
     /// The connection is to be closed once no stream is open.
     pub(crate) leaving: Cell<bool>,
+    /// A new stream asks whether the peer is there if none has been open for so long.
+    ask_after_silence: Cell<Option<Duration>>,
+    /// Since when no stream has been open.
+    pub(crate) silent_since: Cell<Option<Instant>>,
+    /// A ping is to be sent now.
+    ask_now: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -54,6 +62,8 @@ struct Inner {
     dead: bool,
     /// The peer works on no stream above this one.
     gone_away: Option<u32>,
+    /// Answers to pings so far.
+    pongs: u64,
     spare: Vec<ResponseHead>,
 }
 
@@ -109,10 +119,14 @@ impl H2 {
                 driver: None,
                 dead: false,
                 gone_away: None,
+                pongs: 0,
                 spare: Vec::new(),
             }),
             role,
             leaving: Cell::new(false),
+            ask_after_silence: Cell::new(None),
+            silent_since: Cell::new(None),
+            ask_now: Cell::new(false),
         })
     }
 
@@ -145,6 +159,24 @@ impl H2 {
     /// Whether a head has begun whose end has not come.
     pub(crate) fn is_reading_head(&self) -> bool {
         self.inner.borrow().codec.is_reading_head()
+    }
+
+    /// Asks the peer whether it is there.
+    fn ping(&self) {
+        self.inner.borrow_mut().codec.ping(*b"are you?");
+    }
+
+    fn pongs(&self) -> u64 {
+        self.inner.borrow().pongs
+    }
+
+    /// A stream is about to be opened: if none was for long, the peer is asked whether it is there.
+    fn ask_if_silent(&self) {
+        if let Some(since) = self.silent_since.take()
+            && self.ask_after_silence.get().is_some_and(|limit| since.elapsed() >= limit)
+        {
+            self.ask_now.set(true);
+        }
     }
 
     /// Ends the connection at once; GOAWAY is still written.
@@ -341,7 +373,8 @@ impl Inner {
             }
             Event::Refused { stream: _, why } => return Some(Notice::Refused(why)),
             Event::GoAway { last, .. } => self.gone_away = Some(last),
-            Event::Pong { .. } | Event::Settings => {}
+            Event::Pong { .. } => self.pongs += 1,
+            Event::Settings => {}
         }
         None
     }
@@ -385,6 +418,9 @@ pub(crate) enum DriveError {
     /// The socket failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The peer answers no ping.
+    #[error("no answer to a ping in time")]
+    Silent,
     /// The peer broke the protocol; GOAWAY is in the output.
     #[error(transparent)]
     Protocol(#[from] ConnError),

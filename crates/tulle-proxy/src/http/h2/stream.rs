@@ -58,6 +58,7 @@ impl H2Stream {
 
     /// Client: opens the stream. Where that fails, reading reports a refusal.
     pub(crate) fn write_request(&mut self, head: &RequestHead, end: bool) {
+        self.conn.ask_if_silent();
         let mut inner = self.conn.inner.borrow_mut();
         if inner.dead {
             return;
