@@ -34,8 +34,8 @@ fn proxy(echo: &Backend, filter: Value) -> Proxy {
 
 /// What comes back when these pieces are sent one after the other; empty when the connection is reset.
 fn say(proxy: &Proxy, pieces: &[&[u8]]) -> String {
-    let mut client = TcpStream::connect(proxy.address("in")).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut client = TcpStream::connect(proxy.address("in")).expect("the proxy listens");
+    client.set_read_timeout(Some(Duration::from_secs(10))).expect("not zero");
     for piece in pieces {
         // The proxy may have refused already.
         if client.write_all(piece).is_err() {
@@ -45,7 +45,7 @@ fn say(proxy: &Proxy, pieces: &[&[u8]]) -> String {
     }
     let mut answer = Vec::new();
     let _ = client.read_to_end(&mut answer);
-    String::from_utf8(answer).unwrap()
+    String::from_utf8(answer).expect("the answer is text")
 }
 
 const GET: &[u8] = b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
