@@ -21,6 +21,7 @@ mod cors;
 mod destination;
 mod digest;
 mod endpoint;
+mod ext_authz;
 mod fault;
 mod filter_chain;
 mod global_rate_limit;

@@ -11,6 +11,7 @@ pub mod compression;
 pub mod cors;
 pub mod csrf;
 pub mod descriptor;
+pub mod ext_authz;
 pub mod fault;
 pub mod filter_chain;
 pub mod format;

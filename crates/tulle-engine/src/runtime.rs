@@ -11,6 +11,7 @@ pub mod compression;
 pub mod cors;
 pub mod csrf;
 pub mod endpoint;
+pub mod ext_authz;
 pub mod fault;
 pub mod filter;
 pub mod global_rate_limit;

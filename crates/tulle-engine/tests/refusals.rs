@@ -473,3 +473,30 @@ fn what_routes_say_about_filters_is_checked_too() {
         "#]],
     );
 }
+
+#[test]
+fn authorization_services_say_what_is_missing() {
+    let filter = json!({
+        "@type": type_url::EXT_AUTHZ,
+        "stat_prefix": "x",
+        "encode_raw_headers": true,
+        "shadow_mode": true,
+        "http_service": {
+            "server_uri": { "uri": "http://auth", "timeout": "1s" },
+            "path_prefix": "pre",
+            "path_override": "/over",
+            "retry_policy": {},
+        },
+    });
+    let router =
+        json!({ "name": "envoy.filters.http.router", "typed_config": { "@type": type_url::ROUTER } });
+    on_listener(
+        &[(&format!("{MANAGER}.http_filters"), json!([{ "name": "auth", "typed_config": filter }, router]))],
+        expect![[r#"
+            refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.encode_raw_headers: is not supported
+            refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.shadow_mode: is not supported
+            refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.http_service.retry_policy: is not supported
+            refused filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.http_service.server_uri.cluster: must not be empty
+        "#]],
+    );
+}

@@ -144,11 +144,9 @@ fn a_request_over_the_limit_gets_what_the_service_says() {
             status(Code::OverLimit, 10, Unit::Minute, 0, 17),
         ],
         raw_body: b"slow down".to_vec(),
-        response_headers_to_add: vec![HeaderValue {
-            key: "content-type".into(),
-            value: "text/x".into(),
-            ..Default::default()
-        }],
+        response_headers_to_add: [("content-type", "text/x"), ("content-length", "99")]
+            .map(|(key, value)| HeaderValue { key: key.into(), value: value.into(), ..Default::default() })
+            .into(),
         ..over(Code::OverLimit)
     });
     let filter =

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tulle_proto::envoy::http_connection_manager as hcm;
 use tulle_proto::envoy::{
-    buffer, compressor, cors, csrf, decompressor, fault as pbfault, grpc_stats,
+    buffer, compressor, cors, csrf, decompressor, ext_authz as pbauthz, fault as pbfault, grpc_stats,
     header_mutation as pbmutation, health_check, http_ratelimit, http_rbac, jwt_authn, local_ratelimit,
     router, set_metadata,
 };
@@ -15,7 +15,8 @@ use tulle_proto::{Any, type_url};
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{text, texts};
 use super::{
-    compression, fault, global_rate_limit, header_mutation, jwt, local_rate_limit, rbac, small_filters,
+    compression, ext_authz, fault, global_rate_limit, header_mutation, jwt, local_rate_limit, rbac,
+    small_filters,
 };
 use crate::runtime::filter::{
     GrpcStats, HttpFilter, HttpFilterKind, IstioAlpn, IstioStats, MetricOverride, PeerMetadata, RouterOptions,
@@ -37,6 +38,7 @@ const KNOWN: &[&str] = &[
     type_url::DECOMPRESSOR,
     type_url::RATE_LIMIT,
     type_url::JWT_AUTHN,
+    type_url::EXT_AUTHZ,
     type_url::ISTIO_STATS,
     type_url::PEER_METADATA,
     type_url::ISTIO_ALPN,
@@ -152,6 +154,11 @@ fn kind(cx: &mut Context<'_>, at: &At<'_>, any: &Any) -> Option<HttpFilterKind> 
         type_url::JWT_AUTHN => {
             let message: jwt_authn::JwtAuthentication = cx.unpack(at, any)?;
             jwt::jwt_authn(cx, at, &message).map(|filter| HttpFilterKind::Jwt(Arc::new(filter)))
+        }
+        type_url::EXT_AUTHZ => {
+            let message: pbauthz::ExtAuthz = cx.unpack(at, any)?;
+            let filter = ext_authz::ext_authz(cx, at, &message)?;
+            Some(HttpFilterKind::ExtAuthz(Arc::new(filter)))
         }
         type_url::ISTIO_STATS => {
             let message: stats::PluginConfig = cx.unpack(at, any)?;

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tulle_proto::envoy::{
-    buffer, compressor, cors as pbcors, csrf, fault as pbfault, google, header_mutation, http_ratelimit,
-    http_rbac, jwt_authn, local_ratelimit, route, set_metadata,
+    buffer, compressor, cors as pbcors, csrf, ext_authz as pbauthz, fault as pbfault, google,
+    header_mutation, http_ratelimit, http_rbac, jwt_authn, local_ratelimit, route, set_metadata,
 };
 use tulle_proto::{Any, type_url};
 
 use super::context::{At, Context};
 use super::{
-    compression, cors, fault, global_rate_limit, header_mutation as mutation, jwt, local_rate_limit, rbac,
-    small_filters,
+    compression, cors, ext_authz, fault, global_rate_limit, header_mutation as mutation, jwt,
+    local_rate_limit, rbac, small_filters,
 };
 use crate::runtime::cors::CorsPolicy;
 use crate::runtime::filter::{FilterOverride, FilterOverrides};
@@ -32,6 +32,7 @@ const KNOWN: &[&str] = &[
     type_url::COMPRESSOR_PER_ROUTE,
     type_url::RATE_LIMIT_PER_ROUTE,
     type_url::JWT_AUTHN_PER_ROUTE,
+    type_url::EXT_AUTHZ_PER_ROUTE,
     type_url::ROUTE_FILTER_CONFIG,
 ];
 
@@ -136,6 +137,10 @@ fn one(
             let message: jwt_authn::PerRouteConfig = cx.unpack(at, any)?;
             let name = jwt::per_route(cx, at, &message)?;
             Some(name.map_or(FilterOverride::Disabled, FilterOverride::Jwt))
+        }
+        type_url::EXT_AUTHZ_PER_ROUTE => {
+            let message: pbauthz::ExtAuthzPerRoute = cx.unpack(at, any)?;
+            ext_authz::per_route(cx, at, &message, outer.get(name))
         }
         type_url::ROUTE_FILTER_CONFIG => {
             let route::FilterConfig { config, is_optional, disabled } = cx.unpack(at, any)?;

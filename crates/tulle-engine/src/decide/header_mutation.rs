@@ -68,17 +68,7 @@ fn with_query(
     cx: &FormatContext<'_>,
     scratch: &mut String,
 ) -> String {
-    let mut parameters: Vec<(Vec<u8>, String)> = head
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-            let written = if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") };
-            (percent_decoded(name).into_owned(), written)
-        })
-        .collect();
+    let mut parameters = parameters(head);
     for mutation in mutations {
         match mutation {
             QueryMutation::Remove(name) => parameters.retain(|(n, _)| n != name.as_bytes()),
@@ -99,6 +89,40 @@ fn with_query(
             }
         }
     }
+    written(head, parameters)
+}
+
+/// Sets and removes parameters of the query.
+pub(super) fn change_query(head: &mut RequestHead, set: &[(String, String)], remove: &[String]) {
+    if !head.path.starts_with('/') {
+        return;
+    }
+    let mut parameters = parameters(head);
+    for (name, value) in set {
+        parameters.retain(|(n, _)| n != name.as_bytes());
+        let written = format!("{}={}", percent_encoded(name), percent_encoded(value));
+        parameters.push((name.as_bytes().to_vec(), written));
+    }
+    parameters.retain(|(name, _)| !remove.iter().any(|gone| gone.as_bytes() == name));
+    head.path = written(head, parameters);
+}
+
+/// The parameters of the query: their names, and how they are written.
+fn parameters(head: &RequestHead) -> Vec<(Vec<u8>, String)> {
+    head.query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+            let written = if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") };
+            (percent_decoded(name).into_owned(), written)
+        })
+        .collect()
+}
+
+/// The path with these parameters as its query.
+fn written(head: &RequestHead, mut parameters: Vec<(Vec<u8>, String)>) -> String {
     parameters.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut path = head.path_only().to_owned();
     for (number, (_, written)) in parameters.iter().enumerate() {

@@ -28,6 +28,23 @@ pub fn levels<'t>(
     levels
 }
 
+/// Whether a field belongs to a connection or to the framing of a body (or is the authority), so that a service that is asked about a
+/// request cannot write it into a message.
+pub fn is_framing(name: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// Changes a request's headers. `scratch` is cleared and used for values.
 pub fn apply_to_request(
     ops: &HeaderOps,

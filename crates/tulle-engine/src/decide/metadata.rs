@@ -33,6 +33,28 @@ fn value(message: &google::Value, depth: u32) -> Option<Value> {
     })
 }
 
+/// The message of fields, to be sent.
+pub fn message(fields: &Fields) -> google::Struct {
+    google::Struct {
+        fields: fields.iter().map(|(key, value)| (key.to_string(), message_value(value))).collect(),
+    }
+}
+
+fn message_value(value: &Value) -> google::Value {
+    use google::value::Kind;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(flag) => Kind::BoolValue(*flag),
+        Value::Number(number) => Kind::NumberValue(*number),
+        Value::String(text) => Kind::StringValue(text.to_string()),
+        Value::List(items) => {
+            Kind::ListValue(google::ListValue { values: items.iter().map(message_value).collect() })
+        }
+        Value::Struct(fields) => Kind::StructValue(message(fields)),
+    };
+    google::Value { kind: Some(kind) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,7 +64,9 @@ mod tests {
     fn structs_are_read_but_not_without_end() {
         let mut message = google::Value { kind: Some(Kind::NumberValue(1.0)) };
         let of = |inner: google::Value| google::Struct { fields: [("a".to_owned(), inner)].into() };
-        assert_eq!(fields(&of(message.clone())), Some([("a".into(), Value::Number(1.0))].into()));
+        let read = fields(&of(message.clone())).unwrap();
+        assert_eq!(read, [("a".into(), Value::Number(1.0))].into());
+        assert_eq!(super::message(&read), of(message.clone()));
         for _ in 0..40 {
             message = google::Value { kind: Some(Kind::StructValue(of(message))) };
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::compression::{Compressor, CompressorChange, Decompressor};
 use super::cors::CorsPolicy;
 use super::csrf::CsrfPolicy;
+use super::ext_authz::{ExtAuthz, ExtAuthzChange};
 use super::fault::Fault;
 use super::global_rate_limit::{GlobalRateLimit, GlobalRateLimitChange};
 use super::header_mutation::{HeaderMutationFilter, Mutations, SetMetadata};
@@ -62,6 +63,8 @@ pub enum HttpFilterKind {
     GlobalRateLimit(Arc<GlobalRateLimit>),
     /// Tokens.
     Jwt(Arc<JwtAuthn>),
+    /// A service that decides.
+    ExtAuthz(Arc<ExtAuthz>),
     /// Forwarding; always the last.
     Router(RouterOptions),
 }
@@ -162,6 +165,8 @@ pub enum FilterOverride {
     HeaderMutation(Vec<Arc<Mutations>>),
     /// Another limit of what is held.
     Buffer(u32),
+    /// What is said to the service that decides, and which one.
+    ExtAuthz(Arc<ExtAuthzChange>),
     /// Another requirement about tokens, by name.
     Jwt(Arc<str>),
     /// Other rules and another domain for limits that a service keeps.

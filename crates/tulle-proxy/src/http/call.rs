@@ -9,7 +9,7 @@ use std::{
 
 use tulle_engine::decide::{breaker::Resource, outlier::Outcome};
 use tulle_http::{
-    HeaderList, RequestHead, ResponseHead,
+    HeaderList, Known, RequestHead, ResponseHead,
     h1::{Persistence, RequestSent},
 };
 
@@ -126,7 +126,8 @@ async fn once(
     let mut up = upstream::acquire(&wish).await.map_err(|u| CallFault::Upstream(u.fault, u.reason))?;
     *reused = up.reused;
     cluster.stats.upstream_rq_total.inc();
-    let length = if body.is_empty() { Length::None } else { Length::Known(body.len() as u64) };
+    let said = !body.is_empty() || head.headers.contains(Known::ContentLength);
+    let length = if said { Length::Known(body.len() as u64) } else { Length::None };
     up.side.write_request(head, length, Persistence::KeepAlive);
     let broken = |fault: UpstreamFault| CallFault::Upstream(fault, String::new());
     write_body(&mut up, body).await.ok_or_else(|| broken(UpstreamFault::Closed))?;

@@ -73,6 +73,13 @@ impl Work {
         }
     }
 
+    /// Puts back what has come out already, in front of what waits.
+    pub(crate) fn put_back(&mut self, mut data: Vec<u8>) {
+        data.extend_from_slice(self.waiting());
+        self.out = data;
+        self.taken = 0;
+    }
+
     /// Whether the end of the body has gone through.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended

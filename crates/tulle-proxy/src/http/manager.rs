@@ -92,7 +92,8 @@ impl LocalManager {
                 | HttpFilterKind::Compressor(_)
                 | HttpFilterKind::Decompressor(_)
                 | HttpFilterKind::GlobalRateLimit(_)
-                | HttpFilterKind::Jwt(_) => {}
+                | HttpFilterKind::Jwt(_)
+                | HttpFilterKind::ExtAuthz(_) => {}
             }
         }
         warn_of_what_is_missing(config);

@@ -330,6 +330,18 @@ stat_block! {
         jwt_allowed: Counter = "jwt_authn.allowed",
         /// Requests refused for their tokens.
         jwt_denied: Counter = "jwt_authn.denied",
+        /// Requests that the authorization service let pass.
+        ext_authz_ok: Counter = "ext_authz.ok",
+        /// Requests that the authorization service refused.
+        ext_authz_denied: Counter = "ext_authz.denied",
+        /// Requests about which the authorization service did not answer, or did not know.
+        ext_authz_error: Counter = "ext_authz.error",
+        /// Of these, those that went on.
+        ext_authz_failure_mode_allowed: Counter = "ext_authz.failure_mode_allowed",
+        /// Requests refused because the service's answer cannot be followed.
+        ext_authz_invalid: Counter = "ext_authz.invalid",
+        /// Requests about which the authorization service was not asked.
+        ext_authz_disabled: Counter = "ext_authz.disabled",
         /// Delays injected.
         fault_delays_injected: Counter = "fault.delays_injected",
         /// Aborts injected.

@@ -16,26 +16,42 @@ use crate::http::{
 /// How the waiting ended.
 enum End {
     Complete,
-    TooLarge,
+    /// The limit is passed, and the rest may follow.
+    More,
     Broken(ReadFault),
     Late(Late),
 }
 
 /// Holds the request until it is complete. It goes on with a length, and with its body at hand for any number of tries.
 pub(super) async fn hold(x: &mut Exchange<'_>, limit: u32) -> Option<Reply> {
+    gather(x, limit, false).await.err()
+}
+
+/// The same; with `partial`, a body that is longer is not refused: its beginning comes back, and it goes on as it comes.
+pub(super) async fn gather(
+    x: &mut Exchange<'_>,
+    limit: u32,
+    partial: bool,
+) -> Result<Option<Vec<u8>>, Reply> {
+    let limit = limit as usize;
+    if let Some(held) = x.held.as_ref().filter(|held| held.len() > limit) {
+        return if partial { Ok(Some(held[..limit].to_vec())) } else { Err(too_large(x)) };
+    }
     if x.flow.done {
-        return None;
+        return Ok(None);
     }
     x.let_body_come();
     let mut body = Vec::new();
-    match read(x, &mut body, limit as usize).await {
+    match read(x, &mut body, limit).await {
         End::Complete => {}
-        End::TooLarge => {
-            x.manager.stats.downstream_rq_too_large.inc();
-            return Some(Reply::new(413, "Payload Too Large", d::REQUEST_PAYLOAD_TOO_LARGE).closing());
+        End::More if partial => {
+            let beginning = body[..limit].to_vec();
+            x.flow.work.get_or_insert_default().put_back(body);
+            return Ok(Some(beginning));
         }
+        End::More => return Err(too_large(x)),
         End::Broken(fault) => {
-            return Some(match client_fault(&fault) {
+            return Err(match client_fault(&fault) {
                 ClientFault::Malformed => x.malformed(),
                 ClientFault::Gone => {
                     forward::client_gone(x);
@@ -43,14 +59,19 @@ pub(super) async fn hold(x: &mut Exchange<'_>, limit: u32) -> Option<Reply> {
                 }
             });
         }
-        End::Late(Late::Idle) => return Some(forward::idle(x)),
-        End::Late(_) => return Some(forward::too_slow(x)),
+        End::Late(Late::Idle) => return Err(forward::idle(x)),
+        End::Late(_) => return Err(forward::too_slow(x)),
     }
     x.flow.done = true;
     x.flow.work = None;
     x.s.clocks.request.clear();
     x.hold(body);
-    None
+    Ok(None)
+}
+
+fn too_large(x: &Exchange<'_>) -> Reply {
+    x.manager.stats.downstream_rq_too_large.inc();
+    Reply::new(413, "Payload Too Large", d::REQUEST_PAYLOAD_TOO_LARGE).closing()
 }
 
 async fn read(x: &mut Exchange<'_>, body: &mut Vec<u8>, limit: usize) -> End {
@@ -63,19 +84,19 @@ async fn read(x: &mut Exchange<'_>, body: &mut Vec<u8>, limit: usize) -> End {
                     if let Err(fault) = end(flow, body) {
                         return Poll::Ready(End::Broken(fault));
                     }
-                    return Poll::Ready(if body.len() > limit { End::TooLarge } else { End::Complete });
+                    return Poll::Ready(if body.len() > limit { End::More } else { End::Complete });
                 }
                 Poll::Ready(Ok(Piece::Data)) => {
                     let count = match put(flow, down.data(), body) {
                         Ok(count) => count,
                         Err(fault) => return Poll::Ready(End::Broken(fault)),
                     };
-                    if body.len() > limit {
-                        return Poll::Ready(End::TooLarge);
-                    }
                     flow.bytes += count as u64;
                     down.consume(count);
                     clocks.moved();
+                    if body.len() > limit {
+                        return Poll::Ready(End::More);
+                    }
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(End::Broken(fault)),
                 Poll::Pending => return clocks.poll(cx).map(End::Late),

@@ -131,9 +131,9 @@ fn obey(
     None
 }
 
-/// Adds a field that a service names; one that is no field is left out.
+/// Adds a field that a service names; what is no field, or frames messages, is left out.
 fn add(headers: &mut HeaderList, name: &str, value: &str, raw: &[u8]) {
-    if !name.starts_with(':') && !name.eq_ignore_ascii_case("host") {
+    if !name.starts_with(':') && !header_ops::is_framing(name) {
         headers.append(name, if value.is_empty() { raw } else { value.as_bytes() });
     }
 }

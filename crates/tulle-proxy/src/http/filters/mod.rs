@@ -4,6 +4,7 @@
 mod buffer;
 mod compression;
 mod csrf;
+mod ext_authz;
 mod global_rate_limit;
 mod header_mutation;
 mod health_check;
@@ -17,6 +18,7 @@ use tulle_engine::{
     decide::{
         authorize::{self, AuthInput},
         cors::{self, CorsVerdict},
+        ext_authz::answer::ResponseChanges,
         fault,
         route::{self, Found, pick_cluster},
         token_bucket::TokenBucket,
@@ -49,13 +51,15 @@ pub(crate) struct Left {
     accepts: SmallVec<[usize; 2]>,
     /// Fields that services want added, by the number of the filter in the chain.
     headers: Vec<(usize, HeaderList)>,
+    /// What services that decide want changed, by the number of the filter in the chain.
+    authorized: Vec<(usize, ResponseChanges)>,
     /// Buckets that the client is told of, by the number of the filter in the chain.
     buckets: SmallVec<[(usize, Arc<TokenBucket>); 1]>,
 }
 
 impl Left {
     fn is_empty(&self) -> bool {
-        !self.cors && self.buckets.is_empty() && self.headers.is_empty()
+        !self.cors && self.buckets.is_empty() && self.headers.is_empty() && self.authorized.is_empty()
     }
 }
 
@@ -134,6 +138,11 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
                 changed = x.found.map(|found| changes(x, &found));
                 reply
             }
+            HttpFilterKind::ExtAuthz(filter) => {
+                let reply = Box::pin(ext_authz::ask(x, number, filter, change)).await;
+                changed = x.found.map(|found| changes(x, &found));
+                reply
+            }
             // These act on the way upstream or at the end.
             HttpFilterKind::GrpcStats(_)
             | HttpFilterKind::IstioStats(_)
@@ -169,6 +178,7 @@ pub(crate) fn respond(x: &mut Exchange<'_>, length: Length) {
             }
             HttpFilterKind::LocalRateLimit(_) => local_rate_limit::respond(x, number),
             HttpFilterKind::GlobalRateLimit(_) => global_rate_limit::respond(x, number),
+            HttpFilterKind::ExtAuthz(_) => ext_authz::respond(x, number),
             HttpFilterKind::HeaderMutation(filter) => header_mutation::response(x, filter, change),
             HttpFilterKind::HealthCheck(filter) => health_check::respond(x, filter),
             HttpFilterKind::Compressor(filter) => {
