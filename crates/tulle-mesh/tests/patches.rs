@@ -38,7 +38,7 @@ fn told(patch: &str) -> (Vec<String>, usize) {
         let level = if d.severity == Severity::Error { "refused" } else { "told" };
         format!("{level} {}: {}", d.field.as_str().trim_start_matches("spec.configPatches[0]."), d.message)
     });
-    (said.collect(), mesh.patches_of(&name).unwrap().len())
+    (said.collect(), mesh.envoy_filter(&name).unwrap().patches.len())
 }
 
 #[test]

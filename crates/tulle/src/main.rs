@@ -4,6 +4,7 @@ mod commands;
 mod findings;
 mod logging;
 mod outcome;
+mod patch_check;
 mod resident;
 
 use std::process::ExitCode;

@@ -68,8 +68,8 @@ impl World {
     /// The patches of an EnvoyFilter that do nothing to any proxy that is there. Where no other patch of it does anything
     /// either, it concerns nobody, which is told already.
     fn idle_patches(&self, resource: &ResourceRef, truth: &Snapshot) -> Vec<Diagnostic> {
-        let all = truth.patches_of(resource).unwrap_or_default();
-        let idle = all.into_iter().filter(|index| !self.ledger.is_patching(resource, *index));
+        let all = truth.envoy_filter(resource).into_iter().flat_map(|f| &f.patches).map(|p| p.index);
+        let idle = all.filter(|index| !self.ledger.is_patching(resource, *index));
         let told = idle.map(|index| {
             let path = FieldPath::from(format!("spec.configPatches[{index}].match").as_str());
             let message = "matches nothing that the connected proxies are told";

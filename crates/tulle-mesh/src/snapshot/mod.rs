@@ -192,10 +192,10 @@ impl Snapshot {
         }
     }
 
-    /// The patches of an EnvoyFilter that are not refused, by their place in it. `None` when there is no such filter.
-    pub fn patches_of(&self, resource: &ResourceRef) -> Option<Vec<usize>> {
+    /// An EnvoyFilter, with the patches that are not refused.
+    pub fn envoy_filter(&self, resource: &ResourceRef) -> Option<&EnvoyFilter> {
         match self.items.get(resource).map(Arc::as_ref) {
-            Some(Item::Patches(filter)) => Some(filter.patches.iter().map(|p| p.index).collect()),
+            Some(Item::Patches(filter)) => Some(filter),
             _ => None,
         }
     }

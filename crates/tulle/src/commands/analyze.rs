@@ -13,6 +13,7 @@ use tulle_local::host::client;
 use super::mesh::{StateDir, failure};
 use crate::findings::Findings;
 use crate::outcome::{Failure, Outcome};
+use crate::patch_check;
 
 /// Check manifests against each other: all that `validate` finds, and pitfalls that take several objects to see.
 ///
@@ -59,6 +60,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         objects.extend(kept);
     }
     found.add(tulle_analysis::analyze(&objects, MeshConfig::default()))?;
+    found.add(patch_check::check(&objects))?;
     found.diagnostics.retain(|finding| {
         args.namespace.as_ref().is_none_or(|ns| concerns(finding, ns))
             && !args.suppress.iter().any(|s| s.covers(finding))
