@@ -295,7 +295,7 @@ kinds! {
     /// TLS towards backends.
     BackendTlsPolicy(gateway_api::BackendTlsPolicySpec) as "BackendTLSPolicy" {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha3"], plural: "backendtlspolicies", short: ["btlspolicy"],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec
     }
     /// A destination outside of the cluster.
     XBackend(gateway_api::XBackendSpec) {

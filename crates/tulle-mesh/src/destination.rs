@@ -249,6 +249,8 @@ pub struct ClientTls {
     pub subject_alt_names: Vec<String>,
     /// Certificate authorities' file; empty is the system's.
     pub ca_certificates: String,
+    /// The authorities themselves in PEM, before the file; empty for none.
+    pub authorities: String,
     /// File of certificates that are revoked; empty for none.
     pub ca_crl: String,
     /// Client certificate's file.

@@ -6,7 +6,7 @@ use crate::destination::DestinationRule;
 use crate::entry::Entry;
 use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
-use crate::kube::{GatewayClass, Grant, KubeGateway, KubeRoute};
+use crate::kube::{BackendTls, GatewayClass, Grant, KubeGateway, KubeRoute};
 use crate::meta::NsName;
 use crate::node::Node;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit};
@@ -53,6 +53,10 @@ pub enum Item {
     Namespace(Namespace),
     /// A Secret with a certificate.
     Certificate(Certificate),
+    /// A BackendTLSPolicy.
+    BackendTls(BackendTls),
+    /// A ConfigMap with certificates of authorities.
+    Authorities(Authorities),
     /// An EnvoyFilter.
     Patches(EnvoyFilter),
     /// A RateLimit.
@@ -75,4 +79,13 @@ pub struct Certificate {
     pub name: NsName,
     /// What is wrong with it, if anything is.
     pub problem: Option<String>,
+}
+
+/// Certificates of authorities, which everybody may know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorities {
+    /// The ConfigMap.
+    pub name: NsName,
+    /// In PEM.
+    pub pem: String,
 }

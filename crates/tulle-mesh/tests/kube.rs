@@ -323,6 +323,55 @@ spec:
 }
 
 #[test]
+fn a_policy_names_authorities_and_says_which_gateways_it_concerns() {
+    let policy = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: web, namespace: shop, creationTimestamp: '2026-01-01T00:00:00Z'}
+spec:
+  targetRefs: [{group: '', kind: Service, name: web}]
+  validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}], hostname: web.example.com}
+";
+    let ca = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ca, namespace: shop}
+data: {ca.crt: \"-----BEGIN CERTIFICATE-----\\nx\\n\"}
+";
+    let reference = |name: &str| ResourceRef::new(GROUP, "BackendTLSPolicy", "shop", name);
+    let state = |mesh: &Mesh, name: &str| {
+        let state = mesh.0.policy_state(&reference(name)).unwrap();
+        (word(&state.accepted), word(&state.resolved), state.ancestors.len())
+    };
+    let names = |mesh: &Mesh| {
+        let service = mesh.0.service(&"web.shop.svc.cluster.local".into(), "shop").unwrap();
+        let (_, tls) = mesh.0.backend_tls(service, &service.ports[0]).unwrap();
+        (tls.subject_alt_names.join(","), !tls.authorities.is_empty())
+    };
+    let mut mesh = Mesh::of(&[policy]);
+    assert_eq!(state(&mesh, "web").0, no("TargetNotFound"));
+    mesh.put(BASE);
+    assert_eq!(state(&mesh, "web"), (no("NoValidCACertificate"), no("InvalidCACertificateRef"), 0));
+    assert_eq!(names(&mesh), ("invalid.invalid".to_owned(), false), "nothing passes");
+    mesh.put(ca);
+    assert_eq!(state(&mesh, "web"), (yes("Accepted"), yes("ResolvedRefs"), 0));
+    assert_eq!(names(&mesh), ("web.example.com".to_owned(), true));
+    mesh.put(EDGE);
+    mesh.put(ROUTE);
+    assert_eq!(state(&mesh, "web").2, 1);
+    let young = policy.replace(
+        "name: web, namespace: shop, creationTimestamp: '2026",
+        "name: young, namespace: shop, creationTimestamp: '2027",
+    );
+    mesh.put(&young);
+    assert_eq!((state(&mesh, "web").0, state(&mesh, "young").0), (yes("Accepted"), no("Conflicted")));
+    mesh.delete(policy);
+    assert_eq!(state(&mesh, "young").0, yes("Accepted"));
+    mesh.delete(ca);
+    assert_eq!(state(&mesh, "young").1, no("InvalidCACertificateRef"));
+}
+
+#[test]
 fn the_last_state_does_not_depend_on_the_order_of_changes() {
     let parts = [BASE, EDGE, GRANT, ROUTE];
     let wanted = Mesh::of(&parts);

@@ -10,7 +10,7 @@ use tulle_proto::envoy::tls::{
     tls_parameters,
 };
 
-use crate::pb::{ads, boolv, exact, matcher, pack, sds};
+use crate::pb::{ads, boolv, exact, inline, matcher, pack, sds};
 
 /// Name of the workload's own certificate, answered inside the proxy.
 const OWN_CERTIFICATE: &str = "default";
@@ -89,9 +89,10 @@ pub(crate) fn user_upstream(
             } else {
                 tls.ca_certificates.as_str()
             };
+            let ca = if tls.authorities.is_empty() { file(ca) } else { inline(tls.authorities.as_str()) };
             common.validation_context_type =
                 Some(ValidationContextType::ValidationContext(CertificateValidationContext {
-                    trusted_ca: Some(file(ca)),
+                    trusted_ca: Some(ca),
                     ..validation
                 }));
         }

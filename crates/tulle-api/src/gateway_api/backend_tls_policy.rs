@@ -13,7 +13,7 @@ record! {
         /// How a backend's certificate is checked.
         pub validation: BackendTlsValidation = "validation",
         /// Options of the implementation.
-        pub options: BTreeMap<String, String> = "options",
+        pub options: BTreeMap<String, String> = "options" => no_effect("there are no options here"),
     }
 }
 

@@ -97,7 +97,7 @@ impl Flow {
 /// those of a Gateway's listeners and of a route's parents.
 fn stamp(status: &mut Value, before: Option<&Value>, time: &str) {
     stamp_conditions(status, before, time);
-    for (list, key) in [("listeners", "name"), ("parents", "parentRef")] {
+    for (list, key) in [("listeners", "name"), ("parents", "parentRef"), ("ancestors", "ancestorRef")] {
         let Some(entries) = status.get_mut(list).and_then(Value::as_array_mut) else { continue };
         let before = before.and_then(|b| b[list].as_array()).map(Vec::as_slice).unwrap_or_default();
         for entry in entries {

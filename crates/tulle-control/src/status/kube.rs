@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 use tulle_base::ResourceRef;
 use tulle_mesh::NsName;
 use tulle_mesh::Snapshot;
-use tulle_mesh::kube::{Finding, GROUP, GatewayState, ListenerState, ParentState, Reach, RouteState};
+use tulle_mesh::kube::{
+    Finding, GROUP, GatewayState, ListenerState, ParentState, PolicyState, Reach, RouteState,
+};
 
 use super::conditions::cut;
 
@@ -15,6 +17,8 @@ pub(crate) enum Kube<'a> {
     Gateway(&'a GatewayState, Vec<usize>),
     /// A route.
     Route(&'a RouteState),
+    /// A policy.
+    Policy(PolicyState),
 }
 
 impl<'a> Kube<'a> {
@@ -28,6 +32,9 @@ impl<'a> Kube<'a> {
             let state = snapshot.gateway_state(&name)?;
             let attached = state.listeners.iter().map(|l| snapshot.attached_routes(l)).collect();
             return Some(Self::Gateway(state, attached));
+        }
+        if let Some(state) = snapshot.policy_state(resource) {
+            return Some(Self::Policy(state));
         }
         snapshot.route_state(resource).map(|state| Self::Route(state))
     }
@@ -50,6 +57,20 @@ impl<'a> Kube<'a> {
                 let outside = state.addresses.iter().map(|ip| of("IPAddress", ip));
                 let inside = state.services.iter().map(|host| of("Hostname", host));
                 status["addresses"] = outside.chain(inside).collect();
+            }
+            Self::Policy(PolicyState { accepted, resolved, ancestors }) => {
+                let one = |(name, controller): &(NsName, String)| {
+                    let NsName { namespace, name } = name;
+                    json!({
+                        "ancestorRef": {"group": GROUP, "kind": "Gateway", "namespace": namespace, "name": name},
+                        "controllerName": controller,
+                        "conditions": [
+                            condition("Accepted", accepted, generation),
+                            condition("ResolvedRefs", resolved, generation),
+                        ],
+                    })
+                };
+                status["ancestors"] = ancestors.iter().map(one).collect();
             }
             Self::Route(state) => {
                 status["parents"] = state.parents.iter().map(|p| parent(p, generation)).collect();

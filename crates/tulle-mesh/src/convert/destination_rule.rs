@@ -282,6 +282,7 @@ fn client_tls(t: &api::ClientTlsSettings) -> ClientTls {
         ca_crl,
     } = t;
     ClientTls {
+        authorities: String::new(),
         mode: match mode {
             Some(api::ClientTlsMode::Disable) | None => ClientTlsMode::Disable,
             Some(api::ClientTlsMode::Simple) => ClientTlsMode::Simple,

@@ -8,7 +8,7 @@ use tulle_base::{Host, Labels, Locality, Selector};
 
 use super::cx::Cx;
 use crate::destination::locality;
-use crate::item::{Certificate, Namespace};
+use crate::item::{Authorities, Certificate, Namespace};
 use crate::meta::NsName;
 use crate::node::Node;
 use crate::port::Protocol;
@@ -166,6 +166,14 @@ pub(super) fn certificate(object: &Object, spec: &k8s::Secret) -> Option<Certifi
     };
     let name = NsName::new(object.meta.namespace.clone(), object.meta.name.clone());
     Some(Certificate { name, problem })
+}
+
+/// The authorities of a ConfigMap; `None` for one that holds something else.
+pub(super) fn authorities(object: &Object, spec: &k8s::ConfigMap) -> Option<Authorities> {
+    let pem = spec.data.get("ca.crt")?;
+    let certificates = pem.lines().any(|l| l.trim() == "-----BEGIN CERTIFICATE-----");
+    let name = NsName::new(object.meta.namespace.clone(), object.meta.name.clone());
+    certificates.then(|| Authorities { name, pem: pem.clone() })
 }
 
 /// The slice of an EndpointSlice; `None` when it names no service, or no IP addresses.

@@ -74,6 +74,8 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::ReferenceGrant(spec) => Item::Grant(kube::grant(cx, spec)),
         Spec::Namespace(_) => Item::Namespace(kubernetes::namespace(object)),
         Spec::Secret(spec) => Item::Certificate(kubernetes::certificate(object, spec)?),
+        Spec::BackendTlsPolicy(spec) => Item::BackendTls(kube::backend_tls(cx, spec)),
+        Spec::ConfigMap(spec) => Item::Authorities(kubernetes::authorities(object, spec)?),
         // Kinds that are not in force yet say so.
         Spec::WorkloadGroup(_)
         | Spec::RequestAuthentication(_)
@@ -84,7 +86,6 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         | Spec::IstioOperator(_)
         | Spec::ListenerSet(_)
         | Spec::UdpRoute(_)
-        | Spec::BackendTlsPolicy(_)
         | Spec::XBackend(_)
         | Spec::XBackendTrafficPolicy(_)
         | Spec::XMesh(_)
@@ -95,7 +96,6 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         }
         // What the node agent runs, and what is written down about it.
         Spec::ServiceAccount(_)
-        | Spec::ConfigMap(_)
         | Spec::Deployment(_)
         | Spec::ReplicaSet(_)
         | Spec::StatefulSet(_)

@@ -3,17 +3,19 @@
 //! A Gateway becomes one [`crate::gateway::Gateway`] per listener, a route becomes
 //! [`RouteSet`](crate::routing::RouteSet)s: everything after that is the same as for Istio's kinds.
 
+mod backend_tls;
 mod gateway;
 mod grant;
 mod route;
 mod state;
 
+pub use backend_tls::BackendTls;
 pub use gateway::{
     Address, AllowedNamespaces, KubeGateway, Listener, ListenerProtocol, ListenerTls, ObjectName,
 };
 pub use grant::{Grant, Granted, Referrer};
 pub use route::{Backend, KubeRoute, Parent, Problem, RouteKind};
-pub use state::{Finding, GatewayState, ListenerState, ParentState, Reach, RouteState};
+pub use state::{Finding, GatewayState, ListenerState, ParentState, PolicyState, Reach, RouteState};
 
 use crate::meta::Meta;
 

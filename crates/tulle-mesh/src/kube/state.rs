@@ -102,6 +102,17 @@ pub struct ParentState {
     pub partially_invalid: Option<String>,
 }
 
+/// What became of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyState {
+    /// Accepted.
+    pub accepted: Finding,
+    /// ResolvedRefs.
+    pub resolved: Finding,
+    /// The Gateways that it concerns, and their controllers.
+    pub ancestors: Vec<(NsName, String)>,
+}
+
 impl RouteState {
     /// The conditions that do not hold, with the field that they are about.
     pub fn complaints(&self) -> impl Iterator<Item = (String, &Finding)> {

@@ -164,6 +164,8 @@ impl Apply {
             Item::Grant(grant) => self.kube_grant(reference, grant, adding),
             Item::Namespace(namespace) => self.kube_namespace(namespace, adding),
             Item::Certificate(certificate) => self.kube_certificate(certificate, adding),
+            Item::BackendTls(policy) => self.kube_backend_tls(reference, policy, adding),
+            Item::Authorities(authorities) => self.kube_authorities(authorities, adding),
             Item::Patches(filter) => {
                 let ns = filter.meta.namespace().to_owned();
                 let new = adding.then_some(filter);

@@ -18,6 +18,7 @@ pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
         Item::Destination(rule) => of_rule(snapshot, rule),
         Item::KubeRoute(route) => super::kube::check_route(snapshot, &route.meta.resource),
         Item::KubeGateway(gateway) => super::kube::check_gateway(snapshot, gateway),
+        Item::BackendTls(policy) => super::kube::check_backend_tls(snapshot, &policy.meta.resource),
         _ => Diagnostics::new(),
     }
 }

@@ -57,6 +57,8 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         | Item::KubeGateway(_)
         | Item::Grant(_)
         | Item::Namespace(_)
+        | Item::BackendTls(_)
+        | Item::Authorities(_)
         | Item::Certificate(_)
         | Item::Patches(_)
         | Item::RateLimit(_) => Vec::new(),

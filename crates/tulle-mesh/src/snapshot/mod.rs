@@ -25,7 +25,7 @@ use crate::endpoint::ServiceEndpoints;
 use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::item::Item;
-use crate::kube::{GatewayClass, GatewayState, Grant, KubeGateway, RouteState};
+use crate::kube::{BackendTls, GatewayClass, GatewayState, Grant, KubeGateway, RouteState};
 use crate::meta::NsName;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit};
 use crate::routing::RouteSet;
@@ -115,6 +115,10 @@ pub struct Snapshot {
     pub(crate) namespaces: Map<String, Arc<Labels>>,
     /// Secrets with certificates, and what is wrong with them.
     pub(crate) certificates: Map<NsName, Option<Arc<str>>>,
+    /// Policies of TLS towards a host, oldest first.
+    pub(crate) backend_tls: Map<Host, Arc<Vec<Arc<BackendTls>>>>,
+    /// ConfigMaps with certificates of authorities.
+    pub(crate) authorities: Map<NsName, Arc<str>>,
     pub(crate) gateway_states: Map<NsName, Arc<GatewayState>>,
     pub(crate) route_states: Map<ResourceRef, Arc<RouteState>>,
 

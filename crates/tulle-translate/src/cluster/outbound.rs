@@ -103,7 +103,15 @@ impl Builder<'_> {
         if preference.is_some_and(|p| p.weighs()) {
             policy::weigh_localities(&mut draft);
         }
-        self.tls(&mut draft, &name, port, policy.tls);
+        // Gateways do as policies of the Gateway API say where no rule says anything.
+        let backend = match (self.view.kind, policy.tls) {
+            (Kind::Router, None) => self.snapshot.backend_tls(self.service, port),
+            _ => None,
+        };
+        self.tls(&mut draft, &name, port, policy.tls.or(backend.as_ref().map(|(_, tls)| tls)));
+        if let Some((policy, _)) = &backend {
+            draft.sources.add(&policy.meta);
+        }
         draft.sources.add(&self.service.meta);
         if let Some(rule) = self.rule {
             draft.sources.add_rule(self.snapshot, rule);

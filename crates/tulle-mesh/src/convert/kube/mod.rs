@@ -1,5 +1,6 @@
 //! Documents of the Gateway API, each by itself.
 
+mod backend_tls;
 mod filter;
 mod gateway;
 mod matching;
@@ -16,6 +17,7 @@ use crate::kube::{
 };
 use crate::meta::NsName;
 
+pub(super) use backend_tls::backend_tls;
 pub(super) use gateway::gateway;
 
 /// The class of a GatewayClass.

@@ -2,6 +2,7 @@
 //!
 //! Gateways are derived before routes, because routes attach to their listeners.
 
+mod backend_tls;
 mod gateways;
 mod references;
 mod routes;
@@ -23,6 +24,8 @@ use crate::meta::NsName;
 use crate::routing::{GatewayRef, RouteSet};
 use crate::workload::Workload;
 
+pub(super) use backend_tls::check as check_backend_tls;
+
 /// Label of pods that were made for one Gateway, in its namespace.
 const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 
@@ -37,6 +40,9 @@ impl Dirty {
     /// Notes a document by its name; whether it is one of the Gateway API's.
     pub(super) fn note(&mut self, reference: &ResourceRef) -> bool {
         if reference.group != GROUP {
+            return false;
+        }
+        if reference.kind == "BackendTLSPolicy" {
             return false;
         }
         if reference.kind == "Gateway" {
@@ -206,6 +212,9 @@ impl Apply {
         }
         for state in old.as_deref().into_iter().chain(new.as_ref()) {
             self.note_parents(state);
+            let hosts: BTreeSet<_> =
+                state.sets.iter().flat_map(|s| s.destinations()).map(|(d, _)| d.host.clone()).collect();
+            hosts.iter().for_each(|host| self.recheck_policies_of(host));
         }
         match new {
             Some(state) => self.next.route_states.insert_mut(reference.clone(), Arc::new(state)),
