@@ -11,6 +11,7 @@ mod check;
 mod conflict;
 mod derive;
 mod kube;
+mod limits;
 mod lookup;
 mod maps;
 
