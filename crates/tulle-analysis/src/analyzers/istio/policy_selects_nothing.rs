@@ -1,11 +1,13 @@
-//! Policies and Sidecars that select labels that no workload has: they hold for nobody.
+//! Policies, Sidecars and EnvoyFilters that select labels that no workload has: they hold for nobody.
 //!
 //! Judged only where workloads are part of the configuration.
 
 use tulle_api::Object;
 use tulle_api::istio::{
-    AuthorizationPolicy, PeerAuthentication, RequestAuthentication, Sidecar, Telemetry, WorkloadEntry,
+    AuthorizationPolicy, EnvoyFilter, PeerAuthentication, RequestAuthentication, Sidecar, Telemetry,
+    WorkloadEntry,
 };
+use tulle_api::policy::RateLimit;
 use tulle_base::nearest::nearest;
 use tulle_base::{FieldPath, Labels, Severity};
 
@@ -13,12 +15,12 @@ use crate::analyzer::{Analyzer, Findings};
 use crate::reason::matches::contains;
 use crate::whole::Whole;
 
-/// The selector of a policy or Sidecar matches no workload.
+/// The selector of a policy, Sidecar or EnvoyFilter matches no workload.
 pub(super) const ANALYZER: Analyzer = Analyzer {
     code: "IST0127",
     name: "NoMatchingWorkloadsFound",
     severity: Severity::Warning,
-    about: "The selector of a policy or Sidecar matches no workload",
+    about: "The selector of a policy, Sidecar or EnvoyFilter matches no workload",
     check,
 };
 
@@ -35,7 +37,13 @@ fn check(whole: &Whole<'_>, out: &mut Findings) {
     for (object, spec) in whole.all::<Telemetry>() {
         one(whole, object, "spec.selector", spec.selector.as_ref().map(|s| &s.match_labels), out);
     }
+    for (object, spec) in whole.all::<RateLimit>() {
+        one(whole, object, "spec.selector", spec.selector.as_ref().map(|s| &s.match_labels), out);
+    }
     for (object, spec) in whole.all::<Sidecar>() {
+        one(whole, object, "spec.workloadSelector", spec.workload_selector.as_ref().map(|s| &s.labels), out);
+    }
+    for (object, spec) in whole.all::<EnvoyFilter>() {
         one(whole, object, "spec.workloadSelector", spec.workload_selector.as_ref().map(|s| &s.labels), out);
     }
 }
