@@ -71,8 +71,9 @@ pub(super) enum Shutdown {
 /// The payload of the PING between the two GOAWAYs of a graceful end.
 pub(super) const SHUTDOWN_PING: [u8; 8] = *b"\0goaway\0";
 
-/// Bytes that the streams of a connection may hold together before its window is opened only for what they release.
-const MOST_HELD: u64 = 16 * 1024 * 1024;
+/// Bytes that the streams of a connection may hold together before its window is opened only for what they release: as a
+/// server, whose peer may be anybody, and as a client, whose connection many share.
+const MOST_HELD: (u64, u64) = (16 * 1024 * 1024, 64 * 1024 * 1024);
 
 /// Largest buffer, in bytes, that an idle connection keeps.
 const KEPT: usize = 2048;
@@ -260,8 +261,8 @@ impl Connection {
     /// `bytes` of a stream's body have been passed on: the peer may send as many more. Windows are announced once half
     /// of one is released. What a stream still holds when it ends is released by itself, so a late call does nothing.
     ///
-    /// The connection's window does not wait for this until all streams together hold 16 MiB: a few streams whose bodies
-    /// nobody takes must not stop the others.
+    /// The connection's window does not wait for this until all streams together hold 16 MiB (server) or 64 MiB (client): a
+    /// few streams whose bodies nobody takes must not stop the others.
     pub fn release_capacity(&mut self, stream: StreamId, bytes: usize) {
         let Some(open) = self.streams.get_mut(stream.get()) else { return };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(open.held);
@@ -278,10 +279,17 @@ impl Connection {
     /// A stream holds `bytes` more.
     pub(super) fn hold(&mut self, bytes: u32) {
         self.held += u64::from(bytes);
-        if self.held <= MOST_HELD {
+        if self.held <= self.most_held() {
             self.release_connection(bytes);
         } else {
             self.deferred += bytes;
+        }
+    }
+
+    fn most_held(&self) -> u64 {
+        match self.role {
+            Role::Server => MOST_HELD.0,
+            Role::Client => MOST_HELD.1,
         }
     }
 
@@ -289,7 +297,7 @@ impl Connection {
     fn let_go(&mut self, bytes: u32) {
         self.held -= u64::from(bytes);
         if self.deferred > 0 {
-            let give = if self.held <= MOST_HELD { self.deferred } else { self.deferred.min(bytes) };
+            let give = if self.held <= self.most_held() { self.deferred } else { self.deferred.min(bytes) };
             self.deferred -= give;
             self.release_connection(give);
         }

@@ -82,7 +82,7 @@ pub struct Config {
     /// moved to the bound). Default 256 KiB.
     pub stream_window: u32,
     /// Bytes of bodies that may be on their way on all streams together; opened again as they come, until streams hold
-    /// 16 MiB ([`Connection::release_capacity`]). Default 1 MiB.
+    /// much ([`Connection::release_capacity`]). Default 1 MiB.
     pub connection_window: u32,
     /// Largest frame that we take: 16,384 to 2^24-1 (moved to the bound). Default 16,384.
     pub max_frame_size: u32,

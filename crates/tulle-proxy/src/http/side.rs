@@ -6,7 +6,7 @@ use std::{
 };
 
 use tulle_http::{
-    HeaderList, RequestHead, ResponseHead, Version,
+    HeaderList, Method, RequestHead, ResponseHead, Version,
     h1::{self, BodyError, BodyLength, EncodeError, Persistence, RequestSent},
     h2::ErrorCode,
 };
@@ -224,6 +224,9 @@ impl Side {
             Self::H1(h1) => {
                 let body = match length {
                     _ if head.is_connect() => BodyLength::None,
+                    Length::None if persistence == Persistence::KeepAlive && !is_bodiless(&head.method) => {
+                        BodyLength::Length(0)
+                    }
                     Length::None => BodyLength::None,
                     Length::Known(n) => BodyLength::Length(n),
                     Length::Unknown => BodyLength::Chunked,
@@ -239,12 +242,12 @@ impl Side {
         &mut self,
         head: &ResponseHead,
         length: Length,
-        request: (&tulle_http::Method, Version),
+        request: (&Method, Version),
         keep: bool,
     ) -> bool {
         match self {
             Self::H2(h2) => {
-                let silent = *request.0 == tulle_http::Method::Head || matches!(head.status, 204 | 304);
+                let silent = *request.0 == Method::Head || matches!(head.status, 204 | 304);
                 h2.write_response(head, silent || length.is_empty());
                 keep
             }
@@ -278,7 +281,7 @@ impl Side {
         match self {
             Self::H2(h2) => {
                 let end = ready!(h2.poll_response(cx, head))?;
-                let asked = request.upgrade || *request.method == tulle_http::Method::Connect;
+                let asked = request.upgrade || *request.method == Method::Connect;
                 let tunnel = asked && (200..300).contains(&head.status);
                 let length = match head.headers.get_str(tulle_http::Known::ContentLength) {
                     _ if end => Length::None,
@@ -338,4 +341,10 @@ impl Side {
             Self::H2(h2) => h2.bytes,
         }
     }
+}
+
+/// Whether nobody expects a body with this method: with the others its absence is said (`content-length: 0`, RFC 9110 section
+/// 8.6), as Envoy does.
+fn is_bodiless(method: &Method) -> bool {
+    matches!(method, Method::Get | Method::Head | Method::Delete | Method::Trace | Method::Connect)
 }

@@ -143,6 +143,18 @@ fn a_request_without_framing_has_no_body() {
     assert_eq!(app.seen().len(), 2);
 }
 
+/// RFC 9110 section 8.6: where a method lets expect a body, its absence is said.
+#[test]
+fn the_absence_of_a_body_is_said_where_one_is_expected() {
+    let (app, rig) = rig();
+    for (method, said) in
+        [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false), ("HEAD", false)]
+    {
+        rig.exchange(format!("{method} / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"));
+        assert_eq!(app.last().contains("content-length: 0\r\n"), said, "{}", app.last());
+    }
+}
+
 /// RFC 9112 section 6: a body is a body, whatever it looks like; requests are never taken out of one.
 #[test]
 fn a_request_inside_a_body_stays_there() {

@@ -11,7 +11,10 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    common::{Backend, cluster, eventually, http2, ok},
+    common::{
+        Backend, Proxy, any_host, cluster, eventually, http, http2, listener, ok,
+        tls::{Authority, SERVER, server_tls},
+    },
     wire::{Rig, Upstream},
     wire_h2::Frames,
 };
@@ -233,4 +236,36 @@ fn nghttpd_is_an_upstream() {
     frames.get(3, "/small");
     frames.fields(3);
     assert_eq!(frames.fields(3), [("x-sum".to_owned(), "1".to_owned())], "its trailer");
+}
+
+/// RFC 9113 section 3.2 and RFC 7301: over TLS, ALPN chooses the version, for curl, nghttp and h2load alike.
+#[test]
+fn alpn_chooses_the_version() {
+    let Some(curl) = program("curl", "curl") else { return };
+    let (Some(nghttp), Some(h2load)) =
+        (program("nghttp", "nghttp2-client"), program("h2load", "nghttp2-client"))
+    else {
+        return;
+    };
+    let app = app();
+    let route = json!([{ "match": { "prefix": "/" }, "route": { "cluster": "app" } }]);
+    let mut inbound = listener("in", http(any_host(route), json!({})));
+    let mut tls = server_tls(&["h2", "http/1.1"]);
+    tls["typed_config"]["require_client_certificate"] = json!(false);
+    inbound["filter_chains"][0]["transport_socket"] = tls;
+    let ca = Authority::new();
+    let resources = json!({ "listeners": [inbound], "clusters": [cluster("app", &[app.address])] });
+    let proxy = Proxy::with(resources, ca.settings(SERVER));
+    let url = |path: &str| format!("https://{}{path}", proxy.address("in"));
+    let with = ["-sS", "-k", "--max-time", "30", "-w", "%{http_version}"];
+    for (version, spoken) in [("--http2", "2"), ("--http1.1", "1.1"), ("--no-alpn", "1.1")] {
+        let said = run(Command::new(&curl).args(with).arg(version).arg(url("/one")));
+        assert_eq!(said, format!("GET /one HTTP/1.1 0 bytes\n{spoken}"), "{version}");
+        let size = run(Command::new(&curl).args(with).args([version, "-o", "/dev/null", &url("/large")]));
+        assert_eq!(size, spoken, "{version}");
+    }
+    let said = run(Command::new(&nghttp).args(["-y", &url("/frames")]));
+    assert!(said.contains("GET /frames HTTP/1.1 0 bytes"), "{said}");
+    let said = run(Command::new(&h2load).args(["-n", "500", "-c", "5", "-m", "10", &url("/")]));
+    assert!(said.contains("500 succeeded, 0 failed") && said.contains("h2"), "{said}");
 }
