@@ -290,6 +290,39 @@ spec:
   rules: [{backendRefs: [{name: web-v2, port: 9080}]}]
 ";
 
+/// The mesh's gateway as a backend that speaks TLS.
+const BACKEND: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: edge-tls, namespace: istio-system}
+spec:
+  selector: {app: istio-ingressgateway, istio: ingressgateway}
+  ports: [{name: https, port: 443, targetPort: 8443}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: edge-tls, namespace: istio-system}
+spec:
+  targetRefs: [{group: '', kind: Service, name: edge-tls}]
+  validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}], hostname: web.example.com}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: plain, namespace: istio-system}
+spec:
+  gatewayClassName: tulle
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: plain, namespace: istio-system}
+spec:
+  parentRefs: [{name: plain}]
+  rules:
+  - filters: [{type: URLRewrite, urlRewrite: {hostname: web.example.com}}]
+    backendRefs: [{name: edge-tls, port: 443}]
+";
+
 fn certificate(name: &str) -> String {
     let path = format!("{}/tests/traffic/certificates/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
@@ -312,6 +345,7 @@ fn connections_are_routed_by_name_and_port_and_tls_ends_with_named_certificates(
     manifests.retain(|(name, _)| *name == "base.yaml");
     manifests.push(("certificate.yaml", certificate("first")));
     manifests.push(("edge.yaml", CONNECTIONS.to_owned()));
+    manifests.push(("backend.yaml", BACKEND.to_owned()));
     let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
     mesh.eventually("TLS ends at the gateway", SOON, || {
         https(&mesh, 443, "/").0.contains("\"name\":\"web-v1\"")
@@ -326,9 +360,19 @@ fn connections_are_routed_by_name_and_port_and_tls_ends_with_named_certificates(
         |wanted: &str| mesh.get_from("client", "http://edge.istio-system:9000/", &[]).1.contains(wanted);
     mesh.eventually("bytes pass by their port", SOON, || raw("\"name\":\"web-v2\""));
 
+    // A backend is spoken with over TLS once its authority is known, and as long as its certificate is the authority's.
+    let through = || ask(&mesh, "plain.example.com", "/", "");
+    mesh.eventually("the backend's authority is missing", SOON, || through().0 == 503);
+    mesh.write("ca.yaml", &certificate("ca"));
+    mesh.eventually("TLS to the backend", SOON, || through().2.contains("\"name\":\"web-v1\""));
+    let policy = get(&mesh, &["backendtlspolicies", "edge-tls", "-n", "istio-system"]);
+    assert_eq!(policy["status"]["ancestors"][0]["ancestorRef"]["name"], "plain", "{policy:#}");
+
     assert!(https(&mesh, 443, "/").1.contains("CN=first"));
     mesh.write("certificate.yaml", &certificate("second"));
     mesh.eventually("the new certificate is shown", SOON, || https(&mesh, 443, "/").1.contains("CN=second"));
+
+    mesh.eventually("a certificate of nobody's is not believed", SOON, || through().0 == 503);
 
     // Without the grant nothing passes any more.
     mesh.write(
