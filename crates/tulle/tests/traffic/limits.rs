@@ -170,6 +170,7 @@ fn a_rate_limit_is_per_tenant_per_caller_and_for_all_proxies_together() {
             documents(&deployments)
                 .replace("name: shared-v1\nspec:\n  replicas: 1", "name: shared-v1\nspec:\n  replicas: 2"),
         ),
+        ("edge.yaml", AT_THE_GATEWAY.to_owned()),
         ("services.yaml", documents(&apps.map(|app| service(app, "http")))),
         (
             "limits.yaml",
@@ -206,8 +207,36 @@ fn a_rate_limit_is_per_tenant_per_caller_and_for_all_proxies_together() {
     for header in ["429", "x-ratelimit-limit: 5", "x-ratelimit-remaining: 0", "retry-after: "] {
         assert!(answer.contains(header), "{header}: {answer}");
     }
+    mesh.eventually("the gateway", Duration::from_secs(60), || mesh.get("/elsewhere").0 == 200);
+    let at_the_gateway: Vec<u16> = (0..5).map(|_| mesh.get("/edge").0).collect();
+    assert_eq!(at_the_gateway, [200, 200, 200, 503, 503]);
     shared_by_two_and_then_all_for_one(&mesh);
 }
+
+/// A limit at the gateway, for everything that comes through it.
+const AT_THE_GATEWAY: &str = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: edge, namespace: default}
+spec:
+  hosts: ['*']
+  gateways: [edge]
+  http: [{name: tenants, route: [{destination: {host: tenants}}]}]
+---
+apiVersion: policy.tulle.dev/v1alpha1
+kind: RateLimit
+metadata: {name: edge, namespace: istio-system}
+spec:
+  selector: {matchLabels: {istio: ingressgateway}}
+  response: {status: 503}
+  limits: [{name: routes, per: [{attribute: ROUTE}], match: {paths: [/edge]}, requests: 1, unit: DAY, burst: 3}]
+";
 
 /// Each of two pods has half of the limit; the one that is left has all of it.
 fn shared_by_two_and_then_all_for_one(mesh: &Mesh) {
