@@ -139,19 +139,19 @@ fn the_service_sees_the_request_and_changes_it() {
         json!({ "disallowed_headers": { "patterns": [{ "exact": "x-no" }] } }),
         route,
     );
-    let fields = [("authorization", "secret"), ("a", "1"), ("a", "1b"), ("x-no", "1")];
+    let fields = [("authorization", "secret"), ("a", "1"), ("a", "other"), ("x-no", "1")];
     let response = request(proxy.address("in"), "GET /p?q=1", &fields);
     assert_eq!((response.status, response.headers["x-seen"].as_str()), (200, "yes"));
     assert!(response.body.starts_with("GET /p?q=new "), "{}", response.body);
     assert!(response.body.contains("x-user: ann") && response.body.contains("a: 2"), "{}", response.body);
-    assert!(!response.body.contains("secret") && !response.body.contains("1b"), "{}", response.body);
+    assert!(!response.body.contains("secret") && !response.body.contains("other"), "{}", response.body);
     let (headers, http, extensions) = first(&asked);
     for (name, want) in [
         (":method", "GET"),
         (":path", "/p?q=1"),
         (":scheme", "http"),
         ("authorization", "secret"),
-        ("a", "1,1b"),
+        ("a", "1,other"),
         ("x-forwarded-proto", "http"),
     ] {
         assert_eq!(headers.get(name).map(String::as_str), Some(want), "{name}");

@@ -23,6 +23,7 @@ fn type_of(name: &str) -> &'static str {
     match name {
         "istio.stats" => "stats.PluginConfig",
         "envoy.filters.http.grpc_stats" => "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig",
+        "envoy.filters.http.buffer" => "envoy.extensions.filters.http.buffer.v3.Buffer",
         _ => "io.istio.http.peer_metadata.Config",
     }
 }
@@ -185,8 +186,17 @@ fn grpc_messages_and_tcp_bytes_are_counted() {
     let mut out = listener(
         "out",
         http(
-            any_host(json!([{ "match": { "prefix": "/" }, "route": { "cluster": "app" } }])),
+            any_host(json!([
+                { "match": { "prefix": "/shop.Held" }, "route": { "cluster": "app" } },
+                { "match": { "prefix": "/" }, "route": { "cluster": "app" }, "typed_per_filter_config": {
+                    "envoy.filters.http.buffer": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+                        "disabled": true,
+                    },
+                } },
+            ])),
             json!({ "http_filters": [
+            filter("envoy.filters.http.buffer", json!({ "max_request_bytes": 100 })),
             filter("envoy.filters.http.grpc_stats", json!({ "emit_filter_state": true })),
             filter("istio.stats", json!({})),
             router(),
@@ -211,12 +221,14 @@ fn grpc_messages_and_tcp_bytes_are_counted() {
         }),
         settings("web-v1", "web"),
     );
-    let mut call = head("/shop.Cart/Get");
-    call.method = Method::Post;
-    call.headers.append(Known::ContentType, b"application/grpc");
-    let body = b"\0\0\0\0\x02hi\0\0\0\0\x01x";
-    let received = H2Client::connect(proxy.address("out")).all(&[(call, body)]).remove(0);
-    assert_eq!(received.trailers.get(Known::GrpcStatus), Some(&b"0"[..]));
+    for path in ["/shop.Cart/Get", "/shop.Held/Get"] {
+        let mut call = head(path);
+        call.method = Method::Post;
+        call.headers.append(Known::ContentType, b"application/grpc");
+        let body = b"\0\0\0\0\x02hi\0\0\0\0\x01x";
+        let received = H2Client::connect(proxy.address("out")).all(&[(call, body)]).remove(0);
+        assert_eq!(received.trailers.get(Known::GrpcStatus), Some(&b"0"[..]), "{path}");
+    }
     let mut client = Client::connect(proxy.address("bytes"));
     client.send("abc");
     client.stream.shutdown(std::net::Shutdown::Write).unwrap();
@@ -225,9 +237,9 @@ fn grpc_messages_and_tcp_bytes_are_counted() {
     let text = metrics(&mut proxy);
     let source = ("source_workload", "web-v1");
     let grpc = [source, ("request_protocol", "grpc"), ("grpc_response_status", "0")];
-    assert_eq!(series(&text, "istio_requests_total", &grpc), Some(1), "{text}");
-    assert_eq!(series(&text, "istio_request_messages_total", &[source]), Some(2), "{text}");
-    assert_eq!(series(&text, "istio_response_messages_total", &[source]), Some(2));
+    assert_eq!(series(&text, "istio_requests_total", &grpc), Some(2), "{text}");
+    assert_eq!(series(&text, "istio_request_messages_total", &[source]), Some(4), "{text}");
+    assert_eq!(series(&text, "istio_response_messages_total", &[source]), Some(4));
     let tcp = [source, ("request_protocol", "tcp")];
     assert_eq!(series(&text, "istio_tcp_connections_opened_total", &tcp), Some(1));
     assert_eq!(series(&text, "istio_tcp_connections_closed_total", &tcp), Some(1));

@@ -34,7 +34,8 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    fn feed(&mut self, mut data: &[u8]) {
+    /// Counts what begins in `data`, the next piece.
+    pub(crate) fn feed(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             if self.left > 0 {
                 let skip = usize::try_from(self.left).unwrap_or(usize::MAX).min(data.len());

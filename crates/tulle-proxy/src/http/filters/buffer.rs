@@ -108,13 +108,21 @@ async fn read(x: &mut Exchange<'_>, body: &mut Vec<u8>, limit: usize) -> End {
 
 /// Puts a piece of the body to the rest, through the work of the filters before this one. Returns how much of it.
 fn put(flow: &mut Flow, data: &[u8], body: &mut Vec<u8>) -> Result<usize, ReadFault> {
-    let Some(work) = &mut flow.work else {
-        body.extend_from_slice(data);
-        return Ok(data.len());
+    let count = match &mut flow.work {
+        None => {
+            body.extend_from_slice(data);
+            data.len()
+        }
+        Some(work) => {
+            let count = work.feed(data)?;
+            body.extend_from_slice(work.waiting());
+            work.take(work.waiting().len());
+            count
+        }
     };
-    let count = work.feed(data)?;
-    body.extend_from_slice(work.waiting());
-    work.take(work.waiting().len());
+    if let Some(messages) = &mut flow.messages {
+        messages.feed(&data[..count]);
+    }
     Ok(count)
 }
 
