@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tulle_proxy::worker::Settings;
 
 use crate::common::{
@@ -65,9 +66,9 @@ impl Drop for Server {
 }
 
 /// The server's side of a hop, in front of this port.
-fn inbound(port: u16, tls: Option<Value>) -> Value {
+fn inbound(log: &NamedTempFile, port: u16, tls: Option<Value>) -> Value {
     let route = json!([{ "match": { "prefix": "/" }, "route": { "cluster": "app", "timeout": "0s" } }]);
-    let mut inbound = listener("in", http(any_host(route), short_times()));
+    let mut inbound = listener("in", http(any_host(route), short_times(log)));
     if let Some(tls) = tls {
         inbound["filter_chains"][0]["transport_socket"] = tls;
     }
@@ -75,20 +76,36 @@ fn inbound(port: u16, tls: Option<Value>) -> Value {
 }
 
 /// The client's side.
-fn outbound(to: Value) -> Value {
+fn outbound(log: &NamedTempFile, to: Value) -> Value {
     let route = json!([{ "match": { "prefix": "/" }, "route": { "cluster": "echo", "timeout": "0s" } }]);
-    json!({ "listeners": [listener("out", http(any_host(route), short_times()))], "clusters": [to] })
+    json!({ "listeners": [listener("out", http(any_host(route), short_times(log)))], "clusters": [to] })
 }
 
-/// Times that a long stream outlives.
-fn short_times() -> Value {
+/// Times that a long stream outlives, and a log that a test that fails shows.
+fn short_times(log: &NamedTempFile) -> Value {
     json!({
-        "stream_idle_timeout": "1.5s", "request_headers_timeout": "1s", "drain_timeout": "0.5s",
+        "stream_idle_timeout": "3s", "request_headers_timeout": "1s", "drain_timeout": "0.5s",
         "common_http_protocol_options": { "idle_timeout": "1s" },
+        "access_log": [{
+            "name": "envoy.access_loggers.file",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": log.path(),
+                "log_format": { "text_format_source": { "inline_string":
+                    "%REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %GRPC_STATUS% %DURATION% ms\n" } },
+            },
+        }],
     })
 }
 
-fn ask(python: &PathBuf, client: &Proxy, cases: &[&str]) {
+/// Lines of the log that are no ordinary ends.
+fn odd_ends(log: &NamedTempFile) -> String {
+    let text = std::fs::read_to_string(log.path()).unwrap_or_default();
+    let odd: Vec<&str> = text.lines().filter(|l| !l.contains(" 200 - via_upstream ")).collect();
+    odd.join("\n")
+}
+
+fn ask(log: &NamedTempFile, python: &PathBuf, client: &Proxy, cases: &[&str]) {
     let output = Command::new(python)
         .arg(script("client.py"))
         .arg(client.address("out").to_string())
@@ -96,7 +113,10 @@ fn ask(python: &PathBuf, client: &Proxy, cases: &[&str]) {
         .output()
         .unwrap();
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{wrong}");
+    if !output.status.success() {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        panic!("{said}{wrong}{}", odd_ends(log));
+    }
     let least = if cases.is_empty() { 15 } else { cases.len() };
     assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), least, "{said}");
 }
@@ -105,22 +125,24 @@ fn ask(python: &PathBuf, client: &Proxy, cases: &[&str]) {
 #[test]
 fn grpc_through_two_proxies() {
     let Some(python) = python() else { return };
+    let log = NamedTempFile::new().unwrap();
     let server = Server::start(&python, &[]);
-    let near = Proxy::start(inbound(server.port, None));
-    let far = Proxy::start(outbound(http2(cluster("echo", &[near.address("in")]))));
-    ask(&python, &far, &[]);
+    let near = Proxy::start(inbound(&log, server.port, None));
+    let far = Proxy::start(outbound(&log, http2(cluster("echo", &[near.address("in")]))));
+    ask(&log, &python, &far, &[]);
 }
 
 /// Through two proxies with mutual TLS, as between sidecars.
 #[test]
 fn grpc_through_two_proxies_with_mutual_tls() {
     let Some(python) = python() else { return };
+    let log = NamedTempFile::new().unwrap();
     let server = Server::start(&python, &[]);
     let ca = Authority::new();
-    let near = Proxy::with(inbound(server.port, Some(server_tls(&["h2"]))), ca.settings(SERVER));
+    let near = Proxy::with(inbound(&log, server.port, Some(server_tls(&["h2"]))), ca.settings(SERVER));
     let echo = over_tls(http2(cluster("echo", &[near.address("in")])), &["h2"], SERVER);
-    let far = Proxy::with(outbound(echo), ca.settings(CLIENT));
-    ask(&python, &far, &[]);
+    let far = Proxy::with(outbound(&log, echo), ca.settings(CLIENT));
+    ask(&log, &python, &far, &[]);
     assert!(near.stat("http.test.downstream_cx_ssl_total") >= 1);
 }
 
@@ -128,18 +150,22 @@ fn grpc_through_two_proxies_with_mutual_tls() {
 #[test]
 fn grpc_servers_that_go_away_lose_no_call() {
     let Some(python) = python() else { return };
+    let log = NamedTempFile::new().unwrap();
     let server = Server::start(&python, &["500"]);
-    let near = Proxy::start(inbound(server.port, None));
-    let far = Proxy::start(outbound(http2(cluster("echo", &[near.address("in")]))));
-    ask(&python, &far, &["connections_that_go_away"]);
+    let near = Proxy::start(inbound(&log, server.port, None));
+    let far = Proxy::start(outbound(&log, http2(cluster("echo", &[near.address("in")]))));
+    ask(&log, &python, &far, &["connections_that_go_away"]);
 }
 
 /// A server that is not there is UNAVAILABLE in gRPC's own words.
 #[test]
 fn grpc_without_a_server_is_unavailable() {
     let Some(python) = python() else { return };
+    let log = NamedTempFile::new().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let far =
-        Proxy::with(outbound(http2(cluster("echo", &[([127, 0, 0, 1], port).into()]))), Settings::default());
-    ask(&python, &far, &["unavailable"]);
+    let far = Proxy::with(
+        outbound(&log, http2(cluster("echo", &[([127, 0, 0, 1], port).into()]))),
+        Settings::default(),
+    );
+    ask(&log, &python, &far, &["unavailable"]);
 }

@@ -6,7 +6,7 @@ use tulle_http::h2::ErrorCode;
 use crate::{
     common::{cluster, http2},
     wire::{Rig, Upstream},
-    wire_h2::{DATA, END_HEADERS, END_STREAM, Frames, GET, HEADERS, POST, block},
+    wire_h2::{DATA, END_HEADERS, END_STREAM, Frames, GET, HEADERS, POST, RST_STREAM, block},
 };
 
 fn rig() -> (Upstream, Rig) {
@@ -341,6 +341,10 @@ fn responses_without_body_end_with_their_head() {
         let said = fields.iter().find(|(name, _)| name == "content-length").map(|(_, v)| v.as_str());
         assert_eq!(said, length, "{fields:?}");
         assert!(!fields.iter().any(|(name, _)| name == "connection" || name == "transfer-encoding"));
+        // The exchange is over with it, whatever the client does to the stream then.
+        frames.send(RST_STREAM, 0, 3, &[0, 0, 0, 8]);
+        rig.settles();
+        rig.logged(&["/", "via_upstream", "-"]);
     }
 }
 

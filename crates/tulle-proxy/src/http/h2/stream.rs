@@ -182,6 +182,10 @@ impl H2Stream {
     /// How much may be written now; waits until it is at least one byte.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let Some(id) = self.id else { return Poll::Pending };
+        if self.ended {
+            // Our side has ended with its head: what is still read of the message is nobody's, up to its end.
+            return Poll::Ready(usize::MAX);
+        }
         match self.conn.inner.borrow().codec.capacity(id) {
             0 => {}
             room => return Poll::Ready(room),

@@ -142,10 +142,10 @@ class Cases:
         with grpc.insecure_channel(self.address, options=options) as channel:
             outbox = queue.Queue()
             answers = channel.stream_stream("/test.Echo/Talk")(iter(outbox.get, None))
-            for i in range(8):
+            for i in range(20):
                 outbox.put(b"%d" % i)
                 assert next(answers) == b"%d" % i
-                time.sleep(0.5)
+                time.sleep(0.25)
             outbox.put(None)
             assert list(answers) == []
 
