@@ -21,6 +21,7 @@ mod cors;
 mod destination;
 mod digest;
 mod endpoint;
+mod error_matcher;
 mod ext_authz;
 mod fault;
 mod filter_chain;

@@ -11,6 +11,7 @@ pub mod compression;
 pub mod cors;
 pub mod csrf;
 pub mod endpoint;
+pub mod error_matcher;
 pub mod ext_authz;
 pub mod fault;
 pub mod filter;

@@ -234,6 +234,8 @@ pub struct Outlier {
     pub base_ejection: Option<Duration>,
     /// Share that may be ejected, default 10 %.
     pub max_ejection_percent: Option<u32>,
+    /// Status codes that count as errors; empty for 5xx.
+    pub error_codes: Vec<u16>,
     /// Panic threshold; 0 is no panic.
     pub min_health_percent: u32,
 }

@@ -22,11 +22,6 @@ const SILENT: &[(&str, &str, &str)] = &[
     ),
     (
         "DestinationRule",
-        "host: a.b, trafficPolicy: {outlierDetection: {outlierDetectionHttpErrorCodes: [429]}}",
-        "spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
-    ),
-    (
-        "DestinationRule",
         "host: a.b, trafficPolicy: {portLevelSettings: [{port: {number: 80}, loadBalancer: {zoneAwareLbSetting: {enabled: true}}}]}",
         "spec.trafficPolicy.portLevelSettings[0].loadBalancer.zoneAwareLbSetting",
     ),

@@ -183,6 +183,10 @@ pub mod lb_policies {
     pub use super::pb::envoy::extensions::load_balancing_policies::round_robin::v3::RoundRobin;
     pub use super::pb::envoy::extensions::load_balancing_policies::wrr_locality::v3::WrrLocality;
 }
+/// `envoy.config.common.matcher.v3`.
+pub mod common_matcher {
+    pub use super::pb::envoy::config::common::matcher::v3::*;
+}
 /// `envoy.extensions.retry.priority.*.v3`.
 pub mod retry_priority {
     pub use super::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;

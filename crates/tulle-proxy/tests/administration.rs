@@ -72,7 +72,8 @@ fn bootstrap(admin: u16, listener: u16, upstream: u16) -> Value {
                 }] }],
             }],
             "clusters": [
-                { "name": "backend", "type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY", "load_assignment": {
+                { "name": "backend", "type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY", "outlier_detection": {},
+                  "load_assignment": {
                     "cluster_name": "backend",
                     "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": named } }] }],
                 } },
@@ -121,7 +122,9 @@ fn a_bootstrap_serves_shows_itself_and_stops() {
         "{text}"
     );
     let (_, clusters) = ask(admin, "GET", "/clusters");
-    assert!(clusters.contains("::health_flags::healthy"), "{clusters}");
+    for line in ["health_flags::healthy", "priority::0", "circuit::closed", "ejections::0"] {
+        assert!(clusters.contains(&format!("::{line}\n")), "{line}: {clusters}");
+    }
     let (_, listeners) = ask(admin, "GET", "/listeners");
     assert_eq!(listeners, format!("http::{listener}\n"));
 
@@ -141,8 +144,8 @@ fn a_bootstrap_serves_shows_itself_and_stops() {
 fn what_is_not_supported_is_refused_by_its_path() {
     let mut document = bootstrap(1, 2, 3);
     let check = json!({ "timeout": "1s", "interval": "1s", "healthy_threshold": 1, "unhealthy_threshold": 1,
-        "tcp_health_check": {} });
+        "alt_port": 80, "tcp_health_check": {} });
     document["static_resources"]["clusters"][0]["health_checks"] = json!([check]);
     let error = plan(&document, 1).unwrap_err().to_string();
-    assert!(error.contains("static_resources.clusters[0].health_checks"), "{error}");
+    assert!(error.contains("static_resources.clusters[0].health_checks[0].alt_port"), "{error}");
 }

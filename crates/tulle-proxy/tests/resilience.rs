@@ -215,6 +215,38 @@ fn a_lower_priority_helps_when_the_first_is_ejected() {
 }
 
 #[test]
+fn errors_are_what_the_matcher_says() {
+    let app = Backend::http(|r| {
+        let path = r.line.split(' ').nth(1).unwrap();
+        status(path.trim_start_matches('/').parse().unwrap(), "")
+    });
+    let mut matched = cluster("app", &[app.address]);
+    matched["outlier_detection"] =
+        json!({ "consecutive_5xx": 3, "base_ejection_time": "600s", "max_ejection_percent": 100 });
+    matched["common_lb_config"] = json!({ "healthy_panic_threshold": { "value": 0 } });
+    matched["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { "http_protocol_options": {} },
+            "outlier_detection": { "error_matcher": { "or_match": { "rules": [
+                { "http_response_headers_match": { "headers": [
+                    { "name": ":status", "string_match": { "exact": "429" } },
+                ] } },
+                { "any_match": false },
+            ] } } },
+        },
+    });
+    let proxy = with_route(json!({ "cluster": "app" }), json!([matched]));
+    let ask = |code: u16| get(proxy.address("in"), &format!("/{code}")).status;
+    assert_eq!(
+        [503, 503, 503, 503, 429, 429, 500, 429, 429].map(ask),
+        [503, 503, 503, 503, 429, 429, 500, 429, 429]
+    );
+    assert_eq!(ask(429), 429, "the third in a row");
+    assert_eq!(get(proxy.address("in"), "/200").body, "no healthy upstream");
+}
+
+#[test]
 fn retries_leave_the_priority_that_fails() {
     let near = [Backend::http(|_| status(503, "near")), Backend::http(|_| status(503, "near"))];
     let far = Backend::text("far");

@@ -340,8 +340,7 @@ record! {
         /// Below this share of healthy endpoints all are used; 0 (off) by default.
         pub min_health_percent: Option<i32> = "minHealthPercent",
         /// Status codes that count as errors, 100 to 599; any 5xx by default.
-        pub outlier_detection_http_error_codes: Vec<u32> = "outlierDetectionHttpErrorCodes"
-            => planned("other codes than 5xx are not built"),
+        pub outlier_detection_http_error_codes: Vec<u32> = "outlierDetectionHttpErrorCodes",
     }
 }
 

@@ -166,7 +166,7 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
     if matches!(discovery, Discovery::OriginalDst(_)) != (policy == LbPolicy::ClusterProvided) {
         cx.refuse(&at.field("lb_policy"), "CLUSTER_PROVIDED and type ORIGINAL_DST belong together");
     }
-    let (protocol, http) = upstream?;
+    let (protocol, http, errors) = upstream?;
     let (circuit_breakers, circuit_breakers_high, per_host_max_connections) = breakers?;
     let (services, external) = istio_metadata(&meta);
     Some(Cluster {
@@ -189,6 +189,7 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
         circuit_breakers_high,
         per_host_max_connections,
         outlier,
+        errors,
         health_check: health_check.map(Arc::new),
         keepalive,
         close_on_unhealthy: message.close_connections_on_host_health_failure,

@@ -1,14 +1,17 @@
 //! HTTP options of clusters.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tulle_proto::envoy::{core, google, upstream_http};
 use tulle_proto::type_url;
 
 use super::context::{At, Context, NO_HTTP3, UNSUPPORTED};
+use super::error_matcher::error_matcher;
 use super::http_options;
 use super::value::text;
 use crate::runtime::cluster::{UpstreamHttp, UpstreamProtocol};
+use crate::runtime::error_matcher::ErrorMatcher;
 
 /// The key of the options in `typed_extension_protocol_options`.
 const KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -23,12 +26,15 @@ pub(super) struct OldFields<'m> {
     pub(super) max_requests_per_connection: Option<u32>,
 }
 
+/// The protocol, the options beside it, and which answers count as errors.
+type Upstream = (UpstreamProtocol, UpstreamHttp, Option<Arc<ErrorMatcher>>);
+
 pub(super) fn upstream(
     cx: &mut Context<'_>,
     at: &At<'_>,
     typed: &HashMap<String, google::Any>,
     old: &OldFields<'_>,
-) -> Option<(UpstreamProtocol, UpstreamHttp)> {
+) -> Option<Upstream> {
     let typed_at = at.field("typed_extension_protocol_options");
     let mut options = None;
     for (name, any) in typed {
@@ -45,11 +51,7 @@ pub(super) fn upstream(
     }
 }
 
-fn legacy(
-    cx: &mut Context<'_>,
-    at: &At<'_>,
-    old: &OldFields<'_>,
-) -> Option<(UpstreamProtocol, UpstreamHttp)> {
+fn legacy(cx: &mut Context<'_>, at: &At<'_>, old: &OldFields<'_>) -> Option<Upstream> {
     let http1 = http_options::http1(cx, &at.field("http_protocol_options"), old.http1)?;
     let http2 = http_options::http2(cx, &at.field("http2_protocol_options"), old.http2)?;
     let protocol = match (old.use_downstream, old.http2) {
@@ -61,7 +63,7 @@ fn legacy(
     let common_at = at.field("common_http_protocol_options");
     let http =
         common(cx, (&common_at, old.common), (&upstream_at, old.upstream), old.max_requests_per_connection)?;
-    Some((protocol, http))
+    Some((protocol, http, None))
 }
 
 fn modern(
@@ -69,7 +71,7 @@ fn modern(
     at: &At<'_>,
     message: &upstream_http::HttpProtocolOptions,
     old_max_requests: Option<u32>,
-) -> Option<(UpstreamProtocol, UpstreamHttp)> {
+) -> Option<Upstream> {
     let upstream_http::HttpProtocolOptions {
         common_http_protocol_options,
         upstream_http_protocol_options,
@@ -83,7 +85,6 @@ fn modern(
     } = message;
     refuse!(cx, at,
         header_validation_config: UNSUPPORTED,
-        outlier_detection: UNSUPPORTED,
         request_mirror_policies: "is not supported: use the route's",
         hash_policy: "is not supported: use the route's",
         retry_policy: "is not supported: use the route's",
@@ -95,6 +96,13 @@ fn modern(
             cx.refuse(&at.index(i), format!("upstream filter {:?} is not supported", filter.name));
         }
     }
+    let errors = match outlier_detection {
+        Some(upstream_http::http_protocol_options::OutlierDetection { error_matcher: Some(message) }) => {
+            let at = at.field("outlier_detection");
+            Some(Arc::new(error_matcher(cx, &at.field("error_matcher"), message)?))
+        }
+        Some(upstream_http::http_protocol_options::OutlierDetection { error_matcher: None }) | None => None,
+    };
     let protocol = protocol(cx, at, upstream_protocol_options.as_ref())?;
     let common_at = at.field("common_http_protocol_options");
     let upstream_at = at.field("upstream_http_protocol_options");
@@ -104,7 +112,7 @@ fn modern(
         (&upstream_at, upstream_http_protocol_options.as_ref()),
         old_max_requests,
     )?;
-    Some((protocol, http))
+    Some((protocol, http, errors))
 }
 
 fn protocol(

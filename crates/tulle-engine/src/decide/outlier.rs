@@ -3,6 +3,7 @@
 //! One [`Detector`] per cluster, shared by all workers. Success costs a load; failures and sweeps touch atomics. Time is
 //! an argument, in time since any fixed moment of the process.
 
+mod errors;
 mod monitor;
 mod rates;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+pub use self::errors::counts_as;
 pub use self::monitor::{Monitor, State};
 use self::monitor::{millis, over, reset};
 use crate::runtime::cluster::OutlierDetection;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tulle_base::Provenance;
 
 use super::endpoint::EndpointSet;
+use super::error_matcher::ErrorMatcher;
 use super::health::HealthCheck;
 use super::http_manager::{Http1Options, Http2Options};
 use super::metadata::Fields;
@@ -46,6 +47,8 @@ pub struct Cluster {
     pub per_host_max_connections: Option<u32>,
     /// When endpoints are ejected; `None` for never.
     pub outlier: Option<OutlierDetection>,
+    /// Which answers outlier detection counts as errors; `None` for 5xx.
+    pub errors: Option<Arc<ErrorMatcher>>,
     /// How endpoints are asked whether they are well; `None` for not at all.
     pub health_check: Option<Arc<HealthCheck>>,
     /// Keep-alive probes towards endpoints; `None` for none.

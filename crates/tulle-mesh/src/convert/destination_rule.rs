@@ -68,7 +68,7 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
             PortPolicy {
                 load_balancer: load_balancer.as_ref().map(|l| balancer(cx, &path, l)),
                 connection_pool: connection_pool.as_ref().map(pool),
-                outlier: outlier_detection.as_ref().map(|o| outlier(cx, &path, o)),
+                outlier: outlier_detection.as_ref().map(outlier),
                 tls: tls.as_ref().map(client_tls),
             },
         ))
@@ -77,7 +77,7 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
     TrafficPolicy {
         load_balancer: load_balancer.as_ref().map(|l| balancer(cx, path, l)),
         connection_pool: connection_pool.as_ref().map(pool),
-        outlier: outlier_detection.as_ref().map(|o| outlier(cx, path, o)),
+        outlier: outlier_detection.as_ref().map(outlier),
         tls: tls.as_ref().map(client_tls),
         proxy_protocol: proxy_protocol.as_ref().map(|api::ProxyProtocol { version }| match version {
             Some(api::ProxyProtocolVersion::V2) => ProxyProtocol::V2,
@@ -237,7 +237,7 @@ fn http_pool(out: &mut ConnectionPool, http: &api::HttpSettings) {
         .map(|api::ConnectionKeepalive { interval, timeout }| (Some(interval.get()), Some(timeout.get())));
 }
 
-fn outlier(cx: &mut Cx<'_>, path: &str, o: &api::OutlierDetection) -> Outlier {
+fn outlier(o: &api::OutlierDetection) -> Outlier {
     let api::OutlierDetection {
         consecutive_errors,
         split_external_local_origin_errors,
@@ -250,11 +250,6 @@ fn outlier(cx: &mut Cx<'_>, path: &str, o: &api::OutlierDetection) -> Outlier {
         min_health_percent,
         outlier_detection_http_error_codes,
     } = o;
-    cx.not_applied(
-        !outlier_detection_http_error_codes.is_empty(),
-        &format!("{path}.outlierDetection.outlierDetectionHttpErrorCodes"),
-        "other codes than 5xx are not built",
-    );
     // `consecutiveErrors` means both counters here (traps, "Where we differ"); one that is written wins over it.
     let both = count(*consecutive_errors).filter(|n| *n > 0);
     Outlier {
@@ -265,6 +260,10 @@ fn outlier(cx: &mut Cx<'_>, path: &str, o: &api::OutlierDetection) -> Outlier {
         interval: interval.as_ref().map(|d| d.get()),
         base_ejection: base_ejection_time.as_ref().map(|d| d.get()),
         max_ejection_percent: limit(*max_ejection_percent),
+        error_codes: outlier_detection_http_error_codes
+            .iter()
+            .filter_map(|c| u16::try_from(*c).ok())
+            .collect(),
         min_health_percent: count(*min_health_percent).unwrap_or(0),
     }
 }

@@ -7,16 +7,19 @@ use tulle_proto::envoy::cluster::{
     OutlierDetection, UpstreamConnectionOptions, circuit_breakers::thresholds, cluster as kinds,
     cluster::ClusterDiscoveryType, cluster::LbConfig,
 };
+use tulle_proto::envoy::common_matcher::{HttpHeadersMatch, MatchPredicate, match_predicate::Rule};
 use tulle_proto::envoy::core::{
     HttpProtocolOptions as CommonHttp, KeepaliveSettings, RuntimeDouble, TcpKeepalive,
 };
 use tulle_proto::envoy::kind::Percent;
+use tulle_proto::envoy::matcher::{StringMatcher, string_matcher::MatchPattern};
+use tulle_proto::envoy::route::{HeaderMatcher, header_matcher::HeaderMatchSpecifier};
 use tulle_proto::envoy::upstream_http::http_protocol_options::{
-    UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+    self as http_options, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
 };
 
 use super::Draft;
-use crate::pb::{duration, u32v, u64v};
+use crate::pb::{duration, regex, u32v, u64v};
 
 /// Applies limits, ejection and balancing. TLS is the caller's.
 pub(super) fn apply(draft: &mut Draft, policy: &Effective<'_>) {
@@ -133,9 +136,29 @@ fn ejection(draft: &mut Draft, o: &Outlier) {
     out.base_ejection_time = o.base_ejection.map(duration);
     out.max_ejection_percent = o.max_ejection_percent.and_then(u32v);
     draft.cluster.outlier_detection = Some(out);
+    if !o.error_codes.is_empty() {
+        let errors = http_options::OutlierDetection { error_matcher: Some(status_is_one_of(&o.error_codes)) };
+        draft.http().outlier_detection = Some(errors);
+    }
     // With ejection the panic threshold is `minHealthPercent`, whose default of 0 turns panic off (traps 2).
     let common = draft.cluster.common_lb_config.get_or_insert_default();
     common.healthy_panic_threshold = Some(Percent { value: f64::from(o.min_health_percent.min(100)) });
+}
+
+/// Holds for answers with one of these status codes.
+fn status_is_one_of(codes: &[u16]) -> MatchPredicate {
+    let pattern = StringMatcher {
+        match_pattern: Some(MatchPattern::SafeRegex(regex(
+            codes.iter().map(u16::to_string).collect::<Vec<_>>().join("|"),
+        ))),
+        ..StringMatcher::default()
+    };
+    let header = HeaderMatcher {
+        name: ":status".into(),
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(pattern)),
+        ..HeaderMatcher::default()
+    };
+    MatchPredicate { rule: Some(Rule::HttpResponseHeadersMatch(HttpHeadersMatch { headers: vec![header] })) }
 }
 
 /// Localities of one priority share by their weights.

@@ -9,7 +9,11 @@ use std::{
 };
 
 use tulle_engine::{
-    decide::{outlier::Outcome, retry::Failure, rewrite},
+    decide::{
+        outlier::{self, Outcome},
+        retry::Failure,
+        rewrite,
+    },
     runtime::route::HostRewrite,
 };
 use tulle_http::{Known, h1::Persistence};
@@ -190,7 +194,8 @@ fn unreached(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, blocked: Bl
 /// The endpoint has answered.
 fn answered(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
     let status = x.s.response.status;
-    plan.cluster.report(chosen, Outcome::Status(status), x.conn.worker.uptime());
+    let outcome = outlier::counts_as(&x.s.response, plan.cluster.config.errors.as_deref());
+    plan.cluster.report(chosen, outcome, x.conn.worker.uptime());
     plan.cluster.stats.count_status(status);
     if status >= 500 {
         chosen.host.errors.set(chosen.host.errors.get() + 1);
