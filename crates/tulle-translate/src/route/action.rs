@@ -62,13 +62,13 @@ pub(super) fn with_policy<T>(
 }
 
 /// Timeouts: none by default (traps 4). A gRPC client's own may be as long as the route's.
+///
+/// Beside a `max_stream_duration`, whatever it says, Envoy takes no `timeout`: the older field is the one that goes with it.
+#[allow(deprecated, reason = "its successor puts the route's timeout out of force")]
 pub(super) fn timeouts(action: &mut RouteAction, timeout: Option<Duration>) {
     let timeout = duration(timeout.unwrap_or(Duration::ZERO));
     action.timeout = Some(timeout);
-    action.max_stream_duration = Some(route_action::MaxStreamDuration {
-        grpc_timeout_header_max: Some(timeout),
-        ..Default::default()
-    });
+    action.max_grpc_timeout = Some(timeout);
 }
 
 /// Retries: the route's, else the destination's (ours), else the mesh's, else the built-in ones.
