@@ -222,6 +222,7 @@ fn stream_duration(
     }
     let max = cx.duration(&at_max, max);
     StreamDuration {
+        replaces_timeout: message.is_some(),
         unlimited: max == Some(Duration::ZERO),
         max: max.filter(|max| !max.is_zero()),
         grpc: match cx.duration(&at_grpc, grpc_max) {

@@ -97,7 +97,11 @@ fn regex_source<'m>(cx: &mut Context<'_>, at: &At<'_>, message: &'m matcher::Reg
 }
 
 fn build(cx: &mut Context<'_>, at: &At<'_>, source: &str) -> Option<Regex> {
-    match RegexBuilder::new(source).unicode(false).size_limit(1 << 20).dfa_size_limit(1 << 20).build() {
+    let built = |unicode: bool| {
+        RegexBuilder::new(source).unicode(unicode).size_limit(1 << 20).dfa_size_limit(1 << 20).build()
+    };
+    // Bytes, as long as the expression does not name characters beyond them (`\pL`).
+    match built(false).or_else(|error| built(true).map_err(|_| error)) {
         Ok(regex) => Some(regex),
         Err(error) => {
             let reason = error.to_string();

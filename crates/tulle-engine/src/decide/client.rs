@@ -1,9 +1,9 @@
 //! Who the client is: `x-forwarded-for`, trust, and `x-forwarded-client-cert`.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tulle_http::{Known, RequestHead, Scheme};
+use tulle_http::{Known, RequestHead, Scheme, Version};
 
 use super::view::Connection;
 use crate::runtime::http_manager::{ForwardClientCert, ForwardClientCertMode, RemoteAddress};
@@ -62,7 +62,7 @@ pub fn accept(
     if how.use_remote_address {
         if !how.skip_xff_append {
             let ip = peer.ip().to_canonical();
-            append_forwarded_for(head, if ip.is_loopback() { own_ip } else { ip });
+            append_forwarded_for(head, if is_own(ip) { own_ip } else { ip });
         }
         if how.xff_trusted_hops == 0 {
             head.headers.set(Known::XForwardedProto, scheme.as_str().as_bytes());
@@ -70,6 +70,12 @@ pub fn accept(
     }
     if !head.headers.contains(Known::XForwardedProto) {
         head.headers.set(Known::XForwardedProto, scheme.as_str().as_bytes());
+    }
+    if head.version != Version::Http2
+        && let Some(scheme) = head.headers.get(Known::XForwardedProto).and_then(Scheme::from_bytes)
+    {
+        // HTTP/1 says no scheme of its own.
+        head.scheme = scheme;
     }
     if how.append_x_forwarded_port
         && (how.xff_trusted_hops == 0 || !head.headers.contains(Known::XForwardedPort))
@@ -82,12 +88,17 @@ pub fn accept(
         head.headers.set(Known::XEnvoyInternal, b"true");
     } else {
         head.headers.retain(|h| !steers(h.name, edge));
-        if edge && !remote.ip().to_canonical().is_loopback() {
+        if edge {
             let text = remote.ip().to_string();
             head.headers.set(Known::XEnvoyExternalAddress, text.as_bytes());
         }
     }
     Client { remote, internal, edge }
+}
+
+/// Only these two addresses stand for the machine itself; the rest of 127.0.0.0/8 stands for itself, as in Envoy.
+fn is_own(ip: IpAddr) -> bool {
+    ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST)
 }
 
 fn steers(name: &[u8], edge: bool) -> bool {

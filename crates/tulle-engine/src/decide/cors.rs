@@ -24,7 +24,9 @@ pub fn request(policy: &CorsPolicy, head: &RequestHead, random: u64) -> CorsVerd
     if !policy.enabled.hits(random) {
         return CorsVerdict::Pass;
     }
-    let allowed = policy.allow_origins.iter().any(|want| matcher::string(want, origin));
+    // What takes `*` takes everything.
+    let allowed =
+        policy.allow_origins.iter().any(|want| matcher::string(want, b"*") || matcher::string(want, origin));
     let preflight = head.method == Method::Options
         && head.headers.get(Known::AccessControlRequestMethod).is_some_and(|method| !method.is_empty());
     if !preflight {
@@ -43,16 +45,27 @@ pub fn request(policy: &CorsPolicy, head: &RequestHead, random: u64) -> CorsVerd
 fn preflight_headers(policy: &CorsPolicy, head: &RequestHead, origin: &[u8], response: &mut ResponseHead) {
     let headers = &mut response.headers;
     headers.set(Known::AccessControlAllowOrigin, origin);
+    if !policy.expose_headers.is_empty() {
+        headers.set(Known::AccessControlExposeHeaders, policy.expose_headers.as_bytes());
+    }
     if policy.allow_credentials {
         headers.set(Known::AccessControlAllowCredentials, b"true");
     }
-    for (name, value) in [
-        (Known::AccessControlAllowMethods, &policy.allow_methods),
-        (Known::AccessControlAllowHeaders, &policy.allow_headers),
-        (Known::AccessControlMaxAge, &policy.max_age),
+    let asked = [Known::AccessControlRequestMethod, Known::AccessControlRequestHeaders]
+        .map(|name| head.headers.get(name).unwrap_or_default());
+    for (name, value, asked) in [
+        (Known::AccessControlAllowMethods, &policy.allow_methods, Some(asked[0])),
+        (Known::AccessControlAllowHeaders, &policy.allow_headers, Some(asked[1])),
+        (Known::AccessControlMaxAge, &policy.max_age, None),
     ] {
-        if !value.is_empty() {
-            headers.set(name, value.as_bytes());
+        match asked {
+            _ if value.is_empty() => {}
+            Some(asked) if &**value == "*" => {
+                headers.set(name, asked);
+            }
+            _ => {
+                headers.set(name, value.as_bytes());
+            }
         }
     }
     let wants_private = head.headers.get("access-control-request-private-network") == Some(b"true");

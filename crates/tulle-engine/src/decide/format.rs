@@ -69,6 +69,11 @@ fn write(
         Variable::RequestHeader { name, alternative, max_len } => {
             header(request, name, alternative.as_ref(), *max_len, out);
         }
+        Variable::ResponseHeader { name: HeaderKey::Status, alternative: _, max_len: _ } => {
+            if let Some(response) = response {
+                display(response.status, out);
+            }
+        }
         Variable::ResponseHeader { name, alternative, max_len } => {
             header(response, name, alternative.as_ref(), *max_len, out);
         }
@@ -92,12 +97,11 @@ fn write(
             }
         }
         Variable::UpstreamCluster => out.push_str(cx.cluster),
-        Variable::ResponseCode => {
-            if let Some(response) = response {
-                display(response.status, out);
-            }
+        // Before there is a response, Envoy writes 0.
+        Variable::ResponseCode => display(response.map_or(0, |r| r.status), out),
+        Variable::ResponseFlags => {
+            out.push_str(if cx.response_flags.is_empty() { "-" } else { cx.response_flags })
         }
-        Variable::ResponseFlags => out.push_str(cx.response_flags),
         Variable::ResponseCodeDetails => out.push_str(cx.response_details),
         Variable::RouteName => out.push_str(cx.route_name),
         Variable::VirtualClusterName => {}

@@ -85,7 +85,8 @@ fn header(
         }
     }
     lines.sort();
-    Some(xxh64(&lines.concat(), 0))
+    // Each line's hash is the seed of the next one's, as Envoy's.
+    Some(lines.iter().fold(0, |seed, line| xxh64(line, seed)))
 }
 
 const P1: u64 = 0x9E37_79B1_85EB_CA87;

@@ -1,5 +1,6 @@
 //! Applying header changes.
 
+use smallvec::SmallVec;
 use tulle_http::{HeaderList, RequestHead, ResponseHead};
 
 use super::format::{FormatContext, render};
@@ -23,7 +24,7 @@ pub fn levels<'t>(
         pick(&table.request_headers, &table.response_headers),
     ];
     if table.most_specific_headers_win {
-        levels.reverse();
+        levels[1..].reverse();
     }
     levels
 }
@@ -53,11 +54,8 @@ pub fn apply_to_request(
     scratch: &mut String,
 ) {
     remove(ops, &mut head.headers);
-    for add in in_order(ops) {
-        scratch.clear();
-        render(&add.value, cx, Some(head), None, scratch);
-        write(add, &mut head.headers, scratch);
-    }
+    let ends = values(ops, scratch, |add, out| render(&add.value, cx, Some(head), None, out));
+    write_all(ops, &mut head.headers, scratch, &ends);
 }
 
 /// Changes a response's headers. `request` is the request as it went upstream. `scratch` is cleared and used for values.
@@ -69,10 +67,30 @@ pub fn apply_to_response(
     scratch: &mut String,
 ) {
     remove(ops, &mut head.headers);
-    for add in in_order(ops) {
-        scratch.clear();
-        render(&add.value, cx, Some(request), Some(head), scratch);
-        write(add, &mut head.headers, scratch);
+    let ends = values(ops, scratch, |add, out| render(&add.value, cx, Some(request), Some(head), out));
+    write_all(ops, &mut head.headers, scratch, &ends);
+}
+
+/// Writes all values one after the other before any header is written: they speak of the headers as they were. Where each ends.
+fn values(
+    ops: &HeaderOps,
+    text: &mut String,
+    mut value: impl FnMut(&HeaderAdd, &mut String),
+) -> SmallVec<[usize; 8]> {
+    text.clear();
+    in_order(ops)
+        .map(|add| {
+            value(add, text);
+            text.len()
+        })
+        .collect()
+}
+
+fn write_all(ops: &HeaderOps, headers: &mut HeaderList, text: &str, ends: &[usize]) {
+    let mut start = 0;
+    for (add, end) in in_order(ops).zip(ends) {
+        write(add, headers, &text[start..*end]);
+        start = *end;
     }
 }
 

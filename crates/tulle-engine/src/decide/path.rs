@@ -104,14 +104,17 @@ fn unescape_slashes(path: &str) -> String {
     out
 }
 
-/// Whether normalizing might change the path: a dot segment, a backslash, or an escape.
+/// Whether normalizing might change the path: a dot segment, a backslash, an escape, or what should be one.
 fn needs_normalizing(path: &str) -> bool {
     let bytes = path.as_bytes();
-    bytes.iter().any(|b| matches!(b, b'\\' | b'%')) || bytes.windows(2).any(|w| w == b"/.")
+    bytes.iter().any(|b| b"\\%\"<>^`{|}".contains(b)) || bytes.windows(2).any(|w| w == b"/.")
 }
 
 /// RFC 3986 sections 5.2.4 and 6.2.2: backslashes are slashes, escapes of unreserved characters are undone, dot
-/// segments are resolved. `None` for a broken escape or a null character.
+/// segments are resolved, and characters that no path may hold are escaped. `None` for a null character.
+///
+/// A dot segment with parameters (`..;x`) is one too: some servers take it for one. Behind an escape (`%2e%2e;`) it is not, as in
+/// Envoy.
 fn normalize(path: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(path.len());
     let bytes = path.as_bytes();
@@ -120,7 +123,14 @@ fn normalize(path: &str) -> Option<String> {
         match bytes[at] {
             b'\\' => decoded.push(b'/'),
             b'%' => {
-                let byte = hex(*bytes.get(at + 1)?)? << 4 | hex(*bytes.get(at + 2)?)?;
+                let digit = |at: usize| bytes.get(at).copied().and_then(hex);
+                let (Some(high), Some(low)) = (digit(at + 1), digit(at + 2)) else {
+                    // Not an escape; it stays as it is.
+                    decoded.push(b'%');
+                    at += 1;
+                    continue;
+                };
+                let byte = high << 4 | low;
                 if byte == 0 {
                     return None;
                 }
@@ -130,6 +140,14 @@ fn normalize(path: &str) -> Option<String> {
                     decoded.extend_from_slice(&bytes[at..at + 3]);
                 }
                 at += 2;
+            }
+            b';' if matches!(bytes[..at].rsplit(|b| b"/\\".contains(b)).next(), Some(b"." | b"..")) => {
+                while bytes.get(at + 1).is_some_and(|b| !b"/\\".contains(b)) {
+                    at += 1;
+                }
+            }
+            byte @ (b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}') => {
+                decoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
             byte => decoded.push(byte),
         }
@@ -206,7 +224,11 @@ mod tests {
             ("/a%2fb", "/a/b"),
             ("/%41?%41", "/A?%41"),
             ("/.hidden", "/.hidden"),
-            ("/a/..;/b", "/a/..;/b"),
+            ("/a/..;/b", "/b"),
+            ("/a/.;x/b", "/a/b"),
+            ("/a/..;", "/"),
+            ("/a/%2e%2e;/b", "/a/..;/b"),
+            ("/a/...;/b", "/a/...;/b"),
             ("*", "*"),
         ] {
             assert_eq!(cleaned(path, ALL), (want.into(), PathVerdict::Continue), "{path}");
@@ -214,10 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn broken_escapes_and_escaped_slashes_can_be_refused() {
-        for path in ["/%", "/%4", "/%zz", "/%00"] {
-            assert_eq!(cleaned(path, ALL).1, PathVerdict::Reject, "{path}");
+    fn null_characters_and_escaped_slashes_can_be_refused() {
+        assert_eq!(cleaned("/%00", ALL).1, PathVerdict::Reject);
+        for path in ["/%", "/%4", "/%zz"] {
+            assert_eq!(cleaned(path, ALL), (path.into(), PathVerdict::Continue), "as it came");
         }
+        assert_eq!(cleaned("/a|{b}", ALL).0, "/a%7C%7Bb%7D");
         let reject = PathHandling { escaped_slashes: EscapedSlashes::Reject, ..ALL };
         assert_eq!(cleaned("/a%5Cb", reject).1, PathVerdict::Reject);
         let redirect = PathHandling { escaped_slashes: EscapedSlashes::UnescapeAndRedirect, ..ALL };

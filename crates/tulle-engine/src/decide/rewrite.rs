@@ -13,8 +13,7 @@ use crate::runtime::route::{
 
 /// Rewrites the path as the route says; the query stays. Whether it changed.
 ///
-/// The old path goes into `x-envoy-original-path` unless `suppress` (the router's `suppress_envoy_headers`) is set or
-/// the header is there already.
+/// The old path goes into `x-envoy-original-path` unless `suppress` (the router's `suppress_envoy_headers`) is set.
 pub fn rewrite_path(
     forward: &Forward,
     matched: &PathMatcher,
@@ -27,7 +26,16 @@ pub fn rewrite_path(
     let new = match &forward.path_rewrite {
         PathRewrite::None => return false,
         PathRewrite::Prefix(prefix) => replace_prefix(path, matched, prefix),
-        PathRewrite::Regex(regex) => substitute(regex, path).into_owned(),
+        PathRewrite::Regex(regex) => {
+            let new = substitute(regex, path).into_owned();
+            if new.is_empty() {
+                return false;
+            }
+            // Told even where nothing matches, as Envoy does.
+            keep_original_path(head, suppress);
+            head.path.replace_range(..end, &new);
+            return true;
+        }
         PathRewrite::Full(template) => {
             let mut out = String::new();
             render(template, cx, Some(head), None, &mut out);
@@ -37,15 +45,21 @@ pub fn rewrite_path(
     if new == path {
         return false;
     }
-    if !suppress && !head.headers.contains(Known::XEnvoyOriginalPath) {
-        let RequestHead { headers, path, .. } = head;
-        headers.set(Known::XEnvoyOriginalPath, path.as_bytes());
-    }
+    keep_original_path(head, suppress);
     head.path.replace_range(..end, &new);
     true
 }
 
+fn keep_original_path(head: &mut RequestHead, suppress: bool) {
+    if !suppress {
+        let RequestHead { headers, path, .. } = head;
+        headers.set(Known::XEnvoyOriginalPath, path.as_bytes());
+    }
+}
+
 /// Rewrites the host as the weighted cluster or the route says. Whether it changed.
+///
+/// The old host goes into `x-envoy-original-host` unless `suppress` is set; a weighted cluster's rewrite does not tell it.
 ///
 /// `endpoint_host` is the chosen endpoint's host name, for `auto_host_rewrite`; that form is applied once there is one.
 pub fn rewrite_host(
@@ -54,6 +68,7 @@ pub fn rewrite_host(
     head: &mut RequestHead,
     cx: &FormatContext<'_>,
     endpoint_host: Option<&str>,
+    suppress: bool,
 ) -> bool {
     let weighted_host = weighted.map(|w| &*w.host_rewrite).filter(|host| !host.is_empty());
     let new: String = match (&forward.host_rewrite, weighted_host) {
@@ -71,7 +86,14 @@ pub fn rewrite_host(
             out
         }
     };
-    if new.is_empty() || new == head.authority || !uri::is_authority(new.as_bytes()) {
+    if new.is_empty() || !uri::is_authority(new.as_bytes()) {
+        return false;
+    }
+    if !suppress && weighted_host.is_none() {
+        let RequestHead { headers, authority, .. } = head;
+        headers.set("x-envoy-original-host", authority.as_bytes());
+    }
+    if new == head.authority && !forward.append_x_forwarded_host {
         return false;
     }
     if forward.append_x_forwarded_host {

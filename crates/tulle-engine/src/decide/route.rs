@@ -221,7 +221,11 @@ pub fn is_grpc(head: &RequestHead) -> bool {
 
 /// Whether a request on this virtual host must go to https first (301 to the same URL).
 pub fn must_use_tls(host: &VirtualHost, head: &RequestHead, internal: bool) -> bool {
-    head.scheme == Scheme::Http
+    let https = match head.headers.get(Known::XForwardedProto) {
+        Some(proto) => proto.eq_ignore_ascii_case(b"https"),
+        None => head.scheme == Scheme::Https,
+    };
+    !https
         && match host.require_tls {
             RequireTls::None => false,
             RequireTls::ExternalOnly => !internal,

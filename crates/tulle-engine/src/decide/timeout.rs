@@ -27,7 +27,7 @@ pub struct Timeouts {
 /// (`trusted`), and are removed.
 pub fn resolve(forward: &Forward, manager: &HttpTimeouts, head: &mut RequestHead, trusted: bool) -> Timeouts {
     let mut times = Timeouts {
-        global: forward.timeout,
+        global: global(forward, head),
         per_try: forward.retry.as_ref().and_then(|retry| retry.per_try_timeout),
         per_try_idle: forward.retry.as_ref().and_then(|retry| retry.per_try_idle_timeout),
         stream_idle: match forward.idle_timeout {
@@ -52,7 +52,36 @@ pub fn resolve(forward: &Forward, manager: &HttpTimeouts, head: &mut RequestHead
     {
         times.per_try = None;
     }
+    if is_grpc(head) {
+        // The upstream hears of the time that holds.
+        let old = !forward.max_stream_duration.replaces_timeout
+            && forward.max_stream_duration.grpc != GrpcTimeout::Ignore;
+        let told = times.max_stream.or_else(|| times.per_try.or(times.global).filter(|_| old));
+        if let Some(time) = told {
+            head.headers
+                .set(Known::GrpcTimeout, format!("{}m", time.as_millis().clamp(1, 99_999_999)).as_bytes());
+        }
+    }
     times
+}
+
+/// The route's timeout, unless `max_stream_duration` or, for gRPC, `max_grpc_timeout` stands for it.
+fn global(forward: &Forward, head: &RequestHead) -> Option<Duration> {
+    let route = &forward.max_stream_duration;
+    if route.replaces_timeout {
+        return None;
+    }
+    let most = match route.grpc {
+        GrpcTimeout::UpTo(most) if is_grpc(head) => Some(most),
+        GrpcTimeout::Any if is_grpc(head) => None,
+        _ => return forward.timeout,
+    };
+    let asked = grpc_timeout(head).unwrap_or_default();
+    let asked = asked.checked_sub(route.grpc_offset).filter(|left| !left.is_zero()).unwrap_or(asked);
+    match most {
+        Some(most) if asked.is_zero() || asked > most => Some(most),
+        _ => (!asked.is_zero()).then_some(asked),
+    }
 }
 
 /// What `x-envoy-expected-rq-timeout-ms` tells the upstream: the time of a try, or what is left of the whole.
@@ -73,7 +102,7 @@ fn max_stream(forward: &Forward, manager: &HttpTimeouts, head: &RequestHead) -> 
         GrpcTimeout::UpTo(max) => Some(Some(max)),
         GrpcTimeout::Any => Some(None),
     };
-    if let (Some(cap), Some(asked), true) = (cap, grpc_timeout(head), is_grpc(head)) {
+    if let (Some(cap), Some(asked), true) = (cap, grpc_timeout(head), route.replaces_timeout) {
         let capped = match cap {
             Some(max) if asked > max || asked.is_zero() => max,
             _ => asked,
@@ -181,6 +210,7 @@ mod tests {
             max_stream_duration: StreamDuration {
                 grpc,
                 grpc_offset: Duration::from_millis(offset),
+                replaces_timeout: true,
                 ..Default::default()
             },
             ..forward()

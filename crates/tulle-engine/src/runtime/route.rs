@@ -267,6 +267,9 @@ pub struct StreamDuration {
     pub unlimited: bool,
     /// What a request may ask for with `grpc-timeout`.
     pub grpc: GrpcTimeout,
+    /// Whether `max_stream_duration` is there: the route's timeout does not hold then. Without it, `grpc` is the old
+    /// `max_grpc_timeout`: gRPC requests have it instead of the route's timeout.
+    pub replaces_timeout: bool,
     /// Taken off what `grpc-timeout` asks for.
     pub grpc_offset: Duration,
 }

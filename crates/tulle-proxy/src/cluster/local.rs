@@ -436,6 +436,13 @@ impl Hold {
         let allowed = cluster.shared.borrow().breakers[priority.min(1)].try_acquire(limits, what, now);
         allowed.then(|| Self(Some((Rc::clone(cluster), priority.min(1), what))))
     }
+
+    /// Whether the limit on connections is 0.
+    pub(crate) fn allows_none(cluster: &LocalCluster, priority: usize) -> bool {
+        let config = &cluster.config;
+        let limits = if priority == 0 { &config.circuit_breakers } else { &config.circuit_breakers_high };
+        limits.max_connections == 0
+    }
 }
 
 impl Drop for Hold {

@@ -15,7 +15,12 @@ use tulle_engine::{
         route::{self, Found, RouteInput},
         view::Connection,
     },
-    runtime::{RouteTable, http_manager::UnderscoreAction, metadata::Metadata, route::Action},
+    runtime::{
+        RouteTable,
+        http_manager::UnderscoreAction,
+        metadata::Metadata,
+        route::{Action, WeightedCluster},
+    },
 };
 use tulle_http::{HeaderList, Known, RequestHead, ResponseHead, Version, h1};
 use tulle_telemetry::{ResponseFlag, details as d};
@@ -162,6 +167,12 @@ impl<'a> Exchange<'a> {
             self.reply(reply).await;
             return;
         }
+        let host = self.table.and_then(|table| route::virtual_host(table, &self.s.request));
+        if host.is_some_and(|host| route::must_use_tls(host, &self.s.request, self.record.trusted)) {
+            let location = format!("https://{}{}", self.s.request.authority, self.s.request.path);
+            self.reply(redirect(301, &location)).await;
+            return;
+        }
         self.found = self.table.and_then(|table| self.find(table));
         if let Some(reply) = filters::run(self).await {
             self.reply(reply).await;
@@ -206,7 +217,7 @@ impl<'a> Exchange<'a> {
         if config.limits.underscores == UnderscoreAction::Reject
             && head.headers.iter().any(|field| field.name.contains(&b'_'))
         {
-            return Some(Reply::new(400, "", "http.unexpected_underscore").closing());
+            return Some(Reply::new(400, "Bad Request", "http.unexpected_underscore").closing());
         }
         self.view.remote = client.remote;
         client::forward_client_cert(head, config.client_cert, &self.view);
@@ -230,7 +241,9 @@ impl<'a> Exchange<'a> {
         }
         match path::clean(head, config.path) {
             PathVerdict::Continue => {}
-            PathVerdict::Reject => return Some(Reply::new(400, "", d::PATH_NORMALIZATION_FAILED)),
+            PathVerdict::Reject => {
+                return Some(Reply::new(400, "", d::PATH_NORMALIZATION_FAILED).closing());
+            }
             PathVerdict::Redirect => {
                 let mut reply = Reply::new(307, "", "path_normalization_redirect");
                 let mut extra = ResponseHead::new(307);
@@ -255,36 +268,44 @@ impl<'a> Exchange<'a> {
 
     /// Does what the route says.
     async fn act(&mut self, table: &RouteTable, found: &Found<'_>) -> Result<(), Reply> {
-        let internal = self.record.trusted;
-        if route::must_use_tls(found.virtual_host, &self.s.request, internal) {
-            let location = format!("https://{}{}", self.s.request.authority, self.s.request.path);
-            return Err(redirect(301, &location));
-        }
         match &found.route.action {
             Action::Forward(to) => forward::forward(self, table, found, to).await,
-            Action::NotForwarded => Err(self.no_route()),
+            Action::NotForwarded => Err(Reply::no_cluster(503)),
             Action::Redirect(to) => {
                 self.manager.stats.rq_redirect.inc();
                 let cx = context::of(self, &found.route.name);
                 let location = rewrite::location(to, &found.route.matches.path, &self.s.request, &cx);
                 let mut reply = redirect(to.status, &location);
-                self.change_reply(table, found, &mut reply);
+                self.change_reply(table, found, None, &mut reply);
                 Err(reply)
             }
             Action::DirectResponse(to) => {
                 self.manager.stats.rq_direct_response.inc();
                 let mut reply = Reply::new(to.status, "", d::DIRECT_RESPONSE);
                 reply.body = Body::Bytes(to.body.clone());
-                self.change_reply(table, found, &mut reply);
+                self.change_reply(table, found, None, &mut reply);
                 Err(reply)
             }
         }
     }
 
-    /// Applies the route's response header changes to a response that the route itself makes.
-    fn change_reply(&mut self, table: &RouteTable, found: &Found<'_>, reply: &mut Reply) {
+    /// Applies the route's response header changes to a response that the route makes instead of an upstream.
+    pub(crate) fn change_reply(
+        &mut self,
+        table: &RouteTable,
+        found: &Found<'_>,
+        weighted: Option<&WeightedCluster>,
+        reply: &mut Reply,
+    ) {
         let levels =
-            tulle_engine::decide::header_ops::levels(table, found.virtual_host, found.route, None, true);
+            tulle_engine::decide::header_ops::levels(table, found.virtual_host, found.route, weighted, true);
+        if levels.iter().flatten().all(|ops| ops.is_empty()) {
+            return;
+        }
+        if let Some(flag) = reply.flag {
+            self.record.flags.insert(flag);
+        }
+        self.record.details = reply.details.clone();
         let mut head = reply.headers.take().unwrap_or_else(|| Box::new(ResponseHead::new(reply.status)));
         let mut text = std::mem::take(&mut self.s.text);
         let cx = context::of(self, &found.route.name);
@@ -342,7 +363,8 @@ impl<'a> Exchange<'a> {
         if let Some(flag) = reply.flag {
             self.record.flags.insert(flag);
         }
-        if reply.close || !self.flow.done {
+        let switches = self.incoming.upgrade || self.s.request.is_connect();
+        if reply.close || !self.flow.done || switches {
             // What is left of the request would be read as the next one.
             self.keep = false;
         }
@@ -365,6 +387,12 @@ impl<'a> Exchange<'a> {
             }
         };
         headers::finish_response(&mut self.s.response, &self.manager.config, self.record.wall);
+        forward::tell_request_id(self);
+        if !body.is_empty() {
+            // HTTP/1 frames by it anyway; HTTP/2 and answers to HEAD say it as well.
+            let digits = Digits::of(body.len() as u64);
+            self.s.response.headers.set(Known::ContentLength, digits.text());
+        }
         let length = if body.is_empty() { Length::Known(0) } else { Length::Known(body.len() as u64) };
         let request = (&self.s.request.method, version);
         self.keep = self.down.write_response(&self.s.response, length, request, self.keep);
@@ -424,7 +452,7 @@ pub(crate) async fn refuse(
     let names = conn.names();
     let incoming =
         Incoming { length: Length::None, keep_alive: false, upgrade: false, expect_continue: false, start };
-    scratch.request.version = Version::Http11;
+    scratch.request.clear();
     let mut x = Exchange {
         view: conn.view(conn.arrival.peer, (&names.0, &names.1)),
         record: Record::new(start, conn.arrival.peer),
@@ -444,6 +472,7 @@ pub(crate) async fn refuse(
         s: scratch,
         incoming,
     };
+    x.record.headless = true;
     let mut reply = Reply::new(status, tulle_http::reason_phrase(status), details).closing();
     if status == 426 {
         // RFC 9110 section 15.5.22: what to speak instead.

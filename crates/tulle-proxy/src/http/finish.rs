@@ -6,7 +6,7 @@ use tulle_engine::runtime::route::Route;
 use tulle_http::Version;
 use tulle_telemetry::access_log::RequestRecord;
 
-use super::{exchange::Exchange, side::Side};
+use super::{exchange::Exchange, reply::grpc_status_of, side::Side};
 use crate::telemetry::{
     access_log::{Fields, Written},
     istio::{Ending, Parties, host_counts},
@@ -67,10 +67,10 @@ fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
             (Some(_), true) => Version::Http2.as_str(),
             (Some(_), false) => Version::Http11.as_str(),
         },
-        method: request.method.as_str().as_bytes(),
+        method: if record.headless { b"" } else { request.method.as_str().as_bytes() },
         path: request.path.as_bytes(),
         authority: request.authority.as_bytes(),
-        scheme: request.scheme.as_str().as_bytes(),
+        scheme: if record.headless { b"" } else { request.scheme.as_str().as_bytes() },
         request_headers: &request_fields,
         response_headers: &response_fields,
         response_code: record.status,
@@ -78,7 +78,8 @@ fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
         response_flags: record.flags,
         bytes_received: record.body.0,
         bytes_sent: record.body.1,
-        grpc_status: record.grpc_status,
+        // A gRPC call whose answer names no status ends as its HTTP status says.
+        grpc_status: record.grpc_status.or_else(|| record.grpc.then(|| grpc_status_of(record.status))),
         attempts: record.attempts,
         upstream_host: record.host.as_ref().map(|h| h.address),
         upstream_local_address: record.upstream.as_ref().and_then(|u| u.local),

@@ -28,6 +28,7 @@ pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Clie
         && let Some(scheme) = tulle_http::Scheme::from_bytes(scheme.as_bytes())
     {
         head.scheme = scheme;
+        head.headers.set(Known::XForwardedProto, scheme.as_str().as_bytes());
     }
     let ids = config.request_id;
     let foreign = client.edge && !ids.preserve_external;
@@ -40,14 +41,11 @@ pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Clie
 }
 
 /// Brings a response's fields in order: hop-by-hop fields go.
-pub(crate) fn accept_response(head: &mut ResponseHead, config: &HttpManager, tunnel: bool) {
+pub(crate) fn accept_response(head: &mut ResponseHead, tunnel: bool) {
     strip_hop_by_hop(&mut head.headers, tunnel);
     if head.status == 204 || tunnel {
         // RFC 9110 section 8.6; HTTP/1 heads have lost it already.
         head.headers.remove(Known::ContentLength);
-    }
-    if !config.via.is_empty() {
-        head.headers.join(Known::Via, config.via.as_bytes());
     }
 }
 
@@ -86,8 +84,11 @@ pub(crate) fn max_forwards(head: &mut RequestHead) -> Option<Reply> {
     Some(reply)
 }
 
-/// Adds `server` and `date`.
+/// Adds `via`, `server` and `date`, to responses of our own too.
 pub(crate) fn finish_response(head: &mut ResponseHead, config: &HttpManager, now: SystemTime) {
+    if !config.via.is_empty() {
+        head.headers.join(Known::Via, config.via.as_bytes());
+    }
     match config.server.mode {
         ServerHeaderMode::Overwrite => {
             head.headers.set(Known::Server, config.server.name.as_bytes());

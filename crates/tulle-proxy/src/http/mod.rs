@@ -28,6 +28,8 @@ pub(crate) mod side;
 mod tunnel;
 pub(crate) mod upstream;
 
+pub(crate) use reply::grpc_status_of;
+
 use std::{future::poll_fn, rc::Rc, task::Poll, time::Duration};
 
 use tulle_base::drain::DrainState;

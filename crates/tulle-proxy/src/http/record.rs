@@ -34,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) completed: bool,
     /// Whether it is gRPC.
     pub(crate) grpc: bool,
+    /// No head could be read: the log knows nothing of the request.
+    pub(crate) headless: bool,
     /// gRPC status, from the head or the trailers of the response.
     pub(crate) grpc_status: Option<u32>,
     /// Bytes of body received and sent.
@@ -70,6 +72,7 @@ impl Record {
             status: 0,
             completed: false,
             grpc: false,
+            headless: false,
             grpc_status: None,
             body: (0, 0),
             attempts: 0,

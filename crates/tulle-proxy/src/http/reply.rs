@@ -101,7 +101,7 @@ impl Reply {
 
     /// The stream has lived as long as it may; a deadline in gRPC's words.
     pub(crate) fn life_over() -> Self {
-        let mut reply = Self::new(504, "stream timeout", d::MAX_DURATION_TIMEOUT);
+        let mut reply = Self::new(504, "downstream duration timeout", d::MAX_DURATION_TIMEOUT);
         reply.grpc = Some(4);
         reply
     }
@@ -137,16 +137,20 @@ impl Reply {
             UpstreamFault::Overflow => (503, ResponseFlag::UpstreamOverflow, "overflow", "overflow"),
         };
         let lead = if retried { "retried and the latest reset reason" } else { "reset reason" };
-        let mut body = format!("upstream connect error or disconnect/reset before headers. {lead}: {words}");
+        let body = format!("upstream connect error or disconnect/reset before headers. {lead}: {words}");
         let mut details = format!("upstream_reset_before_response_started{{{details}");
         if !reason.is_empty() {
-            body.push_str(", transport failure reason: ");
-            body.push_str(reason);
             details.push('|');
             details.extend(reason.chars().map(|c| if c.is_whitespace() { '_' } else { c }));
         }
         details.push('}');
-        Self::new(status, body, details).flag(flag)
+        let mut reply = Self::new(status, body, details).flag(flag);
+        if fault == UpstreamFault::Overflow {
+            let mut extra = ResponseHead::new(status);
+            extra.headers.set("x-envoy-overloaded", b"true");
+            reply.headers = Some(Box::new(extra));
+        }
+        reply
     }
 
     /// Writes it into `head`, and says what the body is: nothing for gRPC clients, who get the message as a field.
@@ -213,8 +217,7 @@ mod tests {
             Reply::upstream(UpstreamFault::Connect, false, "delayed connect error: Connection refused");
         assert_eq!(
             String::from_utf8_lossy(reply.body.bytes()),
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-             transport failure reason: delayed connect error: Connection refused"
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
         );
         assert_eq!(
             reply.details,

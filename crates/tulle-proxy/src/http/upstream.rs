@@ -156,6 +156,8 @@ async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
     let stats = &cluster.stats;
     let hold = match Hold::acquire(cluster, *priority, Resource::Connection) {
         Some(hold) => hold,
+        // As Envoy, an endpoint always gets one connection: with none at all nobody would ever free one.
+        None if host.connections.get() == 0 && Hold::allows_none(cluster, *priority) => Hold::uncounted(),
         None => {
             stats.upstream_cx_overflow.inc();
             let Some(_pending) = Hold::acquire(cluster, *priority, Resource::Pending) else {

@@ -144,7 +144,8 @@ fn wanted(filter: &LogFilter, r: &RequestRecord<'_>, request: Option<&RequestHea
             r.response_flags.iter().any(|flag| names.iter().any(|n| **n == *flag.short()))
         }
         LogFilter::GrpcStatus { statuses, exclude } => {
-            statuses.contains(&r.grpc_status.unwrap_or(0)) != *exclude
+            let status = r.grpc_status.unwrap_or_else(|| crate::http::grpc_status_of(r.response_code));
+            statuses.contains(&status) != *exclude
         }
         LogFilter::And(all) => all.iter().all(|f| wanted(f, r, request, random)),
         LogFilter::Or(any) => any.iter().any(|f| wanted(f, r, request, random)),

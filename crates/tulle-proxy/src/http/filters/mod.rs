@@ -89,7 +89,7 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
                 inject(x, found.as_ref(), fault).await
             }
             HttpFilterKind::Cors => match change {
-                Some(FilterOverride::Cors(policy)) => cross_origin(x, policy),
+                Some(FilterOverride::Cors(policy)) if forwards(x) => cross_origin(x, policy),
                 _ => None,
             },
             HttpFilterKind::LocalRateLimit(own) => {
@@ -313,6 +313,11 @@ async fn wait(x: &mut Exchange<'_>, delay: std::time::Duration) -> Option<Reply>
             Some(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT))
         }
     }
+}
+
+/// Whether the route sends the request on: only then is it asked about its origin.
+fn forwards(x: &Exchange<'_>) -> bool {
+    x.found.is_some_and(|found| matches!(found.route.action, Action::Forward(_)))
 }
 
 fn cross_origin(x: &mut Exchange<'_>, policy: &CorsPolicy) -> Option<Reply> {

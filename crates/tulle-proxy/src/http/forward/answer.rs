@@ -31,6 +31,7 @@ pub(super) async fn deliver(
     answer: Answer,
     rest: Rest<'_>,
 ) {
+    x.record.details = d::VIA_UPSTREAM.into();
     change_response(x, plan, answer.tunnel, answer.length);
     let length = if x.back.work.is_some() { Length::Unknown } else { answer.length };
     let worker = Rc::clone(&x.conn.worker);
@@ -110,11 +111,22 @@ fn broke_off(x: &mut Exchange<'_>, plan: &Plan<'_>, end: DeliveryEnd) {
     }
 }
 
+/// Adds the request's id to a response, where configured.
+pub(crate) fn tell_request_id(x: &mut Exchange<'_>) {
+    let forced = || x.record.trusted && x.s.request.headers.contains("x-envoy-force-trace");
+    if (x.manager.config.request_id.always_in_response || forced())
+        && let Some(id) = x.s.request.headers.get(Known::XRequestId)
+    {
+        x.s.response.headers.set(Known::XRequestId, id);
+    }
+}
+
 /// Changes the response's head as configured before the client sees it.
 fn change_response(x: &mut Exchange<'_>, plan: &Plan<'_>, tunnel: bool, length: Length) {
-    headers::accept_response(&mut x.s.response, &x.manager.config, tunnel);
+    headers::accept_response(&mut x.s.response, tunnel);
     peer::read_response(x);
-    if !x.manager.router.suppress_envoy_headers {
+    // How long the upstream took is counted from the end of the request.
+    if x.flow.done && !tunnel && !x.manager.router.suppress_envoy_headers {
         let service = x.record.answered.unwrap_or_default();
         let digits = Digits::of(u64::try_from(service.as_millis()).unwrap_or(u64::MAX));
         x.s.response.headers.set(Known::XEnvoyUpstreamServiceTime, digits.text());
@@ -140,9 +152,5 @@ fn change_response(x: &mut Exchange<'_>, plan: &Plan<'_>, tunnel: bool, length: 
     }
     filters::respond(x, if tunnel { Length::None } else { length });
     headers::finish_response(&mut x.s.response, &x.manager.config, x.record.wall);
-    if x.manager.config.request_id.always_in_response
-        && let Some(id) = x.s.request.headers.get(Known::XRequestId)
-    {
-        x.s.response.headers.set(Known::XRequestId, id);
-    }
+    tell_request_id(x);
 }

@@ -28,6 +28,7 @@ use tulle_engine::{
 };
 use tulle_telemetry::{ResponseFlag, details as d};
 
+pub(crate) use self::answer::tell_request_id;
 pub(crate) use self::ends::{client_gone, idle, too_slow};
 use super::{
     attempt::{Answer, Replay, UpstreamFault},
@@ -83,8 +84,23 @@ pub(crate) async fn forward(
         (ClusterChoice::Weighted(all), Some(w)) => all.clusters.iter().find(|c| std::ptr::eq(*c, w)),
         _ => None,
     };
-    let found_cluster = x.conn.worker.cluster(picked.name);
-    let Some(cluster) = found_cluster else {
+    let cluster = x.conn.worker.cluster(picked.name);
+    let outcome = to_cluster(x, (table, found), to, (cluster, weighted), hash).await;
+    outcome.map_err(|mut reply| {
+        x.change_reply(table, found, weighted, &mut reply);
+        reply
+    })
+}
+
+/// Forwards the request to the cluster that was picked, if there is one of that name.
+async fn to_cluster(
+    x: &mut Exchange<'_>,
+    (table, found): (&RouteTable, &Found<'_>),
+    to: &Forward,
+    (cluster, weighted): (Option<Rc<LocalCluster>>, Option<&WeightedCluster>),
+    hash: hash::RequestHash,
+) -> Result<(), Reply> {
+    let Some(cluster) = cluster else {
         x.manager.stats.no_cluster.inc();
         return Err(Reply::no_cluster(to.cluster_not_found_status));
     };

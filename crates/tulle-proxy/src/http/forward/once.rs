@@ -232,7 +232,14 @@ fn rewrite_to_endpoint(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
     let hostname = std::sync::Arc::clone(&chosen.host.endpoint.borrow().hostname);
     let mut request = std::mem::take(&mut x.s.request);
     let cx = context::of(x, &plan.found.route.name);
-    rewrite::rewrite_host(plan.to, plan.weighted, &mut request, &cx, Some(&hostname));
+    rewrite::rewrite_host(
+        plan.to,
+        plan.weighted,
+        &mut request,
+        &cx,
+        Some(&hostname),
+        x.manager.router.suppress_envoy_headers,
+    );
     x.s.request = request;
 }
 

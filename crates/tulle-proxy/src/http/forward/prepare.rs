@@ -49,6 +49,15 @@ pub(super) fn tell_deadline(x: &mut Exchange<'_>, plan: &Plan<'_>, elapsed: Dura
     }
 }
 
+/// What an internal request may ask of this proxy, and nobody behind it. Others have lost these already.
+const CONSUMED: &[&str] = &[
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-retriable-header-names",
+    "x-envoy-retriable-status-codes",
+    "x-envoy-upstream-alt-stat-name",
+    "x-envoy-upstream-rq-timeout-alt-response",
+];
+
 /// Changes the request as the route says, once for all tries.
 pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
     let Plan {
@@ -77,13 +86,18 @@ pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
         }
         rewrite::rewrite_path(to, &found.route.matches.path, &mut request, &cx, suppress);
         if rewrites_host {
-            rewrite::rewrite_host(to, weighted, &mut request, &cx, None);
+            rewrite::rewrite_host(to, weighted, &mut request, &cx, None, suppress);
         }
         x.s.request = request;
         x.s.text = text;
     }
     for name in [Known::XEnvoyRetryOn, Known::XEnvoyRetryGrpcOn, Known::XEnvoyMaxRetries] {
         x.s.request.headers.remove(name);
+    }
+    if x.record.trusted {
+        CONSUMED.iter().for_each(|name| {
+            x.s.request.headers.remove(*name);
+        });
     }
     tell_deadline(x, plan, Duration::ZERO);
     let outside = plan.cluster.config.external && x.manager.peer_metadata.skip_external;
@@ -93,6 +107,7 @@ pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
     let clocks = &mut x.s.clocks;
     clocks.route_timeout = times.global;
     clocks.idle_timeout = times.stream_idle.unwrap_or_default();
+    clocks.moved();
     if let Some(max) = times.max_stream {
         clocks.life.set(x.record.start + max);
     }
