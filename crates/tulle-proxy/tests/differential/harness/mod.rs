@@ -1,0 +1,304 @@
+//! Runs the cases of an area through both proxies and compares.
+
+pub mod answer;
+pub mod case;
+mod client;
+pub mod config;
+pub mod draw;
+mod normal;
+mod proxies;
+mod upstream;
+mod upstream_h2;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use self::{
+    answer::Stage,
+    case::{Case, Talk},
+    normal::Normal,
+    proxies::Side,
+    upstream::Upstream,
+};
+use crate::differences;
+
+/// A bootstrap and the cases that are sent through it.
+pub struct Area {
+    pub name: &'static str,
+    listeners: Vec<(String, Value)>,
+    clusters: Vec<Value>,
+    pub cases: Vec<Case>,
+    log: Option<Value>,
+}
+
+/// Bytes as text: those outside printable ASCII are escaped, but for line ends.
+pub fn text(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'\r' | b'\n' | 0x20..0x7f => out.push(char::from(*byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out
+}
+
+/// A port of loopback that nobody else gets while the socket lives: bound, so that another socket with SO_REUSEPORT may listen
+/// there.
+pub fn reserve() -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
+impl Area {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, listeners: Vec::new(), clusters: Vec::new(), cases: Vec::new(), log: None }
+    }
+
+    /// Every connection manager added from here on logs lines of this format, which are compared.
+    pub fn logging(&mut self, format: &str) {
+        self.log = Some(json!({ "text_format_source": { "inline_string": format!("{format}\n") } }));
+    }
+
+    /// A cluster of the upstreams with these names.
+    pub fn cluster(&mut self, name: &str, upstreams: &[&str], extra: Value) {
+        self.clusters.push(config::cluster(name, upstreams, &extra));
+    }
+
+    /// A listener with one chain of these filters.
+    pub fn listener(&mut self, name: &str, filters: Value, extra: Value) {
+        let listener = json!({
+            "name": name,
+            "address": { "socket_address": {
+                "address": "127.0.0.1", "port_value": format!("{{listener:{name}}}") } },
+            "filter_chains": [{ "filters": filters }],
+        });
+        self.listeners.push((name.to_owned(), config::merged(listener, &extra)));
+    }
+
+    /// A listener for HTTP with these virtual hosts; `extra` is merged into the connection manager.
+    pub fn http(&mut self, name: &str, virtual_hosts: Value, extra: Value) {
+        let log = self.log.as_ref().map(|format| config::access_log("{log}", format));
+        self.listener(name, config::manager(virtual_hosts, &extra, log), json!({}));
+    }
+
+    /// Adds a case.
+    pub fn case(&mut self, name: impl Into<String>, listener: &str, talk: impl Into<Talk>) -> &mut Case {
+        let name = name.into();
+        assert!(self.cases.iter().all(|c| c.name != name), "{}: two cases are called {name:?}", self.name);
+        let mut case = Case::new(name, listener, talk);
+        if self.log.is_none() {
+            case.lines = 0;
+        }
+        self.cases.push(case);
+        self.cases.last_mut().unwrap()
+    }
+
+    /// Runs everything; panics with all disagreements. `CASE` (a part of a name) picks cases.
+    pub fn run(mut self) {
+        let Some(program) = envoy() else { return };
+        if let Ok(part) = std::env::var("CASE") {
+            self.cases.retain(|c| c.name.contains(&part));
+        }
+        if self.cases.is_empty() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let stage = Stage::default();
+        let set = Set::new(&self, &stage, dir.path());
+        let resources = set.resources(&self);
+        let envoy = {
+            let _side = Side::envoy(&program, &resources, dir.path(), set.probe.1);
+            set.run(&self, &stage)
+        };
+        let ours = {
+            let _side = Side::ours(&resources);
+            set.run(&self, &stage)
+        };
+        self.report(&envoy, &ours);
+    }
+
+    fn report(&self, envoy: &[Vec<String>], ours: &[Vec<String>]) {
+        let (mut agree, mut listed) = (0, 0);
+        let mut wrong = Vec::new();
+        for ((case, envoy), ours) in self.cases.iter().zip(envoy).zip(ours) {
+            match (envoy == ours, differences::of(self.name, &case.name)) {
+                (true, None) => agree += 1,
+                (false, Some(_)) => listed += 1,
+                (true, Some(id)) => wrong.push(format!("{}: listed as {id}, but does not differ", case.name)),
+                (false, None) => wrong.push(format!("{}: {}", case.name, difference(envoy, ours))),
+            }
+            if std::env::var_os("VERBOSE").is_some() {
+                eprintln!("--- {}\nenvoy\n{}\nours\n{}", case.name, envoy.join("\n"), ours.join("\n"));
+            }
+        }
+        eprintln!(
+            "differential {}: {agree} agree, {listed} differ as listed, {} wrong",
+            self.name,
+            wrong.len()
+        );
+        assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), self.cases.len(), wrong.join("\n"));
+    }
+}
+
+/// The stock Envoy to compare with: `ENVOY`, which `./test` sets. Empty: another step compares.
+fn envoy() -> Option<String> {
+    match std::env::var("ENVOY") {
+        Ok(program) if !program.is_empty() => Some(program),
+        Ok(_) => None,
+        Err(_) => {
+            let ci = std::env::var("CI").is_ok_and(|v| v == "true");
+            assert!(!ci, "ENVOY does not name a stock Envoy");
+            eprintln!("skipped: ENVOY does not name a stock Envoy");
+            None
+        }
+    }
+}
+
+/// The lines that only one side has, in one line.
+fn difference(envoy: &[String], ours: &[String]) -> String {
+    let only = |these: &[String], those: &[String]| {
+        let mut rest: Vec<&String> = those.iter().collect();
+        let mut only = Vec::new();
+        for line in these {
+            match rest.iter().position(|l| *l == line) {
+                Some(at) => drop(rest.remove(at)),
+                None => only.push(line.trim()),
+            }
+        }
+        if only.is_empty() { "(nothing more)".to_owned() } else { only.join(" / ") }
+    };
+    let (left, right) = (only(envoy, ours), only(ours, envoy));
+    if left == right { "the order differs".to_owned() } else { format!("Envoy {left}  OURS {right}") }
+}
+
+/// Upstreams and ports, the same for both sides.
+struct Set {
+    upstreams: Vec<Upstream>,
+    listeners: BTreeMap<String, (socket2::Socket, SocketAddr)>,
+    probe: (socket2::Socket, SocketAddr),
+    log: PathBuf,
+}
+
+impl Set {
+    fn new(area: &Area, stage: &Stage, dir: &Path) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        for text in area.clusters.iter().map(Value::to_string) {
+            for part in text.split("{port:").skip(1) {
+                let name = part.split('}').next().unwrap_or_default().to_owned();
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        Self {
+            upstreams: names.iter().map(|name| Upstream::start(name, stage)).collect(),
+            listeners: area.listeners.iter().map(|(name, _)| (name.clone(), reserve())).collect(),
+            probe: reserve(),
+            log: dir.join("access.log"),
+        }
+    }
+
+    fn at(&self, listener: &str) -> SocketAddr {
+        self.listeners.get(listener).unwrap_or_else(|| panic!("no listener {listener}")).1
+    }
+
+    /// Puts addresses and ports in place of their names.
+    fn fill(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for upstream in &self.upstreams {
+            let (name, address) = (&upstream.name, upstream.address);
+            text = text.replace(&format!("\"{{port:{name}}}\""), &address.port().to_string());
+            text = text.replace(&format!("{{port:{name}}}"), &address.port().to_string());
+            text = text.replace(&format!("{{{name}}}"), &address.to_string());
+        }
+        for (name, (_, address)) in &self.listeners {
+            text = text.replace(&format!("\"{{listener:{name}}}\""), &address.port().to_string());
+            text = text.replace(&format!("{{listener:{name}}}"), &address.port().to_string());
+        }
+        text.replace("{log}", &self.log.display().to_string())
+    }
+
+    fn resources(&self, area: &Area) -> Value {
+        // Where one can see that a proxy is up, without a line in the area's log.
+        let probe = json!({
+            "name": "probe",
+            "address": { "socket_address": { "address": "127.0.0.1", "port_value": self.probe.1.port() } },
+            "filter_chains": [{ "filters": config::manager(json!([]), &json!({}), None) }],
+        });
+        let mut listeners: Vec<&Value> = area.listeners.iter().map(|(_, l)| l).collect();
+        listeners.push(&probe);
+        let all = json!({ "listeners": listeners, "clusters": area.clusters });
+        serde_json::from_str(&self.fill(&all.to_string())).unwrap()
+    }
+
+    /// Runs every case against whoever listens; what each looked like.
+    fn run(&self, area: &Area, stage: &Stage) -> Vec<Vec<String>> {
+        // Emptied, not removed: Envoy has it open already.
+        std::fs::File::create(&self.log).unwrap();
+        let mut logged = 0;
+        area.cases.iter().map(|case| self.one(case, stage, &mut logged)).collect()
+    }
+
+    fn one(&self, case: &Case, stage: &Stage, logged: &mut usize) -> Vec<String> {
+        stage.begin(&case.answers, &case.named);
+        let mut stream = client::connect(self.at(&case.listener), case.from);
+        let mut normal =
+            Normal { ports: vec![(stream.local_addr().unwrap().port(), "CLIENT")], cased: case.cased };
+        let received = match &case.talk {
+            Talk::Http1(turns) => {
+                let turns: Vec<_> = turns.iter().map(|t| self.filled(t)).collect();
+                client::http1(&mut stream, &turns, case.until_closed)
+            }
+            Talk::Http2(requests) => client::http2(&mut stream, requests),
+            Talk::Tcp(bytes) => client::tcp(&mut stream, bytes),
+        };
+        let mut seen = stage.end(case.expected);
+        seen.sort_by(|a, b| a.upstream.cmp(&b.upstream));
+        normal.ports.extend(seen.iter().map(|s| (s.port, "LOCAL")));
+        let mut lines = Vec::new();
+        received.iter().for_each(|r| normal.received(r, &mut lines));
+        seen.iter().for_each(|s| normal.seen(s, &mut lines));
+        for line in self.log_lines(logged, case) {
+            lines.push(format!("log: {}", normal.text(&line)));
+        }
+        // Only now, so that no log says that the client went away.
+        drop(stream);
+        lines
+    }
+
+    fn filled(&self, turn: &case::Turn) -> case::Turn {
+        match String::from_utf8(turn.bytes.clone()) {
+            Ok(text) => case::Turn { bytes: self.fill(&text).into_bytes(), ..turn.clone() },
+            Err(_) => turn.clone(),
+        }
+    }
+
+    /// The next lines of the access log: waits until there are as many as the case says.
+    fn log_lines(&self, logged: &mut usize, case: &Case) -> Vec<String> {
+        if case.lines == 0 {
+            return Vec::new();
+        }
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            let text = std::fs::read(&self.log).map(|b| self::text(&b)).unwrap_or_default();
+            let complete = &text[..text.rfind('\n').map_or(0, |at| at + 1)];
+            let lines: Vec<String> = complete.lines().skip(*logged).map(str::to_owned).collect();
+            let counted = lines.iter().filter(|l| l.starts_with(case.counted)).count();
+            if counted >= case.lines || Instant::now() > patience {
+                *logged += lines.len();
+                return lines;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

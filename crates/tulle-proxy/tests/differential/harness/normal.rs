@@ -1,0 +1,109 @@
+//! What a case looked like, as lines, without what may differ between two runs of the same proxy.
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use super::{answer::Seen, client::Received};
+
+static UUID: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap());
+static DATE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$").unwrap());
+static PORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r":(\d{4,5})\b").unwrap());
+
+/// What is left out of a run's texts.
+#[derive(Clone, Debug, Default)]
+pub struct Normal {
+    /// Ephemeral ports by what they are called.
+    pub ports: Vec<(u16, &'static str)>,
+    /// Names are compared with their case.
+    pub cased: bool,
+}
+
+/// Fields that are lists: several lines mean the same as one with commas (RFC 9110 section 5.3).
+const LISTS: &[&str] =
+    &["x-forwarded-for", "x-forwarded-host", "via", "accept", "cache-control", "te", "vary", "connection"];
+
+impl Normal {
+    /// A line of text.
+    pub fn text(&self, text: &str) -> String {
+        let text = UUID.replace_all(text, "UUID");
+        PORT.replace_all(&text, |c: &Captures<'_>| {
+            let name = self.ports.iter().find(|(port, _)| c[1].parse() == Ok(*port)).map(|(_, n)| *n);
+            name.map_or_else(|| c[0].to_owned(), |n| format!(":{n}"))
+        })
+        .into_owned()
+    }
+
+    fn field(&self, name: &str, value: &str) -> String {
+        let value = match name.to_ascii_lowercase().as_str() {
+            "date" if DATE.is_match(value) => "DATE".to_owned(),
+            "x-envoy-upstream-service-time" if value.parse::<u64>().is_ok() => "N".to_owned(),
+            // A retry tells what is left, which depends on how quick the machine is.
+            "x-envoy-expected-rq-timeout-ms" => match value.parse::<u64>() {
+                Ok(millis) if millis > 1000 && millis % 1000 > 800 => {
+                    (millis.div_ceil(1000) * 1000).to_string()
+                }
+                Ok(millis) if millis > 1000 && millis % 1000 != 0 => "LEFT".to_owned(),
+                _ => value.to_owned(),
+            },
+            _ => self.text(value.trim()),
+        };
+        format!("{name}: {value}")
+    }
+
+    /// Fields in the order of their names: only the order of one name's lines means something (RFC 9110 section 5.3).
+    fn fields(&self, fields: &[(String, String)], to: &mut Vec<String>) {
+        let mut lines: Vec<(String, String)> = Vec::new();
+        for (name, value) in fields {
+            let lower = name.to_ascii_lowercase();
+            let name = if self.cased { name } else { &lower };
+            if !LISTS.contains(&lower.as_str()) {
+                lines.push((lower.clone(), self.field(name, value)));
+                continue;
+            }
+            let items: Vec<&str> = value.split(',').map(str::trim).collect();
+            match lines.iter_mut().find(|(n, _)| *n == lower) {
+                Some((_, line)) => line.push_str(&format!(", {}", items.join(", "))),
+                None => lines.push((lower.clone(), self.field(name, &items.join(", ")))),
+            }
+        }
+        lines.sort_by(|a, b| a.0.cmp(&b.0));
+        to.extend(lines.into_iter().map(|(_, line)| format!("  {line}")));
+    }
+
+    fn body(&self, body: &[u8], trailers: &[(String, String)], to: &mut Vec<String>) {
+        if !body.is_empty() {
+            let mut text = self.text(&super::text(body));
+            if text.len() > 2000 {
+                text = format!("{}... ({} bytes)", text.chars().take(100).collect::<String>(), body.len());
+            }
+            to.push(format!("  | {text}"));
+        }
+        if !trailers.is_empty() {
+            to.push("  trailers".to_owned());
+            self.fields(trailers, to);
+        }
+    }
+
+    /// What the client received.
+    pub fn received(&self, received: &Received, to: &mut Vec<String>) {
+        // A reason phrase means nothing (RFC 9112 section 4).
+        let line: Vec<&str> = received.line.splitn(3, ' ').take(2).collect();
+        to.push(format!("client: {}", line.join(" ")));
+        self.fields(&received.headers, to);
+        self.body(&received.body, &received.trailers, to);
+        to.extend(received.notes.iter().map(|n| format!("  {n}")));
+    }
+
+    /// What an upstream saw.
+    pub fn seen(&self, seen: &Seen, to: &mut Vec<String>) {
+        to.push(format!("{}: {}", seen.upstream, self.text(&seen.line)));
+        self.fields(&seen.headers, to);
+        self.body(&seen.body, &seen.trailers, to);
+        if !seen.complete {
+            to.push("  (unfinished)".to_owned());
+        }
+    }
+}
