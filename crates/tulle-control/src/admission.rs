@@ -1,9 +1,9 @@
 //! Which streams are let in.
 
-use prost::Message;
 use tonic::Status;
 use tulle_base::SpiffeId;
 use tulle_identity::PeerIdentity;
+use tulle_proto::Message as _;
 use tulle_proto::envoy::core::Node;
 use tulle_translate::{NodeError, Proxy};
 use tulle_xds::server::Peer;
@@ -53,7 +53,7 @@ pub(crate) fn admit(node: &[u8], peer: &Peer, trust_domain: &str) -> Result<Prox
     if node.len() > MAX_NODE {
         return Err(Refused::Unreadable("it is too large"));
     }
-    let node = Node::decode(node).map_err(|_| Refused::Unreadable("it is not a Node message"))?;
+    let node = Node::from_wire(node).map_err(|_| Refused::Unreadable("it is not a Node message"))?;
     let proxy = Proxy::from_node(&node)?;
     if !peer.tls {
         return Ok(proxy);

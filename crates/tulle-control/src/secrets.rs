@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use prost::Message;
 use tulle_api::Object;
 use tulle_api::kubernetes::Secret as Document;
 use tulle_mesh::NsName;
 use tulle_mesh::gateway::GATEWAY_SECRET;
+use tulle_proto::Message as _;
 use tulle_proto::envoy::core::{DataSource, data_source};
 use tulle_proto::envoy::tls::{CertificateValidationContext, Secret, TlsCertificate, secret};
 use tulle_proto::type_url;
@@ -100,7 +100,7 @@ impl Secrets {
 
 fn resource(name: String, made: secret::Type) -> Arc<Resource> {
     let message = Secret { name: name.clone(), r#type: Some(made) };
-    Arc::new(Resource::new(type_url::SECRET, &*name, message.encode_to_vec().into()))
+    Arc::new(Resource::new(type_url::SECRET, &*name, message.to_wire().into()))
 }
 
 /// Certificate with key (`tls.crt`, `tls.key`, or `cert` and `key`), and roots (`ca.crt` or `cacert`) with what is revoked (`ca.crl`),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prost::Message;
+use tulle_proto::Message as _;
 use tulle_proto::envoy::endpoint::ClusterLoadAssignment;
 use tulle_proto::envoy::route::RouteConfiguration;
 use tulle_proto::type_url;
@@ -25,11 +25,11 @@ pub(crate) struct Types {
 pub(crate) fn catalog() -> Catalog {
     let endpoints = Arc::new(|name: &str| {
         let empty = ClusterLoadAssignment { cluster_name: name.to_owned(), ..Default::default() };
-        Some(Resource::new(type_url::CLUSTER_LOAD_ASSIGNMENT, name, empty.encode_to_vec().into()))
+        Some(Resource::new(type_url::CLUSTER_LOAD_ASSIGNMENT, name, empty.to_wire().into()))
     });
     let routes = Arc::new(|name: &str| {
         let empty = RouteConfiguration { name: name.to_owned(), ..Default::default() };
-        Some(Resource::new(type_url::ROUTE_CONFIGURATION, name, empty.encode_to_vec().into()))
+        Some(Resource::new(type_url::ROUTE_CONFIGURATION, name, empty.to_wire().into()))
     });
     Catalog::new(vec![
         TypeConfig::ordered(type_url::CLUSTER, 0).with_full_state(),

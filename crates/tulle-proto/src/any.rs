@@ -1,7 +1,8 @@
 //! Packing messages into `google.protobuf.Any` and out of it.
 
-use prost::{Message, Name};
+use prost::Name;
 
+use crate::Message;
 use crate::envoy::google::Any;
 
 /// Why an `Any` could not be unpacked.
@@ -27,8 +28,8 @@ pub enum AnyError {
 }
 
 /// Packs `message` with its own type URL, `type.googleapis.com/FULL.NAME`.
-pub fn pack<M: Message + Name>(message: &M) -> Any {
-    Any { type_url: type_url_of::<M>(), value: message.encode_to_vec() }
+pub fn pack<M: Message>(message: &M) -> Any {
+    Any { type_url: type_url_of::<M>(), value: message.to_wire() }
 }
 
 /// Unpacks the message that `any` holds.
@@ -37,12 +38,11 @@ pub fn pack<M: Message + Name>(message: &M) -> Any {
 ///
 /// # Errors
 /// [`AnyError::Type`] when it holds another message, [`AnyError::Decode`] when the bytes are malformed.
-pub fn unpack<M: Message + Name + Default>(any: &Any) -> Result<M, AnyError> {
+pub fn unpack<M: Message>(any: &Any) -> Result<M, AnyError> {
     if !holds::<M>(any) {
         return Err(AnyError::Type { expected: type_url_of::<M>(), found: any.type_url.clone() });
     }
-    M::decode(any.value.as_slice())
-        .map_err(|source| AnyError::Decode { type_url: any.type_url.clone(), source })
+    M::from_wire(&any.value).map_err(|source| AnyError::Decode { type_url: any.type_url.clone(), source })
 }
 
 /// Whether `any` says that it holds an `M`.

@@ -4,6 +4,7 @@
 //! * [`istio`]: what Istio adds to them, written by hand: name tables, the CA's messages, filter configurations.
 //! * [`type_url`]: every type URL that this project reads or writes, in one table.
 //! * [`json`]: Envoy's YAML and JSON files to protobuf, and protobuf to JSON for dumps.
+//! * [`message`]: reading and writing messages.
 //! * [`any`]: packing into `google.protobuf.Any` and out of it.
 //! * [`overlay`]: merging into encoded messages.
 //! * [`wire`]: encoded messages field by field.
@@ -14,10 +15,12 @@ pub mod any;
 pub mod envoy;
 pub mod istio;
 pub mod json;
+pub mod message;
 pub mod overlay;
 pub mod type_url;
 pub mod wire;
 
 pub use any::{AnyError, pack, unpack};
 pub use envoy::google::Any;
+pub use message::Message;
 pub use overlay::Overlay;

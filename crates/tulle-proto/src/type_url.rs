@@ -19,6 +19,8 @@ macro_rules! type_urls {
     ($($(#[$doc:meta])* $name:ident = $full:literal, $message:path;)*) => {
         $($(#[$doc])* pub const $name: &str = concat!("type.googleapis.com/", $full);)*
 
+        $(crate::compile_here!($message);)*
+
         /// All of them, in the order of this file.
         pub const ALL: &[&str] = &[$($name),*];
 

@@ -1,6 +1,6 @@
 //! Filters that many listeners have.
 
-use prost::{Message, Name};
+use tulle_proto::Message;
 use tulle_proto::envoy::cors::Cors;
 use tulle_proto::envoy::fault::HttpFault;
 use tulle_proto::envoy::grpc_stats::{FilterConfig as GrpcStats, filter_config::PerMethodStatSpecifier};
@@ -24,7 +24,7 @@ pub(crate) const FAULT: &str = "envoy.filters.http.fault";
 pub(crate) const CORS: &str = "envoy.filters.http.cors";
 
 /// An HTTP filter.
-pub(crate) fn http<M: Message + Name>(name: &str, config: &M) -> HttpFilter {
+pub(crate) fn http<M: Message>(name: &str, config: &M) -> HttpFilter {
     HttpFilter {
         name: name.to_owned(),
         config_type: Some(http_filter::ConfigType::TypedConfig(pack(config))),
@@ -33,12 +33,12 @@ pub(crate) fn http<M: Message + Name>(name: &str, config: &M) -> HttpFilter {
 }
 
 /// A network filter.
-pub(crate) fn network<M: Message + Name>(name: &str, config: &M) -> Filter {
+pub(crate) fn network<M: Message>(name: &str, config: &M) -> Filter {
     Filter { name: name.to_owned(), config_type: Some(filter::ConfigType::TypedConfig(pack(config))) }
 }
 
 /// A listener filter.
-fn listener<M: Message + Name>(name: &str, config: &M) -> ListenerFilter {
+fn listener<M: Message>(name: &str, config: &M) -> ListenerFilter {
     ListenerFilter {
         name: name.to_owned(),
         config_type: Some(listener_filter::ConfigType::TypedConfig(pack(config))),

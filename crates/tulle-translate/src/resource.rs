@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::{Message, Name};
 use tulle_base::ResourceRef;
+use tulle_proto::Message;
 
 use crate::canonical::canonical;
 use crate::sources::Sources;
@@ -31,13 +31,13 @@ pub struct Resource {
 
 impl Resource {
     /// Encodes `message`, which was made of `sources`.
-    pub(crate) fn new<M: Message + Name>(
+    pub(crate) fn new<M: Message>(
         name: impl Into<Arc<str>>,
         type_url: &'static str,
         message: &M,
         sources: Sources,
     ) -> Self {
-        let body = Bytes::from(canonical(type_url, &message.encode_to_vec()));
+        let body = Bytes::from(canonical(type_url, &message.to_wire()));
         let version = format!("{:016x}", fnv1a(&body)).into();
         let (made_by, patched_by) = sources.shared();
         Self { name: name.into(), type_url, body, version, made_by, patched_by }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use prost::{Message, Name};
 use tulle_base::nearest::nearest;
 use tulle_base::{Diagnostic, Diagnostics, FieldPath, Severity};
+use tulle_proto::Message;
 use tulle_proto::envoy::google;
 
 use super::Files;
@@ -165,11 +165,7 @@ impl<'f> Context<'f> {
     }
 
     /// The message of type `M` in an `Any`.
-    pub(super) fn unpack<M: Message + Name + Default>(
-        &mut self,
-        at: &At<'_>,
-        any: &google::Any,
-    ) -> Option<M> {
+    pub(super) fn unpack<M: Message>(&mut self, at: &At<'_>, any: &google::Any) -> Option<M> {
         match tulle_proto::unpack(any) {
             Ok(message) => Some(message),
             Err(error) => {

@@ -4,7 +4,6 @@ use super::error::EncodeError;
 use super::framing::BodyLength;
 use crate::{HeaderList, Known, RequestHead, ResponseHead, reason_phrase};
 use bytes::{BufMut, BytesMut};
-use std::cell::Cell;
 
 /// What the head says about the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +30,10 @@ pub fn write_request(head: &RequestHead, body: BodyLength, persistence: Persiste
     out.put_slice(b" HTTP/1.1\r\nHost: ");
     out.put_slice(head.authority.as_bytes());
     out.put_slice(b"\r\n");
+    // `TE` is for the next hop only and says so (RFC 9110 section 10.1.4); in a response it means nothing.
+    let te = head.headers.contains(Known::Te);
     write_fields(&head.headers, body, false, persistence, out);
+    write_connection(persistence, te, out);
 }
 
 /// Writes a response head in HTTP/1.1. Framing and connection fields as in [`write_request`]; a `Content-Length` in the
@@ -41,6 +43,7 @@ pub fn write_response(head: &ResponseHead, body: BodyLength, persistence: Persis
     status_line(head.status, out);
     let informs = body == BodyLength::None && head.status != 204 && !head.is_informational();
     write_fields(&head.headers, body, informs, persistence, out);
+    write_connection(persistence, false, out);
 }
 
 /// Writes a whole response that has neither fields nor body: `100 Continue` and its like.
@@ -68,12 +71,7 @@ fn write_fields(
     persistence: Persistence,
     out: &mut BytesMut,
 ) {
-    let te = Cell::new(false);
     list.write_lines(out, |known| match known {
-        Known::Te => {
-            te.set(true);
-            false
-        }
         Known::Connection
         | Known::KeepAlive
         | Known::ProxyConnection
@@ -92,16 +90,22 @@ fn write_fields(
         BodyLength::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
         BodyLength::None | BodyLength::UntilClose => {}
     }
-    // Fields that are for the next hop only are named (RFC 9110 sections 7.8 and 10.1.4).
-    match persistence {
-        Persistence::KeepAlive if te.get() => out.put_slice(b"connection: te\r\n"),
-        Persistence::KeepAlive => {}
-        Persistence::KeepAliveSaid => out.put_slice(b"connection: keep-alive\r\n"),
-        Persistence::CloseOffering => out.put_slice(b"connection: close, upgrade\r\n"),
-        Persistence::Close => out.put_slice(b"connection: close\r\n"),
-        Persistence::Upgrade if te.get() => out.put_slice(b"connection: upgrade, te\r\n"),
-        Persistence::Upgrade => out.put_slice(b"connection: upgrade\r\n"),
-    }
+}
+
+/// Writes the connection options (RFC 9110 section 7.6.1) and the end of the head.
+fn write_connection(persistence: Persistence, te: bool, out: &mut BytesMut) {
+    let line: &[u8] = match (persistence, te) {
+        (Persistence::KeepAlive, false) => b"",
+        (Persistence::KeepAlive, true) => b"connection: te\r\n",
+        (Persistence::KeepAliveSaid, false) => b"connection: keep-alive\r\n",
+        (Persistence::KeepAliveSaid, true) => b"connection: keep-alive, te\r\n",
+        (Persistence::CloseOffering, _) => b"connection: close, upgrade\r\n",
+        (Persistence::Close, false) => b"connection: close\r\n",
+        (Persistence::Close, true) => b"connection: close, te\r\n",
+        (Persistence::Upgrade, false) => b"connection: upgrade\r\n",
+        (Persistence::Upgrade, true) => b"connection: upgrade, te\r\n",
+    };
+    out.put_slice(line);
     out.put_slice(b"\r\n");
 }
 

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prost::Message;
 use tulle_base::agent::{AgentConfig, NodeConfig, NodeType};
 use tulle_base::{Locality, SpiffeId};
 use tulle_identity::secrets::OWN_CERTIFICATE;
 use tulle_identity::{CertificateSource, Secrets};
+use tulle_proto::Message as _;
 use tulle_proto::envoy::core;
 use tulle_proto::envoy::google::value::Kind;
 use tulle_proto::envoy::google::{Struct, Value};
@@ -62,7 +62,7 @@ impl Plan {
         };
         let dns = dns.filter(|d| d.capture);
         Ok(Self {
-            xds_node: xds_node(&node, dns.is_some()).encode_to_vec().into(),
+            xds_node: xds_node(&node, dns.is_some()).to_wire().into(),
             bootstrap: bytes::Bytes::new(),
             listeners: Vec::new(),
             clusters: Vec::new(),

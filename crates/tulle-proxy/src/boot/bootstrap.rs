@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prost::Message;
 use tulle_engine::compile::{self, CompileError, Files};
 use tulle_engine::runtime::Bootstrap;
 use tulle_engine::runtime::bootstrap::{Admin, ConfigSource, DynamicResources, XdsSource};
 use tulle_engine::runtime::net::Address;
 use tulle_identity::Secrets;
+use tulle_proto::Message as _;
 use tulle_proto::envoy;
 
 use super::agent::node_of_bootstrap;
@@ -51,7 +51,7 @@ impl Plan {
     /// # Errors
     /// [`BootstrapError`] with everything that is wrong or not supported.
     pub fn from_bootstrap(encoded: bytes::Bytes, workers: usize) -> Result<Self, BootstrapError> {
-        let mut message = envoy::bootstrap::Bootstrap::decode(encoded.clone())?;
+        let mut message = envoy::bootstrap::Bootstrap::from_wire(&encoded)?;
         let (compiled, notes) = compile::bootstrap(&message, &Disk).map_err(BootstrapError::Compile)?;
         for note in &notes {
             tracing::warn!(field = %note.field, "{}", note.message);
@@ -60,7 +60,7 @@ impl Plan {
         if node.user_agent_name.is_empty() {
             node.user_agent_name = "tulle".to_owned();
         }
-        let xds_node = node.encode_to_vec().into();
+        let xds_node = node.to_wire().into();
         let node = node_of_bootstrap(node);
         let Bootstrap {
             node: _, // Read from the message above, metadata included.

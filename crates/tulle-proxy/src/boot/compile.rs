@@ -3,10 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use prost::Message;
 use tulle_engine::compile;
 use tulle_engine::runtime::{Cluster, EndpointSet, Listener, RouteTable};
-use tulle_proto::envoy;
+use tulle_proto::{Message, envoy};
 
 /// All that is wrong with a resource: field and problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,11 +57,11 @@ impl Compile for Engine {
     }
 }
 
-fn run<M: Message + Default, T>(
+fn run<M: Message, T>(
     bytes: &[u8],
     compile: impl FnOnce(M) -> Result<(Arc<T>, tulle_base::Diagnostics), compile::CompileError>,
 ) -> Result<Arc<T>, Problem> {
-    let message = M::decode(bytes)
+    let message = M::from_wire(bytes)
         .map_err(|e| Problem(vec![(String::new(), format!("the message does not decode: {e}"))]))?;
     let (compiled, notes) = compile(message).map_err(|e| Problem::from(&e))?;
     for note in &notes {

@@ -1,7 +1,7 @@
 //! What `/config_dump` shows, as Envoy's messages.
 
 use bytes::Bytes;
-use prost::Message;
+use tulle_proto::Message as _;
 use tulle_proto::envoy::admin::{
     BootstrapConfigDump, ClustersConfigDump, ConfigDump, EndpointsConfigDump, ListenersConfigDump,
     RoutesConfigDump, SecretsConfigDump, UpdateFailureState, clusters_config_dump, endpoints_config_dump,
@@ -21,7 +21,7 @@ impl Main {
     pub(crate) fn config_dump(&self, with_endpoints: bool) -> Vec<u8> {
         let book = self.book.borrow();
         let mut configs = Vec::new();
-        let bootstrap = Bootstrap::decode(self.bootstrap.clone()).ok().filter(|_| !self.bootstrap.is_empty());
+        let bootstrap = Bootstrap::from_wire(&self.bootstrap).ok().filter(|_| !self.bootstrap.is_empty());
         let statics = bootstrap.as_ref().and_then(|b| b.static_resources.clone()).unwrap_or_default();
         configs.push(pack(&BootstrapConfigDump { bootstrap, last_updated: None }));
         configs.push(pack(&ClustersConfigDump {
@@ -80,7 +80,7 @@ impl Main {
             }));
         }
         configs.push(pack(&self.secrets_dump()));
-        ConfigDump { configs }.encode_to_vec()
+        ConfigDump { configs }.to_wire()
     }
 
     /// Certificates and roots in force: public parts only.

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prost::Message as _;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -16,6 +15,7 @@ use tulle_identity::ca::CaClient;
 use tulle_identity::rotate::{Rotation, RotationStatus};
 use tulle_identity::secrets::{MESH_ROOTS, OWN_CERTIFICATE};
 use tulle_identity::{Watched, connect};
+use tulle_proto::Message as _;
 
 use super::book::Book;
 use super::compile::Engine;
@@ -227,7 +227,7 @@ fn start_workers(plan: &mut Plan) -> Result<Fleet, BootError> {
 
 /// The service cluster that the xDS node names.
 fn service_cluster(node: &bytes::Bytes) -> String {
-    tulle_proto::envoy::core::Node::decode(node.clone()).map(|node| node.cluster).unwrap_or_default()
+    tulle_proto::envoy::core::Node::from_wire(node).map(|node| node.cluster).unwrap_or_default()
 }
 
 async fn start_dns(plan: &Plan) -> Result<Option<Rc<NameServer>>, BootError> {

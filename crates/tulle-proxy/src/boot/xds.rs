@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prost::Message;
 use tokio_rustls::TlsConnector;
 use tulle_engine::compile;
 use tulle_engine::runtime::Cluster;
@@ -13,6 +12,7 @@ use tulle_engine::runtime::cluster::{Discovery, UpstreamTransport};
 use tulle_engine::runtime::net::Address;
 use tulle_identity::secrets::{MESH_ROOTS, OWN_CERTIFICATE};
 use tulle_identity::{Secrets, connect};
+use tulle_proto::Message as _;
 use tulle_proto::istio::nds::NameTable;
 use tulle_proto::{envoy, type_url};
 use tulle_xds::ResourceError;
@@ -186,7 +186,7 @@ fn names(main: &Main, changed: &[Raw], removed: &[Arc<str>]) -> Vec<ResourceErro
     let Some(dns) = &main.dns else { return Vec::new() };
     let mut errors = Vec::new();
     for raw in changed {
-        match NameTable::decode(raw.payload.clone()) {
+        match NameTable::from_wire(&raw.payload) {
             Ok(table) => dns.update(&raw.name, &table),
             Err(error) => errors.push(ResourceError::new(&*raw.name, format!("does not decode: {error}"))),
         }
@@ -199,7 +199,7 @@ fn names(main: &Main, changed: &[Raw], removed: &[Arc<str>]) -> Vec<ResourceErro
 
 fn secret(secrets: &Secrets, raw: &Raw) -> Result<(), ResourceError> {
     let fail = |message: String| ResourceError::new(&*raw.name, message);
-    let message = envoy::tls::Secret::decode(raw.payload.clone())
+    let message = envoy::tls::Secret::from_wire(&raw.payload)
         .map_err(|e| fail(format!("the message does not decode: {e}")))?;
     let (secret, _) = compile::secret(&message).map_err(|e| fail(Problem::from(&e).to_string()))?;
     secrets::put(secrets, &raw.name, &secret).map_err(|e| fail(e.to_string()))

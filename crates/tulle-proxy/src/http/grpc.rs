@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use prost::Message;
 use tulle_engine::runtime::grpc_service::GrpcService;
 use tulle_http::{Known, Method, RequestHead, Version};
+use tulle_proto::Message;
 
 use super::{
     call::{self, CallFault, Called, Keep},
@@ -33,7 +33,7 @@ pub(crate) enum GrpcFault {
 }
 
 /// Calls a method with one message and one answer.
-pub(crate) async fn unary<Q: Message, A: Message + Default>(
+pub(crate) async fn unary<Q: Message, A: Message>(
     worker: &Rc<Worker>,
     service: &GrpcService,
     path: &str,
@@ -67,15 +67,15 @@ fn head(service: &GrpcService, path: &str) -> RequestHead {
 
 /// A message with its prefix: not compressed, and its length.
 fn framed(message: &impl Message) -> Vec<u8> {
-    let length = message.encoded_len();
-    let mut out = Vec::with_capacity(5 + length);
+    let message = message.to_wire();
+    let mut out = Vec::with_capacity(5 + message.len());
     out.push(0);
-    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(&message.encode_to_vec());
+    out.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(&message);
     out
 }
 
-fn answer<A: Message + Default>(called: &Called) -> Result<A, GrpcFault> {
+fn answer<A: Message>(called: &Called) -> Result<A, GrpcFault> {
     let status =
         headers::grpc_status(&called.trailers).or_else(|| headers::grpc_status(&called.head.headers));
     if called.head.status != 200 || status != Some(0) {
@@ -89,5 +89,5 @@ fn answer<A: Message + Default>(called: &Called) -> Result<A, GrpcFault> {
     if u32::from_be_bytes([*a, *b, *c, *d]) as usize != message.len() {
         return Err(malformed("not exactly one message"));
     }
-    A::decode(message).map_err(|error| malformed(&error.to_string()))
+    A::from_wire(message).map_err(|error| malformed(&error.to_string()))
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prost::Message as _;
 use tulle_base::{SpiffeId, agent::NodeConfig};
 use tulle_engine::runtime::endpoint::WorkloadMeta;
 use tulle_http::{HeaderList, Known};
 use tulle_identity::PeerIdentity;
+use tulle_proto::Message as _;
 use tulle_proto::envoy::google::{Struct, Value, value::Kind};
 use tulle_telemetry::metrics::{
     PeerLabels,
@@ -43,7 +43,7 @@ impl Card {
             ("CLUSTER_ID", node.cluster_id.as_str()),
         ]);
         card.fields.insert("LABELS".into(), Value { kind: Some(Kind::StructValue(labels)) });
-        Self { metadata: STANDARD.encode(card.encode_to_vec()), id: node.id() }
+        Self { metadata: STANDARD.encode(card.to_wire()), id: node.id() }
     }
 
     /// Writes it into a head.
@@ -125,7 +125,7 @@ fn read_card(header: &[u8]) -> Option<PeerLabels> {
     if header.is_empty() || header.len() > MAX_CARD {
         return None;
     }
-    let card = Struct::decode(STANDARD.decode(header).ok()?.as_slice()).ok()?;
+    let card = Struct::from_wire(&STANDARD.decode(header).ok()?).ok()?;
     let text = |fields: &Struct, name: &str| match fields.fields.get(name)?.kind.as_ref()? {
         Kind::StringValue(text) => Some(text.clone()),
         _ => None,

@@ -1,13 +1,12 @@
 //! Merging values into messages.
 
-use prost::Message;
 use tulle_mesh::envoy_filter::PatchValue;
-use tulle_proto::{Any, Overlay};
+use tulle_proto::{Any, Message, Overlay};
 
 /// Merges `overlay` into `target`; whether that could be done.
-pub(super) fn into<M: Message + Default>(target: &mut M, overlay: &Overlay, replace_lists: bool) -> bool {
-    let merged = overlay.onto(&target.encode_to_vec(), replace_lists);
-    match merged.and_then(|bytes| M::decode(bytes.as_slice()).ok()) {
+pub(super) fn into<M: Message>(target: &mut M, overlay: &Overlay, replace_lists: bool) -> bool {
+    let merged = overlay.onto(&target.to_wire(), replace_lists);
+    match merged.and_then(|bytes| M::from_wire(&bytes).ok()) {
         Some(merged) => {
             *target = merged;
             true

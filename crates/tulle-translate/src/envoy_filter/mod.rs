@@ -70,12 +70,12 @@ impl<'a> Of<'a> {
     }
 
     /// The value as the message that it is.
-    fn message<M: prost::Message + Default>(&self) -> Option<M> {
-        M::decode(self.value()?.message.bytes()).ok()
+    fn message<M: tulle_proto::Message>(&self) -> Option<M> {
+        M::from_wire(self.value()?.message.bytes()).ok()
     }
 
     /// Merges the value into `target`; whether that could be done.
-    fn merge_into<M: prost::Message + Default>(&self, target: &mut M, replace_lists: bool) -> bool {
+    fn merge_into<M: tulle_proto::Message>(&self, target: &mut M, replace_lists: bool) -> bool {
         self.value().is_some_and(|value| merge::into(target, &value.message, replace_lists))
     }
 
