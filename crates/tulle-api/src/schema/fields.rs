@@ -75,32 +75,40 @@ impl<'n, 'a> Fields<'n, 'a> {
 
     /// Reads the next field of the listing.
     pub fn next<T: Field>(&mut self, cx: &mut Context) -> Option<T> {
-        let (info, entry) = (&self.info.fields[self.next_own], self.own[self.next_own]);
-        self.next_own += 1;
-        match entry {
-            Some(entry) if !entry.value.is_null() => {
-                let here = self.at.field(&entry.key);
-                let read = T::decode(&entry.value, &here, cx)?;
-                if info.not_empty && read.is_absent() {
-                    cx.error(&entry.value, &here, "has no entry", "remove it or give it one");
-                    return None;
-                }
-                if info.required && read.is_absent() {
-                    cx.error(&entry.value, &here, "is required but empty", "");
-                    return None;
-                }
-                Some(read)
+        let (info, entry) = self.step();
+        if let Some(entry) = entry.filter(|entry| !entry.value.is_null()) {
+            let here = self.at.field(&entry.key);
+            let read = T::decode(&entry.value, &here, cx)?;
+            if (info.not_empty || info.required) && read.is_absent() {
+                emptied(info, entry, &here, cx);
+                return None;
             }
-            _ => match T::absent() {
-                Some(absent) if !info.required => Some(absent),
-                absent => {
-                    let message = if entry.is_some() { "is required but empty" } else { "is required" };
-                    let place = entry.map_or(self.node, |e| &e.value);
-                    cx.error(place, &self.at.field(info.name), message, "");
-                    absent.filter(|_| cx.is_fragment())
-                }
-            },
+            return Some(read);
         }
+        let absent = T::absent();
+        if info.required || absent.is_none() {
+            self.missing(info, entry, cx);
+            if !cx.is_fragment() {
+                return None;
+            }
+        }
+        absent
+    }
+
+    // What follows is the same for all types: apart, it is compiled once.
+
+    #[inline(never)]
+    fn step(&mut self) -> (&'static FieldInfo, Option<&'n Entry>) {
+        let at = self.next_own;
+        self.next_own += 1;
+        (&self.info.fields[at], self.own[at])
+    }
+
+    #[inline(never)]
+    fn missing(&self, info: &FieldInfo, entry: Option<&Entry>, cx: &mut Context) {
+        let message = if entry.is_some() { "is required but empty" } else { "is required" };
+        let place = entry.map_or(self.node, |e| &e.value);
+        cx.error(place, &self.at.field(info.name), message, "");
     }
 
     /// Reads the next group of exclusive fields of the listing.
@@ -108,6 +116,15 @@ impl<'n, 'a> Fields<'n, 'a> {
         let set = std::mem::take(&mut self.groups[self.next_group]);
         self.next_group += 1;
         exclusive(&set, self.at, cx)
+    }
+}
+
+#[inline(never)]
+fn emptied(info: &FieldInfo, entry: &Entry, at: &At<'_>, cx: &mut Context) {
+    if info.not_empty {
+        cx.error(&entry.value, at, "has no entry", "remove it or give it one");
+    } else {
+        cx.error(&entry.value, at, "is required but empty", "");
     }
 }
 

@@ -72,7 +72,7 @@ macro_rules! record {
                 #[allow(unused_mut, reason = "a record may be empty")]
                 let mut map = serde_json::Map::new();
                 $( if !$crate::schema::Field::is_absent(&self.$field) {
-                    map.insert($json.to_owned(), $crate::schema::Field::encode(&self.$field));
+                    $crate::schema::put(&mut map, $json, $crate::schema::Field::encode(&self.$field));
                 } )*
                 $($( if let Some(set) = &self.$ofield {
                     $crate::schema::Oneof::encode_into(set, &mut map);
@@ -137,7 +137,7 @@ macro_rules! oneof {
             fn encode_into(&self, map: &mut serde_json::Map<String, serde_json::Value>) {
                 match self {
                     $( $name::$variant(value) => {
-                        map.insert($json.to_owned(), $crate::schema::Field::encode(value));
+                        $crate::schema::put(map, $json, $crate::schema::Field::encode(value));
                     } )+
                     $( $name::$empty => {} )?
                 }

@@ -14,7 +14,7 @@ pub use fields::Fields;
 pub(crate) use fields::decode_oneof;
 pub(crate) use macros::{enumeration, oneof, record};
 pub use openapi::{Referred, Schemas, description};
-pub(crate) use primitives::unknown_word;
+pub(crate) use primitives::{put, unknown_word};
 pub use shape::Shape;
 
 use serde_json::{Map, Value};

@@ -170,19 +170,17 @@ impl<T: Field> Field for Vec<T> {
             cx.error(node, at, message, "begin each element with \"- \"");
             return None;
         };
-        let read: Vec<Option<T>> = items
-            .iter()
-            .enumerate()
-            .map(|(i, item)| {
-                let here = at.index(i);
-                if item.is_null() {
-                    cx.error(item, &here, "is empty", "remove it or give it a value");
-                    return None;
-                }
-                T::decode(item, &here, cx)
-            })
-            .collect();
-        read.into_iter().collect()
+        // Plain loops here and in `encode`: this is compiled for each type that is listed somewhere.
+        let mut out = Vec::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            let here = at.index(i);
+            if item.is_null() {
+                cx.error(item, &here, "is empty", "remove it or give it a value");
+            } else if let Some(read) = T::decode(item, &here, cx) {
+                out.push(read);
+            }
+        }
+        (out.len() == items.len()).then_some(out)
     }
 
     fn absent() -> Option<Self> {
@@ -190,7 +188,11 @@ impl<T: Field> Field for Vec<T> {
     }
 
     fn encode(&self) -> Value {
-        Value::Array(self.iter().map(T::encode).collect())
+        let mut out = Vec::with_capacity(self.len());
+        for item in self {
+            out.push(item.encode());
+        }
+        Value::Array(out)
     }
 
     fn is_absent(&self) -> bool {
@@ -263,7 +265,11 @@ impl<K: MapKey, T: Field> Field for BTreeMap<K, T> {
     }
 
     fn encode(&self) -> Value {
-        Value::Object(self.iter().map(|(k, v)| (k.write(), v.encode())).collect())
+        let mut out = serde_json::Map::new();
+        for (key, value) in self {
+            out.insert(key.write(), value.encode());
+        }
+        Value::Object(out)
     }
 
     fn is_absent(&self) -> bool {
@@ -282,6 +288,12 @@ impl Field for Value {
     fn encode(&self) -> Value {
         self.clone()
     }
+}
+
+/// Sets a field of a record that is being written.
+#[inline(never)]
+pub(crate) fn put(map: &mut serde_json::Map<String, Value>, name: &str, value: Value) {
+    map.insert(name.to_owned(), value);
 }
 
 /// Reports that a value is none of `words`.
