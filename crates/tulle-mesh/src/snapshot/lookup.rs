@@ -277,7 +277,7 @@ impl Snapshot {
 }
 
 /// The wildcards among the keys, most specific first. They sort last, so that the rest is not looked at.
-fn wildcards<V>(map: &Map<Host, V>) -> Vec<&Host> {
+fn wildcards<V: Send + Sync + 'static>(map: &Map<Host, V>) -> Vec<&Host> {
     let mut out: Vec<&Host> = map.keys().rev().take_while(|h| h.is_wildcard()).collect();
     out.reverse();
     out

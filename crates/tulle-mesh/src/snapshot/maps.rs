@@ -21,7 +21,7 @@ pub(super) fn store_notes(
 }
 
 /// Takes what `reference` made out of the list at `key` and puts `new` in, oldest first.
-pub(super) fn update_aged<K: Ord + Clone, V: Clone>(
+pub(super) fn update_aged<K: Ord + Clone, V: Clone + Send + Sync + 'static>(
     map: &mut Map<K, Arc<Vec<Arc<V>>>>,
     key: &K,
     reference: &ResourceRef,
@@ -42,7 +42,7 @@ pub(super) fn update_aged<K: Ord + Clone, V: Clone>(
 }
 
 /// Puts `value` into the set at `key`, or takes it out.
-pub(super) fn update_set<K: Ord + Clone, V: Ord + Clone>(
+pub(super) fn update_set<K: Ord + Clone, V: Ord + Clone + Send + Sync + 'static>(
     map: &mut Map<K, Set<V>>,
     key: &K,
     value: &V,

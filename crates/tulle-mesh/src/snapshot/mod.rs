@@ -13,6 +13,7 @@ mod derive;
 mod kube;
 mod limits;
 mod lookup;
+mod map;
 mod maps;
 
 use std::collections::BTreeSet;
@@ -39,9 +40,7 @@ pub use change::{Change, ChangedKeys};
 pub use check::MissingSubset;
 pub use conflict::{Conflict, Outcome};
 pub use lookup::InboundPort;
-
-/// A persistent ordered map.
-pub(crate) type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;
+pub(crate) use map::Map;
 
 /// A persistent ordered set.
 pub(crate) type Set<V> = rpds::RedBlackTreeSetSync<V>;
