@@ -480,3 +480,42 @@ fn a_split_by_hash_keeps_a_user_on_one_side() {
     }
     assert_eq!(seen.len(), 2, "users are on both sides: {seen:?}");
 }
+
+/// What is busy for one worker is busy for all: a request that hangs at one endpoint sends most others to the other one,
+/// whichever worker they come to.
+#[test]
+fn least_request_knows_the_requests_of_all_workers() {
+    let held = std::sync::Arc::new(std::sync::Mutex::new(()));
+    let backend = |name: &'static str| {
+        let held = std::sync::Arc::clone(&held);
+        Backend::http(move |r| {
+            if r.line.contains("/slow") {
+                drop(held.lock());
+            }
+            ok(name)
+        })
+    };
+    let (a, b) = (backend("a"), backend("b"));
+    let mut least = cluster("app", &[a.address, b.address]);
+    least["lb_policy"] = json!("LEAST_REQUEST");
+    let proxy = Proxy::with(
+        json!({
+            "listeners": [listener("in", http(any_host(json!([
+                { "match": { "prefix": "/" }, "route": { "cluster": "app" } }
+            ])), json!({})))],
+            "clusters": [least],
+        }),
+        tulle_proxy::worker::Settings { workers: 2, ..Default::default() },
+    );
+    let stuck = held.lock().unwrap();
+    let mut slow = Client::connect(proxy.address("in"));
+    slow.send("GET /slow HTTP/1.1\r\nhost: t\r\n\r\n");
+    common::eventually("under way", || a.hits() + b.hits() == 1);
+    // A connection each, so that both workers get some.
+    let answers: Vec<String> = (0..1000).map(|_| get(proxy.address("in"), "/").body).collect();
+    drop(stuck);
+    let busy = slow.receive().unwrap().body;
+    let others = answers.iter().filter(|name| **name != busy).count();
+    // Three of four, as both draws fall on the busy one otherwise; without the other worker's numbers every second.
+    assert!((690..=810).contains(&others), "{others} of 1000");
+}

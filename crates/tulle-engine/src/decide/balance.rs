@@ -1,8 +1,9 @@
 //! Which endpoint takes a request: priorities, health, panic, and the balancer within.
 //!
 //! A [`Balancer`] belongs to one worker and one cluster. It is rebuilt when endpoints change and keeps the numbers of
-//! active requests by address.
+//! active requests by address; these are of all workers where [`Watched::load`] is given.
 
+mod load;
 mod pool;
 mod priority;
 mod slow_start;
@@ -15,6 +16,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::load::Count;
+pub use self::load::{ActiveRequest, Load};
 use self::pool::{Pool, Turn};
 use self::priority::PriorityLoads;
 use self::slow_start::Warming;
@@ -30,7 +33,7 @@ pub struct Host {
     pub endpoint: Arc<Endpoint>,
     /// Its index in the endpoint set, for [`Detector::record`].
     pub index: u32,
-    active: Rc<Cell<u32>>,
+    active: Rc<Count>,
     /// Since when it has been here, or healthy again; slow start counts from then.
     since: Rc<Cell<Duration>>,
 }
@@ -38,33 +41,24 @@ pub struct Host {
 impl Host {
     /// Counts a request that begins; it ends when the guard is dropped.
     pub fn begin(&self) -> ActiveRequest {
-        self.active.set(self.active.get() + 1);
-        ActiveRequest(Rc::clone(&self.active))
+        self.active.begin()
     }
 
-    /// Requests of this worker under way.
+    /// Requests under way.
     pub fn active(&self) -> u32 {
         self.active.get()
     }
 }
 
-/// A request under way at an endpoint.
-#[derive(Debug)]
-pub struct ActiveRequest(Rc<Cell<u32>>);
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
-/// What all workers know of the health of a cluster's endpoints; nothing where nobody asks.
+/// What all workers know of a cluster's endpoints: their health, nothing where nobody asks, and how busy they are.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
     /// By the outcome of requests.
     pub detector: Option<Arc<Detector>>,
     /// By asking them.
     pub checked: Option<Arc<Checked>>,
+    /// By the requests of all workers; without it each counts its own.
+    pub load: Option<Arc<Load>>,
 }
 
 impl Watched {
@@ -150,10 +144,11 @@ impl Balancer {
             .iter()
             .zip(0..)
             .map(|(endpoint, index)| {
-                let (active, since) = match known.get(&endpoint.address) {
-                    Some((active, since)) => (Rc::clone(active), Rc::clone(since)),
-                    None => (Rc::default(), Rc::new(Cell::new(now))),
-                };
+                let known = known.get(&endpoint.address);
+                let of_all = watched.load.as_ref().and_then(|load| load.of(&endpoint.address));
+                let own = || known.map(|(active, _)| Rc::clone(active));
+                let active = of_all.map(Rc::new).or_else(own).unwrap_or_default();
+                let since = known.map_or_else(|| Rc::new(Cell::new(now)), |(_, since)| Rc::clone(since));
                 Host { endpoint: Arc::clone(endpoint), index, active, since }
             })
             .collect();

@@ -136,7 +136,7 @@ fn ejection_and_panic_meet() {
     };
     let set = Arc::new(endpoints(0, &[(0, Health::Healthy); 4]));
     let detector = Arc::new(Detector::new(config, &set, None, Duration::ZERO));
-    let watched = Watched { detector: Some(Arc::clone(&detector)), checked: None };
+    let watched = Watched { detector: Some(Arc::clone(&detector)), ..Watched::default() };
     let policy = (LbPolicy::RoundRobin, common(50.0));
     let mut balancer = Balancer::new(policy, set, watched, 0, Duration::ZERO, None);
     let mut rng = fastrand::Rng::with_seed(1);

@@ -307,7 +307,7 @@ impl LocalCluster {
     /// What is known of the health of its endpoints, in the order of [`LocalCluster::hosts`] where they are its own.
     pub(crate) fn circuits(&self) -> Vec<(Rc<Host>, Circuit)> {
         let (loaded, shared) = (self.loaded.borrow(), self.shared.borrow());
-        let Watched { detector, checked } = &shared.watched;
+        let Watched { detector, checked, load: _ } = &shared.watched;
         let listed = loaded.iter().flat_map(|l| l.hosts.iter().zip(0..));
         let circuit = |index: u32| Circuit {
             state: detector.as_ref().and_then(|d| Some(d.monitor(index)?.state())),

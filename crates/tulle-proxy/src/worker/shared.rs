@@ -1,11 +1,16 @@
-//! What workers have in common of each cluster: circuit breakers and outlier detection.
+//! What workers have in common of each cluster: circuit breakers, outlier detection, and how busy endpoints are.
 //!
 //! Kept by the main thread, which alone sees every change; workers get it with the change.
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tulle_engine::{
-    decide::{balance::Watched, breaker::Breaker, health::Checked, outlier::Detector},
+    decide::{
+        balance::{Load, Watched},
+        breaker::Breaker,
+        health::Checked,
+        outlier::Detector,
+    },
     runtime::{Cluster, EndpointSet, cluster::Discovery},
 };
 
@@ -65,7 +70,7 @@ impl SharedClusters {
             Discovery::Static(set) => Some(set),
             _ => endpoints_name(&known.config).and_then(|name| self.endpoints.get(name)),
         };
-        let Watched { detector, checked } = std::mem::take(&mut known.watched);
+        let Watched { detector, checked, load } = std::mem::take(&mut known.watched);
         let now = self.started.elapsed();
         known.watched = Watched {
             detector: known
@@ -74,6 +79,7 @@ impl SharedClusters {
                 .and_then(|config| Some(Arc::new(Detector::new(config, set?, detector.as_deref(), now)))),
             checked: (known.config.health_check.as_ref())
                 .and_then(|_| Some(Arc::new(Checked::new(set?, checked.as_deref())))),
+            load: set.map(|set| Arc::new(Load::new(set, load.as_deref()))),
         };
         Some(Shared { breakers: Arc::clone(&known.breakers), watched: known.watched.clone() })
     }

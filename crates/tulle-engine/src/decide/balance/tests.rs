@@ -100,6 +100,32 @@ fn least_request_avoids_the_busy() {
     assert_eq!(balancer.hosts()[0].active(), 0);
 }
 
+/// Two balancers, of two workers, see each other's requests, also of an endpoint that stays while others come.
+#[test]
+fn what_is_busy_for_one_worker_is_busy_for_all() {
+    let mut rng = fastrand::Rng::with_seed(4);
+    let mut worker = |watched: &Watched, set: &Arc<EndpointSet>| {
+        Balancer::new((LEAST, COMMON), Arc::clone(set), watched.clone(), rng.u64(..), Duration::ZERO, None)
+    };
+    let two = Arc::new(endpoints(&[1, 1]));
+    let load = Arc::new(Load::new(&two, None));
+    let watched = Watched { load: Some(Arc::clone(&load)), ..Watched::default() };
+    let (one, mut other) = (worker(&watched, &two), worker(&watched, &two));
+    let busy = one.hosts()[0].begin();
+    let idle = |balancer: &mut Balancer| {
+        let mut rng = fastrand::Rng::with_seed(5);
+        (0..1000).filter(|_| balancer.pick(&Wish::ANY, &mut || rng.u64(..)).unwrap().index != 0).count()
+    };
+    // The busy one only when both choices fall on it: one in four.
+    assert!((700..800).contains(&idle(&mut other)), "{}", idle(&mut other));
+    let three = Arc::new(endpoints(&[1, 1, 1]));
+    let load = Some(Arc::new(Load::new(&three, Some(&load))));
+    let mut other = worker(&Watched { load, ..Watched::default() }, &three);
+    assert!((850..930).contains(&idle(&mut other)), "{}", idle(&mut other));
+    drop(busy);
+    assert!((620..710).contains(&idle(&mut other)), "{}", idle(&mut other));
+}
+
 #[test]
 fn unhealthy_get_nothing_until_panic() {
     use Health::{Healthy, Unhealthy};
