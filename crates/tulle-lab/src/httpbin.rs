@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Either, Limited};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
 use crate::LabError;
+use crate::drip::Drip;
 use crate::server::{self, Reply};
 
 /// Options of `tulle lab httpbin`.
@@ -39,7 +40,7 @@ async fn answer(request: Request<Incoming>) -> Reply {
         })
     };
     match first {
-        "" => server::html("<title>httpbin</title><p>/get /post /anything /headers /status/CODE /delay/SECONDS /unstable?failure_rate=PART /bytes/N /response-headers".to_owned()),
+        "" => server::html("<title>httpbin</title><p>/get /post /anything /headers /status/CODE /delay/SECONDS /drip?duration=SECONDS&numbytes=N /unstable?failure_rate=PART /bytes/N /response-headers".to_owned()),
         "headers" => server::json(StatusCode::OK, &json!({ "headers": headers(&head.headers) })),
         "ip" => server::json(StatusCode::OK, &json!({ "origin": head.headers.get("x-forwarded-for").map(lossy) })),
         "user-agent" => {
@@ -56,6 +57,7 @@ async fn answer(request: Request<Incoming>) -> Reply {
             None => server::text(StatusCode::BAD_REQUEST, "ask for /status/CODE with a code from 100 to 999\n"),
         },
         "delay" => delay(rest, &everything(&[])).await,
+        "drip" => drip(head.uri.query()),
         "unstable" => unstable(head.uri.query(), &everything(&[])),
         "bytes" => match rest.parse::<usize>() {
             Ok(n) => server::with_type(StatusCode::OK, "application/octet-stream", vec![b'x'; n.min(MAX_BODY)]),
@@ -73,6 +75,23 @@ async fn delay(seconds: &str, answer: &Value) -> Reply {
     };
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
     server::json(StatusCode::OK, answer)
+}
+
+/// The head at once, then a body that takes its time: `numbytes` (10 by default) spread over `duration` (2 s by default).
+fn drip(text: Option<&str>) -> Reply {
+    let wanted = query(text);
+    let given =
+        |name: &str, default: &str| wanted.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
+    let seconds = given("duration", "2").trim_end_matches('s').parse::<f64>().ok();
+    let seconds = seconds.filter(|seconds| (0.0..=MAX_DELAY).contains(seconds));
+    let count = given("numbytes", "10").parse::<u32>().ok().filter(|count| (1..=10_000).contains(count));
+    let (Some(seconds), Some(count)) = (seconds, count) else {
+        return server::text(
+            StatusCode::BAD_REQUEST,
+            "ask for /drip?duration=SECONDS&numbytes=N, 60 s and 10000 bytes at most\n",
+        );
+    };
+    Response::new(Either::Right(Drip::new(count, Duration::from_secs_f64(seconds))))
 }
 
 /// 500 for a part of the requests, at random; a half by default.
@@ -110,8 +129,7 @@ fn redirect_to(text: Option<&str>) -> Reply {
     else {
         return server::text(StatusCode::BAD_REQUEST, "ask for /redirect-to?url=URL\n");
     };
-    let mut reply = Response::new(bytes::Bytes::new().into());
-    *reply.status_mut() = StatusCode::FOUND;
+    let mut reply = server::text(StatusCode::FOUND, "");
     reply.headers_mut().insert(header::LOCATION, url);
     reply
 }

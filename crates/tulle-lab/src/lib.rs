@@ -6,6 +6,7 @@
 mod bookinfo;
 mod client;
 mod demos;
+mod drip;
 mod echo;
 mod fetch;
 mod hold;

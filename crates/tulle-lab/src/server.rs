@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -15,8 +15,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A whole answer, body at hand.
-pub(crate) type Reply = Response<Full<Bytes>>;
+use crate::drip::Drip;
+
+/// An answer, its body at hand or dripping.
+pub(crate) type Reply = Response<Either<Full<Bytes>, Drip>>;
 
 /// Why a program's server ended.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +95,7 @@ pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
 
 /// An answer with a content type.
 pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
+    let mut reply = Response::new(Either::Left(Full::new(body.into())));
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply

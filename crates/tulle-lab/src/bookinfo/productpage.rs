@@ -4,7 +4,7 @@ mod page;
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -157,8 +157,7 @@ async fn login(request: Request<Incoming>) -> Reply {
 }
 
 fn redirect(location: &'static str, cookie: Option<&str>) -> Reply {
-    let mut reply = Response::new(bytes::Bytes::new().into());
-    *reply.status_mut() = StatusCode::FOUND;
+    let mut reply = server::text(StatusCode::FOUND, "");
     reply.headers_mut().insert(header::LOCATION, HeaderValue::from_static(location));
     if let Some(value) = cookie.and_then(|c| HeaderValue::from_str(c).ok()) {
         reply.headers_mut().insert(header::SET_COOKIE, value);

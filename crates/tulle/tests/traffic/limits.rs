@@ -5,12 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::{Mesh, Spec};
-use crate::manifests::{client, documents, echo, injected_default, mission, namespace, service};
-
-/// Every resource of `yaml` in namespace `name`.
-fn within(name: &str, yaml: &str) -> String {
-    yaml.replace("metadata:\n  name:", &format!("metadata:\n  namespace: {name}\n  name:"))
-}
+use crate::manifests::{client, documents, echo, injected_default, mission, namespace, service, within};
 
 /// The mission's limit with a bucket that does not fill again while a test looks.
 fn of_twenty() -> String {

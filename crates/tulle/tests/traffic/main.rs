@@ -12,6 +12,7 @@ mod harness;
 mod limits;
 mod manifests;
 mod near;
+mod parts;
 mod promises;
 mod protocols;
 mod routing;

@@ -75,3 +75,25 @@ pub fn split(host: &str, v1: u32, v2: u32) -> String {
 pub fn documents(parts: &[String]) -> String {
     parts.join("---\n")
 }
+
+/// Pods of httpbin behind a Service of the same name.
+pub fn bin(name: &str, replicas: u32, port: u16) -> String {
+    let deployment = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\nspec:\n  replicas: {replicas}\n  selector:\n    \
+         matchLabels: {{app: {name}}}\n  template:\n    metadata:\n      labels: {{app: {name}}}\n    spec:\n      containers:\n      \
+         - name: bin\n        image: mccutchen/go-httpbin:2\n        ports:\n        - containerPort: 8080\n        \
+         readinessProbe:\n          tcpSocket: {{port: 8080}}\n          periodSeconds: 1\n"
+    );
+    documents(&[deployment, service(name, "http").replace("port: 9080", &format!("port: {port}"))])
+}
+
+/// Every resource of `yaml` that names no namespace, in `name`.
+pub fn within(name: &str, yaml: &str) -> String {
+    yaml.replace("metadata:\n  name:", &format!("metadata:\n  namespace: {name}\n  name:"))
+}
+
+/// Whether `seen` of `n` is within four standard deviations of `part`.
+pub fn near(seen: u64, n: u64, part: f64) -> bool {
+    let (n, seen) = (n as f64, seen as f64);
+    (seen - n * part).abs() <= 4.0 * (n * part * (1.0 - part)).sqrt()
+}

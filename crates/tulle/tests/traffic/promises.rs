@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::{Mesh, Spec};
-use crate::manifests::{client, documents, echo, injected_default, mission, namespace, service};
+use crate::manifests::{client, documents, echo, injected_default, mission, namespace, service, within};
 
 /// Pods of httpbin, labelled `app: bin`.
 fn bin(name: &str, replicas: u32) -> String {
@@ -25,11 +25,6 @@ fn rule(host: &str, policy: &str) -> String {
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: {host}\nspec:\n  host: {host}\n  \
          trafficPolicy: {{{policy}}}\n"
     )
-}
-
-/// Every resource of `yaml` in namespace `name`.
-fn within(name: &str, yaml: &str) -> String {
-    yaml.replace("metadata:\n  name:", &format!("metadata:\n  namespace: {name}\n  name:"))
 }
 
 /// Status and number of answers to `count` requests, one after the other.

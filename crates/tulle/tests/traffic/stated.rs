@@ -6,23 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{Mesh, Spec};
-use crate::manifests::{client, documents, echo, mission, namespace, service, subsets};
-
-/// Pods of httpbin behind a Service of the same name.
-fn bin(name: &str, replicas: u32, port: u16) -> String {
-    let deployment = format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\nspec:\n  replicas: {replicas}\n  selector:\n    \
-         matchLabels: {{app: {name}}}\n  template:\n    metadata:\n      labels: {{app: {name}}}\n    spec:\n      containers:\n      \
-         - name: bin\n        image: mccutchen/go-httpbin:2\n        ports:\n        - containerPort: 8080\n        \
-         readinessProbe:\n          tcpSocket: {{port: 8080}}\n          periodSeconds: 1\n"
-    );
-    documents(&[deployment, service(name, "http").replace("port: 9080", &format!("port: {port}"))])
-}
-
-/// Every resource of `yaml` that names no namespace, in `name`.
-fn within(name: &str, yaml: &str) -> String {
-    yaml.replace("metadata:\n  name:", &format!("metadata:\n  namespace: {name}\n  name:"))
-}
+use crate::manifests::{bin, client, documents, echo, mission, namespace, near, service, subsets, within};
 
 /// Pods of the echo program with a label of the mission's tenant pools.
 fn pool(version: &str, tier: &str) -> String {
@@ -96,6 +80,7 @@ fn the_missions_traffic_yaml_does_what_it_says() {
     std::thread::scope(|all| {
         all.spawn(|| five_errors_take_a_pod_out_for_thirty_seconds(&mesh));
         all.spawn(|| a_request_ends_at_its_timeout(&mesh));
+        all.spawn(|| an_answer_ends_at_its_timeout(&mesh));
         all.spawn(|| half_of_the_requests_are_delayed(&mesh));
         all.spawn(|| some_requests_are_delayed_and_some_aborted(&mesh));
         all.spawn(|| {
@@ -106,12 +91,6 @@ fn the_missions_traffic_yaml_does_what_it_says() {
         });
     });
     a_fault_ends_at_its_time(&mesh, true);
-}
-
-/// Whether `seen` of `n` is within four standard deviations of `part`.
-fn near(seen: u64, n: u64, part: f64) -> bool {
-    let (n, seen) = (n as f64, seen as f64);
-    (seen - n * part).abs() <= 4.0 * (n * part * (1.0 - part)).sqrt()
 }
 
 /// The circuits of a host as the client's proxy has them, by address.
@@ -173,6 +152,17 @@ fn a_request_ends_at_its_timeout(mesh: &Mesh) {
     eprintln!("a request of 20 s ended after {took:?}");
     assert!(took > Duration::from_millis(7900) && took < Duration::from_secs(16), "{took:?}");
     assert_eq!(mesh.get_from("client", "http://service-a.retries:9080/delay/1", &[]).0, 200);
+}
+
+/// technical-06: an answer that begins in time and then drips for 20 s is cut off at 10 s, and never looks whole.
+fn an_answer_ends_at_its_timeout(mesh: &Mesh) {
+    let began = Instant::now();
+    let url = "http://service-a.retries:9080/drip?duration=20&numbytes=40";
+    let (status, said) = mesh.get_from("client", url, &[]);
+    let took = began.elapsed();
+    eprintln!("an answer that takes 20 s was cut off after {took:?}: {said}");
+    assert_eq!(status, 0, "{said}");
+    assert!(took > Duration::from_millis(9900) && took < Duration::from_secs(18), "{took:?}");
 }
 
 /// istio-architecture-04: "Inject 5-second delay for 50% of requests".
