@@ -11,7 +11,8 @@ use crate::manifests::{client, documents, echo, injected_default, service};
 fn rules(round: u32) -> String {
     let v1 = [90, 10, 50, 100][(round % 4) as usize];
     let timeout = [10, 15, 30][(round % 3) as usize];
-    let tls = ["", "tls: {mode: ISTIO_MUTUAL}", "tls: {mode: ISTIO_MUTUAL, sni: echo.example.com}"];
+    // From mutual TLS to another name, to none, and back.
+    let tls = ["", "tls: {mode: ISTIO_MUTUAL, sni: echo.example.com}", "tls: {mode: DISABLE}"];
     let tls = tls[(round % 3) as usize];
     // The subset of v2 has another name in each round: the routes move on before the old one goes.
     let v2 = format!("v2-{}", round % 2);
@@ -37,9 +38,8 @@ fn rules(round: u32) -> String {
 fn rules_change_under_load_without_a_failure() {
     let soak: Option<u64> = std::env::var("TULLE_SOAK_SECONDS").ok().and_then(|s| s.parse().ok());
     let (seconds, rate) = soak.map_or((12, 250), |seconds| (seconds, 1000));
-    let strict = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata:\n  name: default\nspec:\n  mtls: {mode: STRICT}\n";
     let manifests = [
-        ("base.yaml", documents(&[injected_default(), service("echo", "http"), strict.to_owned()])),
+        ("base.yaml", documents(&[injected_default(), service("echo", "http")])),
         ("pods.yaml", documents(&[echo("echo", "v1"), echo("echo", "v2"), client("client", "client", "")])),
         ("rules.yaml", rules(0)),
     ];
