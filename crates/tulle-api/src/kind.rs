@@ -245,7 +245,7 @@ kinds! {
     /// An installation of Istio.
     IstioOperator(mesh::IstioOperator) {
         group: "install.istio.io", versions: ["v1alpha1"], plural: "istiooperators", short: ["iop", "io"],
-        namespaced: true, body: Spec, notice: Notice::Planned("settings of the mesh are not read from documents")
+        namespaced: true, body: Spec
     }
     /// Who makes gateways of a class.
     GatewayClass(gateway_api::GatewayClassSpec) {

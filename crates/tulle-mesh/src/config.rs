@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::destination::LocalityLb;
+use crate::destination::{ConnectionPool, Keepalive, LocalityLb, Outlier};
+use crate::provider::ExtensionProvider;
 use crate::routing::Retry;
 
 /// The mesh's own settings (Istio's MeshConfig, as far as it is read).
@@ -32,6 +33,64 @@ pub struct MeshConfig {
     pub locality: LocalityLb,
     /// How paths are normalised before they are matched.
     pub path_normalization: PathNormalization,
+    /// Format of the access log, of the encoding that is set; empty is Istio's.
+    pub access_log_format: String,
+    /// Whether connections that no filter chain takes are logged.
+    pub listener_log: bool,
+    /// Other trust domains whose identities count as the mesh's own.
+    pub trust_domain_aliases: Vec<String>,
+    /// Whether clients use mutual TLS wherever the other side can and no rule says otherwise.
+    pub auto_mtls: bool,
+    /// TLS between workloads of the mesh, as servers accept it.
+    pub mesh_mtls: TlsBounds,
+    /// TLS toward everything else.
+    pub tls_defaults: TlsBounds,
+    /// Whether clients check certificates of servers against the system's authorities where a rule names none.
+    pub verify_certificate_at_client: bool,
+    /// Keepalive of connections to upstreams, where no rule says anything.
+    pub tcp_keepalive: Option<Keepalive>,
+    /// Whether HTTP/1.1 becomes HTTP/2 on the way to other workloads, where no rule says anything.
+    pub h2_upgrade: bool,
+    /// Limits where no rule sets any.
+    pub connection_pool: Option<ConnectionPool>,
+    /// Ejection where no rule says anything.
+    pub outlier: Option<Outlier>,
+    /// Time between look-ups of the names of clusters.
+    pub dns_refresh_rate: Duration,
+    /// How applications are reached.
+    pub inbound: InboundPolicy,
+    /// Name of inbound clusters in statistics; empty for the cluster's.
+    pub inbound_stat_name: String,
+    /// Name of outbound clusters in statistics; empty for the cluster's.
+    pub outbound_stat_name: String,
+    /// `exportTo` of services that set none; empty is everyone.
+    pub service_export_to: Vec<String>,
+    /// `exportTo` of VirtualServices that set none; empty is everyone.
+    pub routes_export_to: Vec<String>,
+    /// `exportTo` of DestinationRules that set none; empty is everyone.
+    pub destination_export_to: Vec<String>,
+    /// Services that policies name.
+    pub providers: Vec<ExtensionProvider>,
+}
+
+/// Bounds of TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsBounds {
+    /// TLS 1.3 is the least; 1.2 otherwise.
+    pub only_1_3: bool,
+    /// Cipher suites of TLS 1.2; empty for all that are spoken.
+    pub cipher_suites: Vec<String>,
+    /// Curves; empty for all that are spoken.
+    pub curves: Vec<String>,
+}
+
+/// How applications are reached by their sidecars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InboundPolicy {
+    /// At the pod's address.
+    Passthrough,
+    /// At 127.0.0.1, as before Istio 1.10.
+    Localhost,
 }
 
 /// Where unknown traffic goes.
@@ -80,6 +139,25 @@ impl Default for MeshConfig {
             default_retries: None,
             locality: LocalityLb::default(),
             path_normalization: PathNormalization::Base,
+            access_log_format: String::new(),
+            listener_log: true,
+            trust_domain_aliases: Vec::new(),
+            auto_mtls: true,
+            mesh_mtls: TlsBounds::default(),
+            tls_defaults: TlsBounds::default(),
+            verify_certificate_at_client: true,
+            tcp_keepalive: None,
+            h2_upgrade: false,
+            connection_pool: None,
+            outlier: None,
+            dns_refresh_rate: Duration::from_secs(60),
+            inbound: InboundPolicy::Passthrough,
+            inbound_stat_name: String::new(),
+            outbound_stat_name: String::new(),
+            service_export_to: Vec::new(),
+            routes_export_to: Vec::new(),
+            destination_export_to: Vec::new(),
+            providers: Vec::new(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct DestinationRule {
     pub host: Host,
     /// Who may see it.
     pub export_to: ExportTo,
+    /// Whether the document says nothing about that.
+    pub exports_by_default: bool,
     /// Only for clients with these labels, in its own namespace.
     pub workload_selector: Option<Selector>,
     /// Policy for the whole host.

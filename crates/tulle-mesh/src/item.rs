@@ -12,6 +12,7 @@ use crate::node::Node;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit};
 use crate::routing::RouteSet;
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::sidecar::Sidecar;
 use crate::slice::Slice;
 use crate::workload::Workload;
@@ -61,6 +62,8 @@ pub enum Item {
     Patches(EnvoyFilter),
     /// A RateLimit.
     RateLimit(RateLimit),
+    /// Settings of the mesh: the ConfigMap `istio`, or an IstioOperator.
+    Settings(Box<Settings>),
 }
 
 /// A namespace, as far as Gateways choose namespaces.

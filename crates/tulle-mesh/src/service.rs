@@ -32,6 +32,8 @@ pub struct Service {
     pub endpoints: Vec<StaticEndpoint>,
     /// Who may see it.
     pub export_to: ExportTo,
+    /// Whether the document says nothing about that.
+    pub exports_by_default: bool,
     /// Outside of the mesh (`location: MESH_EXTERNAL`): no mutual TLS by itself.
     pub mesh_external: bool,
     /// Identities that the server may show, as written in a ServiceEntry.

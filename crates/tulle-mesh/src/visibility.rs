@@ -39,6 +39,19 @@ impl ExportTo {
         }
     }
 
+    /// The same; where nothing is written, `default` says who (an empty one says everyone).
+    pub fn parse_or<'a>(
+        entries: impl IntoIterator<Item = &'a str>,
+        default: &'a [String],
+        namespace: &str,
+    ) -> Self {
+        let mut entries = entries.into_iter().peekable();
+        if entries.peek().is_some() {
+            return Self::parse(entries, namespace);
+        }
+        Self::parse(default.iter().map(String::as_str), namespace)
+    }
+
     /// Whether a client in `namespace` may see it.
     pub fn visible_to(&self, namespace: &str) -> bool {
         match self {

@@ -6,7 +6,7 @@ use tulle_proto::envoy::accesslog::{
 };
 use tulle_proto::envoy::core::{SubstitutionFormatString, substitution_format_string::Format};
 use tulle_proto::envoy::file_access_log::{FileAccessLog, file_access_log::AccessLogFormat};
-use tulle_proto::envoy::google::Struct;
+use tulle_proto::envoy::google::{ListValue, Struct, Value, value::Kind};
 
 use crate::pb::{inline, pack, text};
 
@@ -53,19 +53,50 @@ pub(crate) fn of_requests(mesh: &MeshConfig) -> Vec<AccessLog> {
 
 /// The log of a listener: connections that no filter chain took.
 pub(crate) fn of_listener(mesh: &MeshConfig) -> Vec<AccessLog> {
-    if mesh.access_log_file.is_empty() {
+    if mesh.access_log_file.is_empty() || !mesh.listener_log {
         return Vec::new();
     }
     let no_route = FilterSpecifier::ResponseFlagFilter(ResponseFlagFilter { flags: vec!["NR".into()] });
     vec![log(mesh, Some(AccessLogFilter { filter_specifier: Some(no_route) }))]
 }
 
+/// A format as a line of its own, as Istio completes it.
+fn line(format: &str) -> String {
+    if format.ends_with('\n') { format.to_owned() } else { format!("{format}\n") }
+}
+
+/// A format that is a JSON object; `None` for none, and for what is something else (which the reader refuses).
+fn json_of(format: &str) -> Option<Struct> {
+    let value: serde_json::Value = serde_json::from_str(format).ok()?;
+    Some(Struct { fields: value.as_object()?.iter().map(|(k, v)| (k.clone(), value_of(v))).collect() })
+}
+
+fn value_of(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    let kind = match json {
+        Json::Null => Kind::NullValue(0),
+        Json::Bool(b) => Kind::BoolValue(*b),
+        Json::Number(n) => Kind::NumberValue(n.as_f64().unwrap_or_default()),
+        Json::String(s) => Kind::StringValue(s.clone()),
+        Json::Array(items) => Kind::ListValue(ListValue { values: items.iter().map(value_of).collect() }),
+        Json::Object(map) => {
+            Kind::StructValue(Struct { fields: map.iter().map(|(k, v)| (k.clone(), value_of(v))).collect() })
+        }
+    };
+    Value { kind: Some(kind) }
+}
+
 fn log(mesh: &MeshConfig, filter: Option<AccessLogFilter>) -> AccessLog {
     let format = match mesh.access_log_encoding {
-        AccessLogEncoding::Text => Format::TextFormatSource(inline(TEXT)),
-        AccessLogEncoding::Json => Format::JsonFormat(Struct {
-            fields: JSON.iter().map(|(k, v)| ((*k).to_owned(), text(*v))).collect(),
-        }),
+        AccessLogEncoding::Text if mesh.access_log_format.is_empty() => {
+            Format::TextFormatSource(inline(TEXT))
+        }
+        AccessLogEncoding::Text => Format::TextFormatSource(inline(line(&mesh.access_log_format))),
+        AccessLogEncoding::Json => {
+            Format::JsonFormat(json_of(&mesh.access_log_format).unwrap_or_else(|| Struct {
+                fields: JSON.iter().map(|(k, v)| ((*k).to_owned(), text(*v))).collect(),
+            }))
+        }
     };
     let file = FileAccessLog {
         path: mesh.access_log_file.clone(),

@@ -1,5 +1,6 @@
 //! TLS contexts, toward endpoints and toward clients.
 
+use tulle_mesh::config::MeshConfig;
 use tulle_mesh::destination::ClientTls;
 use tulle_proto::envoy::core::{DataSource, TransportSocket, data_source, transport_socket};
 use tulle_proto::envoy::raw_buffer::RawBuffer;
@@ -57,13 +58,18 @@ pub(crate) fn mesh_upstream(sni: &str, identities: &[String], alpn: Vec<String>)
 
 /// TLS toward a host as its destination rule says: SIMPLE, or with `mutual` MUTUAL from files.
 pub(crate) fn user_upstream(
+    mesh: &MeshConfig,
     tls: &ClientTls,
     names: &[String],
     mutual: bool,
     alpn: Vec<String>,
 ) -> TransportSocket {
     let mut common = CommonTlsContext {
-        tls_params: Some(versions("", "TLSV1_3")),
+        tls_params: Some(TlsParameters {
+            cipher_suites: mesh.tls_defaults.cipher_suites.clone(),
+            ecdh_curves: mesh.tls_defaults.curves.clone(),
+            ..versions("", "TLSV1_3")
+        }),
         alpn_protocols: alpn,
         ..CommonTlsContext::default()
     };
@@ -82,7 +88,8 @@ pub(crate) fn user_upstream(
         if mutual {
             common.tls_certificates = vec![files(&tls.client_certificate, &tls.private_key)];
         }
-        if !tls.insecure_skip_verify {
+        let named = !tls.ca_certificates.is_empty() || !tls.authorities.is_empty();
+        if !tls.insecure_skip_verify && (named || mesh.verify_certificate_at_client) {
             let validation = CertificateValidationContext { crl: list(&tls.ca_crl), ..validation };
             let ca = if tls.ca_certificates.is_empty() {
                 "/etc/ssl/certs/ca-certificates.crt"
@@ -105,17 +112,21 @@ pub(crate) fn user_upstream(
 }
 
 /// Mutual TLS of the mesh toward clients: a certificate of the trust domain is demanded.
-pub(crate) fn mesh_downstream(trust_domain: &str, alpn: Vec<String>) -> TransportSocket {
-    let prefix = format!("spiffe://{trust_domain}/");
+pub(crate) fn mesh_downstream(mesh: &MeshConfig, alpn: Vec<String>) -> TransportSocket {
+    use tulle_proto::envoy::matcher::string_matcher::MatchPattern;
+    let domains = std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
+    let mut prefixes: Vec<String> = domains.map(|d| format!("spiffe://{d}/")).collect();
+    prefixes.dedup();
     let validation = CertificateValidationContext {
         #[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
-        match_subject_alt_names: vec![matcher(
-            tulle_proto::envoy::matcher::string_matcher::MatchPattern::Prefix(prefix),
-        )],
+        match_subject_alt_names: prefixes.into_iter().map(|p| matcher(MatchPattern::Prefix(p))).collect(),
         ..CertificateValidationContext::default()
     };
     let common = CommonTlsContext {
-        tls_params: Some(versions("TLSV1_2", "TLSV1_3")),
+        tls_params: Some(TlsParameters {
+            cipher_suites: mesh.mesh_mtls.cipher_suites.clone(),
+            ..versions(if mesh.mesh_mtls.only_1_3 { "TLSV1_3" } else { "TLSV1_2" }, "TLSV1_3")
+        }),
         tls_certificate_sds_secret_configs: vec![secret(OWN_CERTIFICATE)],
         alpn_protocols: alpn,
         validation_context_type: Some(combined(validation)),

@@ -28,31 +28,44 @@ oneof! {
         /// Authorizes, asked over gRPC.
         EnvoyExtAuthzGrpc(ExtAuthzGrpcProvider) = "envoyExtAuthzGrpc",
         /// Collects traces as Zipkin does.
-        Zipkin(ZipkinProvider) = "zipkin",
+        Zipkin(ZipkinProvider) = "zipkin"
+            => planned("telemetry is not configurable"),
         /// Collects traces as Lightstep does.
-        Lightstep(LightstepProvider) = "lightstep" => deprecated("write opentelemetry"),
+        Lightstep(LightstepProvider) = "lightstep"
+            => planned("telemetry is not configurable"),
         /// Collects traces as Datadog does.
-        Datadog(DatadogProvider) = "datadog",
+        Datadog(DatadogProvider) = "datadog"
+            => planned("telemetry is not configurable"),
         /// Collects traces and logs as Stackdriver does.
-        Stackdriver(StackdriverProvider) = "stackdriver",
+        Stackdriver(StackdriverProvider) = "stackdriver"
+            => planned("telemetry is not configurable"),
         /// Collects traces as OpenCensus agents do.
-        Opencensus(OpencensusProvider) = "opencensus" => deprecated("write opentelemetry"),
+        Opencensus(OpencensusProvider) = "opencensus"
+            => planned("telemetry is not configurable"),
         /// Collects traces as SkyWalking does.
-        Skywalking(SkywalkingProvider) = "skywalking",
+        Skywalking(SkywalkingProvider) = "skywalking"
+            => planned("telemetry is not configurable"),
         /// Collects traces as OpenTelemetry does.
-        Opentelemetry(OpentelemetryProvider) = "opentelemetry",
+        Opentelemetry(OpentelemetryProvider) = "opentelemetry"
+            => planned("telemetry is not configurable"),
         /// Serves metrics to Prometheus.
-        Prometheus(PrometheusProvider) = "prometheus",
+        Prometheus(PrometheusProvider) = "prometheus"
+            => planned("telemetry is not configurable"),
         /// Writes access logs to a file.
-        EnvoyFileAccessLog(FileAccessLogProvider) = "envoyFileAccessLog",
+        EnvoyFileAccessLog(FileAccessLogProvider) = "envoyFileAccessLog"
+            => planned("telemetry is not configurable"),
         /// Takes access logs of HTTP over gRPC.
-        EnvoyHttpAls(HttpGrpcLogProvider) = "envoyHttpAls",
+        EnvoyHttpAls(HttpGrpcLogProvider) = "envoyHttpAls"
+            => planned("telemetry is not configurable"),
         /// Takes access logs of TCP over gRPC.
-        EnvoyTcpAls(TcpGrpcLogProvider) = "envoyTcpAls",
+        EnvoyTcpAls(TcpGrpcLogProvider) = "envoyTcpAls"
+            => planned("telemetry is not configurable"),
         /// Takes access logs as OpenTelemetry does.
-        EnvoyOtelAls(OpentelemetryLogProvider) = "envoyOtelAls",
+        EnvoyOtelAls(OpentelemetryLogProvider) = "envoyOtelAls"
+            => planned("telemetry is not configurable"),
         /// Serves secrets.
-        Sds(SdsProvider) = "sds",
+        Sds(SdsProvider) = "sds"
+            => planned("credentials are read from Secrets"),
     }
 }
 

@@ -15,37 +15,47 @@ record! {
     /// Settings of the whole mesh. Every field may be left out.
     pub struct MeshConfig or default {
         /// Port of sidecars for outbound traffic; 15001 by default.
-        pub proxy_listen_port: Option<i32> = "proxyListenPort",
+        pub proxy_listen_port: Option<i32> = "proxyListenPort"
+            => no_effect("sidecars listen where pods are redirected to, which is 15001"),
         /// Port of sidecars for inbound traffic; 15006 by default.
-        pub proxy_inbound_listen_port: Option<i32> = "proxyInboundListenPort",
+        pub proxy_inbound_listen_port: Option<i32> = "proxyInboundListenPort"
+            => no_effect("sidecars listen where pods are redirected to, which is 15006"),
         /// Port of an HTTP proxy for applications that ask for one.
-        pub proxy_http_port: Option<i32> = "proxyHttpPort",
+        pub proxy_http_port: Option<i32> = "proxyHttpPort"
+            => planned("sidecars do not serve as HTTP proxies"),
         /// Time to connect, at least 1ms; 10s by default.
         pub connect_timeout: Option<WrittenDuration> = "connectTimeout",
         /// Closes idle tunnels of the ambient mesh; 1h by default.
-        pub hbone_idle_timeout: Option<WrittenDuration> = "hboneIdleTimeout",
+        pub hbone_idle_timeout: Option<WrittenDuration> = "hboneIdleTimeout"
+            => planned("the ambient mesh is not built"),
         /// Time until a protocol must be known; 0s (none) by default.
         pub protocol_detection_timeout: Option<WrittenDuration> = "protocolDetectionTimeout",
         /// TCP keep-alive of all connections.
         pub tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive",
         /// Class of the Ingress objects that are read.
-        pub ingress_class: String = "ingressClass",
+        pub ingress_class: String = "ingressClass"
+            => planned("Ingress objects are not read"),
         /// Service of the gateway for Ingress objects; istio-ingressgateway by default.
-        pub ingress_service: String = "ingressService",
+        pub ingress_service: String = "ingressService"
+            => planned("Ingress objects are not read"),
         /// Which Ingress objects are read; STRICT by default.
-        pub ingress_controller_mode: Option<IngressControllerMode> = "ingressControllerMode",
+        pub ingress_controller_mode: Option<IngressControllerMode> = "ingressControllerMode"
+            => planned("Ingress objects are not read"),
         /// Label `istio` of the gateway for Ingress objects; ingressgateway by default.
-        pub ingress_selector: String = "ingressSelector",
+        pub ingress_selector: String = "ingressSelector"
+            => planned("Ingress objects are not read"),
         /// Whether traces are made.
-        pub enable_tracing: Option<bool> = "enableTracing",
+        pub enable_tracing: Option<bool> = "enableTracing"
+            => planned("traces are not configurable"),
         /// File of the access log; none when empty.
-        pub access_log_file: String = "accessLogFile",
+        pub access_log_file: Option<String> = "accessLogFile",
         /// Format of the access log; Istio's by default.
         pub access_log_format: String = "accessLogFormat",
         /// Whether the access log is text or JSON; TEXT by default.
         pub access_log_encoding: Option<AccessLogEncoding> = "accessLogEncoding",
         /// Whether access logs are sent to a service.
-        pub enable_envoy_access_log_service: Option<bool> = "enableEnvoyAccessLogService",
+        pub enable_envoy_access_log_service: Option<bool> = "enableEnvoyAccessLogService"
+            => planned("access logs are not sent to services"),
         /// Whether connections that match nothing are left out of the access log.
         pub disable_envoy_listener_log: Option<bool> = "disableEnvoyListenerLog",
         /// Settings of all proxies.
@@ -55,15 +65,18 @@ record! {
         /// How applications are reached.
         pub inbound_traffic_policy: Option<InboundTrafficPolicy> = "inboundTrafficPolicy",
         /// Where the control plane reads its configuration.
-        pub config_sources: Vec<ConfigSource> = "configSources",
+        pub config_sources: Vec<ConfigSource> = "configSources"
+            => no_effect("the control plane reads the store that it was started with"),
         /// Whether mutual TLS is used wherever both ends can; true by default.
         pub enable_auto_mtls: Option<bool> = "enableAutoMtls",
         /// Trust domain of the mesh; cluster.local by default.
-        pub trust_domain: String = "trustDomain",
+        pub trust_domain: String = "trustDomain"
+            => no_effect("every identity has it, so it is chosen when the control plane starts"),
         /// Other trust domains whose identities count as the mesh's own.
         pub trust_domain_aliases: Vec<String> = "trustDomainAliases",
         /// Additional trust anchors.
-        pub ca_certificates: Vec<CertificateData> = "caCertificates",
+        pub ca_certificates: Vec<CertificateData> = "caCertificates"
+            => planned("the anchors of the mesh are those of the control plane"),
         /// `exportTo` of services that set none; `*` by default.
         pub default_service_export_to: Vec<String> = "defaultServiceExportTo",
         /// `exportTo` of VirtualServices that set none; `*` by default.
@@ -71,11 +84,13 @@ record! {
         /// `exportTo` of DestinationRules that set none; `*` by default.
         pub default_destination_rule_export_to: Vec<String> = "defaultDestinationRuleExportTo",
         /// Namespace whose resources are for the whole mesh; istio-system by default.
-        pub root_namespace: String = "rootNamespace",
+        pub root_namespace: String = "rootNamespace"
+            => no_effect("it is the namespace of the control plane"),
         /// Preference by locality; on by default.
         pub locality_lb_setting: Option<LocalityLoadBalancerSetting> = "localityLbSetting",
         /// Preference for the own zone; off by default, wins over `localityLbSetting`.
-        pub zone_aware_lb_setting: Option<ZoneAwareLoadBalancerSetting> = "zoneAwareLbSetting",
+        pub zone_aware_lb_setting: Option<ZoneAwareLoadBalancerSetting> = "zoneAwareLbSetting"
+            => planned("preference by zone is not built"),
         /// Time between look-ups of a name; 60s by default.
         pub dns_refresh_rate: Option<WrittenDuration> = "dnsRefreshRate",
         /// Whether HTTP/1.1 becomes HTTP/2; no by default.
@@ -85,24 +100,31 @@ record! {
         /// Name of outbound clusters in statistics.
         pub outbound_cluster_stat_name: String = "outboundClusterStatName",
         /// Certificates for control plane components.
-        pub certificates: Vec<MeshCertificate> = "certificates" => deprecated("Istio no longer issues them"),
+        pub certificates: Vec<MeshCertificate> = "certificates"
+            => no_effect("deprecated, Istio no longer issues them"),
         /// Settings of single services.
-        pub service_settings: Vec<ServiceSettings> = "serviceSettings",
+        pub service_settings: Vec<ServiceSettings> = "serviceSettings"
+            => no_effect("there is one cluster, to which every service is local"),
         /// Which services are seen by other clusters; for the ambient mesh.
-        pub service_scope_configs: Vec<ServiceScopeConfig> = "serviceScopeConfigs",
+        pub service_scope_configs: Vec<ServiceScopeConfig> = "serviceScopeConfigs"
+            => no_effect("there is one cluster, to which every service is local"),
         /// Whether proxies serve the application's metrics beside their own; true by default.
-        pub enable_prometheus_merge: Option<bool> = "enablePrometheusMerge",
+        pub enable_prometheus_merge: Option<bool> = "enablePrometheusMerge"
+            => planned("metrics are not configurable"),
         /// Whether clients check servers' certificates against the system's CAs; true by default.
         pub verify_certificate_at_client: Option<bool> = "verifyCertificateAtClient"
             => deprecated("say so in the DestinationRule"),
         /// An outside CA.
-        pub ca: Option<MeshCa> = "ca",
+        pub ca: Option<MeshCa> = "ca"
+            => planned("certificates come from the authority of the control plane"),
         /// Services that policies and telemetry name.
         pub extension_providers: Vec<MeshExtensionProvider> = "extensionProviders",
         /// Providers where a Telemetry names none.
-        pub default_providers: Option<DefaultProviders> = "defaultProviders",
+        pub default_providers: Option<DefaultProviders> = "defaultProviders"
+            => planned("telemetry is not configurable"),
         /// Namespaces that the control plane reads; all by default.
-        pub discovery_selectors: Vec<PodSelector> = "discoverySelectors",
+        pub discovery_selectors: Vec<PodSelector> = "discoverySelectors"
+            => planned("every namespace is read"),
         /// How paths are made comparable.
         pub path_normalization: Option<ProxyPathNormalization> = "pathNormalization",
         /// Retries of routes that set none; twice by default.
@@ -114,7 +136,8 @@ record! {
         /// Policy towards hosts, which DestinationRules override block by block.
         pub default_traffic_policy: Option<DefaultTrafficPolicy> = "defaultTrafficPolicy",
         /// Who sees ServiceEntries.
-        pub service_entry_visibility: Option<ServiceEntryVisibility> = "serviceEntryVisibility",
+        pub service_entry_visibility: Option<ServiceEntryVisibility> = "serviceEntryVisibility"
+            => planned("who sees a ServiceEntry is said by exportTo alone"),
     }
 }
 
@@ -148,7 +171,7 @@ record! {
         /// The mode; an empty policy means REGISTRY_ONLY.
         pub mode: Option<MeshOutboundTrafficMode> = "mode",
         /// TLS towards destinations that are found by their name.
-        pub tls: Option<ClientTlsSettings> = "tls",
+        pub tls: Option<ClientTlsSettings> = "tls" => planned("destinations are not found by their name"),
     }
 }
 

@@ -12,83 +12,119 @@ record! {
     /// How proxies are run. Pods override it with the annotation `proxy.istio.io/config`.
     pub struct MeshProxyConfig {
         /// Folder of generated files.
-        pub config_path: String = "configPath",
+        pub config_path: String = "configPath"
+            => no_effect("the proxy keeps no generated files"),
         /// Program.
-        pub binary_path: String = "binaryPath",
+        pub binary_path: String = "binaryPath"
+            => no_effect("the proxy is this program"),
         /// Time that listeners drain when a proxy is replaced, at least 1s; 45s by default.
-        pub drain_duration: Option<WrittenDuration> = "drainDuration",
+        pub drain_duration: Option<WrittenDuration> = "drainDuration"
+            => planned("proxies run with their own settings"),
         /// Address of the control plane.
-        pub discovery_address: String = "discoveryAddress",
+        pub discovery_address: String = "discoveryAddress"
+            => planned("proxies run with their own settings"),
         /// Time between questions to the control plane.
         pub discovery_refresh_delay: Option<WrittenDuration> = "discoveryRefreshDelay"
-            => deprecated("remove it: the control plane sends by itself"),
+            => no_effect("deprecated, the control plane sends by itself"),
         /// Address of a Zipkin collector.
-        pub zipkin_address: String = "zipkinAddress" => deprecated("write tracing.zipkin.address"),
+        pub zipkin_address: String = "zipkinAddress"
+            => planned("traces are not configurable"),
         /// Address of a statsd collector.
-        pub statsd_udp_address: String = "statsdUdpAddress",
+        pub statsd_udp_address: String = "statsdUdpAddress"
+            => planned("metrics are not sent, they are asked for"),
         /// Address of a metrics service.
         pub envoy_metrics_service_address: String = "envoyMetricsServiceAddress"
-            => deprecated("write envoyMetricsService.address"),
+            => planned("metrics are not sent, they are asked for"),
         /// Port of the administration interface; 15000 by default.
-        pub proxy_admin_port: Option<i32> = "proxyAdminPort",
+        pub proxy_admin_port: Option<i32> = "proxyAdminPort"
+            => planned("proxies run with their own settings"),
         /// Zone of the proxy.
-        pub availability_zone: String = "availabilityZone" => deprecated("remove it: the zone is read from the node"),
+        pub availability_zone: String = "availabilityZone"
+            => no_effect("deprecated, the zone is read from the node"),
         /// How the control plane is authenticated; MUTUAL_TLS by default.
-        pub control_plane_auth_policy: Option<AuthenticationPolicy> = "controlPlaneAuthPolicy",
+        pub control_plane_auth_policy: Option<AuthenticationPolicy> = "controlPlaneAuthPolicy"
+            => no_effect("proxies always ask the control plane over TLS"),
         /// File with a bootstrap of the user's.
-        pub custom_config_file: String = "customConfigFile",
+        pub custom_config_file: String = "customConfigFile"
+            => no_effect("sidecars and gateways have no bootstrap file"),
         /// Longest name in statistics; 189 by default.
-        pub stat_name_length: Option<i32> = "statNameLength",
+        pub stat_name_length: Option<i32> = "statNameLength"
+            => no_effect("names in statistics are not cut"),
         /// Worker threads; 0 for one per core, by the processor limit when unset.
-        pub concurrency: Option<i32> = "concurrency",
+        pub concurrency: Option<i32> = "concurrency"
+            => planned("proxies run with their own settings"),
         /// File with a template of the bootstrap.
-        pub proxy_bootstrap_template_path: String = "proxyBootstrapTemplatePath",
+        pub proxy_bootstrap_template_path: String = "proxyBootstrapTemplatePath"
+            => no_effect("sidecars and gateways have no bootstrap file"),
         /// How traffic gets to the proxy; REDIRECT by default.
-        pub interception_mode: Option<InterceptionMode> = "interceptionMode",
+        pub interception_mode: Option<InterceptionMode> = "interceptionMode"
+            => planned("proxies run with their own settings"),
         /// Traces.
-        pub tracing: Option<MeshTracing> = "tracing",
+        pub tracing: Option<MeshTracing> = "tracing"
+            => planned("traces are not configurable"),
         /// How certificates are fetched.
-        pub sds: Option<MeshSds> = "sds" => deprecated("remove it: certificates always come over SDS"),
+        pub sds: Option<MeshSds> = "sds"
+            => no_effect("deprecated, certificates always come over SDS"),
         /// Service that access logs are sent to.
-        pub envoy_access_log_service: Option<RemoteService> = "envoyAccessLogService",
+        pub envoy_access_log_service: Option<RemoteService> = "envoyAccessLogService"
+            => planned("access logs are not sent to services"),
         /// Service that metrics are sent to.
-        pub envoy_metrics_service: Option<RemoteService> = "envoyMetricsService",
+        pub envoy_metrics_service: Option<RemoteService> = "envoyMetricsService"
+            => planned("metrics are not sent, they are asked for"),
         /// Additional environment of the proxy.
-        pub proxy_metadata: BTreeMap<String, String> = "proxyMetadata",
+        pub proxy_metadata: BTreeMap<String, String> = "proxyMetadata"
+            => planned("proxies run with their own settings"),
         /// Runtime values of Envoy.
-        pub runtime_values: BTreeMap<String, String> = "runtimeValues",
+        pub runtime_values: BTreeMap<String, String> = "runtimeValues"
+            => no_effect("the proxy has no runtime values"),
         /// Port of the agent's health checks and merged metrics; 15020 by default.
-        pub status_port: Option<i32> = "statusPort",
+        pub status_port: Option<i32> = "statusPort"
+            => planned("proxies run with their own settings"),
         /// Additional labels of statistics.
-        pub extra_stat_tags: Vec<String> = "extraStatTags" => deprecated("remove it: Telemetry's tagOverrides suffice"),
+        pub extra_stat_tags: Vec<String> = "extraStatTags"
+            => planned("metrics are not configurable"),
         /// What stands before gateways.
-        pub gateway_topology: Option<GatewayTopology> = "gatewayTopology",
+        pub gateway_topology: Option<GatewayTopology> = "gatewayTopology"
+            => planned("proxies run with their own settings"),
         /// Time that connections drain when a pod ends; 5s by default.
-        pub termination_drain_duration: Option<WrittenDuration> = "terminationDrainDuration",
+        pub termination_drain_duration: Option<WrittenDuration> = "terminationDrainDuration"
+            => planned("proxies run with their own settings"),
         /// Id of the mesh; the trust domain by default.
-        pub mesh_id: String = "meshId",
+        pub mesh_id: String = "meshId"
+            => planned("metrics are not configurable"),
         /// When a workload outside of the cluster is ready.
-        pub readiness_probe: Option<ReadinessProbe> = "readinessProbe",
+        pub readiness_probe: Option<ReadinessProbe> = "readinessProbe"
+            => planned("workloads outside of the cluster cannot register yet"),
         /// Which of Envoy's statistics are kept.
-        pub proxy_stats_matcher: Option<ProxyStatsMatcher> = "proxyStatsMatcher",
+        pub proxy_stats_matcher: Option<ProxyStatsMatcher> = "proxyStatsMatcher"
+            => planned("metrics are not configurable"),
         /// Whether the application waits for the proxy; false by default.
-        pub hold_application_until_proxy_starts: Option<bool> = "holdApplicationUntilProxyStarts",
+        pub hold_application_until_proxy_starts: Option<bool> = "holdApplicationUntilProxyStarts"
+            => planned("proxies run with their own settings"),
         /// Additional trust anchors for the control plane, as PEM.
-        pub ca_certificates_pem: Vec<String> = "caCertificatesPem",
+        pub ca_certificates_pem: Vec<String> = "caCertificatesPem"
+            => planned("the anchors of the control plane are those of the node agent"),
         /// The proxy's image.
-        pub image: Option<ProxyImage> = "image",
+        pub image: Option<ProxyImage> = "image"
+            => no_effect("the proxy is this program, no images are pulled"),
         /// Where private keys are used.
-        pub private_key_provider: Option<PrivateKeyProvider> = "privateKeyProvider",
+        pub private_key_provider: Option<PrivateKeyProvider> = "privateKeyProvider"
+            => no_effect("private keys are used by the TLS library alone"),
         /// Headers that proxies add.
-        pub proxy_headers: Option<ProxyHeaders> = "proxyHeaders",
+        pub proxy_headers: Option<ProxyHeaders> = "proxyHeaders"
+            => planned("proxies run with their own settings"),
         /// Time between writes of the access log, at least 1ms; 1s by default.
-        pub file_flush_interval: Option<WrittenDuration> = "fileFlushInterval",
+        pub file_flush_interval: Option<WrittenDuration> = "fileFlushInterval"
+            => planned("access logs are written at once"),
         /// KiB of access log that are written at once; 64 by default.
-        pub file_flush_min_size_kb: Option<u32> = "fileFlushMinSizeKb",
+        pub file_flush_min_size_kb: Option<u32> = "fileFlushMinSizeKb"
+            => planned("access logs are written at once"),
         /// Whether metrics may be compressed; true by default.
-        pub stats_compression: Option<bool> = "statsCompression",
+        pub stats_compression: Option<bool> = "statsCompression"
+            => planned("metrics are not compressed"),
         /// Limits of connections.
-        pub connection_settings: Option<ConnectionSettings> = "connectionSettings",
+        pub connection_settings: Option<ConnectionSettings> = "connectionSettings"
+            => planned("proxies run with their own settings"),
     }
     oneof {
         /// The proxy's name in traces.
@@ -100,9 +136,11 @@ oneof! {
     /// A proxy's name in traces.
     pub enum ProxyClusterName {
         /// A fixed name.
-        ServiceCluster(String) = "serviceCluster",
+        ServiceCluster(String) = "serviceCluster"
+            => planned("traces are not configurable"),
         /// One that follows from the workload.
-        TracingServiceName(TracingServiceName) = "tracingServiceName",
+        TracingServiceName(TracingServiceName) = "tracingServiceName"
+            => planned("traces are not configurable"),
     }
 }
 

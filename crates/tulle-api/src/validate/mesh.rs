@@ -10,20 +10,24 @@ use super::retry::retry;
 use super::rules::Rules;
 use crate::kubernetes::ConfigMap;
 use crate::mesh::{
-    ExtensionProviderKind, IstioOperator, MeshConfig, MeshNetworks, MeshProxyConfig, read_config_map,
+    AccessLogEncoding, ExtensionProviderKind, IstioOperator, MeshConfig, MeshNetworks, MeshProxyConfig,
+    read_config_map,
 };
 use crate::schema::At;
 
-/// Why settings have no effect yet.
-const PLANNED: &str = "kept, not in force yet: settings of the mesh are not read from documents";
+/// Why networks have no effect yet.
+const PLANNED: &str = "kept, not in force yet: other networks are not reached through their gateways";
+/// What is said of settings of another revision.
+const OTHER: &str = "has no effect: the settings of the mesh are those of the ConfigMap istio in the control plane's namespace";
 
 /// Checks the texts of the ConfigMap `istio`.
-pub(super) fn check_config_map(given: &ConfigMap, rules: &mut Rules) {
+pub(super) fn check_config_map(given: &ConfigMap, name: &str, rules: &mut Rules) {
     let data = At::ROOT.field("data");
-    for key in ["mesh", "meshNetworks"] {
-        if given.data.contains_key(key) {
-            rules.warn(&data.field(key), PLANNED, "");
-        }
+    if given.data.contains_key("meshNetworks") {
+        rules.warn(&data.field("meshNetworks"), PLANNED, "");
+    }
+    if given.data.contains_key("mesh") && name != "istio" {
+        rules.warn(&data.field("mesh"), OTHER, "write them there");
     }
     let (settings, problems) = read_config_map(given);
     rules.extend(problems);
@@ -72,7 +76,34 @@ fn check(given: &MeshConfig, at: &At<'_>, rules: &mut Rules) {
     if let Some(proxy) = &given.default_config {
         check_proxy(proxy, &at.field("defaultConfig"), rules);
     }
+    check_tls(given, at, rules);
+    check_log(given, at, rules);
     check_providers(given, at, rules);
+}
+
+/// What Istio, too, does not use.
+fn check_tls(given: &MeshConfig, at: &At<'_>, rules: &mut Rules) {
+    if given.mesh_mtls.as_ref().is_some_and(|t| !t.ecdh_curves.is_empty()) {
+        let here = at.field("meshMTLS");
+        rules.warn(&here.field("ecdhCurves"), "has no effect: curves are for tlsDefaults", "");
+    }
+    if given.tls_defaults.as_ref().is_some_and(|t| t.min_protocol_version.is_some()) {
+        let here = at.field("tlsDefaults");
+        let message = "has no effect: clients speak TLS 1.2 and 1.3 with what is outside of the mesh";
+        rules.warn(&here.field("minProtocolVersion"), message, "");
+    }
+}
+
+fn check_log(given: &MeshConfig, at: &At<'_>, rules: &mut Rules) {
+    let json = given.access_log_encoding == Some(AccessLogEncoding::Json);
+    if json && !given.access_log_format.is_empty() {
+        let read =
+            serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&given.access_log_format);
+        if let Err(error) = read {
+            let message = format!("must be a JSON object, because the encoding is JSON: {error}");
+            rules.error(&at.field("accessLogFormat"), message, "");
+        }
+    }
 }
 
 fn check_proxy(given: &MeshProxyConfig, at: &At<'_>, rules: &mut Rules) {

@@ -78,7 +78,7 @@ pub fn validate(object: &Object) -> Diagnostics {
         Spec::ConfigMap(s) => {
             kubernetes::check_config_map(s, &mut rules);
             if holds_settings(&object.meta.name) {
-                mesh::check_config_map(s, &mut rules);
+                mesh::check_config_map(s, &object.meta.name, &mut rules);
             }
         }
         Spec::IstioOperator(s) => mesh::check_operator(s, &spec, &mut rules),

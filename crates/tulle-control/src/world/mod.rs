@@ -233,6 +233,7 @@ impl World {
             step.merge(self.rooms.time(unix_now()));
         }
         self.outside.metrics.observe(Metric::SnapshotTime, &[], before.elapsed().as_secs_f64());
+        self.say_settings(&changes, &step);
         for resource in &step.noted {
             if self.documents.get(resource).is_some() {
                 self.ledger.touch(resource);
@@ -250,6 +251,19 @@ impl World {
             }
         }
         self.outside.hub.mark();
+    }
+
+    /// Tells that settings of the mesh are in force, or why they are not: a ConfigMap has no status.
+    fn say_settings(&self, changes: &[Change], step: &Step) {
+        if step.keys.get(&0).is_some_and(|k| k.mesh) {
+            tracing::info!("other settings of the mesh are in force");
+        }
+        let puts = changes.iter().filter(|c| matches!(c, Change::Put(_))).map(reference);
+        for map in puts.filter(|r| r.kind == "ConfigMap") {
+            for problem in self.rooms.truth().diagnostics_of(&map) {
+                tracing::warn!(%problem, "settings of the mesh");
+            }
+        }
     }
 
     /// Takes in an object; what of it concerns the mesh.

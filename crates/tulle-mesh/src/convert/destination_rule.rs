@@ -5,6 +5,7 @@ use tulle_base::Selector;
 
 use super::cx::{Cx, count, limit};
 use super::virtual_service::retry;
+use crate::config::MeshConfig;
 use crate::destination::{
     Algorithm, ClientTls, ClientTlsMode, ConnectionPool, ConsistentHash, DestinationRule, HashKey, HashTable,
     Keepalive, LoadBalancer, LocalityLb, Outlier, PortPolicy, ProxyProtocol, RetryBudget, Subset,
@@ -14,12 +15,17 @@ use crate::destination::{
 use crate::visibility::ExportTo;
 
 /// The policy of a DestinationRule.
-pub(super) fn rule(cx: &mut Cx<'_>, spec: &api::DestinationRule) -> DestinationRule {
+pub(super) fn rule(cx: &mut Cx<'_>, spec: &api::DestinationRule, mesh: &MeshConfig) -> DestinationRule {
     let api::DestinationRule { host, traffic_policy, subsets, export_to, workload_selector } = spec;
     DestinationRule {
         meta: cx.meta.clone(),
         host: cx.fqdn(host),
-        export_to: ExportTo::parse(export_to.iter().map(String::as_str), cx.meta.namespace()),
+        export_to: ExportTo::parse_or(
+            export_to.iter().map(String::as_str),
+            &mesh.destination_export_to,
+            cx.meta.namespace(),
+        ),
+        exports_by_default: export_to.is_empty(),
         workload_selector: workload_selector
             .as_ref()
             .map(|api::WorkloadSelector { match_labels }| Selector(match_labels.clone()))
@@ -133,7 +139,7 @@ fn balancer(cx: &mut Cx<'_>, path: &str, l: &api::LoadBalancerSettings) -> LoadB
     LoadBalancer { algorithm, warmup, locality: locality_lb_setting.as_ref().map(locality) }
 }
 
-fn locality(l: &api::LocalityLoadBalancerSetting) -> LocalityLb {
+pub(super) fn locality(l: &api::LocalityLoadBalancerSetting) -> LocalityLb {
     let api::LocalityLoadBalancerSetting { distribute, failover, failover_priority, enabled } = l;
     let share = |(to, share): (&String, &u32)| (LocalityPattern::parse(to), *share);
     LocalityLb {
@@ -180,7 +186,7 @@ fn consistent(hash: &api::ConsistentHashLb) -> Option<ConsistentHash> {
     Some(ConsistentHash { key, table })
 }
 
-fn pool(p: &api::ConnectionPoolSettings) -> ConnectionPool {
+pub(super) fn pool(p: &api::ConnectionPoolSettings) -> ConnectionPool {
     let api::ConnectionPoolSettings { tcp, http } = p;
     let mut out = ConnectionPool::default();
     if let Some(api::TcpSettings {
@@ -195,17 +201,21 @@ fn pool(p: &api::ConnectionPoolSettings) -> ConnectionPool {
         out.connect_timeout = connect_timeout.as_ref().map(|d| d.get());
         out.max_connection_duration = max_connection_duration.as_ref().map(|d| d.get());
         out.tcp_idle_timeout = idle_timeout.as_ref().map(|d| d.get());
-        out.tcp_keepalive =
-            tcp_keepalive.as_ref().map(|api::TcpKeepalive { probes, time, interval }| Keepalive {
-                probes: *probes,
-                time: time.as_ref().map(|d| d.get()),
-                interval: interval.as_ref().map(|d| d.get()),
-            });
+        out.tcp_keepalive = tcp_keepalive.as_ref().map(keepalive);
     }
     if let Some(http) = http {
         http_pool(&mut out, http);
     }
     out
+}
+
+pub(super) fn keepalive(k: &api::TcpKeepalive) -> Keepalive {
+    let api::TcpKeepalive { probes, time, interval } = k;
+    Keepalive {
+        probes: *probes,
+        time: time.as_ref().map(|d| d.get()),
+        interval: interval.as_ref().map(|d| d.get()),
+    }
 }
 
 fn http_pool(out: &mut ConnectionPool, http: &api::HttpSettings) {
@@ -237,7 +247,7 @@ fn http_pool(out: &mut ConnectionPool, http: &api::HttpSettings) {
         .map(|api::ConnectionKeepalive { interval, timeout }| (Some(interval.get()), Some(timeout.get())));
 }
 
-fn outlier(o: &api::OutlierDetection) -> Outlier {
+pub(super) fn outlier(o: &api::OutlierDetection) -> Outlier {
     let api::OutlierDetection {
         consecutive_errors,
         split_external_local_origin_errors,

@@ -7,6 +7,7 @@ use tulle_api::value::IntOrString;
 use tulle_base::{Host, Labels, Locality, Selector};
 
 use super::cx::Cx;
+use crate::config::MeshConfig;
 use crate::destination::locality;
 use crate::item::{Authorities, Certificate, Namespace};
 use crate::meta::NsName;
@@ -18,7 +19,12 @@ use crate::visibility::ExportTo;
 use crate::workload::{Workload, canonical_name, canonical_revision, workload_name};
 
 /// The service of a Service. `None` for ExternalName, which is a DNS alias: requests for it are for its target.
-pub(super) fn service(cx: &mut Cx<'_>, object: &Object, spec: &k8s::Service) -> Option<Service> {
+pub(super) fn service(
+    cx: &mut Cx<'_>,
+    object: &Object,
+    spec: &k8s::Service,
+    mesh: &MeshConfig,
+) -> Option<Service> {
     let k8s::Service {
         selector,
         ports,
@@ -62,7 +68,12 @@ pub(super) fn service(cx: &mut Cx<'_>, object: &Object, spec: &k8s::Service) -> 
         ports: ports.iter().filter_map(port).collect(),
         selector: (!selector.is_empty()).then(|| Selector(selector.clone())),
         endpoints: Vec::new(),
-        export_to: ExportTo::parse(export.unwrap_or_default(), cx.meta.namespace()),
+        exports_by_default: export.as_ref().is_none_or(Vec::is_empty),
+        export_to: ExportTo::parse_or(
+            export.unwrap_or_default(),
+            &mesh.service_export_to,
+            cx.meta.namespace(),
+        ),
         mesh_external: false,
         subject_alt_names: Vec::new(),
         labels: object.meta.labels.clone(),

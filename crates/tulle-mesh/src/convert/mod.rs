@@ -12,6 +12,7 @@ mod kubernetes;
 mod policy;
 mod rate_limit;
 mod service_entry;
+pub(crate) mod settings;
 mod sidecar;
 pub(crate) mod virtual_service;
 
@@ -44,14 +45,14 @@ pub(crate) fn model(object: &Object, mesh: &MeshConfig, json: &Descriptors) -> (
 
 fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
     Some(match &object.spec {
-        Spec::Service(spec) => Item::Services(vec![kubernetes::service(cx, object, spec)?]),
+        Spec::Service(spec) => Item::Services(vec![kubernetes::service(cx, object, spec, mesh)?]),
         Spec::EndpointSlice(spec) => Item::Slice(kubernetes::slice(object, spec)?),
         Spec::Pod(spec) => Item::Workload(kubernetes::workload(object, spec)?),
         Spec::Node(_) => Item::Node(kubernetes::node(object)),
-        Spec::ServiceEntry(spec) => Item::Services(service_entry::services(cx, object, spec)),
+        Spec::ServiceEntry(spec) => Item::Services(service_entry::services(cx, object, spec, mesh)),
         Spec::WorkloadEntry(spec) => Item::Entry(Box::new(service_entry::entry(cx, object, spec))),
-        Spec::VirtualService(spec) => Item::Routes(virtual_service::routes(cx, object, spec)),
-        Spec::DestinationRule(spec) => Item::Destination(Box::new(destination_rule::rule(cx, spec))),
+        Spec::VirtualService(spec) => Item::Routes(virtual_service::routes(cx, object, spec, mesh)),
+        Spec::DestinationRule(spec) => Item::Destination(Box::new(destination_rule::rule(cx, spec, mesh))),
         Spec::Gateway(spec) => Item::Gateway(gateway::gateway(cx, spec)),
         Spec::EnvoyFilter(spec) => Item::Patches(envoy_filter::filter(cx, spec)),
         Spec::RateLimit(spec) => Item::RateLimit(rate_limit::rate_limit(cx, spec)),
@@ -75,6 +76,10 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::Namespace(_) => Item::Namespace(kubernetes::namespace(object)),
         Spec::Secret(spec) => Item::Certificate(kubernetes::certificate(object, spec)?),
         Spec::BackendTlsPolicy(spec) => Item::BackendTls(kube::backend_tls(cx, spec)),
+        Spec::IstioOperator(spec) => Item::Settings(Box::new(settings::of_operator(cx, spec)?)),
+        Spec::ConfigMap(spec) if settings::is_of_the_mesh(object, mesh) => {
+            Item::Settings(Box::new(settings::of_config_map(cx, object, spec)?))
+        }
         Spec::ConfigMap(spec) => Item::Authorities(kubernetes::authorities(object, spec)?),
         // Kinds that are not in force yet say so.
         Spec::WorkloadGroup(_)
@@ -83,7 +88,6 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         | Spec::ProxyConfig(_)
         | Spec::WasmPlugin(_)
         | Spec::TrafficExtension(_)
-        | Spec::IstioOperator(_)
         | Spec::ListenerSet(_)
         | Spec::UdpRoute(_)
         | Spec::XBackend(_)

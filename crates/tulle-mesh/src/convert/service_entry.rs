@@ -6,13 +6,19 @@ use tulle_base::{Host, Selector};
 
 use super::cx::Cx;
 use super::kubernetes;
+use crate::config::MeshConfig;
 use crate::entry::{Entry, is_healthy};
 use crate::port::Protocol;
 use crate::service::{Registry, Resolution, Service, ServicePort, StaticEndpoint, TargetPort};
 use crate::visibility::ExportTo;
 
 /// The services of a ServiceEntry.
-pub(super) fn services(cx: &mut Cx<'_>, object: &Object, spec: &api::ServiceEntry) -> Vec<Service> {
+pub(super) fn services(
+    cx: &mut Cx<'_>,
+    object: &Object,
+    spec: &api::ServiceEntry,
+    mesh: &MeshConfig,
+) -> Vec<Service> {
     let api::ServiceEntry {
         hosts,
         addresses,
@@ -38,7 +44,12 @@ pub(super) fn services(cx: &mut Cx<'_>, object: &Object, spec: &api::ServiceEntr
     let ports: Vec<ServicePort> = ports.iter().enumerate().filter_map(|(i, p)| port(cx, i, p)).collect();
     let endpoints: Vec<StaticEndpoint> =
         endpoints.iter().enumerate().map(|(i, e)| endpoint(cx, &format!("spec.endpoints[{i}]"), e)).collect();
-    let export_to = ExportTo::parse(export_to.iter().map(String::as_str), cx.meta.namespace());
+    let exports_by_default = export_to.is_empty();
+    let export_to = ExportTo::parse_or(
+        export_to.iter().map(String::as_str),
+        &mesh.service_export_to,
+        cx.meta.namespace(),
+    );
     let service = |host: &String| Service {
         meta: cx.meta.clone(),
         hostname: Host::new(host),
@@ -50,6 +61,7 @@ pub(super) fn services(cx: &mut Cx<'_>, object: &Object, spec: &api::ServiceEntr
         selector: workload_selector.as_ref().map(|api::LabelSelector { labels }| Selector(labels.clone())),
         endpoints: endpoints.clone(),
         export_to: export_to.clone(),
+        exports_by_default,
         mesh_external: *location != Some(api::ServiceEntryLocation::MeshInternal),
         subject_alt_names: subject_alt_names.clone(),
         labels: object.meta.labels.clone(),

@@ -10,6 +10,7 @@ use tulle_api::Object;
 use tulle_api::istio as api;
 
 use super::cx::{Cx, count};
+use crate::config::MeshConfig;
 use crate::meta::NsName;
 use crate::routing::{
     Body, Destination, DirectResponse, Forward, GatewayRef, HeaderOps, HttpAction, HttpMatch, HttpRoute,
@@ -21,7 +22,12 @@ use extras::{cors, fault_of};
 use l4::{tcp_route, tls_route};
 
 /// The routes of a VirtualService.
-pub(super) fn routes(cx: &mut Cx<'_>, object: &Object, spec: &api::VirtualService) -> RouteSet {
+pub(super) fn routes(
+    cx: &mut Cx<'_>,
+    object: &Object,
+    spec: &api::VirtualService,
+    mesh: &MeshConfig,
+) -> RouteSet {
     let api::VirtualService { hosts, gateways, http, tls, tcp, export_to, retries, timeout } = spec;
     let default_retry = retries.as_ref().map(retry);
     let default_timeout = timeout.as_ref().map(api_duration);
@@ -34,7 +40,12 @@ pub(super) fn routes(cx: &mut Cx<'_>, object: &Object, spec: &api::VirtualServic
         meta: cx.meta.clone(),
         hosts: hosts.iter().map(|h| cx.fqdn(h)).collect(),
         gateways,
-        export_to: ExportTo::parse(export_to.iter().map(String::as_str), cx.meta.namespace()),
+        export_to: ExportTo::parse_or(
+            export_to.iter().map(String::as_str),
+            &mesh.routes_export_to,
+            cx.meta.namespace(),
+        ),
+        exports_by_default: export_to.is_empty(),
         http: http
             .iter()
             .enumerate()

@@ -122,6 +122,7 @@ mod tests {
             },
             host: "a".into(),
             export_to: ExportTo::All,
+            exports_by_default: false,
             workload_selector: None,
             policy: TrafficPolicy::default(),
             subsets: Vec::new(),

@@ -27,6 +27,8 @@ pub struct RouteSet {
     pub gateways: Vec<GatewayRef>,
     /// Who may see it.
     pub export_to: ExportTo,
+    /// Whether the document says nothing about that.
+    pub exports_by_default: bool,
     /// HTTP routes, first match wins.
     pub http: Vec<HttpRoute>,
     /// Routes of TLS that passes through, by SNI.

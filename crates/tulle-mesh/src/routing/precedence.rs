@@ -79,13 +79,14 @@ mod tests {
             version: "v1".into(),
             created: created.into(),
         };
-        let export_to = ExportTo::All;
+        let (export_to, exports_by_default) = (ExportTo::All, false);
         let (hosts, gateways, tls, tcp) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Arc::new(RouteSet {
             meta,
             hosts,
             gateways,
             export_to,
+            exports_by_default,
             http,
             tls,
             tcp,

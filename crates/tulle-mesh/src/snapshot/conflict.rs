@@ -61,7 +61,8 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         | Item::Authorities(_)
         | Item::Certificate(_)
         | Item::Patches(_)
-        | Item::RateLimit(_) => Vec::new(),
+        | Item::RateLimit(_)
+        | Item::Settings(_) => Vec::new(),
     }
 }
 

@@ -58,6 +58,10 @@ pub struct ServiceKey {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) mesh: Arc<MeshConfig>,
+    /// The settings that it was started with, under those of documents.
+    pub(crate) given: Arc<MeshConfig>,
+    /// Documents with settings of the mesh.
+    pub(crate) settings: Set<ResourceRef>,
     /// What each document became: the inputs of everything below.
     pub(crate) items: Map<ResourceRef, Arc<Item>>,
     /// Problems of each document alone, found when it was modelled.
@@ -129,7 +133,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// An empty mesh with `mesh`'s settings.
     pub fn new(mesh: MeshConfig) -> Self {
-        Self { mesh: Arc::new(mesh), ..Self::default() }
+        let mesh = Arc::new(mesh);
+        Self { given: Arc::clone(&mesh), mesh, ..Self::default() }
     }
 
     /// The mesh's settings.
@@ -140,8 +145,20 @@ impl Snapshot {
     /// The same mesh with other settings. What documents became stays as it was, so the DNS domain and the root namespace
     /// must not differ: those are chosen once, by [`Snapshot::new`].
     pub fn with_mesh(&self, mesh: MeshConfig) -> (Self, ChangedKeys) {
-        let keys = ChangedKeys { mesh: *self.mesh != mesh, ..ChangedKeys::default() };
-        (Self { mesh: Arc::new(mesh), ..self.clone() }, keys)
+        let mut next = Self { given: Arc::new(mesh), ..self.clone() };
+        next.mesh = Arc::new(next.settled());
+        let keys = ChangedKeys { mesh: self.mesh != next.mesh, ..ChangedKeys::default() };
+        (next, keys)
+    }
+
+    /// The settings that it was given with those of documents.
+    pub(crate) fn settled(&self) -> MeshConfig {
+        let items = self.settings.iter().filter_map(|r| self.items.get(r));
+        let documents = items.filter_map(|item| match item.as_ref() {
+            Item::Settings(settings) => Some(settings.as_ref()),
+            _ => None,
+        });
+        crate::settings::in_force(&self.given, documents)
     }
 
     /// Applies changes in order. Only what depends on a changed document is derived again; the rest is shared with

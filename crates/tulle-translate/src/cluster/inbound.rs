@@ -2,6 +2,7 @@
 
 use tulle_base::Host;
 use tulle_mesh::Snapshot;
+use tulle_mesh::config::InboundPolicy;
 use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::port::Protocol;
 use tulle_proto::envoy::cluster::cluster::DiscoveryType;
@@ -38,6 +39,12 @@ pub(crate) fn all(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
 fn of_port(snapshot: &Snapshot, port: &Port) -> Draft {
     let name = ClusterName::inbound(port.target).to_string();
     let mut draft = match &port.endpoint {
+        None if snapshot.mesh().inbound == InboundPolicy::Localhost => {
+            let mut draft = Draft::new(snapshot, name.clone(), DiscoveryType::Static);
+            let local = address("127.0.0.1", port.target);
+            draft.cluster.load_assignment = Some(crate::endpoint::single(&name, local));
+            draft
+        }
         None => original_dst(snapshot, name),
         Some((ip, number)) => {
             let mut draft = Draft::new(snapshot, name.clone(), DiscoveryType::Static);
@@ -45,6 +52,11 @@ fn of_port(snapshot: &Snapshot, port: &Port) -> Draft {
             draft
         }
     };
+    let pattern = &snapshot.mesh().inbound_stat_name;
+    let declared = port.service.as_ref();
+    let declared = declared.and_then(|s| Some((s, s.ports.iter().find(|p| p.number == port.number)?)));
+    draft.cluster.alt_stat_name =
+        declared.map(|(s, p)| super::outbound::stat_name(pattern, s, p, "")).unwrap_or_default();
     match port.protocol {
         p if p.is_http2() => draft.http2(),
         Protocol::Sniff => draft.downstream_protocol(),

@@ -48,6 +48,7 @@ impl Draft {
                 ..CircuitBreakers::default()
             }),
             common_lb_config: Some(kinds::CommonLbConfig::default()),
+            upstream_connection_options: snapshot.mesh().tcp_keepalive.map(policy::connection_options),
             ..Cluster::default()
         };
         Self { cluster, http: None, sources: Sources::default() }

@@ -6,7 +6,7 @@ use tulle_mesh::Snapshot;
 use tulle_mesh::destination::{Algorithm, ClientTls, ClientTlsMode, DestinationRule, Effective};
 use tulle_mesh::endpoint::ServiceEndpoints;
 use tulle_mesh::port::Protocol;
-use tulle_mesh::service::{Service, ServicePort};
+use tulle_mesh::service::{Registry, Service, ServicePort};
 use tulle_proto::envoy::cluster::cluster::{self as kinds, DiscoveryType, TransportSocketMatch};
 use tulle_proto::envoy::core::TransportSocket;
 
@@ -80,7 +80,10 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn cluster(&mut self, port: &ServicePort, subset: &str) {
         let name = ClusterName::outbound(&self.service.hostname, port.number, subset);
-        let policy = self.rule.map(|r| r.effective(subset, port.number)).unwrap_or_default();
+        let mesh = self.snapshot.mesh();
+        let mut policy = self.rule.map(|r| r.effective(subset, port.number)).unwrap_or_default();
+        policy.connection_pool = policy.connection_pool.or(mesh.connection_pool.as_ref());
+        policy.outlier = policy.outlier.or(mesh.outlier.as_ref());
         let discovery = self.discovery(&policy);
         let preference = preference(self.snapshot, self.service, &policy);
         let mut draft = Draft::new(self.snapshot, name.to_string(), discovery);
@@ -97,8 +100,10 @@ impl Builder<'_> {
         match port.protocol {
             p if p.is_http2() => draft.http2(),
             Protocol::Sniff => draft.downstream_protocol(),
+            Protocol::Http if mesh.h2_upgrade && self.may_upgrade(&policy, port) => draft.http2(),
             _ => {}
         }
+        draft.cluster.alt_stat_name = stat_name(&mesh.outbound_stat_name, self.service, port, subset);
         policy::apply(&mut draft, &policy);
         if preference.is_some_and(|p| p.weighs()) {
             policy::weigh_localities(&mut draft);
@@ -128,6 +133,13 @@ impl Builder<'_> {
         self.out.add(draft.finish(&self.view.patches, outbound(self.view.kind), &[]));
     }
 
+    /// The mesh's wish for HTTP/2 is for what its own proxies take, and no rule is against it.
+    fn may_upgrade(&self, policy: &Effective<'_>, port: &ServicePort) -> bool {
+        let against =
+            policy.connection_pool.is_some_and(|p| p.h2_upgrade == Some(false) || p.use_client_protocol);
+        !self.service.mesh_external && !against && self.endpoints.all_mtls(port.number)
+    }
+
     fn discovery(&self, policy: &Effective<'_>) -> DiscoveryType {
         let passthrough =
             policy.load_balancer.is_some_and(|l| matches!(l.algorithm, Some(Algorithm::Passthrough)));
@@ -145,7 +157,7 @@ impl Builder<'_> {
         draft.cluster.load_assignment =
             Some(endpoint::load_assignment(self.snapshot, self.view, &name, &self.endpoints, &asked));
         draft.cluster.dns_lookup_family = kinds::DnsLookupFamily::V4Only as i32;
-        draft.cluster.dns_refresh_rate = Some(duration(std::time::Duration::from_secs(60)));
+        draft.cluster.dns_refresh_rate = Some(duration(self.snapshot.mesh().dns_refresh_rate));
         draft.cluster.respect_dns_ttl = true;
     }
 
@@ -153,7 +165,7 @@ impl Builder<'_> {
     fn tls(&self, draft: &mut Draft, name: &ClusterName, port: &ServicePort, tls: Option<&ClientTls>) {
         match tls {
             Some(tls) => self.tls_of_rule(draft, name, port, tls),
-            None if self.service.mesh_external => {}
+            None if self.service.mesh_external || !self.snapshot.mesh().auto_mtls => {}
             None if draft.is_original_dst() => {
                 // No endpoint metadata to match: TLS only when every endpoint can.
                 if self.endpoints.all_mtls(port.number) {
@@ -184,7 +196,8 @@ impl Builder<'_> {
                 let derive_names = derive_sni && names.is_empty() && !tls.insecure_skip_verify;
                 policy::derive_names(draft, derive_sni, derive_names);
                 let mutual = tls.mode == ClientTlsMode::Mutual;
-                draft.cluster.transport_socket = Some(user_upstream(tls, names, mutual, h2));
+                draft.cluster.transport_socket =
+                    Some(user_upstream(self.snapshot.mesh(), tls, names, mutual, h2));
             }
         }
     }
@@ -228,6 +241,31 @@ impl Builder<'_> {
             (_, false, _) => strings(alpn::MTLS_TCP),
         }
     }
+}
+
+/// The name of a cluster in statistics, by Istio's patterns; empty where the mesh has none.
+pub(super) fn stat_name(pattern: &str, service: &Service, port: &ServicePort, subset: &str) -> String {
+    if pattern.is_empty() {
+        return String::new();
+    }
+    let host = service.hostname.as_str();
+    let name = match service.registry {
+        Registry::Kubernetes => service.name(),
+        Registry::External => host,
+    };
+    let namespaced = match service.registry {
+        Registry::Kubernetes => format!("{name}.{}", service.namespace()),
+        Registry::External => host.to_owned(),
+    };
+    let port_name = if port.name.is_empty() { port.number.to_string() } else { port.name.clone() };
+    pattern
+        .replace("%SERVICE_FQDN%", host)
+        .replace("%SERVICE_NAME%", name)
+        .replace("%SERVICE%", &namespaced)
+        .replace("%SERVICE_PORT_NAME%", &port_name)
+        .replace("%SERVICE_PORT%", &port.number.to_string())
+        .replace("%TARGET_PORT%", &port.number.to_string())
+        .replace("%SUBSET_NAME%", subset)
 }
 
 /// Where in the rule the policy of a subset stands.

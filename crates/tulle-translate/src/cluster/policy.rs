@@ -42,10 +42,7 @@ fn limits(draft: &mut Draft, pool: &ConnectionPool) {
         cluster.connect_timeout = Some(duration(timeout));
     }
     if let Some(keepalive) = pool.tcp_keepalive {
-        cluster.upstream_connection_options = Some(UpstreamConnectionOptions {
-            tcp_keepalive: Some(tcp_keepalive(keepalive)),
-            ..UpstreamConnectionOptions::default()
-        });
+        cluster.upstream_connection_options = Some(connection_options(keepalive));
     }
     let Some(thresholds) = cluster.circuit_breakers.as_mut().and_then(|c| c.thresholds.first_mut()) else {
         return;
@@ -74,6 +71,14 @@ fn retry_budget(draft: &mut Draft, b: RetryBudget) {
         budget_interval: (!b.interval.is_zero()).then(|| duration(b.interval)),
         min_retry_concurrency: u32v(b.min_concurrency),
     });
+}
+
+/// Options of connections that are kept alive.
+pub(super) fn connection_options(keepalive: Keepalive) -> UpstreamConnectionOptions {
+    UpstreamConnectionOptions {
+        tcp_keepalive: Some(tcp_keepalive(keepalive)),
+        ..UpstreamConnectionOptions::default()
+    }
 }
 
 fn tcp_keepalive(k: Keepalive) -> TcpKeepalive {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tulle_api::Object;
-use tulle_api::schema::{RecordInfo, TypeInfo};
+use tulle_api::mesh::MeshConfig;
+use tulle_api::schema::{Record, RecordInfo, TypeInfo};
 use tulle_base::Severity;
 use tulle_translate::View;
 
@@ -51,7 +52,18 @@ fn effects(text: &str, case: &str, seen: &mut BTreeMap<(String, String), String>
         };
         let document = object.to_json();
         let mut places = Vec::new();
-        walk(info.record, &document["spec"], "", &[json!("spec")], &mut places);
+        let kind = match info.kind {
+            // An IstioOperator is shown by the settings of the mesh in it.
+            "IstioOperator" => {
+                let written = &document["spec"]["meshConfig"];
+                walk(MeshConfig::INFO, written, "", &[json!("spec"), json!("meshConfig")], &mut places);
+                "MeshConfig".to_owned()
+            }
+            _ => {
+                walk(info.record, &document["spec"], "", &[json!("spec")], &mut places);
+                kind
+            }
+        };
         let mut tries: BTreeMap<String, usize> = BTreeMap::new();
         for (path, steps) in places {
             let tried = tries.entry(path.clone()).or_default();

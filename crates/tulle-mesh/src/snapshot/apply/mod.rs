@@ -7,14 +7,16 @@ mod workloads;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tulle_base::{Diagnostics, ResourceRef};
+use tulle_base::{Diagnostics, ResourceRef, Severity};
 
 use super::maps::{store_notes, update_aged};
 use super::{Change, ChangedKeys, ServiceKey, Snapshot, check, conflict, kube};
+use crate::config::MeshConfig;
 use crate::convert;
 use crate::envoy_filter::Patched;
 use crate::item::Item;
 use crate::meta::NsName;
+use crate::settings::exported_again;
 
 /// Applies `changes` to `snapshot`.
 pub(super) fn apply(
@@ -71,8 +73,13 @@ impl Apply {
     fn put(&mut self, object: &tulle_api::Object) {
         let reference = object.resource();
         let (item, notes) = convert::model(object, &self.next.mesh, &self.json);
+        let refused = notes.iter().any(|n| n.severity == Severity::Error);
         store_notes(&mut self.next.own_diagnostics, &reference, notes);
         self.noted.insert(reference.clone());
+        // Settings that are broken leave those that were in force.
+        if item.is_none() && refused && self.next.settings.contains(&reference) {
+            return;
+        }
         self.replace(&reference, item.map(Arc::new));
     }
 
@@ -91,7 +98,39 @@ impl Apply {
         if let Some(new) = &new {
             self.index(reference, new, Some(new));
         }
+        let is_settings = |item: &Option<Arc<Item>>| matches!(item.as_deref(), Some(Item::Settings(_)));
+        if is_settings(&old) || is_settings(&new) {
+            self.settings(reference, is_settings(&new));
+        }
         self.recheck.insert(reference.clone());
+    }
+
+    /// A document with settings of the mesh is another, or gone.
+    fn settings(&mut self, reference: &ResourceRef, there: bool) {
+        if there {
+            self.next.settings.insert_mut(reference.clone());
+        } else {
+            self.next.settings.remove_mut(reference);
+        }
+        let before = Arc::clone(&self.next.mesh);
+        let after = self.next.settled();
+        if *before == after {
+            return;
+        }
+        self.keys.mesh = true;
+        let exports = |m: &MeshConfig| {
+            (m.service_export_to.clone(), m.routes_export_to.clone(), m.destination_export_to.clone())
+        };
+        let exported = exports(&before) != exports(&after);
+        self.next.mesh = Arc::new(after);
+        if exported {
+            let mesh = Arc::clone(&self.next.mesh);
+            let items = self.next.items.iter();
+            let again = items.filter_map(|(r, item)| Some((r.clone(), exported_again(item, &mesh)?)));
+            for (reference, item) in again.collect::<Vec<_>>() {
+                self.replace(&reference, Some(Arc::new(item)));
+            }
+        }
     }
 
     /// Takes the entries of `item` out of the indexes, or (with `add`) puts them in.
@@ -148,6 +187,8 @@ impl Apply {
                 );
                 self.keys.policies.insert(ns);
             }
+            // See `settings`.
+            Item::Settings(_) => {}
             Item::Class(class) => self.kube_class(class, adding),
             Item::KubeGateway(gateway) => self.kube_gateway(reference, gateway, adding),
             Item::KubeRoute(route) => self.kube_route(reference, route, adding),

@@ -234,6 +234,7 @@ fn at_gateways(route: &KubeRoute, gateways: BTreeSet<NsName>, failing: &[Host]) 
         hosts,
         gateways: gateways.into_iter().map(GatewayRef::Named).collect(),
         export_to: ExportTo::All,
+        exports_by_default: false,
         http: requests(route, failing, None),
         // Where TLS ends at the listener, routes by server name are routes for what is inside.
         tls: of(&[RouteKind::Tls]),
@@ -250,6 +251,7 @@ fn in_mesh(route: &KubeRoute, host: Host, ports: Option<BTreeSet<u16>>, failing:
         hosts: vec![host],
         gateways: vec![GatewayRef::Mesh],
         export_to: ExportTo::All,
+        exports_by_default: false,
         http: requests(route, failing, ports.as_ref()),
         tls: of(RouteKind::Tls),
         tcp: of(RouteKind::Tcp),

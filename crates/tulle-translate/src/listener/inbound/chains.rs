@@ -187,7 +187,7 @@ impl Builder<'_> {
             (false, true) => strings(&["istio-peer-exchange", "h2", "http/1.1"]),
             (false, false) => strings(&["istio", "h2", "http/1.1"]),
         };
-        mesh_downstream(&self.mesh.trust_domain, offered)
+        mesh_downstream(self.mesh, offered)
     }
 
     fn http(&self, target: &Target<'_>) -> Filter {

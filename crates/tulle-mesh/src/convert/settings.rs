@@ -1,0 +1,325 @@
+//! Settings of the mesh: the ConfigMap `istio` and IstioOperators.
+
+use std::time::Duration;
+
+use tulle_api::Object;
+use tulle_api::kubernetes::ConfigMap;
+use tulle_api::mesh as api;
+use tulle_api::value::WrittenDuration;
+use tulle_base::{Host, Severity};
+
+use super::cx::Cx;
+use super::destination_rule::{keepalive, locality, outlier, pool};
+use super::virtual_service::retry;
+use crate::config::{
+    AccessLogEncoding, InboundPolicy, MeshConfig, OutboundPolicy, PathNormalization, TlsBounds,
+};
+use crate::provider::{CheckedBody, ExtAuthz, ExtAuthzProtocol, ExtensionProvider, ProviderKind};
+use crate::settings::Settings;
+
+/// Name of the ConfigMap.
+const NAME: &str = "istio";
+/// What is said of a document that is refused.
+const KEPT: &str = "; the settings that were in force before stay";
+
+/// Whether a ConfigMap says the mesh's settings.
+pub(super) fn is_of_the_mesh(object: &Object, mesh: &MeshConfig) -> bool {
+    object.meta.name == NAME && object.meta.namespace == mesh.root_namespace
+}
+
+/// The settings of the ConfigMap; `None` if something is wrong with them, or nothing is there.
+pub(super) fn of_config_map(cx: &mut Cx<'_>, object: &Object, given: &ConfigMap) -> Option<Settings> {
+    let problems = tulle_api::validate(object);
+    let mut wrong = problems.into_iter().filter(|p| p.severity == Severity::Error).peekable();
+    if wrong.peek().is_some() {
+        for problem in wrong {
+            let message = format!("{}{KEPT}", problem.message);
+            cx.notes.push(tulle_base::Diagnostic {
+                message,
+                resource: Some(cx.meta.resource.clone()),
+                ..problem
+            });
+        }
+        return None;
+    }
+    let api::Settings { mesh, networks: _ } = api::read_config_map(given).0; // networks say by themselves that they are not built
+    Some(settings(cx, mesh.unwrap_or_default()))
+}
+
+/// The settings of an IstioOperator; `None` if it says none.
+pub(super) fn of_operator(cx: &mut Cx<'_>, given: &api::IstioOperator) -> Option<Settings> {
+    Some(settings(cx, given.mesh_config.clone()?))
+}
+
+fn settings(cx: &mut Cx<'_>, written: api::MeshConfig) -> Settings {
+    Settings { meta: cx.meta.clone(), written }
+}
+
+/// Puts what is written over what is in force. Fields that are taken apart as `_` have no effect, or none yet; their listing says
+/// so, with the reason.
+pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
+    let api::MeshConfig {
+        proxy_listen_port: _,
+        proxy_inbound_listen_port: _,
+        proxy_http_port: _,
+        connect_timeout,
+        hbone_idle_timeout: _,
+        protocol_detection_timeout,
+        tcp_keepalive,
+        ingress_class: _,
+        ingress_service: _,
+        ingress_controller_mode: _,
+        ingress_selector: _,
+        enable_tracing: _,
+        access_log_file,
+        access_log_format,
+        access_log_encoding,
+        enable_envoy_access_log_service: _,
+        disable_envoy_listener_log,
+        default_config: _,
+        outbound_traffic_policy,
+        inbound_traffic_policy,
+        config_sources: _,
+        enable_auto_mtls,
+        trust_domain: _,
+        trust_domain_aliases,
+        ca_certificates: _,
+        default_service_export_to,
+        default_virtual_service_export_to,
+        default_destination_rule_export_to,
+        root_namespace: _,
+        locality_lb_setting,
+        zone_aware_lb_setting: _,
+        dns_refresh_rate,
+        h2_upgrade_policy,
+        inbound_cluster_stat_name,
+        outbound_cluster_stat_name,
+        certificates: _,
+        service_settings: _,
+        service_scope_configs: _,
+        enable_prometheus_merge: _,
+        verify_certificate_at_client,
+        ca: _,
+        extension_providers,
+        default_providers: _,
+        discovery_selectors: _,
+        path_normalization,
+        default_http_retry_policy,
+        mesh_mtls,
+        tls_defaults,
+        default_traffic_policy,
+        service_entry_visibility: _,
+    } = written;
+    set(&mut out.connect_timeout, connect_timeout.as_ref().map(WrittenDuration::get));
+    set(&mut out.protocol_detection_timeout, protocol_detection_timeout.as_ref().map(WrittenDuration::get));
+    set(&mut out.dns_refresh_rate, dns_refresh_rate.as_ref().map(WrittenDuration::get));
+    set(&mut out.tcp_keepalive, tcp_keepalive.as_ref().map(|k| Some(keepalive(k))));
+    set(&mut out.access_log_file, access_log_file.clone());
+    set(&mut out.access_log_format, text(access_log_format));
+    set(&mut out.access_log_encoding, access_log_encoding.map(encoding));
+    set(&mut out.listener_log, disable_envoy_listener_log.map(|off| !off));
+    set(&mut out.outbound, outbound_traffic_policy.as_ref().map(outbound));
+    set(&mut out.inbound, inbound_traffic_policy.as_ref().map(inbound));
+    set(&mut out.auto_mtls, *enable_auto_mtls);
+    for alias in trust_domain_aliases {
+        if !out.trust_domain_aliases.contains(alias) {
+            out.trust_domain_aliases.push(alias.clone());
+        }
+    }
+    set(&mut out.service_export_to, list(default_service_export_to));
+    set(&mut out.routes_export_to, list(default_virtual_service_export_to));
+    set(&mut out.destination_export_to, list(default_destination_rule_export_to));
+    set(&mut out.locality, locality_lb_setting.as_ref().map(locality));
+    set(&mut out.h2_upgrade, h2_upgrade_policy.map(|p| p == api::MeshH2UpgradePolicy::Upgrade));
+    set(&mut out.inbound_stat_name, text(inbound_cluster_stat_name));
+    set(&mut out.outbound_stat_name, text(outbound_cluster_stat_name));
+    set(&mut out.verify_certificate_at_client, *verify_certificate_at_client);
+    set(&mut out.path_normalization, path_normalization.as_ref().and_then(normalization));
+    set(&mut out.default_retries, default_http_retry_policy.as_ref().map(|r| Some(retry(r))));
+    set(&mut out.mesh_mtls, mesh_mtls.as_ref().map(bounds));
+    set(&mut out.tls_defaults, tls_defaults.as_ref().map(bounds));
+    if let Some(api::DefaultTrafficPolicy { connection_pool, outlier_detection }) = default_traffic_policy {
+        set(&mut out.connection_pool, connection_pool.as_ref().map(|p| Some(pool(p))));
+        set(&mut out.outlier, outlier_detection.as_ref().map(|o| Some(outlier(o))));
+    }
+    for written in extension_providers {
+        if let Some(provider) = provider(written, &out.domain) {
+            out.providers.retain(|p| p.name != provider.name);
+            out.providers.push(provider);
+        }
+    }
+}
+
+fn set<T>(to: &mut T, written: Option<T>) {
+    if let Some(value) = written {
+        *to = value;
+    }
+}
+
+fn text(written: &str) -> Option<String> {
+    (!written.is_empty()).then(|| written.to_owned())
+}
+
+fn list(written: &[String]) -> Option<Vec<String>> {
+    (!written.is_empty()).then(|| written.to_vec())
+}
+
+fn encoding(written: api::AccessLogEncoding) -> AccessLogEncoding {
+    match written {
+        api::AccessLogEncoding::Text => AccessLogEncoding::Text,
+        api::AccessLogEncoding::Json => AccessLogEncoding::Json,
+    }
+}
+
+/// An empty policy is REGISTRY_ONLY: the first of its values.
+fn outbound(written: &api::MeshOutboundTrafficPolicy) -> OutboundPolicy {
+    let api::MeshOutboundTrafficPolicy { mode, tls: _ } = written;
+    match mode {
+        None | Some(api::MeshOutboundTrafficMode::RegistryOnly) => OutboundPolicy::RegistryOnly,
+        Some(api::MeshOutboundTrafficMode::AllowAny | api::MeshOutboundTrafficMode::AllowAnyDynamicDns) => {
+            OutboundPolicy::AllowAny
+        }
+    }
+}
+
+fn inbound(written: &api::InboundTrafficPolicy) -> InboundPolicy {
+    let api::InboundTrafficPolicy { mode } = written;
+    match mode {
+        None | Some(api::InboundTrafficMode::Passthrough) => InboundPolicy::Passthrough,
+        Some(api::InboundTrafficMode::Localhost) => InboundPolicy::Localhost,
+    }
+}
+
+fn normalization(written: &api::ProxyPathNormalization) -> Option<PathNormalization> {
+    let api::ProxyPathNormalization { normalization } = written;
+    Some(match (*normalization)? {
+        api::PathNormalization::None => PathNormalization::None,
+        api::PathNormalization::Default | api::PathNormalization::Base => PathNormalization::Base,
+        api::PathNormalization::MergeSlashes => PathNormalization::MergeSlashes,
+        api::PathNormalization::DecodeAndMergeSlashes => PathNormalization::DecodeAndMergeSlashes,
+    })
+}
+
+fn bounds(written: &api::MeshTlsConfig) -> TlsBounds {
+    let api::MeshTlsConfig { min_protocol_version, ecdh_curves, cipher_suites } = written;
+    TlsBounds {
+        only_1_3: *min_protocol_version == Some(api::MeshTlsProtocol::Tls13),
+        cipher_suites: cipher_suites.clone(),
+        curves: ecdh_curves.clone(),
+    }
+}
+
+fn provider(written: &api::MeshExtensionProvider, domain: &str) -> Option<ExtensionProvider> {
+    use api::ExtensionProviderKind as Kind;
+    let api::MeshExtensionProvider { name, provider } = written;
+    let kind = match provider.as_ref()? {
+        Kind::EnvoyExtAuthzHttp(p) => ProviderKind::ExtAuthz(Box::new(authz_http(p, domain)?)),
+        Kind::EnvoyExtAuthzGrpc(p) => ProviderKind::ExtAuthz(Box::new(authz_grpc(p, domain)?)),
+        Kind::Zipkin(_) => ProviderKind::Other("zipkin"),
+        Kind::Lightstep(_) => ProviderKind::Other("lightstep"),
+        Kind::Datadog(_) => ProviderKind::Other("datadog"),
+        Kind::Stackdriver(_) => ProviderKind::Other("stackdriver"),
+        Kind::Opencensus(_) => ProviderKind::Other("opencensus"),
+        Kind::Skywalking(_) => ProviderKind::Other("skywalking"),
+        Kind::Opentelemetry(_) => ProviderKind::Other("opentelemetry"),
+        Kind::Prometheus(_) => ProviderKind::Other("prometheus"),
+        Kind::EnvoyFileAccessLog(_) => ProviderKind::Other("envoyFileAccessLog"),
+        Kind::EnvoyHttpAls(_) => ProviderKind::Other("envoyHttpAls"),
+        Kind::EnvoyTcpAls(_) => ProviderKind::Other("envoyTcpAls"),
+        Kind::EnvoyOtelAls(_) => ProviderKind::Other("envoyOtelAls"),
+        Kind::Sds(_) => ProviderKind::Other("sds"),
+    };
+    Some(ExtensionProvider { name: name.clone(), kind })
+}
+
+fn authz_http(written: &api::ExtAuthzHttpProvider, domain: &str) -> Option<ExtAuthz> {
+    let api::ExtAuthzHttpProvider {
+        service,
+        port,
+        timeout,
+        path_prefix,
+        fail_open,
+        clear_route_cache,
+        status_on_error,
+        include_headers_in_check,
+        include_request_headers_in_check,
+        include_additional_headers_in_check,
+        include_request_body_in_check,
+        headers_to_upstream_on_allow,
+        headers_to_downstream_on_deny,
+        headers_to_downstream_on_allow,
+    } = written;
+    let protocol = ExtAuthzProtocol::Http {
+        path_prefix: path_prefix.clone(),
+        request_headers: match include_request_headers_in_check.is_empty() {
+            true => include_headers_in_check.clone(),
+            false => include_request_headers_in_check.clone(),
+        },
+        additional_headers: include_additional_headers_in_check.clone().into_iter().collect(),
+        upstream_on_allow: headers_to_upstream_on_allow.clone(),
+        downstream_on_deny: headers_to_downstream_on_deny.clone(),
+        downstream_on_allow: headers_to_downstream_on_allow.clone(),
+    };
+    let (namespace, host) = service_of(service, domain);
+    Some(ExtAuthz {
+        namespace,
+        host,
+        port: u16::try_from(*port).ok()?,
+        timeout: timeout.as_ref().map_or(AUTHZ_TIMEOUT, WrittenDuration::get),
+        fail_open: fail_open.unwrap_or(false),
+        status_on_error: status(status_on_error),
+        clear_route_cache: clear_route_cache.unwrap_or(false),
+        body: include_request_body_in_check.as_ref().map(body),
+        protocol,
+    })
+}
+
+fn authz_grpc(written: &api::ExtAuthzGrpcProvider, domain: &str) -> Option<ExtAuthz> {
+    let api::ExtAuthzGrpcProvider {
+        service,
+        port,
+        timeout,
+        fail_open,
+        clear_route_cache,
+        status_on_error,
+        include_request_body_in_check,
+    } = written;
+    let (namespace, host) = service_of(service, domain);
+    Some(ExtAuthz {
+        namespace,
+        host,
+        port: u16::try_from(*port).ok()?,
+        timeout: timeout.as_ref().map_or(AUTHZ_TIMEOUT, WrittenDuration::get),
+        fail_open: fail_open.unwrap_or(false),
+        status_on_error: status(status_on_error),
+        clear_route_cache: clear_route_cache.unwrap_or(false),
+        body: include_request_body_in_check.as_ref().map(body),
+        protocol: ExtAuthzProtocol::Grpc,
+    })
+}
+
+/// Istio's default.
+const AUTHZ_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// `[NAMESPACE/]HOST`; a host without a dot is a service of the namespace before it.
+fn service_of(written: &str, domain: &str) -> (String, Host) {
+    let (namespace, host) = written.split_once('/').unwrap_or(("", written));
+    let full = match host.contains('.') || namespace.is_empty() {
+        true => host.to_owned(),
+        false => format!("{host}.{namespace}.svc.{domain}"),
+    };
+    (namespace.to_owned(), Host::new(&full))
+}
+
+fn status(written: &str) -> u16 {
+    written.parse().ok().filter(|s| (200..600).contains(s)).unwrap_or(403)
+}
+
+fn body(written: &api::ExtAuthzRequestBody) -> CheckedBody {
+    let api::ExtAuthzRequestBody { max_request_bytes, allow_partial_message, pack_as_bytes } = written;
+    CheckedBody {
+        max_bytes: max_request_bytes.unwrap_or(0),
+        allow_partial: allow_partial_message.unwrap_or(false),
+        as_bytes: pack_as_bytes.unwrap_or(false),
+    }
+}
