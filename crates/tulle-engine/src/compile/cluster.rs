@@ -20,7 +20,7 @@ use crate::runtime::cluster::{
 };
 use crate::runtime::endpoint::EndpointSet;
 use crate::runtime::metadata::{Metadata, Value};
-use crate::runtime::net::Address;
+use crate::runtime::net::{Address, HappyEyeballs};
 
 const FIVE_SECONDS: Duration = Duration::from_secs(5);
 
@@ -150,14 +150,15 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
     let transports = transports(cx, at, &message.transport_socket_matches, message.transport_socket.as_ref());
     let old = old_http_fields(cx, at, message);
     let upstream = upstream(cx, at, &message.typed_extension_protocol_options, &old);
-    let source = source_address(cx, &at.field("upstream_bind_config"), message.upstream_bind_config.as_ref());
+    let sources =
+        source_addresses(cx, &at.field("upstream_bind_config"), message.upstream_bind_config.as_ref());
     let breakers = breakers(cx, &at.field("circuit_breakers"), message.circuit_breakers.as_ref());
     let health_check = health_checks(cx, &at.field("health_checks"), &message.health_checks);
     let outlier = match &message.outlier_detection {
         Some(message) => Some(outlier(cx, &at.field("outlier_detection"), message)?),
         None => None,
     };
-    let keepalive = connection_options(
+    let (keepalive, happy_eyeballs) = connection_options(
         cx,
         &at.field("upstream_connection_options"),
         message.upstream_connection_options.as_ref(),
@@ -184,7 +185,8 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
         transports: transports?,
         protocol,
         http,
-        source_address: source?,
+        source_addresses: sources?,
+        happy_eyeballs,
         circuit_breakers,
         circuit_breakers_high,
         per_host_max_connections,
@@ -368,12 +370,12 @@ fn transports(
     Some(transports)
 }
 
-/// `None` is a problem, `Some(None)` leaves the address to the system.
-fn source_address(
+/// The addresses to connect from, the main one first; `None` is a problem.
+fn source_addresses(
     cx: &mut Context<'_>,
     at: &At<'_>,
     message: Option<&core::BindConfig>,
-) -> Option<Option<SocketAddr>> {
+) -> Option<Vec<SocketAddr>> {
     let Some(core::BindConfig {
         source_address,
         freebind,
@@ -384,43 +386,92 @@ fn source_address(
         validate_network_namespaces,
     }) = message
     else {
-        return Some(None);
+        return Some(Vec::new());
     };
-    {
-        refuse!(cx, at,
-            socket_options: UNSUPPORTED,
-            additional_source_addresses: UNSUPPORTED,
-            local_address_selector: UNSUPPORTED,
-        );
-    }
+    refuse!(cx, at,
+        socket_options: UNSUPPORTED,
+        additional_source_addresses: "is deprecated; use extra_source_addresses",
+        local_address_selector: UNSUPPORTED,
+    );
     no_effect!(cx, at,
         freebind: "addresses are bound as they are there",
         validate_network_namespaces: "namespaces are not changed",
-        // Istio adds ::6 beside 127.0.0.6 on dual-stack pods; it is for endpoints of the other family.
-        extra_source_addresses: "one source address is used",
     );
-    let Some(address) = source_address else { return Some(None) };
-    match net::socket_address(cx, &at.field("source_address"), address, Names::Refused)? {
-        Address::Ip(address) => Some(Some(address)),
-        Address::Name(..) | Address::Pipe(_) => None,
+    let extra_at = at.field("extra_source_addresses");
+    let Some(main) = source_address else {
+        if !extra_source_addresses.is_empty() {
+            cx.refuse(&extra_at, "needs source_address beside it");
+        }
+        return Some(Vec::new());
+    };
+    let mut out: Vec<SocketAddr> = Vec::new();
+    let main_at = at.field("source_address");
+    if let Address::Ip(ip) = net::socket_address(cx, &main_at, main, Names::Refused)? {
+        out.push(ip);
     }
+    for (i, core::ExtraSourceAddress { address, socket_options }) in extra_source_addresses.iter().enumerate()
+    {
+        let at = extra_at.index(i);
+        refuse!(cx, at, socket_options: UNSUPPORTED);
+        let Some(address) = address else {
+            cx.refuse(&at.field("address"), "is required");
+            continue;
+        };
+        if let Some(Address::Ip(ip)) = net::socket_address(cx, &at.field("address"), address, Names::Refused)
+        {
+            if out.iter().any(|o| o.is_ipv4() == ip.is_ipv4()) {
+                cx.refuse(&at.field("address"), "must be of the other family than source_address");
+            }
+            out.push(ip);
+        }
+    }
+    Some(out)
 }
 
 fn connection_options(
     cx: &mut Context<'_>,
     at: &At<'_>,
     message: Option<&pb::UpstreamConnectionOptions>,
-) -> Option<crate::runtime::net::TcpKeepalive> {
-    let pb::UpstreamConnectionOptions {
+) -> (Option<crate::runtime::net::TcpKeepalive>, HappyEyeballs) {
+    let Some(pb::UpstreamConnectionOptions {
         tcp_keepalive,
         set_local_interface_name_on_upstream_connections,
         happy_eyeballs_config,
-    } = message?;
+    }) = message
+    else {
+        return (None, HappyEyeballs::default());
+    };
     no_effect!(cx, at,
         set_local_interface_name_on_upstream_connections: "nothing reads it",
-        happy_eyeballs_config: "one address is tried at a time",
     );
-    tcp_keepalive.as_ref().map(net::keepalive)
+    let at = at.field("happy_eyeballs_config");
+    let eyeballs = happy_eyeballs_config.as_ref().and_then(|message| happy_eyeballs(cx, &at, message));
+    (tcp_keepalive.as_ref().map(net::keepalive), eyeballs.unwrap_or_default())
+}
+
+fn happy_eyeballs(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &pb::upstream_connection_options::HappyEyeballsConfig,
+) -> Option<HappyEyeballs> {
+    use pb::upstream_connection_options::FirstAddressFamilyVersion as First;
+    let pb::upstream_connection_options::HappyEyeballsConfig {
+        first_address_family_version,
+        first_address_family_count,
+    } = message;
+    let first = cx.choice(&at.field("first_address_family_version"), *first_address_family_version)?;
+    let first_is_v6 = match first {
+        First::Default => None,
+        First::V4 => Some(false),
+        First::V6 => Some(true),
+        First::Pipe | First::Internal => {
+            cx.refuse(&at.field("first_address_family_version"), UNSUPPORTED);
+            return None;
+        }
+    };
+    let first_count = number(first_address_family_count.as_ref(), 1);
+    cx.between(&at.field("first_address_family_count"), first_count, 1, u32::MAX)?;
+    Some(HappyEyeballs { first_is_v6, first_count })
 }
 
 /// What `filter_metadata["istio"]` says of a cluster: its services, and whether it is outside the mesh.

@@ -1,5 +1,6 @@
 //! Endpoints.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tulle_base::Locality;
@@ -11,9 +12,13 @@ use super::net::address;
 use super::value::{fraction, metadata, number, provenance, text};
 use crate::runtime::endpoint::{Endpoint, EndpointSet, Health, LocalityEndpoints, WorkloadMeta};
 use crate::runtime::metadata::Metadata;
+use crate::runtime::net::Address;
 
 /// More endpoints than this in one assignment are refused.
 const MAX_ENDPOINTS: usize = 1 << 20;
+
+/// More further addresses than this of one endpoint are refused.
+const MAX_ADDRESSES: usize = 64;
 
 pub(super) fn endpoint_set(
     cx: &mut Context<'_>,
@@ -170,9 +175,9 @@ fn endpoint(
         health_check_config: "there are no active health checks",
         observability_name: "endpoints are named by their address",
     );
-    refuse!(cx, at, additional_addresses: UNSUPPORTED);
     Some(Endpoint {
         address: address(cx, &at.field("address"), main.as_ref(), names)?,
+        additional_addresses: more_addresses(cx, &at.field("additional_addresses"), additional_addresses),
         hostname: text(hostname),
         weight,
         health,
@@ -183,6 +188,29 @@ fn endpoint(
         workload: workload(&meta),
         metadata: Arc::new(meta),
     })
+}
+
+/// Other addresses of one endpoint; only IP addresses can take turns.
+fn more_addresses(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    list: &[pb::endpoint::AdditionalAddress],
+) -> Vec<SocketAddr> {
+    if list.len() > MAX_ADDRESSES {
+        cx.refuse(at, format!("more than {MAX_ADDRESSES} addresses of one endpoint"));
+        return Vec::new();
+    }
+    let mut out = Vec::with_capacity(list.len());
+    for (i, pb::endpoint::AdditionalAddress { address: one }) in list.iter().enumerate() {
+        let at = at.index(i);
+        let at = at.field("address");
+        match address(cx, &at, one.as_ref(), Names::Refused) {
+            Some(Address::Ip(ip)) => out.push(ip),
+            Some(Address::Name(..) | Address::Pipe(_)) => cx.refuse(&at, "must be an IP address"),
+            None => {}
+        }
+    }
+    out
 }
 
 /// `istio.workload`: `NAME;NAMESPACE;CANONICAL_NAME;CANONICAL_REVISION;CLUSTER`, trailing parts may be missing.

@@ -9,7 +9,7 @@ use tulle_proto::type_url;
 use super::access_log;
 use super::context::{At, Context, UNSUPPORTED};
 use super::filter_chain::filter_chain;
-use super::net::{Names, address, keepalive};
+use super::net::{keepalive, listen_address};
 use super::value::{flag, metadata, number, provenance, text};
 use crate::runtime::listener::{
     Direction, FilterChain, FilterChainMatch, Listener, ListenerFilter, ListenerFilterKind, PortPredicate,
@@ -87,13 +87,13 @@ pub(super) fn listener(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Listener
     }
     let meta = metadata(cx, &at.field("metadata"), message.metadata.as_ref());
     let mut addresses = Vec::with_capacity(1 + message.additional_addresses.len());
-    addresses.extend(address(cx, &at.field("address"), message.address.as_ref(), Names::Refused));
+    addresses.extend(listen_address(cx, &at.field("address"), message.address.as_ref()));
     let more_at = at.field("additional_addresses");
     for (i, message) in message.additional_addresses.iter().enumerate() {
         let at = more_at.index(i);
         let pb::AdditionalAddress { address: one, socket_options, tcp_keepalive } = message;
         refuse!(cx, at, socket_options: UNSUPPORTED, tcp_keepalive: UNSUPPORTED);
-        addresses.extend(address(cx, &at.field("address"), one.as_ref(), Names::Refused));
+        addresses.extend(listen_address(cx, &at.field("address"), one.as_ref()));
     }
     let old_bind = message.deprecated_v1.as_ref().and_then(|old| old.bind_to_port.as_ref());
     let direction = match cx.choice(&at.field("traffic_direction"), message.traffic_direction)? {
@@ -118,7 +118,7 @@ pub(super) fn listener(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Listener
         cx.refuse(at, "needs filter_chains or default_filter_chain");
     }
     let stat_prefix = match (message.stat_prefix.as_str(), addresses.first()) {
-        ("", Some(address)) => text(&address.to_string()),
+        ("", Some(first)) => text(&first.address.to_string()),
         (prefix, _) => text(prefix),
     };
     Some(Listener {

@@ -6,7 +6,7 @@ use tulle_proto::envoy::core;
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::text;
-use crate::runtime::net::{Address, CidrRange, TcpKeepalive};
+use crate::runtime::net::{Address, CidrRange, ListenAddress, TcpKeepalive};
 
 /// Whether a host name may stand in place of an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,22 @@ pub(super) fn address(
     }
 }
 
+/// An address to listen on.
+pub(super) fn listen_address(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&core::Address>,
+) -> Option<ListenAddress> {
+    use core::address::Address as Kind;
+    let mut message = message.cloned();
+    let mut ipv4_compat = false;
+    if let Some(core::Address { address: Some(Kind::SocketAddress(socket)) }) = &mut message {
+        ipv4_compat = std::mem::take(&mut socket.ipv4_compat);
+    }
+    let address = address(cx, at, message.as_ref(), Names::Refused)?;
+    Some(ListenAddress { address, ipv4_compat })
+}
+
 pub(super) fn socket_address(
     cx: &mut Context<'_>,
     at: &At<'_>,
@@ -64,7 +80,7 @@ pub(super) fn socket_address(
         cx.refuse(&at.field("protocol"), "UDP is not supported");
     }
     refuse!(cx, at, resolver_name: UNSUPPORTED, network_namespace_filepath: UNSUPPORTED);
-    no_effect!(cx, at, ipv4_compat: "IPv6 sockets here take IPv4 too where the system allows it");
+    no_effect!(cx, at, ipv4_compat: "only addresses to listen on take both families");
     let port = match port_specifier {
         None => 0,
         Some(PortSpecifier::PortValue(port)) => cx.port(&at.field("port_value"), *port)?,
@@ -91,7 +107,14 @@ pub(super) fn cidr(cx: &mut Context<'_>, at: &At<'_>, message: &core::CidrRange)
     };
     let longest = if ip.is_ipv4() { 32 } else { 128 };
     let len = cx.between(&at.field("prefix_len"), prefix_len.as_ref().map_or(0, |l| l.value), 0, longest)?;
-    Some(CidrRange::new(ip, u8::try_from(len).unwrap_or(u8::MAX)))
+    let len = u8::try_from(len).unwrap_or(u8::MAX);
+    // Addresses are compared as IPv4 however they are spelt; so are ranges.
+    match ip {
+        IpAddr::V6(v6) if len >= 96 && v6.to_ipv4_mapped().is_some() => {
+            Some(CidrRange::new(ip.to_canonical(), len - 96))
+        }
+        _ => Some(CidrRange::new(ip, len)),
+    }
 }
 
 pub(super) fn cidrs(cx: &mut Context<'_>, at: &At<'_>, list: &[core::CidrRange]) -> Vec<CidrRange> {

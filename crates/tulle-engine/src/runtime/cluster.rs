@@ -11,7 +11,7 @@ use super::error_matcher::ErrorMatcher;
 use super::health::HealthCheck;
 use super::http_manager::{Http1Options, Http2Options};
 use super::metadata::Fields;
-use super::net::TcpKeepalive;
+use super::net::{HappyEyeballs, TcpKeepalive};
 use super::tls::UpstreamTls;
 
 /// A cluster (`envoy.config.cluster.v3.Cluster`).
@@ -37,8 +37,10 @@ pub struct Cluster {
     pub protocol: UpstreamProtocol,
     /// HTTP options beside the protocol.
     pub http: UpstreamHttp,
-    /// The address to connect from; `None` leaves it to the system.
-    pub source_address: Option<SocketAddr>,
+    /// The addresses to connect from, at most one for each family; empty leaves it to the system.
+    pub source_addresses: Vec<SocketAddr>,
+    /// In which order the addresses of an endpoint are tried.
+    pub happy_eyeballs: HappyEyeballs,
     /// Limits for requests of default priority.
     pub circuit_breakers: CircuitBreakers,
     /// Limits for requests of high priority.

@@ -1,5 +1,6 @@
 //! The endpoints of a cluster.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tulle_base::{Locality, Provenance};
@@ -46,6 +47,8 @@ pub struct LocalityEndpoints {
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
+    /// Its other addresses, of the same server: tried in turn with the first (`additional_addresses`).
+    pub additional_addresses: Vec<SocketAddr>,
     /// Its host name; may be empty.
     pub hostname: Arc<str>,
     /// Its weight; at least 1.

@@ -7,7 +7,7 @@ use tulle_base::Provenance;
 
 use super::access_log::AccessLog;
 use super::http_manager::HttpManager;
-use super::net::{Address, CidrRange, TcpKeepalive};
+use super::net::{CidrRange, ListenAddress, TcpKeepalive};
 use super::rbac::RbacFilter;
 use super::tls::DownstreamTls;
 
@@ -17,7 +17,7 @@ pub struct Listener {
     /// Its name, unique among listeners.
     pub name: Arc<str>,
     /// Where it listens; at least one. Port 0 asks the kernel for a port.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<ListenAddress>,
     /// Whether it has sockets of its own. Without, it is reached only by hand-over from a listener with
     /// `use_original_dst`.
     pub bind_to_port: bool,

@@ -74,6 +74,47 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ListenAddress {
+    /// The address.
+    pub address: Address,
+    /// Whether a socket at `::` takes IPv4 too; such clients are seen with their IPv4 addresses. Default no.
+    pub ipv4_compat: bool,
+}
+
+/// In which order the addresses of an endpoint that has several are tried (`HappyEyeballsConfig`, RFC 8305).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HappyEyeballs {
+    /// Whether IPv6 is tried first; `None` for the family of the endpoint's first address.
+    pub first_is_v6: Option<bool>,
+    /// How many addresses of that family come before one of the other; at least 1, default 1.
+    pub first_count: u32,
+}
+
+impl Default for HappyEyeballs {
+    fn default() -> Self {
+        Self { first_is_v6: None, first_count: 1 }
+    }
+}
+
+impl HappyEyeballs {
+    /// The addresses in the order of trying: `first_count` of the first family, one of the other, and again; within a family
+    /// as they were.
+    pub fn order(&self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+        let Some(first) = addresses.first() else { return Vec::new() };
+        let v6 = self.first_is_v6.unwrap_or(first.is_ipv6());
+        let (mut first, mut other) =
+            (addresses.iter().filter(|a| a.is_ipv6() == v6), addresses.iter().filter(|a| a.is_ipv6() != v6));
+        let mut out = Vec::with_capacity(addresses.len());
+        while out.len() < addresses.len() {
+            out.extend(first.by_ref().take(self.first_count.max(1) as usize));
+            out.extend(other.next());
+        }
+        out
+    }
+}
+
 /// Keep-alive probes of the kernel (`SO_KEEPALIVE`). `None` leaves the system's own value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpKeepalive {
@@ -88,6 +129,22 @@ pub struct TcpKeepalive {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let all: Vec<SocketAddr> = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "[fd00::1]:1", "[fd00::2]:1"]
+            .map(|a| a.parse().unwrap())
+            .into();
+        let order = |first_is_v6, first_count| -> Vec<usize> {
+            let sorted = HappyEyeballs { first_is_v6, first_count }.order(&all);
+            sorted.iter().map(|a| all.iter().position(|b| a == b).unwrap()).collect()
+        };
+        assert_eq!(order(None, 1), [0, 3, 1, 4, 2]);
+        assert_eq!(order(Some(true), 1), [3, 0, 4, 1, 2]);
+        assert_eq!(order(Some(false), 2), [0, 1, 3, 2, 4]);
+        assert_eq!(order(Some(true), 9), [3, 4, 0, 1, 2]);
+        assert!(HappyEyeballs::default().order(&[]).is_empty());
+    }
 
     #[test]
     fn ranges_hold_their_addresses() {

@@ -27,6 +27,7 @@ pub(crate) fn endpoints(first: usize, list: &[(u32, Health)]) -> EndpointSet {
     let endpoints = list.iter().enumerate().map(|(i, (priority, health))| {
         Arc::new(Endpoint {
             address: address(i),
+            additional_addresses: Vec::new(),
             hostname: "".into(),
             weight: 1,
             health: *health,

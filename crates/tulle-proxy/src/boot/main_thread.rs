@@ -232,7 +232,8 @@ impl Main {
             .iter()
             .filter_map(|(name, held)| {
                 let bound = fleet.address_of(name).map(|a| a.to_string());
-                let address = bound.or_else(|| held.compiled.addresses.first().map(ToString::to_string))?;
+                let address =
+                    bound.or_else(|| held.compiled.addresses.first().map(|l| l.address.to_string()))?;
                 Some((name.to_string(), address))
             })
             .collect()

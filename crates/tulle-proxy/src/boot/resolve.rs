@@ -58,7 +58,7 @@ async fn run(
     loop {
         let (answers, failed) = ask_all(&template, settings.family, only_one, last.as_deref()).await;
         if last.as_ref() != Some(&answers) {
-            let endpoints = Arc::new(expand(&cluster, &template, &answers));
+            let endpoints = Arc::new(expand(&cluster, &template, &answers, only_one));
             if results.send(Resolved { cluster: Arc::clone(&cluster), endpoints }).await.is_err() {
                 return;
             }
@@ -104,7 +104,8 @@ async fn ask(host: &str, port: u16, family: DnsFamily, only_one: bool) -> std::i
     // Sorted, so that another order in the answer is no change.
     let all: BTreeSet<IpAddr> = found.map(|a| a.ip()).collect();
     let mut wanted = of_family(&all, family);
-    if only_one {
+    // One endpoint: of its addresses those of the other family stand by when both are wanted.
+    if only_one && family != DnsFamily::All {
         wanted.truncate(1);
     }
     Ok(wanted.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
@@ -123,21 +124,33 @@ fn of_family(all: &BTreeSet<IpAddr>, family: DnsFamily) -> Vec<IpAddr> {
     }
 }
 
-/// The template with each named endpoint replaced by its addresses.
-fn expand(cluster: &Arc<str>, template: &EndpointSet, answers: &[Vec<SocketAddr>]) -> EndpointSet {
+/// The template with each named endpoint replaced by its addresses: an endpoint for each, or one that has them all.
+fn expand(
+    cluster: &Arc<str>,
+    template: &EndpointSet,
+    answers: &[Vec<SocketAddr>],
+    only_one: bool,
+) -> EndpointSet {
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
     let mut localities = Vec::with_capacity(template.localities.len());
     for locality in &template.localities {
         let mut indices = Vec::new();
         for index in &locality.endpoints {
             let Some(original) = template.endpoints.get(*index as usize) else { continue };
-            for address in answers.get(*index as usize).into_iter().flatten() {
+            let found = answers.get(*index as usize).map_or(&[][..], Vec::as_slice);
+            let (found, more) = if only_one { found.split_at(found.len().min(1)) } else { (found, &[][..]) };
+            for address in found {
                 indices.push(u32::try_from(endpoints.len()).unwrap_or(u32::MAX));
                 let hostname = match (&original.address, original.hostname.is_empty()) {
                     (Address::Name(host, _), true) => Arc::clone(host),
                     _ => Arc::clone(&original.hostname),
                 };
-                let endpoint = Endpoint { address: Address::Ip(*address), hostname, ..(**original).clone() };
+                let address = Address::Ip(*address);
+                let mut additional_addresses = more.to_vec();
+                if let Address::Ip(_) = original.address {
+                    additional_addresses.extend(&original.additional_addresses);
+                }
+                let endpoint = Endpoint { address, additional_addresses, hostname, ..(**original).clone() };
                 endpoints.push(Arc::new(endpoint));
             }
         }
@@ -156,6 +169,49 @@ mod tests {
         let text = |f| of_family(&all, f).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(text(DnsFamily::V4Only), ["10.0.0.1", "10.0.0.2"]);
         assert_eq!(text(DnsFamily::V6Preferred), ["::1"]);
+        assert_eq!(text(DnsFamily::V6Only), ["::1"]);
+        assert_eq!(text(DnsFamily::V4Preferred), ["10.0.0.1", "10.0.0.2"]);
         assert_eq!(text(DnsFamily::All).len(), 3);
+    }
+
+    #[test]
+    fn an_address_is_an_endpoint_or_one_of_several_of_it() {
+        let named = Endpoint {
+            address: Address::Name("app.test".into(), 80),
+            additional_addresses: Vec::new(),
+            hostname: "".into(),
+            weight: 1,
+            health: Default::default(),
+            locality: Arc::default(),
+            priority: 0,
+            transport_socket_match: Default::default(),
+            lb: Default::default(),
+            workload: None,
+            metadata: Arc::default(),
+        };
+        let template = EndpointSet {
+            name: "c".into(),
+            endpoints: vec![Arc::new(named)],
+            localities: vec![LocalityEndpoints {
+                locality: Arc::default(),
+                priority: 0,
+                weight: 1,
+                endpoints: vec![0],
+            }],
+            priorities: 1,
+            overprovisioning_factor: 140,
+            weighted_priority_health: false,
+            drops: vec![],
+            provenance: None,
+        };
+        let answers: Vec<SocketAddr> = ["10.0.0.1:80", "[fd00::1]:80"].map(|a| a.parse().unwrap()).into();
+        let all = expand(&"c".into(), &template, std::slice::from_ref(&answers), false);
+        assert_eq!((all.endpoints.len(), all.localities[0].endpoints.len()), (2, 2));
+        assert!(all.endpoints.iter().all(|e| e.additional_addresses.is_empty()));
+        let one = expand(&"c".into(), &template, std::slice::from_ref(&answers), true);
+        assert_eq!(one.endpoints.len(), 1);
+        assert_eq!(one.endpoints[0].address, Address::Ip(answers[0]));
+        assert_eq!(one.endpoints[0].additional_addresses, answers[1..]);
+        assert_eq!(&*one.endpoints[0].hostname, "app.test");
     }
 }

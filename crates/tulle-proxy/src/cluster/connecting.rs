@@ -1,8 +1,17 @@
 //! Opening a connection to an endpoint, TLS included.
 
-use std::{cell::Cell, io, net::IpAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    cell::Cell,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -59,6 +68,9 @@ pub(crate) async fn connect(
     Ok((stream, Rc::new(facts)))
 }
 
+/// After how long without an answer an endpoint's next address is tried beside the ones before (Envoy's, RFC 8305 section 5).
+const NEXT_ATTEMPT: Duration = Duration::from_millis(300);
+
 async fn establish(
     worker: &Worker,
     cluster: &LocalCluster,
@@ -66,21 +78,77 @@ async fn establish(
     key: &PoolKey,
     alpn: Option<&[Arc<str>]>,
 ) -> Result<Stream, ConnectFault> {
-    let plan = SocketPlan {
-        bind: cluster.config.source_address,
-        mark: worker.settings.mark,
-        keepalive: cluster.config.keepalive.map(Keepalive::from),
-    };
     let tls = match cluster.transports.get(key.transport) {
         None | Some(LocalTransport::Plain) => None,
         Some(LocalTransport::Tls(tls)) => {
             Some(tls.config(alpn, &worker.settings.secrets).map_err(|_| ConnectFault::BrokenTls)?)
         }
     };
-    let socket = connect::connect(host.address, &plan).await.map_err(ConnectFault::Io)?;
+    let one = |address| reach(worker, cluster, address, key, tls.clone());
+    match host.addresses(cluster.config.happy_eyeballs)[..] {
+        [only] => one(only).await,
+        ref several => first_of(several, one).await,
+    }
+}
+
+/// Tries addresses in turn: the next one as soon as one fails, or beside it after a while; the first connection that is
+/// ready, TLS included, is taken. The last failure counts when there is none.
+async fn first_of<T, F>(
+    addresses: &[SocketAddr],
+    attempt: impl Fn(SocketAddr) -> F,
+) -> Result<T, ConnectFault>
+where
+    F: Future<Output = Result<T, ConnectFault>>,
+{
+    let mut left = addresses.iter();
+    let mut under_way: Vec<Pin<Box<F>>> = left.next().map(|a| Box::pin(attempt(*a))).into_iter().collect();
+    loop {
+        let any = std::future::poll_fn(|cx| {
+            for (i, one) in under_way.iter_mut().enumerate() {
+                if let Poll::Ready(result) = one.as_mut().poll(cx) {
+                    return Poll::Ready((i, result));
+                }
+            }
+            Poll::Pending
+        });
+        let ended = if left.len() == 0 {
+            Some(any.await)
+        } else {
+            tokio::time::timeout(NEXT_ATTEMPT, any).await.ok()
+        };
+        match ended {
+            Some((_, Ok(done))) => return Ok(done),
+            Some((i, Err(fault))) => {
+                drop(under_way.swap_remove(i));
+                if left.len() == 0 && under_way.is_empty() {
+                    return Err(fault);
+                }
+            }
+            None => {}
+        }
+        under_way.extend(left.next().map(|a| Box::pin(attempt(*a))));
+    }
+}
+
+/// Connects to one address of an endpoint.
+async fn reach(
+    worker: &Worker,
+    cluster: &LocalCluster,
+    address: SocketAddr,
+    key: &PoolKey,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<Stream, ConnectFault> {
+    let sources = &cluster.config.source_addresses;
+    let plan = SocketPlan {
+        // Of the same family; where there is none the kernel refuses, as in Envoy.
+        bind: sources.iter().find(|s| s.is_ipv4() == address.is_ipv4()).or(sources.first()).copied(),
+        mark: worker.settings.mark,
+        keepalive: cluster.config.keepalive.map(Keepalive::from),
+    };
+    let socket = connect::connect(address, &plan).await.map_err(ConnectFault::Io)?;
     let tcp = Tcp::new(socket);
     let Some(config) = tls else { return Ok(Stream::Plain(tcp)) };
-    let name = server_name(&key.sni, host.address.ip());
+    let name = server_name(&key.sni, address.ip());
     let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(ConnectFault::Tls)?;
     Ok(Stream::TlsClient(Box::new(stream)))
 }
@@ -90,5 +158,45 @@ fn server_name(sni: &str, ip: IpAddr) -> ServerName<'static> {
     match ServerName::try_from(sni) {
         Ok(name) if !sni.is_empty() => name.to_owned(),
         _ => ServerName::IpAddress(ip.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn addresses(n: u16) -> Vec<SocketAddr> {
+        (0..n).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect()
+    }
+
+    /// `says` gives each address its delay in milliseconds, and whether it answers then. Who was tried when.
+    async fn race(says: &[(u64, bool)]) -> (Option<u16>, Vec<(u16, u64)>) {
+        let start = tokio::time::Instant::now();
+        let tried = RefCell::new(Vec::new());
+        let attempt = |address: SocketAddr| {
+            let port = address.port();
+            tried.borrow_mut().push((port, u64::try_from(start.elapsed().as_millis()).unwrap()));
+            let (delay, answers) = says[usize::from(port)];
+            async move {
+                tokio::time::sleep(Duration::from_millis(delay)).await;
+                if answers { Ok(port) } else { Err(ConnectFault::Timeout) }
+            }
+        };
+        let won = first_of(&addresses(says.len().try_into().unwrap()), attempt).await.ok();
+        (won, tried.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_address_follows_a_failure_at_once_and_silence_after_a_while() {
+        assert_eq!(race(&[(10, true), (0, true)]).await, (Some(0), vec![(0, 0)]));
+        assert_eq!(race(&[(10, false), (5, true)]).await, (Some(1), vec![(0, 0), (1, 10)]));
+        let silent = race(&[(9000, true), (9000, true), (50, true)]).await;
+        assert_eq!(silent, (Some(2), vec![(0, 0), (1, 300), (2, 600)]));
+        let late = race(&[(400, true), (9000, true)]).await;
+        assert_eq!(late, (Some(0), vec![(0, 0), (1, 300)]), "the first may still win");
+        let none = race(&[(10, false), (400, false), (20, false)]).await;
+        assert_eq!(none, (None, vec![(0, 0), (1, 10), (2, 310)]));
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use smallvec::SmallVec;
 use tokio::sync::Notify;
-use tulle_engine::runtime::Endpoint;
+use tulle_engine::runtime::{Endpoint, net::HappyEyeballs};
 use tulle_telemetry::metrics::PeerId;
 
 use super::local::Hold;
@@ -135,6 +135,22 @@ impl Host {
             opening: RefCell::default(),
             swept: Cell::new(false),
         }
+    }
+
+    /// Whether `endpoint`, at the same first address, has the same further ones: otherwise it is another host, as in Envoy.
+    pub(crate) fn same_addresses(&self, endpoint: &Endpoint) -> bool {
+        self.endpoint.borrow().additional_addresses == endpoint.additional_addresses
+    }
+
+    /// Where to connect to, in the order of trying.
+    pub(crate) fn addresses(&self, eyeballs: HappyEyeballs) -> SmallVec<[SocketAddr; 1]> {
+        let endpoint = self.endpoint.borrow();
+        if endpoint.additional_addresses.is_empty() {
+            return smallvec::smallvec![self.address];
+        }
+        let mut all = vec![self.address];
+        all.extend(&endpoint.additional_addresses);
+        eyeballs.order(&all).into()
     }
 
     /// A connection that takes another request beside those it carries.

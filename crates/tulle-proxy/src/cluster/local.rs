@@ -236,7 +236,7 @@ impl LocalCluster {
                 let Address::Ip(address) = endpoint.address else { return None };
                 let transport = self.config.transport_for(&endpoint.transport_socket_match);
                 Some(match known.remove(&address) {
-                    Some(host) if host.transport == transport => {
+                    Some(host) if host.transport == transport && host.same_addresses(endpoint) => {
                         *host.endpoint.borrow_mut() = Arc::clone(endpoint);
                         host
                     }
@@ -374,6 +374,7 @@ impl LocalCluster {
         let host = original.entry(address).or_insert_with(|| {
             let endpoint = Endpoint {
                 address: Address::Ip(address),
+                additional_addresses: Vec::new(),
                 hostname: "".into(),
                 weight: 1,
                 health: Health::Healthy,

@@ -12,27 +12,28 @@ use socket2::{Domain, Protocol, Socket, Type};
 const BACKLOG: i32 = 1024;
 
 /// Opens `count` sockets on `address`, one per worker, sharing the port by `SO_REUSEPORT` so that the kernel spreads new
-/// connections over them. Port 0 asks for a free port, the same for all.
+/// connections over them. Port 0 asks for a free port, the same for all. With `ipv4_compat` a socket at `::` takes IPv4 too,
+/// otherwise IPv6 alone, so that another listener may have the port at `0.0.0.0`.
 ///
 /// # Errors
 /// When the address cannot be bound, for example because it is in use.
-pub fn bind_shared(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+pub fn bind_shared(address: SocketAddr, ipv4_compat: bool, count: usize) -> io::Result<Vec<TcpListener>> {
     let mut address = address;
     let mut sockets = Vec::with_capacity(count);
     for _ in 0..count {
-        let socket = bind_one(address)?;
+        let socket = bind_one(address, ipv4_compat)?;
         address = socket.local_addr()?;
         sockets.push(socket);
     }
     Ok(sockets)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr, ipv4_compat: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    if let SocketAddr::V6(v6) = address {
-        socket.set_only_v6(!v6.ip().is_unspecified())?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!ipv4_compat)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -61,7 +62,7 @@ mod tests {
 
     #[test]
     fn sockets_of_one_listener_share_a_free_port() {
-        let sockets = bind_shared("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let sockets = bind_shared("127.0.0.1:0".parse().unwrap(), false, 3).unwrap();
         let ports: Vec<u16> = sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
         assert_ne!(ports[0], 0);
         assert_eq!(ports, [ports[0]; 3]);

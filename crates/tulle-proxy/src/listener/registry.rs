@@ -109,7 +109,7 @@ impl Listeners {
     fn index(&mut self, slot: &Rc<Slot>, config: &Listener) {
         self.by_address.retain(|_, other| !Rc::ptr_eq(other, slot));
         for address in &config.addresses {
-            if let Address::Ip(address) = address
+            if let Address::Ip(address) = &address.address
                 && address.port() != 0
             {
                 self.by_address.insert(*address, Rc::clone(slot));

@@ -41,9 +41,8 @@ pub(crate) async fn connect(address: SocketAddr, plan: &SocketPlan) -> io::Resul
     if let Some(keepalive) = plan.keepalive {
         socket.set_tcp_keepalive(&keepalive.into())?;
     }
-    match plan.bind {
-        Some(bind) if bind.is_ipv4() == address.is_ipv4() => socket.bind(&bind.into())?,
-        _ => {}
+    if let Some(bind) = plan.bind {
+        socket.bind(&bind.into())?;
     }
     TcpSocket::from_std_stream(socket.into()).connect(address).await
 }

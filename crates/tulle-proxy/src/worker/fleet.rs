@@ -11,7 +11,10 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 use tulle_base::drain::DrainState;
-use tulle_engine::runtime::{Listener, net::Address};
+use tulle_engine::runtime::{
+    Listener,
+    net::{Address, ListenAddress},
+};
 use tulle_telemetry::metrics::Snapshot;
 
 use super::{
@@ -41,7 +44,7 @@ pub struct Fleet {
 #[derive(Debug)]
 struct Bound {
     /// As configured.
-    wanted: Vec<Address>,
+    wanted: Vec<ListenAddress>,
     /// As the kernel gave them, in the same order.
     actual: Vec<SocketAddr>,
 }
@@ -152,7 +155,7 @@ impl Fleet {
         let replaced = before.is_some();
         let mut per_worker: Vec<Vec<TcpListener>> = self.workers.iter().map(|_| Vec::new()).collect();
         let mut actual = Vec::new();
-        for address in &listener.addresses {
+        for ListenAddress { address, ipv4_compat } in &listener.addresses {
             let fail = |source| BindError { listener: Arc::clone(name), address: address.clone(), source };
             let Address::Ip(wanted) = *address else {
                 return Err(fail(io::Error::new(
@@ -160,7 +163,7 @@ impl Fleet {
                     "only IP addresses can be listened on",
                 )));
             };
-            let own = bind_shared(wanted, per_worker.len()).map_err(fail)?;
+            let own = bind_shared(wanted, *ipv4_compat, per_worker.len()).map_err(fail)?;
             if let Some(first) = own.first() {
                 actual.push(first.local_addr().map_err(fail)?);
             }

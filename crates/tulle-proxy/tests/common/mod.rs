@@ -62,7 +62,9 @@ pub fn changes(static_resources: Value) -> Changes {
                 .clusters
                 .iter()
                 .filter_map(|c| match &c.discovery {
-                    Discovery::StrictDns(set, _) => Some((Arc::clone(&c.name), Arc::clone(set))),
+                    Discovery::StrictDns(set, _) | Discovery::LogicalDns(set, _) => {
+                        Some((Arc::clone(&c.name), Arc::clone(set)))
+                    }
                     _ => None,
                 })
                 .collect(),

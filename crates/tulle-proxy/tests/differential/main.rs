@@ -80,6 +80,7 @@ areas!(
     http1,
     http2,
     tcp,
+    ipv6,
     access_log,
     generated_routes,
     generated_changes,

@@ -16,6 +16,7 @@ fn set(list: &[(u32, u32, Health)]) -> EndpointSet {
         .map(|(i, (priority, weight, health))| {
             Arc::new(Endpoint {
                 address: Address::Ip(([10, 0, 0, u8::try_from(i).unwrap()], 80).into()),
+                additional_addresses: Vec::new(),
                 hostname: "".into(),
                 weight: *weight,
                 health: *health,

@@ -237,6 +237,8 @@ pub struct Case {
     /// Only lines that begin so are counted.
     pub counted: &'static str,
     pub from: [u8; 4],
+    /// The client speaks IPv6.
+    pub v6: bool,
     /// The connection must end.
     pub until_closed: bool,
     /// The case of field names is compared.
@@ -261,6 +263,7 @@ impl Case {
             lines,
             counted: "",
             from: [127, 0, 0, 1],
+            v6: false,
             until_closed: false,
             cased: false,
         }
@@ -304,6 +307,12 @@ impl Case {
     /// The client's address.
     pub fn from(&mut self, address: [u8; 4]) -> &mut Self {
         self.from = address;
+        self
+    }
+
+    /// The client comes from ::1 and goes there.
+    pub fn over_v6(&mut self) -> &mut Self {
+        self.v6 = true;
         self
     }
 

@@ -33,8 +33,10 @@ pub struct Received {
 }
 
 pub fn connect(to: SocketAddr, from: [u8; 4]) -> TcpStream {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None).unwrap();
+    if to.is_ipv4() {
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    }
     // What fails from here on, because the proxy has closed at once, is seen by reading.
     let _ = socket.connect(&to.into());
     let stream: TcpStream = socket.into();

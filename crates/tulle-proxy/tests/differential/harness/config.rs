@@ -37,8 +37,13 @@ pub fn cluster(name: &str, upstreams: &[&str], extra: &Value) -> Value {
 
 /// An endpoint at this upstream.
 pub fn endpoint(upstream: &str) -> Value {
-    json!({ "endpoint": { "address": { "socket_address": {
-        "address": "127.0.0.1", "port_value": format!("{{port:{upstream}}}") } } } })
+    json!({ "endpoint": { "address": address_of(upstream) } })
+}
+
+/// The address of this upstream.
+pub fn address_of(upstream: &str) -> Value {
+    let ip = if upstream.starts_with("v6") { "::1" } else { "127.0.0.1" };
+    json!({ "socket_address": { "address": ip, "port_value": format!("{{port:{upstream}}}") } })
 }
 
 /// Makes a cluster speak HTTP/2.

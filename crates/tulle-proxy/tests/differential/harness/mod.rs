@@ -12,7 +12,7 @@ mod upstream_h2;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -57,6 +57,27 @@ pub fn reserve() -> (socket2::Socket, SocketAddr) {
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, address)
+}
+
+/// Whether the machine speaks IPv6 on loopback.
+pub fn has_v6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// A port like that of [`reserve`] which nobody else gets at ::1 either, where there is IPv6.
+fn reserve_both() -> (Vec<socket2::Socket>, SocketAddr) {
+    loop {
+        let (socket, address) = reserve();
+        if !has_v6() {
+            return (vec![socket], address);
+        }
+        let other = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        other.set_only_v6(true).unwrap();
+        other.set_reuse_port(true).unwrap();
+        if other.bind(&SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())).into()).is_ok() {
+            return (vec![socket, other], address);
+        }
+    }
 }
 
 impl Area {
@@ -110,6 +131,10 @@ impl Area {
             self.cases.retain(|c| c.name.contains(&part));
         }
         if self.cases.is_empty() {
+            return;
+        }
+        if self.cases.iter().any(|c| c.v6) && !has_v6() {
+            eprintln!("skipped: the machine has no ::1");
             return;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -184,7 +209,7 @@ fn difference(envoy: &[String], ours: &[String]) -> String {
 /// Upstreams and ports, the same for both sides.
 struct Set {
     upstreams: Vec<Upstream>,
-    listeners: BTreeMap<String, (socket2::Socket, SocketAddr)>,
+    listeners: BTreeMap<String, (Vec<socket2::Socket>, SocketAddr)>,
     probe: (socket2::Socket, SocketAddr),
     log: PathBuf,
 }
@@ -202,14 +227,16 @@ impl Set {
         }
         Self {
             upstreams: names.iter().map(|name| Upstream::start(name, stage)).collect(),
-            listeners: area.listeners.iter().map(|(name, _)| (name.clone(), reserve())).collect(),
+            listeners: area.listeners.iter().map(|(name, _)| (name.clone(), reserve_both())).collect(),
             probe: reserve(),
             log: dir.join("access.log"),
         }
     }
 
-    fn at(&self, listener: &str) -> SocketAddr {
-        self.listeners.get(listener).unwrap_or_else(|| panic!("no listener {listener}")).1
+    fn at(&self, case: &Case) -> SocketAddr {
+        let listener = &case.listener;
+        let at = self.listeners.get(listener).unwrap_or_else(|| panic!("no listener {listener}")).1;
+        if case.v6 { (Ipv6Addr::LOCALHOST, at.port()).into() } else { at }
     }
 
     /// Puts addresses and ports in place of their names.
@@ -251,7 +278,7 @@ impl Set {
 
     fn one(&self, case: &Case, stage: &Stage, logged: &mut usize) -> Vec<String> {
         stage.begin(&case.answers, &case.named);
-        let mut stream = client::connect(self.at(&case.listener), case.from);
+        let mut stream = client::connect(self.at(case), case.from);
         let mut normal =
             Normal { ports: vec![(stream.local_addr().unwrap().port(), "CLIENT")], cased: case.cased };
         let received = match &case.talk {

@@ -26,14 +26,16 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts one. A name that begins with `down` stands for an address where nobody listens.
+    /// Starts one. A name that begins with `down` stands for an address where nobody listens, one that begins with `v6` for
+    /// ::1.
     pub fn start(name: &str, stage: &Stage) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         if name.starts_with("down") {
             let (socket, address) = super::reserve();
             return Self { name: name.to_owned(), address, stop, _refusing: Some(socket) };
         }
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ip = if name.starts_with("v6") { "[::1]:0" } else { "127.0.0.1:0" };
+        let socket = TcpListener::bind(ip).unwrap();
         let address = socket.local_addr().unwrap();
         let (stopped, stage, own) = (Arc::clone(&stop), stage.clone(), name.to_owned());
         thread::spawn(move || {
