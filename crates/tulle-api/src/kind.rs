@@ -198,8 +198,7 @@ kinds! {
     /// Accepted tokens.
     RequestAuthentication(istio::RequestAuthentication) {
         group: "security.istio.io", versions: ["v1", "v1beta1"], plural: "requestauthentications", short: ["ra"],
-        namespaced: true, body: Spec,
-        notice: Notice::Planned("tokens are not checked; requests that need one are denied")
+        namespaced: true, body: Spec
     }
     /// Who may do what.
     AuthorizationPolicy(istio::AuthorizationPolicy) {

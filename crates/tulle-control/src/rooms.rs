@@ -121,7 +121,12 @@ impl Rooms {
 
     /// Tells every room the time of day, in seconds after 1970-01-01T00:00:00Z.
     pub(crate) fn time(&mut self, now: i64) -> Step {
-        let change = [Change::Time(now)];
+        self.everywhere(Change::Time(now))
+    }
+
+    /// Puts a change in force that is no document's, in every room.
+    pub(crate) fn everywhere(&mut self, change: Change) -> Step {
+        let change = [change];
         let (truth, _, noted) = self.truth.apply_noting(&change);
         self.truth = truth;
         let mut step = Step { noted, ..Step::default() };
@@ -271,6 +276,6 @@ pub(crate) fn reference(change: &Change) -> ResourceRef {
     match change {
         Change::Put(object) => object.resource(),
         Change::Delete(resource) => resource.clone(),
-        Change::Time(_) => ResourceRef::new("", "", "", ""),
+        Change::Time(_) | Change::Keys(..) => ResourceRef::new("", "", "", ""),
     }
 }

@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 use crate::kube::{BackendTls, GatewayClass, Grant, KubeGateway, KubeRoute};
 use crate::meta::NsName;
 use crate::node::Node;
-use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit};
+use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit, RequestAuthentication};
 use crate::routing::RouteSet;
 use crate::service::Service;
 use crate::settings::Settings;
@@ -40,6 +40,8 @@ pub enum Item {
     Sidecar(Sidecar),
     /// A PeerAuthentication.
     Peer(PeerAuthentication),
+    /// A RequestAuthentication.
+    Tokens(RequestAuthentication),
     /// An AuthorizationPolicy.
     Authorization(AuthorizationPolicy),
     /// A GatewayClass.

@@ -81,7 +81,7 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
         out.view = true;
     }
     // Limits are on what comes in, and at gateways.
-    out.listeners |= own(limits);
+    out.listeners |= own(limits) || own(policies);
     match proxy.kind {
         Kind::Sidecar => {
             if !routes.is_empty() && before.is_scoped() {
@@ -94,7 +94,6 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
                 out.listeners = true;
                 out.view = true;
             }
-            out.listeners |= own(policies);
         }
         Kind::Router => {
             let mine =

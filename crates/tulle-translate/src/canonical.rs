@@ -63,6 +63,8 @@ static LOCALITY: Fields = &[(2, Message(&LB_ENDPOINT)), (9, Message(&METADATA))]
 static LB_ENDPOINT: Fields = &[(3, Message(&METADATA))];
 static RBAC_FILTER: Fields = &[(1, Message(&RBAC)), (2, Message(&RBAC))];
 static RBAC: Fields = &[(2, Map(&NONE))];
+/// `JwtAuthentication.providers`.
+static JWT: Fields = &[(1, Map(&NONE))];
 /// `FileAccessLog.log_format.json_format`.
 static FILE_LOG: Fields = &[(5, Message(&LOG_FORMAT))];
 static LOG_FORMAT: Fields = &[(2, Message(&STRUCT))];
@@ -80,6 +82,7 @@ fn fields_of(type_url: &str) -> Fields {
         "envoy.extensions.filters.http.rbac.v3.RBAC" | "envoy.extensions.filters.network.rbac.v3.RBAC" => {
             RBAC_FILTER
         }
+        "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication" => JWT,
         "envoy.extensions.access_loggers.file.v3.FileAccessLog" => FILE_LOG,
         "istio.networking.nds.v1.NameTable" => NAME_TABLE,
         "envoy.config.core.v3.TypedExtensionConfig" => EXTENSION,

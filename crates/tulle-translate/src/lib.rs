@@ -17,6 +17,7 @@ mod edge;
 mod endpoint;
 mod envoy_filter;
 mod filters;
+mod jwt;
 mod listener;
 mod locality;
 mod names;

@@ -2,7 +2,7 @@
 //!
 //! The first lines of an input say who asks and what is shown:
 //! `# proxy: sidecar|router|stock NAMESPACE/POD` (several are possible) and `# show: clusters listeners:NAME routes ...`,
-//! where a name after the colon picks the resources that begin with it.
+//! where a name after the colon picks the resources that begin with it. `# fetched: ADDRESS` has one public key there.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use serde_json::{Map, Value};
 use tulle_api::Object;
+use tulle_mesh::policy::{KeySource, jwks};
 use tulle_mesh::{Change, MeshConfig, NsName, Snapshot};
 use tulle_proto::istio::nds::NameTable;
 use tulle_proto::json::Json;
@@ -119,7 +120,14 @@ fn snapshot_of(objects: Vec<Object>, text: &str) -> Snapshot {
     // Without access log: its format would hide the rest. One input is about it.
     let file = if header(text, "show").any(|s| s == "log") { "/dev/stdout" } else { "" };
     let mesh = MeshConfig { access_log_file: file.into(), ..MeshConfig::default() };
-    let changes: Vec<Change> = objects.into_iter().map(|o| Change::Put(Arc::new(o))).collect();
+    let mut changes: Vec<Change> = objects.into_iter().map(|o| Change::Put(Arc::new(o))).collect();
+    for address in header(text, "fetched") {
+        let keys = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "fetched", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        changes.push(Change::Keys(
+            KeySource::Address(address.to_owned()),
+            Some(jwks::usable(keys).unwrap().into()),
+        ));
+    }
     Snapshot::new(mesh).apply(&changes).0
 }
 

@@ -14,6 +14,7 @@ mod rate_limit;
 mod service_entry;
 pub(crate) mod settings;
 mod sidecar;
+mod tokens;
 pub(crate) mod virtual_service;
 
 use tulle_api::{Object, Spec};
@@ -58,6 +59,7 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::RateLimit(spec) => Item::RateLimit(rate_limit::rate_limit(cx, spec)),
         Spec::Sidecar(spec) => Item::Sidecar(sidecar::sidecar(cx, spec)),
         Spec::PeerAuthentication(spec) => Item::Peer(policy::peer(cx, spec, &mesh.root_namespace)),
+        Spec::RequestAuthentication(spec) => Item::Tokens(tokens::tokens(cx, spec)),
         Spec::AuthorizationPolicy(spec) => {
             let dry_run = object
                 .meta
@@ -83,7 +85,6 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::ConfigMap(spec) => Item::Authorities(kubernetes::authorities(object, spec)?),
         // Kinds that are not in force yet say so.
         Spec::WorkloadGroup(_)
-        | Spec::RequestAuthentication(_)
         | Spec::Telemetry(_)
         | Spec::ProxyConfig(_)
         | Spec::WasmPlugin(_)

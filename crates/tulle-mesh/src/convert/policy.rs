@@ -68,12 +68,7 @@ pub(super) fn authorization(
         Some(api::AuthorizationAction::Audit) => Action::Audit,
         Some(api::AuthorizationAction::Custom) => Action::Custom(provider),
     };
-    let target = if target_ref.is_some() || !target_refs.is_empty() {
-        Target::Refs
-    } else {
-        let labels = selector.as_ref().map(|api::WorkloadSelector { match_labels }| match_labels.clone());
-        Target::Selector(Selector(labels.unwrap_or_default()))
-    };
+    let target = target(selector.as_ref(), target_ref.as_ref(), target_refs);
     AuthorizationPolicy {
         meta: cx.meta.clone(),
         target,
@@ -81,6 +76,19 @@ pub(super) fn authorization(
         rules: rules.iter().map(|r| rule(cx, r)).collect(),
         dry_run,
     }
+}
+
+/// What a policy is for.
+pub(super) fn target(
+    selector: Option<&api::WorkloadSelector>,
+    target_ref: Option<&api::PolicyTargetReference>,
+    target_refs: &[api::PolicyTargetReference],
+) -> Target {
+    if target_ref.is_some() || !target_refs.is_empty() {
+        return Target::Refs;
+    }
+    let labels = selector.map(|api::WorkloadSelector { match_labels }| match_labels.clone());
+    Target::Selector(Selector(labels.unwrap_or_default()))
 }
 
 fn rule(cx: &Cx<'_>, r: &api::AuthorizationRule) -> Rule {

@@ -67,7 +67,7 @@ pub(super) fn routes(
     set
 }
 
-fn api_duration(written: &tulle_api::value::WrittenDuration) -> Duration {
+pub(super) fn api_duration(written: &tulle_api::value::WrittenDuration) -> Duration {
     written.get()
 }
 

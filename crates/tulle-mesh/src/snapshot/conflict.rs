@@ -53,6 +53,7 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         | Item::Entry(_)
         | Item::Gateway(_)
         | Item::Authorization(_)
+        | Item::Tokens(_)
         | Item::Class(_)
         | Item::KubeGateway(_)
         | Item::Grant(_)

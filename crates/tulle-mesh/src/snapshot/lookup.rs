@@ -13,7 +13,8 @@ use crate::gateway::Gateway;
 use crate::item::Item;
 use crate::meta::NsName;
 use crate::policy::{
-    AuthorizationPolicy, PeerAuthentication, PeerModes, RateLimit, applicable, effective_modes, in_force,
+    AuthorizationPolicy, KeySource, PeerAuthentication, PeerModes, RateLimit, RequestAuthentication,
+    applicable, effective_modes, for_workload, in_force, jwks,
 };
 use crate::routing::RouteSet;
 use crate::service::{Registry, Service, TargetPort};
@@ -211,6 +212,28 @@ impl Snapshot {
         let of =
             |name: &NsName| ResourceRef::new(&*routes.group, &*routes.kind, &*name.namespace, &*name.name);
         written.delegates().map(of).collect()
+    }
+
+    /// Every RequestAuthentication, by namespace, each oldest first.
+    pub fn tokens(&self) -> impl Iterator<Item = &Arc<RequestAuthentication>> {
+        self.tokens_in.values().flat_map(|all| all.iter())
+    }
+
+    /// The RequestAuthentications of a workload, the root namespace's first, each oldest first.
+    pub fn tokens_of(&self, namespace: &str, labels: &Labels) -> Vec<&RequestAuthentication> {
+        let root = self.mesh.root_namespace.as_str();
+        let other = (root != namespace).then_some(root);
+        let policies = [Some(namespace), other].into_iter().flatten();
+        let policies = policies.filter_map(|ns| self.tokens_in.get(ns)).flat_map(|all| all.iter());
+        for_workload(policies.map(Arc::as_ref), root, namespace, labels)
+    }
+
+    /// The set of keys of a source. One that was not fetched (yet) admits nobody.
+    pub fn keys_of(&self, source: &KeySource) -> String {
+        match source {
+            KeySource::Inline(keys) => keys.clone(),
+            other => self.fetched.get(other).map_or_else(jwks::nobody, |keys| keys.to_string()),
+        }
     }
 
     /// The authorization policies of a workload, the root namespace's first, each oldest first.

@@ -29,7 +29,7 @@ use crate::gateway::Gateway;
 use crate::item::Item;
 use crate::kube::{BackendTls, GatewayClass, GatewayState, Grant, KubeGateway, RouteState};
 use crate::meta::NsName;
-use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit};
+use crate::policy::{AuthorizationPolicy, KeySource, PeerAuthentication, RateLimit, RequestAuthentication};
 use crate::routing::RouteSet;
 use crate::service::Service;
 use crate::sidecar::Sidecar;
@@ -103,6 +103,9 @@ pub struct Snapshot {
     pub(crate) gateways: Map<NsName, Arc<Gateway>>,
     pub(crate) sidecars_in: Map<String, Arc<Vec<Arc<Sidecar>>>>,
     pub(crate) peers_in: Map<String, Arc<Vec<Arc<PeerAuthentication>>>>,
+    pub(crate) tokens_in: Map<String, Arc<Vec<Arc<RequestAuthentication>>>>,
+    /// Keys that were fetched, as far as they can be used.
+    pub(crate) fetched: Map<KeySource, Arc<str>>,
     pub(crate) authorizations_in: Map<String, Arc<Vec<Arc<AuthorizationPolicy>>>>,
     pub(crate) envoy_filters_in: Map<String, Arc<Vec<Arc<EnvoyFilter>>>>,
     pub(crate) rate_limits_in: Map<String, Arc<Vec<Arc<RateLimit>>>>,

@@ -7,7 +7,6 @@ use tulle_mesh::Snapshot;
 use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::routing::{GatewayRef, L4Match, L4Route, RouteSet};
 use tulle_proto::envoy::core::TrafficDirection;
-use tulle_proto::envoy::http_connection_manager::HttpFilter;
 use tulle_proto::envoy::listener::{FilterChain, FilterChainMatch, Listener};
 
 use super::outbound::with_stats;
@@ -15,9 +14,11 @@ use super::{Made, direction, hcm, tcp};
 use crate::access_log;
 use crate::edge::{Bound, ServedAs, servers};
 use crate::filters;
+use crate::jwt;
 use crate::pb::{address, cidr, provenance};
 use crate::proxy::Proxy;
 use crate::rate_limit;
+use crate::rbac;
 use crate::resource::Resource;
 use crate::sources::Sources;
 use crate::tls::{server as server_tls, strings};
@@ -30,10 +31,10 @@ pub(crate) fn listeners(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<
         by_port.entry(bound.port).or_default().push(bound);
     }
     let mut made_of = Sources::default();
-    let limits = rate_limit::filters(snapshot, proxy.namespace(), &proxy.labels, &mut made_of);
+    let guards = guards(snapshot, proxy, &mut made_of);
     let mut out = Made::new(&view.patches, PatchContext::Gateway);
     for (port, bound) in &by_port {
-        if let Some((listener, mut sources)) = listener(snapshot, view, *port, bound, &limits) {
+        if let Some((listener, mut sources)) = listener(snapshot, view, *port, bound, &guards) {
             sources.extend(made_of.clone());
             out.add(listener, sources);
         }
@@ -41,24 +42,36 @@ pub(crate) fn listeners(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<
     out.finish()
 }
 
+/// What requests and connections pass first: tokens, then who may, then how many.
+fn guards(snapshot: &Snapshot, proxy: &Proxy, sources: &mut Sources) -> rbac::Filters {
+    let (namespace, labels) = (proxy.namespace(), &proxy.labels);
+    let policies = snapshot.authorizations(namespace, labels);
+    policies.iter().for_each(|p| sources.add(&p.meta));
+    let rbac::Filters { http, tcp } = rbac::filters(&policies);
+    let mut all: Vec<_> = jwt::filter(snapshot, namespace, labels, true, sources).into_iter().collect();
+    all.extend(http);
+    all.extend(rate_limit::filters(snapshot, namespace, labels, sources));
+    rbac::Filters { http: all, tcp }
+}
+
 fn listener(
     snapshot: &Snapshot,
     view: &View,
     port: u16,
     bound: &[Bound],
-    limits: &[HttpFilter],
+    guards: &rbac::Filters,
 ) -> Option<(Listener, Sources)> {
     let mut chains: Vec<FilterChain> = Vec::new();
     // All plain HTTP servers of a port share a chain and its routes; it excludes everything else there.
     let http = bound.iter().find(|b| b.served_as() == Some(ServedAs::Http));
     if let Some(first) = http {
-        chains.push(http_chain(snapshot, view, first, None, limits));
+        chains.push(http_chain(snapshot, view, first, None, guards));
     } else {
         for b in bound {
             match b.served_as() {
-                Some(ServedAs::Https) => chains.push(http_chain(snapshot, view, b, tls_match(b), limits)),
+                Some(ServedAs::Https) => chains.push(http_chain(snapshot, view, b, tls_match(b), guards)),
                 Some(ServedAs::Passthrough | ServedAs::TlsTcp | ServedAs::Tcp) => {
-                    chains.extend(tcp_chains(snapshot, view, b));
+                    chains.extend(tcp_chains(snapshot, view, b, guards));
                 }
                 Some(ServedAs::Http) | None => {}
             }
@@ -106,7 +119,7 @@ fn http_chain(
     view: &View,
     b: &Bound,
     matches: Option<FilterChainMatch>,
-    limits: &[HttpFilter],
+    guards: &rbac::Filters,
 ) -> FilterChain {
     let routes = b.route_name().unwrap_or_default();
     let prefix = format!("outbound_0.0.0.0_{}", b.port);
@@ -120,7 +133,7 @@ fn http_chain(
             view.stock,
             &prefix,
             &routes,
-            limits,
+            &guards.http,
         )],
         transport_socket: tls.map(|t| server_tls(t, strings(&["h2", "http/1.1"]))),
         metadata: made_by(b),
@@ -149,7 +162,7 @@ fn server_names<'a>(hosts: impl Iterator<Item = &'a Host>) -> Vec<String> {
 }
 
 /// The chains of a server that passes bytes on: as the routes bound to its gateway say.
-fn tcp_chains(snapshot: &Snapshot, view: &View, b: &Bound) -> Vec<FilterChain> {
+fn tcp_chains(snapshot: &Snapshot, view: &View, b: &Bound, guards: &rbac::Filters) -> Vec<FilterChain> {
     let by_name = b.served_as() == Some(ServedAs::Passthrough);
     let mut out = Vec::new();
     for set in snapshot.routes_of_gateway(&b.gateway.name()) {
@@ -159,7 +172,7 @@ fn tcp_chains(snapshot: &Snapshot, view: &View, b: &Bound) -> Vec<FilterChain> {
         }
         let rules = if by_name { &set.tls } else { &set.tcp };
         for rule in rules {
-            out.extend(rule_chains(snapshot, view, b, set, rule));
+            out.extend(rule_chains(snapshot, view, b, set, rule, guards));
         }
     }
     out
@@ -171,6 +184,7 @@ fn rule_chains(
     b: &Bound,
     set: &RouteSet,
     rule: &L4Route,
+    guards: &rbac::Filters,
 ) -> Vec<FilterChain> {
     let gateway = GatewayRef::Named(b.gateway.name());
     let port = b.server().port;
@@ -200,7 +214,7 @@ fn rule_chains(
         let tls = b.server().tls.as_ref().filter(|_| terminated);
         FilterChain {
             filter_chain_match: matches,
-            filters: with_stats(view, terminal.clone()),
+            filters: [guards.tcp.clone(), with_stats(view, terminal.clone())].concat(),
             transport_socket: tls.map(|t| server_tls(t, Vec::new())),
             metadata: provenance(&set.meta.provenance(rule.rule.clone())),
             ..FilterChain::default()

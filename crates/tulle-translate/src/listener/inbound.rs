@@ -22,6 +22,7 @@ use super::{INBOUND_PORT, Made, direction, tcp};
 use crate::access_log;
 use crate::envoy_filter::Patches;
 use crate::filters;
+use crate::jwt;
 use crate::names::BLACK_HOLE;
 use crate::pb::{address, duration, u32v};
 use crate::proxy::Proxy;
@@ -108,10 +109,14 @@ fn listener(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> (Listener,
     let (namespace, labels) = (proxy.namespace(), &proxy.labels);
     let modes = snapshot.peer_modes(namespace, labels);
     let authorizations = snapshot.authorizations(namespace, labels);
-    let rbac = rbac::filters(&authorizations);
+    let mut rbac = rbac::filters(&authorizations);
     let ports = ports(snapshot, proxy);
     let mut sources = Sources::default();
     let limits = rate_limit::filters(snapshot, namespace, labels, &mut sources);
+    // Who somebody is comes before what he may do.
+    if let Some(tokens) = jwt::filter(snapshot, namespace, labels, false, &mut sources) {
+        rbac.http.insert(0, tokens);
+    }
     let sources = RefCell::new(sources);
     let builder = chains::Builder {
         mesh,

@@ -7,10 +7,8 @@ use tulle_proto::envoy::rbac::{Permission, Principal, permission::Rule, principa
 
 use super::rule::{authenticated, direct_ip, ids, remote_ip};
 use super::values;
+use crate::jwt::{JWT, PAYLOAD};
 use crate::pb::cidr;
-
-/// Where the payload of a verified token is kept.
-const JWT: &str = "envoy.filters.http.jwt_authn";
 
 /// What a condition asks of, and whether only HTTP has it.
 pub(super) enum Asked {
@@ -118,7 +116,7 @@ fn metadata(path: &[&str], value: ValueMatcher) -> Principal {
     let segment = |key: &str| metadata_matcher::PathSegment {
         segment: Some(metadata_matcher::path_segment::Segment::Key(key.to_owned())),
     };
-    let path = std::iter::once("payload").chain(path.iter().copied()).map(segment).collect();
+    let path = std::iter::once(PAYLOAD).chain(path.iter().copied()).map(segment).collect();
     Principal {
         identifier: Some(Identifier::Metadata(MetadataMatcher {
             filter: JWT.to_owned(),

@@ -80,7 +80,7 @@ pub(super) fn is_catch_all(route: &Route) -> bool {
         Some(PathSpecifier::SafeRegex(r)) => r.regex == ".*",
         _ => false,
     };
-    any_path && m.headers.is_empty() && m.query_parameters.is_empty()
+    any_path && m.headers.is_empty() && m.query_parameters.is_empty() && m.dynamic_metadata.is_empty()
 }
 
 /// The route to a service that nobody wrote routes for.

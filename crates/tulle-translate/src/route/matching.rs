@@ -7,6 +7,7 @@ use tulle_proto::envoy::route::{
     query_parameter_matcher::QueryParameterMatchSpecifier, route_match::PathSpecifier,
 };
 
+use super::claims;
 use crate::pb::{boolv, matcher, regex};
 
 /// The match of a block; `None` matches everything.
@@ -17,8 +18,15 @@ pub(super) fn route_match(block: Option<&HttpMatch>) -> RouteMatch {
             ..RouteMatch::default()
         };
     };
-    let mut headers: Vec<HeaderMatcher> = block.headers.iter().map(|(n, m)| header(n, m)).collect();
-    headers.extend(block.without_headers.iter().map(|(n, m)| without(n, m)));
+    let of_claims = |all: &[(String, StringMatch)], not: bool| {
+        all.iter().filter_map(|(n, m)| claims::matcher(n, m, not)).collect::<Vec<_>>()
+    };
+    let plain = |(n, _): &&(String, StringMatch)| claims::path(n).is_none();
+    let mut dynamic_metadata = of_claims(&block.headers, false);
+    dynamic_metadata.extend(of_claims(&block.without_headers, true));
+    let mut headers: Vec<HeaderMatcher> =
+        block.headers.iter().filter(plain).map(|(n, m)| header(n, m)).collect();
+    headers.extend(block.without_headers.iter().filter(plain).map(|(n, m)| without(n, m)));
     headers.sort_by(|a, b| a.name.cmp(&b.name));
     let pseudo = [(":method", &block.method), (":authority", &block.authority), (":scheme", &block.scheme)];
     headers.extend(pseudo.iter().filter_map(|(name, m)| Some(header(name, m.as_ref()?))));
@@ -26,6 +34,7 @@ pub(super) fn route_match(block: Option<&HttpMatch>) -> RouteMatch {
         path_specifier: Some(path(block.uri.as_ref())),
         case_sensitive: boolv(!block.ignore_uri_case),
         headers,
+        dynamic_metadata,
         query_parameters: block.query.iter().map(|(n, m)| query(n, m)).collect(),
         ..RouteMatch::default()
     }

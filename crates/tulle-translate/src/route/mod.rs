@@ -1,6 +1,7 @@
 //! Routes (RDS).
 
 mod action;
+mod claims;
 mod domains;
 pub(crate) mod gateway;
 mod http;

@@ -273,12 +273,21 @@ pub fn processes_with(text: &str) -> Vec<u32> {
 
 /// GET from the host: status and body; status 0 when there was no answer.
 pub fn http_get(url: &str) -> (u16, String) {
+    http_get_with(url, &[])
+}
+
+/// The same with headers.
+pub fn http_get_with(url: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(20)))
         .build()
         .into();
-    match agent.get(url).call() {
+    let mut request = agent.get(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    match request.call() {
         Ok(mut answer) => (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap_or_default()),
         Err(e) => (0, e.to_string()),
     }

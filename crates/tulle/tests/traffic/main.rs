@@ -20,4 +20,5 @@ mod security;
 mod stated;
 mod status;
 mod survival;
+mod tokens;
 mod wire;

@@ -16,6 +16,7 @@ use crate::convert;
 use crate::envoy_filter::Patched;
 use crate::item::Item;
 use crate::meta::NsName;
+use crate::policy::KeySource;
 use crate::settings::exported_again;
 
 /// Applies `changes` to `snapshot`.
@@ -44,6 +45,7 @@ pub(super) fn apply(
                 apply.next.own_diagnostics.remove_mut(reference);
             }
             Change::Time(now) => apply.time(*now),
+            Change::Keys(source, keys) => apply.fetched(source, keys.as_ref()),
         }
     }
     apply.finish()
@@ -176,6 +178,12 @@ impl Apply {
                 self.peers_changed(&ns);
                 self.keys.policies.insert(ns);
             }
+            Item::Tokens(policy) => {
+                let ns = policy.meta.namespace().to_owned();
+                let new = adding.then_some(policy);
+                update_aged(&mut self.next.tokens_in, &ns, reference, new, |p| &p.meta);
+                self.keys.policies.insert(ns);
+            }
             Item::Authorization(policy) => {
                 let ns = policy.meta.namespace().to_owned();
                 update_aged(
@@ -209,6 +217,23 @@ impl Apply {
                 update_aged(&mut self.next.rate_limits_in, &ns, reference, new, |l| &l.meta);
                 self.shared.insert(reference.clone());
                 self.keys.limits.insert(ns);
+            }
+        }
+    }
+
+    /// Keys came or went: who checks tokens with them is told.
+    fn fetched(&mut self, source: &KeySource, keys: Option<&Arc<str>>) {
+        if self.next.fetched.get(source) == keys {
+            return;
+        }
+        match keys {
+            Some(keys) => self.next.fetched.insert_mut(source.clone(), Arc::clone(keys)),
+            None => drop(self.next.fetched.remove_mut(source)),
+        }
+        for policy in self.next.tokens() {
+            if policy.rules.iter().any(|rule| rule.keys == *source) {
+                self.keys.policies.insert(policy.meta.namespace().to_owned());
+                self.noted.insert(policy.meta.resource.clone());
             }
         }
     }
