@@ -229,7 +229,7 @@ kinds! {
     /// How proxies are run.
     ProxyConfig(istio::ProxyConfig) {
         group: "networking.istio.io", versions: ["v1beta1"], plural: "proxyconfigs", short: [],
-        namespaced: true, body: Spec, notice: Notice::Planned("proxies run with their own settings")
+        namespaced: true, body: Spec
     }
     /// A WebAssembly filter.
     WasmPlugin(istio::WasmPlugin) {

@@ -71,6 +71,46 @@ pub struct MeshConfig {
     pub destination_export_to: Vec<String>,
     /// Services that policies name.
     pub providers: Vec<ExtensionProvider>,
+    /// What stands before gateways.
+    pub topology: GatewayTopology,
+}
+
+/// What stands before gateways. `None` is not written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct GatewayTopology {
+    /// Proxies in front whose X-Forwarded-For is trusted; 0 by default.
+    pub trusted_proxies: Option<u32>,
+    /// What becomes of X-Forwarded-Client-Cert; `SanitizeSet` by default.
+    pub client_cert: Option<ClientCert>,
+    /// Connections begin with the PROXY protocol.
+    pub proxy_protocol: Option<bool>,
+}
+
+impl GatewayTopology {
+    /// What is written here, else there.
+    #[must_use]
+    pub fn or(self, weaker: Self) -> Self {
+        Self {
+            trusted_proxies: self.trusted_proxies.or(weaker.trusted_proxies),
+            client_cert: self.client_cert.or(weaker.client_cert),
+            proxy_protocol: self.proxy_protocol.or(weaker.proxy_protocol),
+        }
+    }
+}
+
+/// What becomes of X-Forwarded-Client-Cert (Envoy's `forward_client_cert_details`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientCert {
+    /// It is removed.
+    Sanitize,
+    /// It is forwarded on mutual TLS connections.
+    ForwardOnly,
+    /// The client is appended on mutual TLS connections.
+    AppendForward,
+    /// It is replaced by the client on mutual TLS connections.
+    SanitizeSet,
+    /// It is forwarded always.
+    AlwaysForwardOnly,
 }
 
 /// Bounds of TLS.
@@ -158,6 +198,7 @@ impl Default for MeshConfig {
             routes_export_to: Vec::new(),
             destination_export_to: Vec::new(),
             providers: Vec::new(),
+            topology: GatewayTopology::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tulle_base::{Labels, Locality, SpiffeId};
 
+use crate::config::GatewayTopology;
 use crate::meta::NsName;
 
 /// One running instance.
@@ -35,6 +36,8 @@ pub struct Workload {
     pub ready: bool,
     /// Container ports by name.
     pub named_ports: BTreeMap<String, u16>,
+    /// What stands before it if it is a gateway, as its annotation says.
+    pub topology: GatewayTopology,
 }
 
 impl Workload {

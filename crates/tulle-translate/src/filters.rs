@@ -6,7 +6,7 @@ use tulle_proto::envoy::fault::HttpFault;
 use tulle_proto::envoy::grpc_stats::{FilterConfig as GrpcStats, filter_config::PerMethodStatSpecifier};
 use tulle_proto::envoy::http_connection_manager::{HttpFilter, http_filter};
 use tulle_proto::envoy::listener::{Filter, ListenerFilter, filter, listener_filter};
-use tulle_proto::envoy::listener_filters::{HttpInspector, OriginalDst, TlsInspector};
+use tulle_proto::envoy::listener_filters::{HttpInspector, OriginalDst, ProxyProtocol, TlsInspector};
 use tulle_proto::envoy::router::Router;
 use tulle_proto::istio::alpn::{AlpnOverride, FilterConfig as Alpn, Protocol};
 use tulle_proto::istio::peer_metadata::{
@@ -54,6 +54,11 @@ pub(crate) fn original_dst() -> ListenerFilter {
 /// Finds TLS, server name and ALPN.
 pub(crate) fn tls_inspector() -> ListenerFilter {
     listener("envoy.filters.listener.tls_inspector", &TlsInspector::default())
+}
+
+/// Takes the addresses from the PROXY protocol, with which connections must begin.
+pub(crate) fn proxy_protocol() -> ListenerFilter {
+    listener("envoy.filters.listener.proxy_protocol", &ProxyProtocol::default())
 }
 
 /// Finds HTTP.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tulle_base::{Host, Labels};
 use tulle_mesh::Snapshot;
-use tulle_mesh::config::OutboundPolicy;
+use tulle_mesh::config::{GatewayTopology, OutboundPolicy};
 use tulle_mesh::routing::RouteSet;
 use tulle_mesh::service::Service;
 use tulle_mesh::sidecar::{Egress, NamespaceMatch, Sidecar};
@@ -28,6 +28,8 @@ pub struct View {
     pub(crate) stock: bool,
     /// Where the client is, if anything that it sees depends on it.
     pub(crate) client: Client,
+    /// What stands before it; for gateways.
+    pub(crate) topology: GatewayTopology,
     /// Where unknown traffic goes.
     pub(crate) outbound: OutboundPolicy,
     /// Patches of what it gets.
@@ -62,6 +64,11 @@ impl View {
             }
         }
         Client::of(snapshot, proxy).write_key(&mut key);
+        // The mesh's own settings are the same for everybody.
+        let own = snapshot.workload(&proxy.pod).map(|w| w.topology).unwrap_or_default();
+        if proxy.kind == Kind::Router && own != GatewayTopology::default() {
+            key.push_str(&format!("/behind={own:?}"));
+        }
         key
     }
 
@@ -78,6 +85,7 @@ impl View {
             labels,
             stock: proxy.stock_envoy,
             client: Client::of(snapshot, proxy),
+            topology: topology_of(snapshot, proxy),
             outbound,
             patches: Patches::of(snapshot, proxy),
             services: BTreeMap::new(),
@@ -183,6 +191,14 @@ impl View {
             }
         }
     }
+}
+
+fn topology_of(snapshot: &Snapshot, proxy: &Proxy) -> GatewayTopology {
+    if proxy.kind != Kind::Router {
+        return GatewayTopology::default();
+    }
+    let own = snapshot.workload(&proxy.pod).map(|w| w.topology).unwrap_or_default();
+    own.or(snapshot.mesh().topology)
 }
 
 /// Gateways ignore Sidecar (traps 14).

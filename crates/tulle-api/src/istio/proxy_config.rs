@@ -13,9 +13,11 @@ record! {
         /// Worker threads; 0 for one per core, by the processor limit when unset.
         pub concurrency: Option<i32> = "concurrency",
         /// Additional environment of the proxy.
-        pub environment_variables: BTreeMap<String, String> = "environmentVariables",
+        pub environment_variables: BTreeMap<String, String> = "environmentVariables"
+            => planned("the environment of proxies is made by the node agent"),
         /// The proxy's image.
-        pub image: Option<ProxyImage> = "image",
+        pub image: Option<ProxyImage> = "image"
+            => no_effect("the proxy is this program, no images are pulled"),
     }
 }
 

@@ -4,6 +4,7 @@ use tulle_base::{Diagnostic, Diagnostics, Severity};
 
 use super::mesh_config::MeshConfig;
 use super::networks::MeshNetworks;
+use super::proxy::MeshProxyConfig;
 use crate::kubernetes::ConfigMap;
 use crate::node::{Data, Node};
 use crate::schema::{At, Context, Field};
@@ -39,9 +40,24 @@ pub fn read_config_map(given: &ConfigMap) -> (Settings, Diagnostics) {
     (settings, found)
 }
 
+/// The annotation of pods with settings of their proxies, a YAML text.
+pub const PROXY_ANNOTATION: &str = "proxy.istio.io/config";
+
+/// Reads the annotation [`PROXY_ANNOTATION`] of a pod; `None` if it cannot be read, with the reason.
+pub fn read_proxy_annotation(text: &str) -> (Option<MeshProxyConfig>, Diagnostics) {
+    let mut found = Diagnostics::new();
+    let metadata = At::ROOT.field("metadata");
+    let annotations = metadata.field("annotations");
+    let read = read_at(text, &annotations.field(PROXY_ANNOTATION), &mut found);
+    (read, found)
+}
+
 fn read<T: Field + Default>(text: &str, key: &str, found: &mut Diagnostics) -> Option<T> {
     let data = At::ROOT.field("data");
-    let at = data.field(key);
+    read_at(text, &data.field(key), found)
+}
+
+fn read_at<T: Field + Default>(text: &str, at: &At<'_>, found: &mut Diagnostics) -> Option<T> {
     let read = yaml::read_document(text, 1);
     for problem in &read.problems {
         let message = format!("line {} of the text {}", problem.line, problem.message);
@@ -60,7 +76,7 @@ fn read<T: Field + Default>(text: &str, key: &str, found: &mut Diagnostics) -> O
         }
     };
     let mut cx = Context::new("".into(), Severity::Error);
-    let value = T::decode(node, &at, &mut cx);
+    let value = T::decode(node, at, &mut cx);
     let failed = cx.failed();
     found.extend(cx.finish().into_iter().map(|d| Diagnostic { span: None, ..d }));
     value.filter(|_| !failed)

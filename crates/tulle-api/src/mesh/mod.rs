@@ -13,7 +13,7 @@ mod proxy_headers;
 mod tracing;
 mod visibility;
 
-pub use config_map::{Settings, read_config_map};
+pub use config_map::{PROXY_ANNOTATION, Settings, read_config_map, read_proxy_annotation};
 pub(crate) use config_map::{holds_settings, unfold};
 pub use extension_provider::*;
 pub use mesh_config::*;

@@ -51,8 +51,7 @@ record! {
         pub stat_name_length: Option<i32> = "statNameLength"
             => no_effect("names in statistics are not cut"),
         /// Worker threads; 0 for one per core, by the processor limit when unset.
-        pub concurrency: Option<i32> = "concurrency"
-            => planned("proxies run with their own settings"),
+        pub concurrency: Option<i32> = "concurrency",
         /// File with a template of the bootstrap.
         pub proxy_bootstrap_template_path: String = "proxyBootstrapTemplatePath"
             => no_effect("sidecars and gateways have no bootstrap file"),
@@ -84,11 +83,9 @@ record! {
         pub extra_stat_tags: Vec<String> = "extraStatTags"
             => planned("metrics are not configurable"),
         /// What stands before gateways.
-        pub gateway_topology: Option<GatewayTopology> = "gatewayTopology"
-            => planned("proxies run with their own settings"),
+        pub gateway_topology: Option<GatewayTopology> = "gatewayTopology",
         /// Time that connections drain when a pod ends; 5s by default.
-        pub termination_drain_duration: Option<WrittenDuration> = "terminationDrainDuration"
-            => planned("proxies run with their own settings"),
+        pub termination_drain_duration: Option<WrittenDuration> = "terminationDrainDuration",
         /// Id of the mesh; the trust domain by default.
         pub mesh_id: String = "meshId"
             => planned("metrics are not configurable"),
@@ -209,7 +206,7 @@ record! {
         pub num_trusted_proxies: Option<u32> = "numTrustedProxies",
         /// What becomes of X-Forwarded-Client-Cert; SANITIZE_SET by default.
         pub forward_client_cert_details: Option<ForwardClientCertDetails> = "forwardClientCertDetails",
-        /// Accepts the PROXY protocol when it is there.
+        /// Connections begin with the PROXY protocol.
         pub proxy_protocol: Option<ProxyProtocolAccepted> = "proxyProtocol",
     }
 }

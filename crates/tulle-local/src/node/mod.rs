@@ -7,6 +7,7 @@ pub mod kubelet;
 pub mod paths;
 mod probes;
 mod proxy;
+mod running;
 mod status;
 pub mod token;
 mod variables;

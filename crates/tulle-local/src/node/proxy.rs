@@ -11,6 +11,7 @@ use tulle_base::agent::{AgentConfig, DiscoveryConfig, DnsConfig, InheritedListen
 
 use super::build::{Cluster, Problem};
 use super::files::VolumeFile;
+use super::running::Running;
 use super::token::Claims;
 use super::variables::Fields;
 use super::volumes::{DEFAULT_AUDIENCE, DEFAULT_LIFETIME};
@@ -48,6 +49,7 @@ pub(super) fn agent(
         upstreams: vec![SocketAddr::new(cluster.addresses.node.into(), 53)],
         capture: true,
     };
+    let running = Running::of(cluster.view, fields.pod);
     let config = AgentConfig {
         node: node(fields, gateway),
         trust_domain: "cluster.local".into(),
@@ -59,14 +61,14 @@ pub(super) fn agent(
         token: volume(TOKEN_VOLUME, "istio-token"),
         cert_ttl_seconds: cluster.cert_ttl.as_secs(),
         dns: (!gateway).then_some(dns),
-        concurrency: None,
+        concurrency: running.concurrency.map(threads),
         inherited_listeners: sockets
             .iter()
             .zip(FIRST_PASSED_FD..)
             .map(|((address, _), fd)| InheritedListener { address: *address, fd })
             .collect(),
         state_dir: Some(dir.join("proxy-state")),
-        drain_seconds: 5,
+        drain_seconds: running.drain.map_or(5, |d| d.as_secs_f64().ceil() as u64),
         app_probes: BTreeMap::new(),
         run_as_uid: None,
         mark_sockets: true,
@@ -74,6 +76,14 @@ pub(super) fn agent(
     let bytes = serde_json::to_vec_pretty(&config).map_err(|e| Problem::new("istio-proxy", e.to_string()))?;
     let file = VolumeFile { path: AGENT_FILE.into(), bytes, mode: 0o600 };
     Ok((file, sockets.into_iter().map(|(_, fd)| fd).collect()))
+}
+
+/// Worker threads: 0 is one per core.
+fn threads(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
 }
 
 fn node(fields: &Fields<'_>, gateway: bool) -> NodeConfig {

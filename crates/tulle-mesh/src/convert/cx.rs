@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tulle_api::Kind;
 use tulle_api::schema::Notice;
-use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host};
+use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host, Severity};
 use tulle_proto::json::Json;
 
 use crate::meta::{Meta, NsName};
@@ -78,6 +78,13 @@ impl Cx<'_> {
         if let Notice::Planned(missing) = kind.info().notice {
             self.warn("", format!("kept, not in force yet: {missing}"), "");
         }
+    }
+
+    /// Says something that is worth knowing of the document as a whole.
+    pub(crate) fn inform(&mut self, message: &str) {
+        let resource = self.meta.resource.clone();
+        let note = Diagnostic::new(Severity::Info, FieldPath::root(), message);
+        self.notes.push(note.with_resource(resource));
     }
 
     /// Reports a field that is written (`yes`) but not applied.

@@ -225,7 +225,7 @@ fn slice_endpoint(namespace: &str, e: &k8s::Endpoint) -> SliceEndpoint {
 }
 
 /// The workload of a Pod; `None` once its containers have ended.
-pub(super) fn workload(object: &Object, spec: &k8s::PodSpec) -> Option<Workload> {
+pub(super) fn workload(cx: &mut Cx<'_>, object: &Object, spec: &k8s::PodSpec) -> Option<Workload> {
     let status = object.status.as_ref().unwrap_or(&Value::Null);
     let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default();
     if matches!(text("phase"), "Succeeded" | "Failed") {
@@ -251,6 +251,7 @@ pub(super) fn workload(object: &Object, spec: &k8s::PodSpec) -> Option<Workload>
         node: spec.node_name.clone(),
         ready: is_ready(status),
         named_ports: named_ports(spec),
+        topology: super::settings::of_pod(cx, object),
         service_account: service_account.to_owned(),
         workload_name: workload,
         labels: meta.labels.clone(),

@@ -48,7 +48,7 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
     Some(match &object.spec {
         Spec::Service(spec) => Item::Services(vec![kubernetes::service(cx, object, spec, mesh)?]),
         Spec::EndpointSlice(spec) => Item::Slice(kubernetes::slice(object, spec)?),
-        Spec::Pod(spec) => Item::Workload(kubernetes::workload(object, spec)?),
+        Spec::Pod(spec) => Item::Workload(kubernetes::workload(cx, object, spec)?),
         Spec::Node(_) => Item::Node(kubernetes::node(object)),
         Spec::ServiceEntry(spec) => Item::Services(service_entry::services(cx, object, spec, mesh)),
         Spec::WorkloadEntry(spec) => Item::Entry(Box::new(service_entry::entry(cx, object, spec))),
@@ -78,15 +78,19 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::Namespace(_) => Item::Namespace(kubernetes::namespace(object)),
         Spec::Secret(spec) => Item::Certificate(kubernetes::certificate(object, spec)?),
         Spec::BackendTlsPolicy(spec) => Item::BackendTls(kube::backend_tls(cx, spec)),
-        Spec::IstioOperator(spec) => Item::Settings(Box::new(settings::of_operator(cx, spec)?)),
+        Spec::IstioOperator(spec) => Item::Settings(Box::new(settings::of_operator(cx, spec))),
         Spec::ConfigMap(spec) if settings::is_of_the_mesh(object, mesh) => {
             Item::Settings(Box::new(settings::of_config_map(cx, object, spec)?))
         }
         Spec::ConfigMap(spec) => Item::Authorities(kubernetes::authorities(object, spec)?),
+        // The node agent's, when it starts a proxy.
+        Spec::ProxyConfig(_) => {
+            cx.inform("it is in force in proxies that start after it");
+            return None;
+        }
         // Kinds that are not in force yet say so.
         Spec::WorkloadGroup(_)
         | Spec::Telemetry(_)
-        | Spec::ProxyConfig(_)
         | Spec::WasmPlugin(_)
         | Spec::TrafficExtension(_)
         | Spec::ListenerSet(_)

@@ -12,7 +12,8 @@ use super::cx::Cx;
 use super::destination_rule::{keepalive, locality, outlier, pool};
 use super::virtual_service::retry;
 use crate::config::{
-    AccessLogEncoding, InboundPolicy, MeshConfig, OutboundPolicy, PathNormalization, TlsBounds,
+    AccessLogEncoding, ClientCert, GatewayTopology, InboundPolicy, MeshConfig, OutboundPolicy,
+    PathNormalization, TlsBounds,
 };
 use crate::provider::{CheckedBody, ExtAuthz, ExtAuthzProtocol, ExtensionProvider, ProviderKind};
 use crate::settings::Settings;
@@ -46,9 +47,9 @@ pub(super) fn of_config_map(cx: &mut Cx<'_>, object: &Object, given: &ConfigMap)
     Some(settings(cx, mesh.unwrap_or_default()))
 }
 
-/// The settings of an IstioOperator; `None` if it says none.
-pub(super) fn of_operator(cx: &mut Cx<'_>, given: &api::IstioOperator) -> Option<Settings> {
-    Some(settings(cx, given.mesh_config.clone()?))
+/// The settings of an IstioOperator; the rest of it is for installations, and says so by its listing.
+pub(super) fn of_operator(cx: &mut Cx<'_>, given: &api::IstioOperator) -> Settings {
+    settings(cx, given.mesh_config.clone().unwrap_or_default())
 }
 
 fn settings(cx: &mut Cx<'_>, written: api::MeshConfig) -> Settings {
@@ -76,7 +77,7 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         access_log_encoding,
         enable_envoy_access_log_service: _,
         disable_envoy_listener_log,
-        default_config: _,
+        default_config,
         outbound_traffic_policy,
         inbound_traffic_policy,
         config_sources: _,
@@ -110,6 +111,9 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         default_traffic_policy,
         service_entry_visibility: _,
     } = written;
+    if let Some(proxy) = default_config {
+        out.topology = topology(proxy).or(out.topology);
+    }
     set(&mut out.connect_timeout, connect_timeout.as_ref().map(WrittenDuration::get));
     set(&mut out.protocol_detection_timeout, protocol_detection_timeout.as_ref().map(WrittenDuration::get));
     set(&mut out.dns_refresh_rate, dns_refresh_rate.as_ref().map(WrittenDuration::get));
@@ -147,6 +151,40 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
             out.providers.retain(|p| p.name != provider.name);
             out.providers.push(provider);
         }
+    }
+}
+
+/// What the annotation of a pod says of what stands before it.
+pub(super) fn of_pod(cx: &mut Cx<'_>, object: &Object) -> GatewayTopology {
+    let Some(text) = object.meta.annotations.get(api::PROXY_ANNOTATION) else {
+        return GatewayTopology::default();
+    };
+    let (read, found) = api::read_proxy_annotation(text);
+    for problem in found {
+        cx.notes.push(tulle_base::Diagnostic { resource: Some(cx.meta.resource.clone()), ..problem });
+    }
+    read.as_ref().map(topology).unwrap_or_default()
+}
+
+/// The rest of a proxy's settings is for the node agent, or says by its listing that it has no effect, or none yet.
+fn topology(written: &api::MeshProxyConfig) -> GatewayTopology {
+    let Some(topology) = &written.gateway_topology else { return GatewayTopology::default() };
+    let api::GatewayTopology { num_trusted_proxies, forward_client_cert_details, proxy_protocol } = topology;
+    GatewayTopology {
+        trusted_proxies: *num_trusted_proxies,
+        client_cert: forward_client_cert_details.and_then(client_cert),
+        proxy_protocol: proxy_protocol.as_ref().map(|api::ProxyProtocolAccepted {}| true),
+    }
+}
+
+fn client_cert(written: api::ForwardClientCertDetails) -> Option<ClientCert> {
+    match written {
+        api::ForwardClientCertDetails::Undefined => None,
+        api::ForwardClientCertDetails::Sanitize => Some(ClientCert::Sanitize),
+        api::ForwardClientCertDetails::ForwardOnly => Some(ClientCert::ForwardOnly),
+        api::ForwardClientCertDetails::AppendForward => Some(ClientCert::AppendForward),
+        api::ForwardClientCertDetails::SanitizeSet => Some(ClientCert::SanitizeSet),
+        api::ForwardClientCertDetails::AlwaysForwardOnly => Some(ClientCert::AlwaysForwardOnly),
     }
 }
 

@@ -87,11 +87,13 @@ fn listener(
             .is_some_and(|m| !m.server_names.is_empty() || m.transport_protocol == "tls")
     });
     let mesh = snapshot.mesh();
+    let first = (view.topology.proxy_protocol == Some(true)).then(filters::proxy_protocol);
+    let tls = inspects_tls.then(filters::tls_inspector);
     let listener = Listener {
         name: format!("0.0.0.0_{port}"),
         address: Some(address("0.0.0.0", port)),
         filter_chains: chains,
-        listener_filters: if inspects_tls { vec![filters::tls_inspector()] } else { Vec::new() },
+        listener_filters: first.into_iter().chain(tls).collect(),
         traffic_direction: direction(TrafficDirection::Outbound),
         access_log: access_log::of_listener(mesh),
         ..Listener::default()
@@ -134,6 +136,7 @@ fn http_chain(
             &prefix,
             &routes,
             &guards.http,
+            view.topology,
         )],
         transport_socket: tls.map(|t| server_tls(t, strings(&["h2", "http/1.1"]))),
         metadata: made_by(b),

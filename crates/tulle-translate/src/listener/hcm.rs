@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tulle_mesh::config::{MeshConfig, PathNormalization};
+use tulle_mesh::config::{ClientCert, GatewayTopology, MeshConfig, PathNormalization};
 use tulle_proto::envoy::core::Http2ProtocolOptions;
 use tulle_proto::envoy::http_connection_manager::{
     HttpConnectionManager, HttpFilter, Rds, http_connection_manager as kinds,
@@ -34,9 +34,13 @@ pub(super) fn with_rds(
     prefix: &str,
     routes: &str,
     policies: &[HttpFilter],
+    topology: GatewayTopology,
 ) -> Filter {
     let rds = Rds { route_config_name: routes.to_owned(), config_source: Some(ads()) };
     let mut manager = manager(mesh, side, prefix);
+    if side == Side::Gateway {
+        behind(&mut manager, topology);
+    }
     manager.route_specifier = Some(RouteSpecifier::Rds(rds));
     manager.http_filters = outbound_filters(side, stock, policies);
     network(&manager)
@@ -132,6 +136,22 @@ fn manager(mesh: &MeshConfig, side: Side, prefix: &str) -> HttpConnectionManager
         Side::Outbound => {}
     }
     out
+}
+
+/// What stands before a gateway.
+fn behind(out: &mut HttpConnectionManager, topology: GatewayTopology) {
+    use kinds::ForwardClientCertDetails as Forward;
+    let GatewayTopology { trusted_proxies, client_cert, proxy_protocol: _ } = topology; // the listener's
+    out.xff_num_trusted_hops = trusted_proxies.unwrap_or(0);
+    if let Some(how) = client_cert {
+        out.forward_client_cert_details = match how {
+            ClientCert::Sanitize => Forward::Sanitize,
+            ClientCert::ForwardOnly => Forward::ForwardOnly,
+            ClientCert::AppendForward => Forward::AppendForward,
+            ClientCert::SanitizeSet => Forward::SanitizeSet,
+            ClientCert::AlwaysForwardOnly => Forward::AlwaysForwardOnly,
+        } as i32;
+    }
 }
 
 fn normalization(out: &mut HttpConnectionManager, wanted: PathNormalization) {

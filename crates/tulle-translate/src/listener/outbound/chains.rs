@@ -69,7 +69,15 @@ pub(super) fn http(
             application_protocols: strings(alpn::PLAIN_HTTP),
             ..FilterChainMatch::default()
         }),
-        filters: vec![hcm::with_rds(mesh, hcm::Side::Outbound, view.stock, prefix, routes, &[])],
+        filters: vec![hcm::with_rds(
+            mesh,
+            hcm::Side::Outbound,
+            view.stock,
+            prefix,
+            routes,
+            &[],
+            view.topology,
+        )],
         metadata: provenance(made_by),
         ..FilterChain::default()
     }

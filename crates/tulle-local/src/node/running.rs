@@ -1,0 +1,133 @@
+//! How a pod's proxy is run: what the mesh's settings, ProxyConfigs and the pod's annotation say, from the weakest to the
+//! strongest. It holds from the proxy's start on, so a change is for pods that start later, as in Istio.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tulle_api::Object;
+use tulle_api::istio::ProxyConfig;
+use tulle_api::kubernetes::ConfigMap;
+use tulle_api::mesh::{
+    IstioOperator, MeshProxyConfig, PROXY_ANNOTATION, read_config_map, read_proxy_annotation,
+};
+
+use crate::cluster::view::View;
+
+/// The namespace whose settings are the mesh's.
+const ROOT: &str = "istio-system";
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Running {
+    /// Worker threads; 0 is one per core.
+    pub(super) concurrency: Option<usize>,
+    /// How long it keeps accepting after it was told to stop.
+    pub(super) drain: Option<Duration>,
+}
+
+impl Running {
+    /// What is in force for a pod.
+    pub(super) fn of(view: &View, pod: &Object) -> Self {
+        let mut out = Self::default();
+        let mut operators: Vec<_> = view.all::<IstioOperator>().collect();
+        operators.sort_by(|a, b| age(a.0).cmp(&age(b.0)));
+        for (_, operator) in operators {
+            if let Some(proxy) = operator.mesh_config.as_ref().and_then(|m| m.default_config.as_ref()) {
+                out.take(proxy);
+            }
+        }
+        let map = view.get::<ConfigMap>(ROOT, "istio").and_then(|(_, map)| read_config_map(map).0.mesh);
+        if let Some(proxy) = map.as_ref().and_then(|m| m.default_config.as_ref()) {
+            out.take(proxy);
+        }
+        let mut configs: Vec<_> =
+            view.all::<ProxyConfig>().filter_map(|(o, c)| Some((rank(o, c, pod)?, o, c))).collect();
+        // The oldest of those that are equally near is in force.
+        configs.sort_by(|a, b| (a.0, age(b.1)).cmp(&(b.0, age(a.1))));
+        for (_, _, config) in configs {
+            out.concurrency = count(config.concurrency).or(out.concurrency);
+        }
+        if let Some(text) = pod.meta.annotations.get(PROXY_ANNOTATION)
+            && let (Some(proxy), _) = read_proxy_annotation(text)
+        {
+            out.take(&proxy);
+        }
+        out
+    }
+
+    fn take(&mut self, proxy: &MeshProxyConfig) {
+        self.concurrency = count(proxy.concurrency).or(self.concurrency);
+        self.drain = proxy.termination_drain_duration.as_ref().map(|d| d.get()).or(self.drain);
+    }
+}
+
+fn count(written: Option<i32>) -> Option<usize> {
+    written.and_then(|n| usize::try_from(n).ok())
+}
+
+fn age(object: &Object) -> (String, String, String) {
+    let created = object.meta.creation_timestamp.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default();
+    (created, object.meta.namespace.clone(), object.meta.name.clone())
+}
+
+/// How near a ProxyConfig is to a pod: for the mesh, for its namespace, for itself; `None` if it is for others.
+fn rank(object: &Object, config: &ProxyConfig, pod: &Object) -> Option<u8> {
+    let none = BTreeMap::new();
+    let labels = config.selector.as_ref().map_or(&none, |s| &s.match_labels);
+    let selected = labels.iter().all(|(k, v)| pod.meta.labels.get(k) == Some(v));
+    match (object.meta.namespace == pod.meta.namespace, object.meta.namespace == ROOT) {
+        (true, _) if !labels.is_empty() => selected.then_some(3),
+        (true, false) => Some(2),
+        (_, true) => labels.is_empty().then_some(1),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running(annotation: &str, documents: &str) -> Running {
+        let pod = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: shop, labels: {{app: a}}, \
+             annotations: {{proxy.istio.io/config: '{annotation}'}}}}\nspec: {{containers: [{{name: a}}]}}\n---\n"
+        );
+        let (objects, problems) = tulle_api::parse_manifests("", format!("{pod}{documents}").as_bytes());
+        let mut objects = objects.into_iter();
+        let pod = objects.next().unwrap_or_else(|| panic!("{problems:?}"));
+        let view = View::new(objects.map(std::sync::Arc::new));
+        Running::of(&view, &pod)
+    }
+
+    fn config(name: &str, namespace: &str, spec: &str) -> String {
+        format!(
+            "apiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\n\
+             metadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n---\n"
+        )
+    }
+
+    #[test]
+    fn the_nearest_word_is_in_force() {
+        let operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a, namespace: istio-system}\n\
+             spec: {meshConfig: {defaultConfig: {concurrency: 1, terminationDrainDuration: 9s}}}\n---\n";
+        let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+             data: {mesh: 'defaultConfig: {concurrency: 2}'}\n---\n";
+        let mut all = String::new();
+        assert_eq!(running("", &all), Running::default());
+        let mut add = |more: &str| {
+            all.push_str(more);
+            running("", &all).concurrency
+        };
+        assert_eq!(add(operator), Some(1));
+        assert_eq!(add(map), Some(2));
+        assert_eq!(add(&config("mesh", "istio-system", "{concurrency: 3}")), Some(3));
+        assert_eq!(add(&config("other", "other", "{concurrency: 9}")), Some(3));
+        assert_eq!(add(&config("ns", "shop", "{concurrency: 4}")), Some(4));
+        assert_eq!(add(&config("b", "shop", "{selector: {matchLabels: {app: b}}, concurrency: 9}")), Some(4));
+        assert_eq!(add(&config("a", "shop", "{selector: {matchLabels: {app: a}}, concurrency: 5}")), Some(5));
+        let annotated = running("concurrency: 0", &all);
+        assert_eq!((annotated.concurrency, annotated.drain), (Some(0), Some(Duration::from_secs(9))));
+        // One that cannot be read says nothing.
+        assert_eq!(running("concurrency: x", &all).concurrency, Some(5));
+    }
+}
