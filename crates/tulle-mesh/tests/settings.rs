@@ -147,3 +147,23 @@ fn extension_providers_are_found_by_name() {
     assert_eq!(s.extension_provider("traces").unwrap().kind, ProviderKind::Other("zipkin"));
     assert_eq!(s.extension_provider("nobody"), None);
 }
+
+#[test]
+fn an_annotation_that_cannot_be_read_is_told_with_its_line() {
+    let pod = |text: &str| {
+        let pod = serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "a", "namespace": "shop", "annotations": {"proxy.istio.io/config": text}},
+            "spec": {"containers": [{"name": "c", "image": "x"}]},
+        });
+        start().apply(&[Change::Put(Arc::new(tulle_api::decode_object(&pod).unwrap()))]).0
+    };
+    let topology = |s: &Snapshot| s.workload(&tulle_mesh::NsName::new("shop", "a")).unwrap().topology;
+    let good = pod("gatewayTopology: {numTrustedProxies: 2}");
+    assert_eq!(topology(&good).trusted_proxies, Some(2));
+    assert_eq!(good.diagnostics().count(), 0);
+    let bad = pod("gatewayTopology:\n  numTrustedProxies: [");
+    assert_eq!(topology(&bad).trusted_proxies, None);
+    let said = bad.diagnostics().next().unwrap().to_string();
+    assert!(said.contains("proxy.istio.io/config") && said.contains("line 3 of the text"), "{said}");
+}

@@ -30,7 +30,7 @@ impl Running {
     pub(super) fn of(view: &View, pod: &Object) -> Self {
         let mut out = Self::default();
         let mut operators: Vec<_> = view.all::<IstioOperator>().collect();
-        operators.sort_by(|a, b| age(a.0).cmp(&age(b.0)));
+        operators.sort_by_key(|(object, _)| age(object));
         for (_, operator) in operators {
             if let Some(proxy) = operator.mesh_config.as_ref().and_then(|m| m.default_config.as_ref()) {
                 out.take(proxy);
