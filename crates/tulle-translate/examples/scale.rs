@@ -67,6 +67,7 @@ fn proxy() -> Proxy {
         kind: Kind::Sidecar,
         id: String::new(),
         ip: "10.0.0.0".into(),
+        families: Default::default(),
         pod: NsName::new("default", "svc-0-0"),
         labels: [("app".to_owned(), "svc-0".to_owned())].into(),
         service_account: "default".into(),

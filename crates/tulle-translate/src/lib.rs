@@ -16,6 +16,7 @@ mod discovery;
 mod edge;
 mod endpoint;
 mod envoy_filter;
+mod families;
 mod filters;
 mod jwt;
 mod listener;
@@ -36,6 +37,7 @@ use tulle_mesh::Snapshot;
 
 pub use affected::{Types, affected};
 pub use canonical::canonical;
+pub use families::Families;
 pub use names::{ClusterName, Direction};
 pub use proxy::{Kind, NodeError, Proxy};
 pub use resource::{PatchRef, Resource};

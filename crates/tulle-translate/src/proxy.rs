@@ -7,6 +7,8 @@ use tulle_mesh::{NsName, Snapshot};
 use tulle_proto::envoy::core::Node;
 use tulle_proto::envoy::google::{Struct, Value, value};
 
+use crate::families::Families;
+
 /// A proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
@@ -16,6 +18,8 @@ pub struct Proxy {
     pub id: String,
     /// Address of the pod.
     pub ip: String,
+    /// The families of all addresses of the pod (`INSTANCE_IPS`).
+    pub families: Families,
     /// The pod.
     pub pod: NsName,
     /// Labels of the pod.
@@ -85,6 +89,7 @@ impl Proxy {
             kind,
             id: node.id.clone(),
             ip: ip.to_owned(),
+            families: Families::of(or("INSTANCE_IPS", ip).split(',').chain([ip])),
             pod: NsName::new(or("NAMESPACE", namespace), pod),
             labels: map(metadata, "LABELS"),
             service_account: or("SERVICE_ACCOUNT", "default"),

@@ -11,6 +11,7 @@ use tulle_mesh::service::Service;
 use tulle_mesh::sidecar::{Egress, NamespaceMatch, Sidecar};
 
 use crate::envoy_filter::{self, Patches};
+use crate::families::Families;
 use crate::locality::Client;
 use crate::proxy::{Kind, Proxy};
 
@@ -30,6 +31,8 @@ pub struct View {
     pub(crate) client: Client,
     /// What stands before it; for gateways.
     pub(crate) topology: GatewayTopology,
+    /// What its listeners are bound to.
+    pub(crate) families: Families,
     /// Where unknown traffic goes.
     pub(crate) outbound: OutboundPolicy,
     /// Patches of what it gets.
@@ -51,6 +54,11 @@ impl View {
         let mut key = format!("{kind}/{namespace}");
         if proxy.stock_envoy {
             key.push_str("/stock");
+        }
+        match proxy.families {
+            Families::V4 => {}
+            Families::V6 => key.push_str("/v6"),
+            Families::Dual => key.push_str("/dual"),
         }
         if let Some(sidecar) = sidecar_of(snapshot, proxy) {
             key.push_str("/scope=");
@@ -84,6 +92,7 @@ impl View {
             namespace,
             labels,
             stock: proxy.stock_envoy,
+            families: proxy.families,
             client: Client::of(snapshot, proxy),
             topology: topology_of(snapshot, proxy),
             outbound,

@@ -17,7 +17,7 @@ use tulle_mesh::policy::{KeySource, jwks};
 use tulle_mesh::{Change, MeshConfig, NsName, Snapshot};
 use tulle_proto::istio::nds::NameTable;
 use tulle_proto::json::Json;
-use tulle_translate::{Kind, Proxy, Resource, View};
+use tulle_translate::{Families, Kind, Proxy, Resource, View};
 
 #[path = "golden/effects.rs"]
 mod effects;
@@ -148,6 +148,7 @@ fn proxies(snapshot: &Snapshot, text: &str) -> Vec<(String, Proxy)> {
             kind: if pair[0] == "router" { Kind::Router } else { Kind::Sidecar },
             id: format!("{}~{}", pair[0], pair[1]),
             ip: workload.ips[0].clone(),
+            families: Families::of(workload.ips.iter().map(String::as_str)),
             labels: workload.labels.clone(),
             service_account: workload.service_account.clone(),
             workload: workload.workload_name.clone(),

@@ -29,6 +29,7 @@ fn sidecar(namespace: &str, pod: &str, app: &str) -> Proxy {
         kind: Kind::Sidecar,
         id: String::new(),
         ip: "10.0.0.1".into(),
+        families: Default::default(),
         pod: NsName::new(namespace, pod),
         labels: [("app".to_owned(), app.to_owned())].into(),
         service_account: "default".into(),

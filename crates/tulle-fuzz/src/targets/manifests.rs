@@ -100,6 +100,7 @@ fn proxy(kind: Kind) -> Proxy {
         kind,
         id: "sidecar~10.244.0.2~client.default~default.svc.cluster.local".into(),
         ip: "10.244.0.2".into(),
+        families: tulle_translate::Families::Dual,
         labels: [("app".to_owned(), "client".to_owned())].into(),
         service_account: "client".into(),
         workload: "client".into(),

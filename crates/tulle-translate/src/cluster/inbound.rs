@@ -6,18 +6,15 @@ use tulle_mesh::config::InboundPolicy;
 use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::port::Protocol;
 use tulle_proto::envoy::cluster::cluster::DiscoveryType;
-use tulle_proto::envoy::core::{BindConfig, SocketAddress, socket_address::PortSpecifier};
 
 use super::{Draft, metadata};
 use crate::envoy_filter::Patches;
+use crate::families::Families;
 use crate::listener::inbound::{Port, ports};
 use crate::names::{ClusterName, INBOUND_PASSTHROUGH};
 use crate::pb::{address, duration, provenance_fields};
 use crate::proxy::Proxy;
 use crate::resource::{Resource, Resources};
-
-/// The source address of connections to the application: redirection lets it pass.
-const PASSTHROUGH_BIND: &str = "127.0.0.6";
 
 /// Every inbound cluster of a sidecar.
 pub(crate) fn all(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
@@ -25,9 +22,9 @@ pub(crate) fn all(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
     let mut out = Resources::default();
     for port in &ports(snapshot, proxy) {
         let hosts: Vec<&Host> = port.service.iter().map(|s| &s.hostname).collect();
-        out.add(of_port(snapshot, port).finish(&patches, place, &hosts));
+        out.add(of_port(snapshot, proxy.families, port).finish(&patches, place, &hosts));
     }
-    let mut draft = original_dst(snapshot, INBOUND_PASSTHROUGH.to_owned());
+    let mut draft = original_dst(snapshot, proxy.families, INBOUND_PASSTHROUGH.to_owned());
     draft.downstream_protocol();
     draft.http().common_http_protocol_options.get_or_insert_default().idle_timeout =
         Some(duration(std::time::Duration::from_secs(300)));
@@ -36,7 +33,7 @@ pub(crate) fn all(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
     out.sorted()
 }
 
-fn of_port(snapshot: &Snapshot, port: &Port) -> Draft {
+fn of_port(snapshot: &Snapshot, families: Families, port: &Port) -> Draft {
     let name = ClusterName::inbound(port.target).to_string();
     let mut draft = match &port.endpoint {
         None if snapshot.mesh().inbound == InboundPolicy::Localhost => {
@@ -45,7 +42,7 @@ fn of_port(snapshot: &Snapshot, port: &Port) -> Draft {
             draft.cluster.load_assignment = Some(crate::endpoint::single(&name, local));
             draft
         }
-        None => original_dst(snapshot, name),
+        None => original_dst(snapshot, families, name),
         Some((ip, number)) => {
             let mut draft = Draft::new(snapshot, name.clone(), DiscoveryType::Static);
             draft.cluster.load_assignment = Some(crate::endpoint::single(&name, address(ip, *number)));
@@ -71,16 +68,9 @@ fn of_port(snapshot: &Snapshot, port: &Port) -> Draft {
     draft
 }
 
-fn original_dst(snapshot: &Snapshot, name: String) -> Draft {
+fn original_dst(snapshot: &Snapshot, families: Families, name: String) -> Draft {
     let mut draft = Draft::new(snapshot, name, DiscoveryType::OriginalDst);
     draft.cluster.cleanup_interval = Some(duration(std::time::Duration::from_secs(60)));
-    draft.cluster.upstream_bind_config = Some(BindConfig {
-        source_address: Some(SocketAddress {
-            address: PASSTHROUGH_BIND.to_owned(),
-            port_specifier: Some(PortSpecifier::PortValue(0)),
-            ..SocketAddress::default()
-        }),
-        ..BindConfig::default()
-    });
+    draft.cluster.upstream_bind_config = Some(families.passthrough_bind());
     draft
 }

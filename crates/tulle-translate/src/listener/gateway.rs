@@ -90,8 +90,9 @@ fn listener(
     let first = (view.topology.proxy_protocol == Some(true)).then(filters::proxy_protocol);
     let tls = inspects_tls.then(filters::tls_inspector);
     let listener = Listener {
-        name: format!("0.0.0.0_{port}"),
-        address: Some(address("0.0.0.0", port)),
+        name: format!("{}_{port}", view.families.wildcard()),
+        address: Some(address(view.families.wildcard(), port)),
+        additional_addresses: view.families.more_addresses(port),
         filter_chains: chains,
         listener_filters: first.into_iter().chain(tls).collect(),
         traffic_direction: direction(TrafficDirection::Outbound),

@@ -146,7 +146,8 @@ fn listener(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> (Listener,
     ports.iter().for_each(|p| sources.add_ref(&p.made_by.resource));
     let listener = Listener {
         name: "virtualInbound".into(),
-        address: Some(address("0.0.0.0", INBOUND_PORT)),
+        address: Some(address(proxy.families.wildcard(), INBOUND_PORT)),
+        additional_addresses: proxy.families.more_addresses(INBOUND_PORT),
         filter_chains: all,
         listener_filters: inspectors(&ports),
         listener_filters_timeout: Some(duration(mesh.protocol_detection_timeout)),

@@ -52,7 +52,8 @@ fn virtual_outbound(snapshot: &Snapshot, view: &View) -> Listener {
     };
     Listener {
         name: "virtualOutbound".into(),
-        address: Some(address("0.0.0.0", OUTBOUND_PORT)),
+        address: Some(address(view.families.wildcard(), OUTBOUND_PORT)),
+        additional_addresses: view.families.more_addresses(OUTBOUND_PORT),
         use_original_dst: boolv(true),
         filter_chains: vec![black_hole, catch_all(snapshot, view, "virtualOutbound-catchall-tcp")],
         traffic_direction: direction(TrafficDirection::Outbound),

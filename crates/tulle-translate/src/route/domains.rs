@@ -3,7 +3,7 @@
 use tulle_mesh::service::{Registry, Resolution, Service};
 
 /// The domains of a service for clients in `namespace`: its full name with and without the last dot, the short forms
-/// that the cluster's DNS completes (the shortest only within its namespace), and its addresses. Headless services are
+/// that the cluster's DNS completes (the shortest only within its namespace), and its addresses (IPv6 in brackets). Headless services are
 /// called by their pods' names as well. Ports are not part of it: they are ignored when hosts are matched.
 pub(super) fn of_service(service: &Service, namespace: &str) -> Vec<String> {
     let host = service.hostname.as_str();
@@ -23,8 +23,13 @@ pub(super) fn of_service(service: &Service, namespace: &str) -> Vec<String> {
             out.extend(pods);
         }
     }
-    out.extend(service.bindable_addresses().map(str::to_owned));
+    out.extend(service.bindable_addresses().map(as_host));
     let mut seen = std::collections::BTreeSet::new();
     out.retain(|d| seen.insert(d.clone()));
     out
+}
+
+/// An address as it stands in a URL (RFC 3986 section 3.2.2).
+fn as_host(address: &str) -> String {
+    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
 }

@@ -19,9 +19,6 @@ use crate::pb::{address, boolv, duration};
 use crate::route::sidecar::has_own_listener;
 use crate::view::View;
 
-/// Every address.
-const ANY: &str = "0.0.0.0";
-
 /// What meets on one address and port.
 pub(super) struct Binding {
     ip: String,
@@ -66,9 +63,14 @@ impl Collector<'_> {
         })
     }
 
+    /// Every address.
+    fn any(&self) -> &'static str {
+        self.view.families.wildcard()
+    }
+
     fn port(&mut self, service: &Arc<Service>, port: &ServicePort) {
         match port.protocol.serving() {
-            Some(Serving::Http) => self.http(ANY, service, port, port.number.to_string()),
+            Some(Serving::Http) => self.http(self.any(), service, port, port.number.to_string()),
             Some(Serving::Tcp) => self.tcp(service, port),
             Some(Serving::Auto) => self.sniffed(service, port),
             None => {}
@@ -92,13 +94,13 @@ impl Collector<'_> {
             // Nothing tells the services on this port apart but blocks of addresses or, with TLS, the server name.
             let blocks: Vec<String> = service.addresses.iter().filter(|a| a.contains('/')).cloned().collect();
             let chains = chains::tcp(self.snapshot, self.view, service, port, &blocks);
-            self.add_tcp(ANY, port.number, chains);
+            self.add_tcp(self.any(), port.number, chains);
         }
     }
 
     fn sniffed(&mut self, service: &Arc<Service>, port: &ServicePort) {
         if !has_own_listener(service) {
-            self.http(ANY, service, port, port.number.to_string());
+            self.http(self.any(), service, port, port.number.to_string());
             self.tcp(service, port);
             return;
         }
@@ -161,6 +163,11 @@ impl Binding {
         Listener {
             name: format!("{}_{}", self.ip, self.port),
             address: Some(address(&self.ip, self.port)),
+            additional_addresses: if self.ip == view.families.wildcard() {
+                view.families.more_addresses(self.port)
+            } else {
+                Vec::new()
+            },
             bind_to_port: boolv(false),
             filter_chains,
             default_filter_chain: default,
