@@ -16,6 +16,7 @@
 mod admission;
 mod bindings;
 mod documents;
+mod keys;
 mod ledger;
 mod metrics;
 mod monitoring;
@@ -187,7 +188,11 @@ impl ControlPlane {
             root_namespace: config.namespace,
             ..MeshConfig::default()
         };
+        let (wanted, wanted_keys) = watch::channel(keys::Wanted::new());
+        let (fetched_sender, fetched) = mpsc::unbounded_channel();
         let outside = world::Outside {
+            wanted,
+            fetched,
             store: store.clone(),
             hub,
             events,
@@ -205,6 +210,7 @@ impl ControlPlane {
         let mut tasks = JoinSet::new();
         tasks.spawn(world::World::new(outside, types, mesh).run());
         tasks.spawn(roots::publish(store.clone(), root_pem.clone(), namespace_receiver, stopped.clone()));
+        tasks.spawn(keys::keep(keys::Fetcher::new(), wanted_keys, fetched_sender, stopped.clone()));
         tasks.spawn(status::write(store, status_receiver, stopped.clone()));
         let (plain, secure, monitoring) =
             ports.serve(&mut tasks, services, identity.tls.clone(), &shown, &stopped);

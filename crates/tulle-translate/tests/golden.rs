@@ -13,7 +13,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use serde_json::{Map, Value};
 use tulle_api::Object;
-use tulle_mesh::policy::{KeySource, jwks};
+use tulle_mesh::policy::{Fetched, KeySource, jwks};
 use tulle_mesh::{Change, MeshConfig, NsName, Snapshot};
 use tulle_proto::istio::nds::NameTable;
 use tulle_proto::json::Json;
@@ -123,10 +123,8 @@ fn snapshot_of(objects: Vec<Object>, text: &str) -> Snapshot {
     let mut changes: Vec<Change> = objects.into_iter().map(|o| Change::Put(Arc::new(o))).collect();
     for address in header(text, "fetched") {
         let keys = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "fetched", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-        changes.push(Change::Keys(
-            KeySource::Address(address.to_owned()),
-            Some(jwks::usable(keys).unwrap().into()),
-        ));
+        let fetched = Fetched { keys: Some(jwks::usable(keys).unwrap().into()), problem: None };
+        changes.push(Change::Keys(KeySource::Address(address.to_owned()), fetched));
     }
     Snapshot::new(mesh).apply(&changes).0
 }

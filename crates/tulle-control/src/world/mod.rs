@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tulle_api::{Kind, Object};
 use tulle_base::ResourceRef;
+use tulle_mesh::policy::{Fetched, KeySource};
 use tulle_mesh::{Change, ChangedKeys, MeshConfig, NsName};
 use tulle_store::{Filter, Follow, Store, Update};
 use tulle_translate::Proxy;
@@ -21,6 +22,7 @@ use tulle_xds::server::{CoreEvent, Hub, HubEvent, StreamId};
 
 use crate::bindings::Accounts;
 use crate::documents::{Documents, Taken, has_status};
+use crate::keys::Wanted;
 use crate::ledger::Ledger;
 use crate::metrics::{Metric, Metrics};
 use crate::press::Press;
@@ -65,6 +67,9 @@ pub(crate) struct Outside {
     pub(crate) standing: Standing,
     pub(crate) ready: watch::Sender<bool>,
     pub(crate) stop: Stop,
+    /// Keys of tokens that are to be fetched, and those that were.
+    pub(crate) wanted: watch::Sender<Wanted>,
+    pub(crate) fetched: mpsc::UnboundedReceiver<(KeySource, Fetched)>,
 }
 
 /// A view of one room.
@@ -161,7 +166,10 @@ impl World {
                     None => return,
                 },
                 () = statuses_due => self.report(Instant::now()),
-                () = fault_ends => self.tell_time(Instant::now()),
+                Some((source, fetched)) = self.outside.fetched.recv() => {
+                    self.everywhere(Change::Keys(source, fetched), Instant::now());
+                }
+                () = fault_ends => self.everywhere(Change::Time(unix_now()), Instant::now()),
                 () = stop.said() => return,
             }
         }
@@ -175,13 +183,13 @@ impl World {
         self.outside.standing.begin(self.epoch, self.version);
     }
 
-    /// It is later: faults that end do so now.
-    fn tell_time(&mut self, at: Instant) {
+    /// Something changed that is no document: it is later, so that faults end, or keys were fetched.
+    fn everywhere(&mut self, change: Change, at: Instant) {
         self.begin();
-        let step = self.rooms.time(unix_now());
+        let step = self.rooms.everywhere(change);
         for resource in &step.noted {
             if self.documents.get(resource).is_some() {
-                tracing::info!(%resource, "faults ended");
+                tracing::info!(%resource, "is in force otherwise: faults ended, or keys were fetched");
                 self.ledger.touch(resource);
             }
         }
@@ -189,6 +197,25 @@ impl World {
             self.spread(&step, at);
         }
         self.outside.hub.mark();
+    }
+
+    /// Has the keys fetched that tokens are checked with now.
+    fn want_keys(&self, step: &Step) {
+        if !step.noted.iter().any(|r| r.kind == "RequestAuthentication") {
+            return;
+        }
+        let mut wanted = Wanted::new();
+        for rule in self.rooms.truth().tokens().flat_map(|policy| &policy.rules) {
+            if !matches!(rule.keys, KeySource::Inline(_)) {
+                let limit = wanted.entry(rule.keys.clone()).or_insert(rule.timeout);
+                *limit = rule.timeout.max(*limit);
+            }
+        }
+        self.outside.wanted.send_if_modified(|held| {
+            let other = *held != wanted;
+            *held = wanted;
+            other
+        });
     }
 
     /// Takes in changes of the store.
@@ -232,6 +259,7 @@ impl World {
         if self.rooms.truth().next_end().is_some() || self.rooms.truth().now() > 0 {
             step.merge(self.rooms.time(unix_now()));
         }
+        self.want_keys(&step);
         self.outside.metrics.observe(Metric::SnapshotTime, &[], before.elapsed().as_secs_f64());
         self.say_settings(&changes, &step);
         for resource in &step.noted {

@@ -48,14 +48,6 @@ fn rule(cx: &mut Cx<'_>, index: usize, r: &api::JwtRule) -> JwtRule {
     } else {
         KeySource::Discovered(issuer.clone())
     };
-    if !matches!(keys, KeySource::Inline(_)) {
-        let path = format!("spec.jwtRules[{index}].jwksUri");
-        cx.warn(
-            &path,
-            format!("keys are not fetched yet, so that no token of {issuer} is accepted"),
-            "write the keys in jwks",
-        );
-    }
     let mut space_delimited = vec!["scope".to_owned(), "permission".to_owned()];
     space_delimited.extend(space_delimited_claims.iter().cloned());
     space_delimited.dedup();

@@ -12,4 +12,4 @@ pub use authorization::{
 pub use peer::{MtlsMode, PeerAuthentication, PeerModes, effective_modes, in_force};
 pub use rate_limit::{Limit, LimitKey, LimitMatch, Rate, RateLimit};
 pub(crate) use request::for_workload;
-pub use request::{JwtRule, KeySource, RequestAuthentication};
+pub use request::{Fetched, JwtRule, KeySource, RequestAuthentication};

@@ -1,5 +1,6 @@
 //! RequestAuthentication.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tulle_base::Labels;
@@ -54,6 +55,15 @@ pub enum KeySource {
     Address(String),
     /// Fetched from where the OpenID configuration of this issuer says.
     Discovered(String),
+}
+
+/// What fetching the keys of a source gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// A set as [`super::jwks::usable`] gives it; without one no token that it would check is accepted.
+    pub keys: Option<Arc<str>>,
+    /// Why the last attempt failed, if it did.
+    pub problem: Option<Arc<str>>,
 }
 
 /// The policies for a workload of `namespace` with `labels`, oldest first: those of its namespace and of the root namespace

@@ -7,7 +7,7 @@ use tulle_base::{Host, ResourceRef};
 
 use crate::envoy_filter::Patched;
 use crate::meta::NsName;
-use crate::policy::KeySource;
+use crate::policy::{Fetched, KeySource};
 
 /// One change of the store.
 #[derive(Clone, Debug)]
@@ -18,9 +18,8 @@ pub enum Change {
     Delete(ResourceRef),
     /// The time of day, in seconds after 1970-01-01T00:00:00Z: faults end.
     Time(i64),
-    /// Keys were fetched, or are not had any more (`None`): then no token that they would check is accepted. A set as
-    /// [`crate::policy::jwks::usable`] gives it.
-    Keys(KeySource, Option<Arc<str>>),
+    /// Keys were fetched, or could not be.
+    Keys(KeySource, Fetched),
 }
 
 /// What differs between two snapshots, by key: what a proxy must be told again is found from this alone.

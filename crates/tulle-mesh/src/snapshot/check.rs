@@ -9,6 +9,7 @@ use crate::annotations::FAULT_EXPIRES;
 use crate::destination::DestinationRule;
 use crate::item::Item;
 use crate::meta::NsName;
+use crate::policy::RequestAuthentication;
 use crate::routing::{Destination, GatewayRef, HttpAction, RouteSet};
 
 /// The problems of one document with the rest of the snapshot.
@@ -19,6 +20,7 @@ pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
         Item::KubeRoute(route) => super::kube::check_route(snapshot, &route.meta.resource),
         Item::KubeGateway(gateway) => super::kube::check_gateway(snapshot, gateway),
         Item::BackendTls(policy) => super::kube::check_backend_tls(snapshot, &policy.meta.resource),
+        Item::Tokens(policy) => of_tokens(snapshot, policy),
         _ => Diagnostics::new(),
     }
 }
@@ -62,6 +64,26 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Diagnostics {
     }
     for note in &mut notes {
         note.resource = Some(routes.meta.resource.clone());
+    }
+    notes
+}
+
+/// Keys that could not be fetched.
+fn of_tokens(snapshot: &Snapshot, policy: &RequestAuthentication) -> Diagnostics {
+    let mut notes = Diagnostics::new();
+    for (i, rule) in policy.rules.iter().enumerate() {
+        let Some(fetched) = snapshot.fetched.get(&rule.keys) else { continue };
+        let Some(problem) = &fetched.problem else { continue };
+        let meanwhile = match fetched.keys {
+            Some(_) => "those that were fetched before stay in force, for a day at most".to_owned(),
+            None => format!("no token of {} is accepted until they are", rule.issuer),
+        };
+        let path = FieldPath::from(format!("spec.jwtRules[{i}].jwksUri").as_str());
+        notes.push(
+            Diagnostic::warning(path, format!("the keys could not be fetched: {problem}; {meanwhile}"))
+                .with_fix("see that the control plane reaches the address, or write the keys in jwks")
+                .with_resource(policy.meta.resource.clone()),
+        );
     }
     notes
 }

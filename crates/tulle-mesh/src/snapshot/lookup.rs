@@ -232,7 +232,10 @@ impl Snapshot {
     pub fn keys_of(&self, source: &KeySource) -> String {
         match source {
             KeySource::Inline(keys) => keys.clone(),
-            other => self.fetched.get(other).map_or_else(jwks::nobody, |keys| keys.to_string()),
+            other => {
+                let keys = self.fetched.get(other).and_then(|f| f.keys.as_ref());
+                keys.map_or_else(jwks::nobody, |keys| keys.to_string())
+            }
         }
     }
 

@@ -29,7 +29,9 @@ use crate::gateway::Gateway;
 use crate::item::Item;
 use crate::kube::{BackendTls, GatewayClass, GatewayState, Grant, KubeGateway, RouteState};
 use crate::meta::NsName;
-use crate::policy::{AuthorizationPolicy, KeySource, PeerAuthentication, RateLimit, RequestAuthentication};
+use crate::policy::{
+    AuthorizationPolicy, Fetched, KeySource, PeerAuthentication, RateLimit, RequestAuthentication,
+};
 use crate::routing::RouteSet;
 use crate::service::Service;
 use crate::sidecar::Sidecar;
@@ -105,7 +107,7 @@ pub struct Snapshot {
     pub(crate) peers_in: Map<String, Arc<Vec<Arc<PeerAuthentication>>>>,
     pub(crate) tokens_in: Map<String, Arc<Vec<Arc<RequestAuthentication>>>>,
     /// Keys that were fetched, as far as they can be used.
-    pub(crate) fetched: Map<KeySource, Arc<str>>,
+    pub(crate) fetched: Map<KeySource, Fetched>,
     pub(crate) authorizations_in: Map<String, Arc<Vec<Arc<AuthorizationPolicy>>>>,
     pub(crate) envoy_filters_in: Map<String, Arc<Vec<Arc<EnvoyFilter>>>>,
     pub(crate) rate_limits_in: Map<String, Arc<Vec<Arc<RateLimit>>>>,

@@ -79,12 +79,13 @@ fn edge(key: &Signer) -> String {
          forwardOriginalToken: true\n    jwks: '{{\"keys\": [{}]}}'\n---\n\
          apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata:\n  name: edge\n  namespace: istio-system\nspec:\n  \
          selector:\n    matchLabels: {{istio: ingressgateway}}\n  action: DENY\n  rules:\n  - from:\n    - source:\n        \
-         notRequestPrincipals: ['*']\n---\n\
+         notRequestPrincipals: ['*']\n    to:\n    - operation: {{notPaths: ['/keys']}}\n---\n\
          apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata:\n  name: edge\nspec:\n  selector: {{istio: ingressgateway}}\n  \
          servers:\n  - port: {{number: 80, name: http, protocol: HTTP}}\n    hosts: ['*']\n---\n\
          apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: edge\nspec:\n  hosts: ['*']\n  gateways: [edge]\n  \
-         http:\n  - match:\n    - headers:\n        '@request.auth.claims.realm.groups': {{exact: staff}}\n    directResponse:\n      \
+         http:\n  - match: [{{uri: {{exact: /keys}}}}]\n    directResponse:\n      status: 200\n      body: {{string: '{{\"keys\": [{}]}}'}}\n  - match:\n    - headers:\n        '@request.auth.claims.realm.groups': {{exact: staff}}\n    directResponse:\n      \
          status: 200\n      body: {{string: staff}}\n  - directResponse:\n      status: 200\n      body: {{string: others}}\n",
+        key.public(),
         key.public()
     )
 }
@@ -171,4 +172,17 @@ fn tokens_decide_who_somebody_is() {
     mesh.write("tokens.yaml", &accepted(&[&two]));
     mesh.eventually("the old key is gone", WITHIN, || with(&admin).0 == 401);
     assert_eq!(with(&next).0, 200);
+
+    // Keys by address, fetched by the control plane; where nothing can be fetched nobody passes, and the status says why.
+    let fetched = |uri: &str| {
+        let written = accepted(&[&two]);
+        let start = written.find("    jwks: ").unwrap();
+        let end = written[start..].find("\n    fromHeaders").unwrap() + start;
+        format!("{}    jwksUri: {uri}{}", &written[..start], &written[end..])
+    };
+    mesh.write("tokens.yaml", &fetched("http://istio-ingressgateway.istio-system/keys"));
+    mesh.eventually("the keys were fetched", WITHIN, || with(&admin).0 == 200);
+    assert_eq!(with(&next).0, 401, "the key that is not published any more");
+    mesh.write("tokens.yaml", &fetched("http://169.254.169.254/keys"));
+    mesh.eventually("no key is known", WITHIN, || with(&admin).0 == 401);
 }

@@ -16,7 +16,7 @@ use crate::convert;
 use crate::envoy_filter::Patched;
 use crate::item::Item;
 use crate::meta::NsName;
-use crate::policy::KeySource;
+use crate::policy::{Fetched, KeySource};
 use crate::settings::exported_again;
 
 /// Applies `changes` to `snapshot`.
@@ -45,7 +45,7 @@ pub(super) fn apply(
                 apply.next.own_diagnostics.remove_mut(reference);
             }
             Change::Time(now) => apply.time(*now),
-            Change::Keys(source, keys) => apply.fetched(source, keys.as_ref()),
+            Change::Keys(source, keys) => apply.fetched(source, keys),
         }
     }
     apply.finish()
@@ -221,20 +221,22 @@ impl Apply {
         }
     }
 
-    /// Keys came or went: who checks tokens with them is told.
-    fn fetched(&mut self, source: &KeySource, keys: Option<&Arc<str>>) {
-        if self.next.fetched.get(source) == keys {
+    /// Keys came or went: who checks tokens with them is told, and the documents say what is wrong.
+    fn fetched(&mut self, source: &KeySource, new: &Fetched) {
+        let old = self.next.fetched.get(source).cloned().unwrap_or_default();
+        if old == *new {
             return;
         }
-        match keys {
-            Some(keys) => self.next.fetched.insert_mut(source.clone(), Arc::clone(keys)),
-            None => drop(self.next.fetched.remove_mut(source)),
+        if *new == Fetched::default() {
+            self.next.fetched.remove_mut(source);
+        } else {
+            self.next.fetched.insert_mut(source.clone(), new.clone());
         }
-        for policy in self.next.tokens() {
-            if policy.rules.iter().any(|rule| rule.keys == *source) {
+        for policy in self.next.tokens().filter(|p| p.rules.iter().any(|rule| rule.keys == *source)) {
+            if old.keys != new.keys {
                 self.keys.policies.insert(policy.meta.namespace().to_owned());
-                self.noted.insert(policy.meta.resource.clone());
             }
+            self.recheck.insert(policy.meta.resource.clone());
         }
     }
 
