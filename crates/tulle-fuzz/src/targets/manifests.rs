@@ -118,7 +118,7 @@ fn proxy(kind: Kind) -> Proxy {
 fn snapshot_resources(changes: &[Change]) -> Vec<Change> {
     let gone = changes.iter().filter_map(|c| match c {
         Change::Put(object) => Some(Change::Delete(object.resource())),
-        Change::Delete(_) | Change::Time(_) => None,
+        Change::Delete(_) | Change::Time(_) | Change::Keys(..) => None,
     });
     gone.collect()
 }
