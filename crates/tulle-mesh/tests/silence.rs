@@ -50,6 +50,32 @@ const SILENT: &[(&str, &str, &str)] = &[
         "spec.servers[0].bind",
     ),
     (
+        "Gateway",
+        "servers: [{port: {number: 15443, name: a, protocol: TLS}, hosts: ['*.local'], tls: {mode: AUTO_PASSTHROUGH}}]",
+        "spec.servers[0].tls.mode",
+    ),
+    (
+        "Gateway",
+        "servers: [{port: {number: 53, name: a, protocol: UDP}, hosts: ['*']}]",
+        "spec.servers[0].port.protocol",
+    ),
+    (
+        "AuthorizationPolicy",
+        "action: DENY, targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: edge}, rules: [{}]",
+        "spec.targetRef",
+    ),
+    (
+        "AuthorizationPolicy",
+        "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}], rules: [{}]",
+        "spec.targetRefs",
+    ),
+    (
+        "RequestAuthentication",
+        "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}], \
+         jwtRules: [{issuer: a, jwksUri: 'https://a.b/keys'}]",
+        "spec.targetRefs",
+    ),
+    (
         "ServiceEntry",
         "hosts: ['*.a.b'], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DYNAMIC_DNS",
         "spec.resolution",
@@ -61,8 +87,12 @@ const SILENT: &[(&str, &str, &str)] = &[
 #[test]
 fn nothing_is_ignored_without_a_word() {
     for (kind, spec, field) in SILENT {
+        let group = match *kind {
+            "AuthorizationPolicy" | "RequestAuthentication" => "security",
+            _ => "networking",
+        };
         let text = format!(
-            "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: quiet, namespace: shop}}\nspec: {{{spec}}}\n"
+            "apiVersion: {group}.istio.io/v1\nkind: {kind}\nmetadata: {{name: quiet, namespace: shop}}\nspec: {{{spec}}}\n"
         );
         let (objects, problems) = tulle_api::parse_manifests("f", text.as_bytes());
         assert!(problems.iter().all(|d| d.severity != Severity::Error), "{problems:?}");

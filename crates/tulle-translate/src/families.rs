@@ -52,6 +52,11 @@ impl Families {
         if self == Self::V6 { "::" } else { "0.0.0.0" }
     }
 
+    /// The machine itself, where applications listen that are not told otherwise.
+    pub(crate) fn loopback(self) -> &'static str {
+        if self == Self::V6 { "::1" } else { "127.0.0.1" }
+    }
+
     /// The further ones of [`Families::any`], at `port`.
     pub(crate) fn more_addresses(self, port: u16) -> Vec<AdditionalAddress> {
         let more = |ip: &&str| AdditionalAddress {

@@ -14,15 +14,18 @@ use tulle_proto::envoy::jwt_authn::{
     JwtRequirementOrList, RequirementRule, jwt_provider::JwksSourceSpecifier, jwt_provider::NormalizePayload,
     jwt_requirement::RequiresType, requirement_rule::RequirementType,
 };
+use tulle_proto::envoy::matcher::{
+    ListMatcher, MetadataMatcher, StringMatcher, ValueMatcher, list_matcher, metadata_matcher, value_matcher,
+};
 use tulle_proto::envoy::route::{RouteMatch, route_match::PathSpecifier};
 
 use crate::filters::http;
 use crate::sources::Sources;
 
 /// Name of the filter, under which it keeps metadata.
-pub(crate) const JWT: &str = "envoy.filters.http.jwt_authn";
+const JWT: &str = "envoy.filters.http.jwt_authn";
 /// Under which key the payload of a good token is kept there.
-pub(crate) const PAYLOAD: &str = "payload";
+const PAYLOAD: &str = "payload";
 
 /// The filter of a workload; none where no policy is for it. `edge` looks for the route again once claims are known.
 pub(crate) fn filter(
@@ -70,6 +73,38 @@ pub(crate) fn filter(
             ..JwtAuthentication::default()
         },
     ))
+}
+
+/// Asks of the payload of a good token what is at `path`.
+pub(crate) fn claim<'a>(
+    path: impl IntoIterator<Item = &'a str>,
+    value: ValueMatcher,
+    invert: bool,
+) -> MetadataMatcher {
+    let segment = |key: &str| metadata_matcher::PathSegment {
+        segment: Some(metadata_matcher::path_segment::Segment::Key(key.to_owned())),
+    };
+    MetadataMatcher {
+        filter: JWT.to_owned(),
+        path: std::iter::once(PAYLOAD).chain(path).map(segment).collect(),
+        value: Some(value),
+        invert,
+    }
+}
+
+/// A claim that is this text.
+pub(crate) fn is_text(text: StringMatcher) -> ValueMatcher {
+    value_of(value_matcher::MatchPattern::StringMatch(text))
+}
+
+/// A claim that is a list with this text in it.
+pub(crate) fn has_text(text: StringMatcher) -> ValueMatcher {
+    let one_of = list_matcher::MatchPattern::OneOf(Box::new(is_text(text)));
+    value_of(value_matcher::MatchPattern::ListMatch(Box::new(ListMatcher { match_pattern: Some(one_of) })))
+}
+
+pub(crate) fn value_of(pattern: value_matcher::MatchPattern) -> ValueMatcher {
+    ValueMatcher { match_pattern: Some(pattern) }
 }
 
 fn requirement(kind: RequiresType) -> JwtRequirement {

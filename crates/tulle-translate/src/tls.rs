@@ -114,12 +114,12 @@ pub(crate) fn user_upstream(
 /// Mutual TLS of the mesh toward clients: a certificate of the trust domain is demanded.
 pub(crate) fn mesh_downstream(mesh: &MeshConfig, alpn: Vec<String>) -> TransportSocket {
     use tulle_proto::envoy::matcher::string_matcher::MatchPattern;
-    let domains = std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
-    let mut prefixes: Vec<String> = domains.map(|d| format!("spiffe://{d}/")).collect();
-    prefixes.dedup();
+    let aliases = mesh.trust_domain_aliases.iter().filter(|alias| **alias != mesh.trust_domain);
+    let domains = std::iter::once(&mesh.trust_domain).chain(aliases);
+    let prefixes = domains.map(|d| format!("spiffe://{d}/"));
     let validation = CertificateValidationContext {
         #[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
-        match_subject_alt_names: prefixes.into_iter().map(|p| matcher(MatchPattern::Prefix(p))).collect(),
+        match_subject_alt_names: prefixes.map(|p| matcher(MatchPattern::Prefix(p))).collect(),
         ..CertificateValidationContext::default()
     };
     let common = CommonTlsContext {

@@ -68,11 +68,8 @@ impl Fetcher {
             KeySource::Discovered(issuer) => {
                 let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
                 let found = self.get(&address).await.map_err(|e| format!("{address}: {e}"))?;
-                let found: serde_json::Value = serde_json::from_str(&found.text)
-                    .map_err(|e| format!("{address}: is no OpenID configuration: {e}"))?;
-                let keys = found.get("jwks_uri").and_then(|v| v.as_str());
-                let keys = keys.ok_or_else(|| format!("{address}: names no jwks_uri"))?;
-                self.get(keys).await.map_err(|e| format!("{keys}: {e}"))
+                let keys = keys_address(&address, &found.text).map_err(|e| format!("{address}: {e}"))?;
+                self.get(&keys).await.map_err(|e| format!("{keys}: {e}"))
             }
         }
     }
@@ -155,6 +152,21 @@ where
     let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| e.to_string())?;
     let text = String::from_utf8(body.to_bytes().to_vec()).map_err(|_| "is no text".to_owned())?;
     Ok(Ok(Answer { text, max_age }))
+}
+
+fn is_https(address: &str) -> bool {
+    address.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
+}
+
+/// Where an OpenID configuration, read over HTTPS or not, says that keys are: over HTTPS if it was itself.
+fn keys_address(from: &str, text: &str) -> Result<String, String> {
+    let found: serde_json::Value =
+        serde_json::from_str(text).map_err(|e| format!("is no OpenID configuration: {e}"))?;
+    let keys = found.get("jwks_uri").and_then(|v| v.as_str()).ok_or("names no jwks_uri")?;
+    if is_https(from) && !is_https(keys) {
+        return Err(format!("names {keys}, which is not https"));
+    }
+    Ok(keys.to_owned())
 }
 
 /// Where a redirect leads: never from one scheme to another.

@@ -52,9 +52,13 @@ pub(crate) async fn keep(
 ) {
     let mut sets: BTreeMap<KeySource, Set> = BTreeMap::new();
     let mut running = JoinSet::new();
+    let mut all = Wanted::new();
+    wanted.mark_changed();
     loop {
-        let all = wanted.borrow_and_update().clone();
-        adopt(&mut sets, &all, &told);
+        if wanted.has_changed().unwrap_or(false) {
+            all = wanted.borrow_and_update().clone();
+            adopt(&mut sets, &all, &told);
+        }
         let now = Instant::now();
         for (source, set) in &mut sets {
             if running.len() < MAX_AT_A_TIME && !set.running && set.due <= now {

@@ -35,6 +35,7 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
         cx.warn(&format!("{path}.port.protocol"), message, "write HTTP, HTTPS, GRPC, HTTP2, TCP or TLS");
         return None;
     };
+    not_served(cx, &path, protocol, tls.as_ref());
     Some(Server {
         port: number,
         port_name: port_name.clone(),
@@ -46,6 +47,15 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
         excluded: Vec::new(),
         rule: format!("servers[{index}]"),
     })
+}
+
+/// Says of a server that it takes no connection, and why. HTTPS and TLS without `tls` do not come here: they are invalid.
+fn not_served(cx: &mut Cx<'_>, path: &str, protocol: Protocol, tls: Option<&api::ServerTlsSettings>) {
+    let auto = tls.and_then(|t| t.mode) == Some(api::ServerTlsMode::AutoPassthrough);
+    let why = "the server takes no connection: routing by the names of clusters is not built; use PASSTHROUGH with routes by sniHosts";
+    cx.not_applied(auto, &format!("{path}.tls.mode"), why);
+    let why = "the server takes no connection: only TCP is forwarded";
+    cx.not_applied(protocol == Protocol::Udp, &format!("{path}.port.protocol"), why);
 }
 
 fn server_host(cx: &Cx<'_>, text: &str) -> ServerHost {

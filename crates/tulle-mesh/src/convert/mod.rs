@@ -10,6 +10,7 @@ mod gateway;
 mod kube;
 mod kubernetes;
 mod policy;
+mod provider;
 mod rate_limit;
 mod service_entry;
 pub(crate) mod settings;

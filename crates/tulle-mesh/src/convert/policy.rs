@@ -68,7 +68,7 @@ pub(super) fn authorization(
         Some(api::AuthorizationAction::Audit) => Action::Audit,
         Some(api::AuthorizationAction::Custom) => Action::Custom(provider),
     };
-    let target = target(selector.as_ref(), target_ref.as_ref(), target_refs);
+    let target = target(cx, selector.as_ref(), target_ref.as_ref(), target_refs);
     AuthorizationPolicy {
         meta: cx.meta.clone(),
         target,
@@ -78,12 +78,17 @@ pub(super) fn authorization(
     }
 }
 
-/// What a policy is for.
+/// Whom a policy is for; one with a target is for nobody yet, and says so.
 pub(super) fn target(
+    cx: &mut Cx<'_>,
     selector: Option<&api::WorkloadSelector>,
     target_ref: Option<&api::PolicyTargetReference>,
     target_refs: &[api::PolicyTargetReference],
 ) -> Target {
+    let why = "gateways of the Gateway API and waypoints do not heed policies yet, and sidecars ignore those with a target; \
+               use selector";
+    cx.not_applied(target_ref.is_some(), "spec.targetRef", why);
+    cx.not_applied(!target_refs.is_empty(), "spec.targetRefs", why);
     if target_ref.is_some() || !target_refs.is_empty() {
         return Target::Refs;
     }

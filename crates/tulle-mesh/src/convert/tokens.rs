@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The rules of a RequestAuthentication.
 pub(super) fn tokens(cx: &mut Cx<'_>, spec: &api::RequestAuthentication) -> RequestAuthentication {
     let api::RequestAuthentication { selector, target_ref, target_refs, jwt_rules } = spec;
-    let target = target(selector.as_ref(), target_ref.as_ref(), target_refs);
+    let target = target(cx, selector.as_ref(), target_ref.as_ref(), target_refs);
     let rules = jwt_rules.iter().enumerate().map(|(i, r)| rule(cx, i, r)).collect();
     RequestAuthentication { meta: cx.meta.clone(), target, rules }
 }
@@ -49,13 +49,19 @@ fn rule(cx: &mut Cx<'_>, index: usize, r: &api::JwtRule) -> JwtRule {
         KeySource::Discovered(issuer.clone())
     };
     let mut space_delimited = vec!["scope".to_owned(), "permission".to_owned()];
-    space_delimited.extend(space_delimited_claims.iter().cloned());
-    space_delimited.dedup();
+    space_delimited.extend(
+        space_delimited_claims.iter().filter(|c| !["scope", "permission"].contains(&c.as_str())).cloned(),
+    );
+    let timeout = timeout.as_ref().map_or(TIMEOUT, api_duration);
+    if timeout > LONGEST {
+        let message = format!("fetching keys takes no longer than {LONGEST:?}");
+        cx.warn(&format!("spec.jwtRules[{index}].timeout"), message, "write 60s or less");
+    }
     JwtRule {
         issuer: issuer.clone(),
         audiences: audiences.clone(),
         keys,
-        timeout: timeout.as_ref().map_or(TIMEOUT, api_duration).clamp(Duration::from_millis(1), LONGEST),
+        timeout: timeout.clamp(Duration::from_millis(1), LONGEST),
         from_headers: from_headers
             .iter()
             .map(|api::JwtHeader { name, prefix }| (name.clone(), prefix.clone()))

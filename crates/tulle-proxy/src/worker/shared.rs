@@ -11,7 +11,10 @@ use tulle_engine::{
         health::Checked,
         outlier::Detector,
     },
-    runtime::{Cluster, EndpointSet, cluster::Discovery},
+    runtime::{
+        Cluster, EndpointSet,
+        cluster::{Discovery, LbPolicy},
+    },
 };
 
 use super::update::{Changes, Shared};
@@ -79,7 +82,9 @@ impl SharedClusters {
                 .and_then(|config| Some(Arc::new(Detector::new(config, set?, detector.as_deref(), now)))),
             checked: (known.config.health_check.as_ref())
                 .and_then(|_| Some(Arc::new(Checked::new(set?, checked.as_deref())))),
-            load: set.map(|set| Arc::new(Load::new(set, load.as_deref()))),
+            load: set
+                .filter(|_| matches!(known.config.lb, LbPolicy::LeastRequest { .. }))
+                .map(|set| Arc::new(Load::new(set, load.as_deref()))),
         };
         Some(Shared { breakers: Arc::clone(&known.breakers), watched: known.watched.clone() })
     }

@@ -38,7 +38,7 @@ fn of_port(snapshot: &Snapshot, families: Families, port: &Port) -> Draft {
     let mut draft = match &port.endpoint {
         None if snapshot.mesh().inbound == InboundPolicy::Localhost => {
             let mut draft = Draft::new(snapshot, name.clone(), DiscoveryType::Static);
-            let local = address("127.0.0.1", port.target);
+            let local = address(families.loopback(), port.target);
             draft.cluster.load_assignment = Some(crate::endpoint::single(&name, local));
             draft
         }

@@ -1,13 +1,10 @@
 //! `when`: conditions on attributes.
 
-use tulle_proto::envoy::matcher::{
-    ListMatcher, MetadataMatcher, ValueMatcher, list_matcher, metadata_matcher, value_matcher,
-};
 use tulle_proto::envoy::rbac::{Permission, Principal, permission::Rule, principal::Identifier};
 
 use super::rule::{authenticated, direct_ip, ids, remote_ip};
 use super::values;
-use crate::jwt::{JWT, PAYLOAD};
+use crate::jwt;
 use crate::pb::cidr;
 
 /// What a condition asks of, and whether only HTTP has it.
@@ -96,33 +93,11 @@ pub(super) fn request_principal(value: &str) -> Principal {
 }
 
 /// A claim of a verified token: the text itself, or some element of a list.
+#[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
 fn claim(path: &[&str], value: &str) -> Principal {
     let text = values::string(value);
-    let single = value_of(value_matcher::MatchPattern::StringMatch(text.clone()));
-    let in_list = value_of(value_matcher::MatchPattern::ListMatch(Box::new(ListMatcher {
-        match_pattern: Some(list_matcher::MatchPattern::OneOf(Box::new(value_of(
-            value_matcher::MatchPattern::StringMatch(text),
-        )))),
-    })));
-    ids(vec![metadata(path, single), metadata(path, in_list)], false)
-}
-
-fn value_of(pattern: value_matcher::MatchPattern) -> ValueMatcher {
-    ValueMatcher { match_pattern: Some(pattern) }
-}
-
-#[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
-fn metadata(path: &[&str], value: ValueMatcher) -> Principal {
-    let segment = |key: &str| metadata_matcher::PathSegment {
-        segment: Some(metadata_matcher::path_segment::Segment::Key(key.to_owned())),
+    let ask = |value| Principal {
+        identifier: Some(Identifier::Metadata(jwt::claim(path.iter().copied(), value, false))),
     };
-    let path = std::iter::once(PAYLOAD).chain(path.iter().copied()).map(segment).collect();
-    Principal {
-        identifier: Some(Identifier::Metadata(MetadataMatcher {
-            filter: JWT.to_owned(),
-            path,
-            value: Some(value),
-            invert: false,
-        })),
-    }
+    ids(vec![ask(jwt::is_text(text.clone())), ask(jwt::has_text(text))], false)
 }

@@ -1,12 +1,10 @@
 //! Claims of tokens that routes ask for as if they were headers: `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`.
 
 use tulle_mesh::routing::StringMatch;
-use tulle_proto::envoy::matcher::{
-    ListMatcher, MetadataMatcher, OrMatcher, ValueMatcher, list_matcher, metadata_matcher, value_matcher,
-};
+use tulle_proto::envoy::matcher::{MetadataMatcher, OrMatcher, value_matcher::MatchPattern};
 
 use super::matching::string;
-use crate::jwt::{JWT, PAYLOAD};
+use crate::jwt;
 
 /// The way to the claim that a header stands for.
 pub(super) fn path(header: &str) -> Option<Vec<&str>> {
@@ -19,29 +17,14 @@ pub(super) fn path(header: &str) -> Option<Vec<&str>> {
 }
 
 /// The matcher of a claim: the text itself, or some element of a list.
-#[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
 pub(super) fn matcher(header: &str, m: &StringMatch, not: bool) -> Option<MetadataMatcher> {
-    let claim = path(header)?;
-    let segment = |key: &str| metadata_matcher::PathSegment {
-        segment: Some(metadata_matcher::path_segment::Segment::Key(key.to_owned())),
-    };
-    let value = |pattern| ValueMatcher { match_pattern: Some(pattern) };
     let wanted = match string(m) {
-        None => value(value_matcher::MatchPattern::PresentMatch(true)),
-        Some(text) => {
-            let text = value(value_matcher::MatchPattern::StringMatch(text));
-            let one_of = list_matcher::MatchPattern::OneOf(Box::new(text.clone()));
-            let list = ListMatcher { match_pattern: Some(one_of) };
-            let list = value(value_matcher::MatchPattern::ListMatch(Box::new(list)));
-            value(value_matcher::MatchPattern::OrMatch(OrMatcher { value_matchers: vec![text, list] }))
-        }
+        None => jwt::value_of(MatchPattern::PresentMatch(true)),
+        Some(text) => jwt::value_of(MatchPattern::OrMatch(OrMatcher {
+            value_matchers: vec![jwt::is_text(text.clone()), jwt::has_text(text)],
+        })),
     };
-    Some(MetadataMatcher {
-        filter: JWT.to_owned(),
-        path: std::iter::once(PAYLOAD).chain(claim).map(segment).collect(),
-        value: Some(wanted),
-        invert: not,
-    })
+    Some(jwt::claim(path(header)?, wanted, not))
 }
 
 #[cfg(test)]

@@ -76,3 +76,15 @@ fn loopback_is_not_asked() {
         assert!(error.contains("no address of 127.0.0.1 may be asked"), "{error}");
     });
 }
+
+#[test]
+fn keys_of_a_secure_issuer_are_fetched_securely() {
+    let of = |from: &str, keys: &str| keys_address(from, &format!("{{\"jwks_uri\": \"{keys}\"}}"));
+    assert_eq!(of("https://a.b/x", "HTTPS://a.b/keys").unwrap(), "HTTPS://a.b/keys");
+    assert_eq!(of("http://a.b/x", "http://a.b/keys").unwrap(), "http://a.b/keys");
+    assert_eq!(
+        of("https://a.b/x", "http://a.b/keys").unwrap_err(),
+        "names http://a.b/keys, which is not https"
+    );
+    assert_eq!(keys_address("https://a.b/x", "{}").unwrap_err(), "names no jwks_uri");
+}

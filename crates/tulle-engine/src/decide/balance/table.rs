@@ -85,7 +85,10 @@ fn ring(members: &[(u32, String, f64)], min_size: u64, max_size: u64) -> Vec<(u6
 fn maglev(members: &[(u32, String, f64)], size: u64) -> Vec<u32> {
     const FREE: u32 = u32::MAX;
     let heaviest = members.iter().map(|(_, _, weight)| *weight).fold(0.0, f64::max);
-    let builders: Vec<(u32, u64, u64, u64, f64, f64)> = members
+    // Who comes first wins a slot that several want: Envoy goes by the text of the addresses, not by the order of configuration.
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_by(|a, b| a.1.cmp(&b.1));
+    let mut builders: Vec<(u32, u64, u64, u64, f64, f64)> = members
         .iter()
         .map(|(index, name, weight)| {
             let offset = xxh64(name.as_bytes(), 0) % size;
@@ -93,10 +96,6 @@ fn maglev(members: &[(u32, String, f64)], size: u64) -> Vec<u32> {
             (*index, offset, skip, 0, *weight, 0.0)
         })
         .collect();
-    // Who comes first wins slots that several want: Envoy goes by the text of the addresses.
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    order.sort_by(|a, b| members[*a].1.cmp(&members[*b].1));
-    let mut builders: Vec<_> = order.into_iter().map(|i| builders[i]).collect();
     let slots = usize::try_from(size).unwrap_or(usize::MAX);
     let mut table = vec![FREE; slots];
     let (mut taken, mut turn) = (0, 1.0);
@@ -123,4 +122,20 @@ fn maglev(members: &[(u32, String, f64)], size: u64) -> Vec<u32> {
         turn += 1.0;
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_maglev_table_does_not_depend_on_the_order_of_configuration() {
+        let mut members: Vec<(u32, String, f64)> =
+            (0..6).map(|i| (i, format!("10.0.0.{i}:80"), f64::from(i + 1))).collect();
+        let table = maglev(&members, 251);
+        members.reverse();
+        assert_eq!(maglev(&members, 251), table);
+        members.swap(1, 4);
+        assert_eq!(maglev(&members, 251), table);
+    }
 }
