@@ -52,13 +52,9 @@ pub(crate) async fn keep(
 ) {
     let mut sets: BTreeMap<KeySource, Set> = BTreeMap::new();
     let mut running = JoinSet::new();
-    let mut all = Wanted::new();
-    wanted.mark_changed();
+    let mut all = wanted.borrow_and_update().clone();
+    adopt(&mut sets, &all, &told);
     loop {
-        if wanted.has_changed().unwrap_or(false) {
-            all = wanted.borrow_and_update().clone();
-            adopt(&mut sets, &all, &told);
-        }
         let now = Instant::now();
         for (source, set) in &mut sets {
             if running.len() < MAX_AT_A_TIME && !set.running && set.due <= now {
@@ -81,7 +77,13 @@ pub(crate) async fn keep(
             }
         };
         tokio::select! {
-            changed = wanted.changed() => if changed.is_err() { return },
+            changed = wanted.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                all = wanted.borrow_and_update().clone();
+                adopt(&mut sets, &all, &told);
+            }
             Some(done) = running.join_next() => if let Ok((source, answer)) = done
                 && let Some(set) = sets.get_mut(&source)
             {
