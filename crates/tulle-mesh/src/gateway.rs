@@ -36,7 +36,7 @@ pub struct Pods {
 /// One port of a Gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// Port as clients know it (the port of the gateway's Service).
+    /// Port as clients know it (the port of the gateway's Service); 0 for a socket of the file system.
     pub port: u16,
     /// Name of the port.
     pub port_name: String,
@@ -44,7 +44,7 @@ pub struct Server {
     pub protocol: Protocol,
     /// Hosts served, and from which namespace routes for them may come.
     pub hosts: Vec<ServerHost>,
-    /// Address to bind, empty for every one.
+    /// Address to bind, `unix://` and a path, or empty for every address.
     pub bind: String,
     /// TLS.
     pub tls: Option<ServerTls>,
@@ -57,9 +57,9 @@ pub struct Server {
 }
 
 /// A host of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerHost {
-    /// Namespace that routes must come from; `None` is any.
+    /// Namespace that routes must come from (for [`ServerTlsMode::AutoPassthrough`] that services must be of); `None` is any.
     pub namespace: Option<String>,
     /// Host, may be a wildcard.
     pub host: Host,

@@ -45,17 +45,6 @@ const SILENT: &[(&str, &str, &str)] = &[
     ),
     (
         "Gateway",
-        "servers: [{port: {number: 443, name: a, protocol: HTTPS}, hosts: ['*'], bind: 10.0.0.1, \
-         tls: {mode: SIMPLE, credentialName: c}}]",
-        "spec.servers[0].bind",
-    ),
-    (
-        "Gateway",
-        "servers: [{port: {number: 15443, name: a, protocol: TLS}, hosts: ['*.local'], tls: {mode: AUTO_PASSTHROUGH}}]",
-        "spec.servers[0].tls.mode",
-    ),
-    (
-        "Gateway",
         "servers: [{port: {number: 53, name: a, protocol: UDP}, hosts: ['*']}]",
         "spec.servers[0].port.protocol",
     ),

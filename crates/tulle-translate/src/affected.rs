@@ -72,6 +72,7 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
         out.clusters = true;
         out.endpoints = true;
         out.routes = true;
+        out.listeners |= before.passes();
     }
     let patched = patches.iter().filter(|(ns, _)| *ns == proxy.namespace() || *ns == root);
     for (_, Patched { listeners, routes, clusters }) in patched {
@@ -99,6 +100,10 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
             let mine =
                 |name: &tulle_mesh::NsName| servers(after, proxy).iter().any(|b| b.gateway.name() == *name);
             if gateways.iter().any(|name| mine(name) || after.gateway(name).is_none()) {
+                if View::key_of(after, proxy) != before.key() {
+                    // It has, or had, clusters for what passes by server name.
+                    return Types::ALL;
+                }
                 out.routes = true;
                 out.listeners = true;
             }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use tulle_mesh::gateway::ServerHost;
 use tulle_mesh::gateway::{Gateway, Server, ServerTlsMode};
 use tulle_mesh::port::{Protocol, Serving};
-use tulle_mesh::service::{Registry, TargetPort};
+use tulle_mesh::service::{Registry, Service, TargetPort};
 use tulle_mesh::{NsName, Snapshot};
 
 use crate::proxy::Proxy;
@@ -30,6 +31,8 @@ pub(crate) enum ServedAs {
     TlsTcp,
     /// TLS that passes, by server name.
     Passthrough,
+    /// TLS that passes to the cluster that the server name is the name of.
+    AutoPassthrough,
     /// Opaque bytes.
     Tcp,
 }
@@ -39,12 +42,17 @@ impl Bound {
         &self.gateway.servers[self.index]
     }
 
-    /// How it is served. `None` for what is not built (AUTO_PASSTHROUGH, UDP).
+    /// The address on which it listens; `None` is every one.
+    pub(crate) fn bind(&self) -> Option<&str> {
+        Some(self.server().bind.as_str()).filter(|b| !matches!(*b, "" | "0.0.0.0" | "::"))
+    }
+
+    /// How it is served. `None` for what is not (UDP).
     pub(crate) fn served_as(&self) -> Option<ServedAs> {
         let server = self.server();
         let mode = server.tls.as_ref().map(|t| t.mode);
-        if mode == Some(ServerTlsMode::AutoPassthrough) {
-            return None;
+        if mode == Some(ServerTlsMode::AutoPassthrough) && server.protocol.serving() != Some(Serving::Http) {
+            return (server.protocol != Protocol::Udp).then_some(ServedAs::AutoPassthrough);
         }
         match server.protocol {
             Protocol::Https if mode.is_none() => None,
@@ -58,18 +66,20 @@ impl Bound {
         }
     }
 
-    /// The name of its route configuration: `http.PORT`, or `https.PORT.NAME.GATEWAY.NAMESPACE`.
+    /// The name of its route configuration: `http.PORT`, or `https.PORT.NAME.GATEWAY.NAMESPACE`; either with `.ADDRESS` where it
+    /// listens on one.
     pub(crate) fn route_name(&self) -> Option<String> {
+        let bind = self.bind().map(|b| format!(".{b}")).unwrap_or_default();
         match self.served_as()? {
-            ServedAs::Http => Some(format!("http.{}", self.port)),
+            ServedAs::Http => Some(format!("http.{}{bind}", self.port)),
             ServedAs::Https => Some(format!(
-                "https.{}.{}.{}.{}",
+                "https.{}.{}.{}.{}{bind}",
                 self.port,
                 self.server().port_name,
                 self.gateway.name.name,
                 self.gateway.name.namespace
             )),
-            ServedAs::TlsTcp | ServedAs::Passthrough | ServedAs::Tcp => None,
+            ServedAs::TlsTcp | ServedAs::Passthrough | ServedAs::AutoPassthrough | ServedAs::Tcp => None,
         }
     }
 }
@@ -82,6 +92,26 @@ pub(crate) fn secrets(snapshot: &Snapshot, proxy: &Proxy) -> Vec<NsName> {
     all.sort();
     all.dedup();
     all
+}
+
+/// The hosts to whose clusters TLS passes by its server name, sorted. A namespace is that of the service.
+pub(crate) fn passing_hosts(snapshot: &Snapshot, proxy: &Proxy) -> Vec<ServerHost> {
+    let gateways = snapshot.gateways().filter(|g| g.is_served_by(proxy.namespace(), &proxy.labels));
+    let passing = |s: &&Server| s.tls.as_ref().is_some_and(|t| t.mode == ServerTlsMode::AutoPassthrough);
+    let mut all: Vec<ServerHost> =
+        gateways.flat_map(|g| g.servers.iter().filter(passing)).flat_map(|s| s.hosts.clone()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Whether TLS passes to the clusters of `service` at a server with these hosts. What is outside of the mesh has no mutual TLS to
+/// pass.
+pub(crate) fn passes_to(hosts: &[ServerHost], service: &Service) -> bool {
+    let fits = |h: &ServerHost| {
+        h.namespace.as_deref().is_none_or(|n| n == service.namespace()) && h.host.covers(&service.hostname)
+    };
+    !service.mesh_external && hosts.iter().any(fits)
 }
 
 /// Every server for `proxy`, by port, then by age of the gateway.

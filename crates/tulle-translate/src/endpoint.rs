@@ -44,8 +44,17 @@ pub(crate) fn assignment(snapshot: &Snapshot, view: &View, name: &str) -> Option
     };
     let policy = rule.map(|r| r.effective(&parsed.subset, port.number)).unwrap_or_default();
     let preference = preference(snapshot, service, &policy);
+    if parsed.by_sni && !view.passes_to(service) {
+        return None;
+    }
     let endpoints = snapshot.endpoints(service);
-    let asked = Asked { service, port: port.number, labels, preference: preference.as_ref() };
+    let asked = Asked {
+        service,
+        port: port.number,
+        labels,
+        preference: preference.as_ref(),
+        only_mtls: parsed.by_sni,
+    };
     let mut message = load_assignment(snapshot, view, name, &endpoints, &asked);
     let mut sources = Sources::default();
     sources.add(&service.meta);
@@ -75,10 +84,13 @@ pub(crate) fn names(snapshot: &Snapshot, view: &View) -> Vec<String> {
             Some(service.namespace()),
             &view.labels,
         );
+        let passes = view.passes_to(service);
+        let subsets = || rule.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str());
         for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {
-            out.push(ClusterName::outbound(&service.hostname, port.number, "").to_string());
-            for subset in rule.iter().flat_map(|r| &r.subsets) {
-                out.push(ClusterName::outbound(&service.hostname, port.number, &subset.name).to_string());
+            for subset in std::iter::once("").chain(subsets()) {
+                let name = ClusterName::outbound(&service.hostname, port.number, subset);
+                out.extend(passes.then(|| name.sni()));
+                out.push(name.to_string());
             }
         }
     }
@@ -93,6 +105,8 @@ pub(crate) struct Asked<'a> {
     /// Labels that they have; `None` for all.
     pub(crate) labels: Option<&'a Labels>,
     pub(crate) preference: Option<&'a Preference<'a>>,
+    /// Only those that take mutual TLS: nothing else passes by server name.
+    pub(crate) only_mtls: bool,
 }
 
 /// The endpoints that are asked for, grouped by locality and ranked for the client of the view.
@@ -103,10 +117,11 @@ pub(crate) fn load_assignment(
     endpoints: &ServiceEndpoints,
     asked: &Asked<'_>,
 ) -> ClusterLoadAssignment {
-    let Asked { service, port, labels, preference } = asked;
+    let Asked { service, port, labels, preference, only_mtls } = asked;
     let wanted = |e: &&Endpoint| {
         labels.is_none_or(|l| l.iter().all(|(k, v)| e.labels.get(k) == Some(v)))
             && (!service.node_local || e.node == view.client.node)
+            && (!only_mtls || e.mtls_ready)
     };
     let chosen = endpoints.of_port(*port).iter().filter(wanted);
     let groups = group(snapshot, chosen, &view.client, *preference);

@@ -44,6 +44,12 @@ pub(crate) fn address(ip: &str, port: u16) -> Address {
     Address { address: Some(core::address::Address::SocketAddress(socket)) }
 }
 
+/// A socket of the file system.
+pub(crate) fn pipe(path: &str) -> Address {
+    let pipe = core::Pipe { path: path.to_owned(), mode: 0 };
+    Address { address: Some(core::address::Address::Pipe(pipe)) }
+}
+
 /// A text value.
 pub(crate) fn text(s: impl Into<String>) -> Value {
     Value { kind: Some(value::Kind::StringValue(s.into())) }

@@ -26,6 +26,12 @@ pub(crate) mod alpn {
     pub(crate) const OURS: &str = "tulle-h1";
     /// What sidecars send for TCP. (`istio-peer-exchange`, which asks for an exchange of metadata first, is only accepted.)
     pub(crate) const MTLS_TCP: &[&str] = &["istio"];
+    /// Everything by which mutual TLS of the mesh is told.
+    pub(crate) fn all_mtls() -> Vec<String> {
+        let all = ["istio-peer-exchange", "istio"].iter().chain(MTLS_HTTP);
+        all.chain([&OURS]).map(|s| (*s).to_owned()).collect()
+    }
+
     /// What the HTTP inspector finds.
     pub(crate) const PLAIN_HTTP: &[&str] = &["http/1.0", "http/1.1", "h2c"];
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use tulle_base::{Host, Labels};
 use tulle_mesh::Snapshot;
 use tulle_mesh::config::{GatewayTopology, OutboundPolicy};
+use tulle_mesh::gateway::ServerHost;
 use tulle_mesh::routing::RouteSet;
 use tulle_mesh::service::Service;
 use tulle_mesh::sidecar::{Egress, NamespaceMatch, Sidecar};
 
+use crate::edge;
 use crate::envoy_filter::{self, Patches};
 use crate::families::Families;
 use crate::locality::Client;
@@ -31,6 +33,8 @@ pub struct View {
     pub(crate) client: Client,
     /// What stands before it; for gateways.
     pub(crate) topology: GatewayTopology,
+    /// Hosts to whose clusters TLS passes by its server name; for gateways.
+    passing: Vec<ServerHost>,
     /// What its listeners are bound to.
     pub(crate) families: Families,
     /// Where unknown traffic goes.
@@ -77,6 +81,9 @@ impl View {
         if proxy.kind == Kind::Router && own != GatewayTopology::default() {
             key.push_str(&format!("/behind={own:?}"));
         }
+        for host in passing_of(snapshot, proxy) {
+            key.push_str(&format!("/sni={}/{}", host.namespace.as_deref().unwrap_or("*"), host.host));
+        }
         key
     }
 
@@ -95,6 +102,7 @@ impl View {
             families: proxy.families,
             client: Client::of(snapshot, proxy),
             topology: topology_of(snapshot, proxy),
+            passing: passing_of(snapshot, proxy),
             outbound,
             patches: Patches::of(snapshot, proxy),
             services: BTreeMap::new(),
@@ -118,6 +126,16 @@ impl View {
     /// The service seen for `host`.
     pub(crate) fn service(&self, host: &Host) -> Option<&Arc<Service>> {
         self.services.get(host)
+    }
+
+    /// Whether TLS passes to anything by its server name.
+    pub(crate) fn passes(&self) -> bool {
+        !self.passing.is_empty()
+    }
+
+    /// Whether there are clusters of `service` for TLS that passes by its server name.
+    pub(crate) fn passes_to(&self, service: &Service) -> bool {
+        edge::passes_to(&self.passing, service)
     }
 
     /// The Sidecar in force.
@@ -200,6 +218,10 @@ impl View {
             }
         }
     }
+}
+
+fn passing_of(snapshot: &Snapshot, proxy: &Proxy) -> Vec<ServerHost> {
+    if proxy.kind == Kind::Router { edge::passing_hosts(snapshot, proxy) } else { Vec::new() }
 }
 
 fn topology_of(snapshot: &Snapshot, proxy: &Proxy) -> GatewayTopology {

@@ -21,7 +21,7 @@ record! {
         /// The port.
         pub port: Port = "port",
         /// Address to bind, an IP address or `unix://` path; all addresses by default.
-        pub bind: String = "bind" => planned("gateways listen on every address"),
+        pub bind: String = "bind",
         /// Hosts as `[namespace/]dnsName`, with leading wildcard.
         pub hosts: Vec<String> = "hosts",
         /// TLS of the port.

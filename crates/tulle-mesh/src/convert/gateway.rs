@@ -25,8 +25,10 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
     let api::Server { port, bind, hosts, tls, default_endpoint: _, name } = s; // the last is said by the reader
     let api::Port { number, protocol, name: port_name, target_port: _ } = port;
     let path = format!("spec.servers[{index}]");
-    cx.not_applied(!bind.is_empty(), &format!("{path}.bind"), "gateways listen on every address");
-    let Some(number) = cx.port(*number, &format!("{path}.port.number")) else {
+    // A socket of the file system has no port.
+    let number =
+        if bind.starts_with("unix://") { Some(0) } else { cx.port(*number, &format!("{path}.port.number")) };
+    let Some(number) = number else {
         cx.not_applied(true, &path, "it has no port");
         return None;
     };
@@ -35,7 +37,8 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
         cx.warn(&format!("{path}.port.protocol"), message, "write HTTP, HTTPS, GRPC, HTTP2, TCP or TLS");
         return None;
     };
-    not_served(cx, &path, protocol, tls.as_ref());
+    let why = "the server takes no connection: only TCP is forwarded";
+    cx.not_applied(protocol == Protocol::Udp, &format!("{path}.port.protocol"), why);
     Some(Server {
         port: number,
         port_name: port_name.clone(),
@@ -47,15 +50,6 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
         excluded: Vec::new(),
         rule: format!("servers[{index}]"),
     })
-}
-
-/// Says of a server that it takes no connection, and why. HTTPS and TLS without `tls` do not come here: they are invalid.
-fn not_served(cx: &mut Cx<'_>, path: &str, protocol: Protocol, tls: Option<&api::ServerTlsSettings>) {
-    let auto = tls.and_then(|t| t.mode) == Some(api::ServerTlsMode::AutoPassthrough);
-    let why = "the server takes no connection: routing by the names of clusters is not built; use PASSTHROUGH with routes by sniHosts";
-    cx.not_applied(auto, &format!("{path}.tls.mode"), why);
-    let why = "the server takes no connection: only TCP is forwarded";
-    cx.not_applied(protocol == Protocol::Udp, &format!("{path}.port.protocol"), why);
 }
 
 fn server_host(cx: &Cx<'_>, text: &str) -> ServerHost {

@@ -1,17 +1,30 @@
 //! Accept loops.
 
-use std::{io, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::OwnedFd,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{connection, registry::Slot};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+use super::{bind::ListenSocket, connection, registry::Slot};
 use crate::worker::Worker;
 
 /// How long a loop waits after a failure that will not go away at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Starts accepting on `socket` for the listener of that name, which the worker knows.
-pub(crate) fn start(worker: &Rc<Worker>, name: &Arc<str>, socket: TcpListener) {
+pub(crate) fn start(worker: &Rc<Worker>, name: &Arc<str>, socket: ListenSocket) {
     let Some(slot) = worker.listeners.borrow().get(name) else { return };
-    let socket = match tokio::net::TcpListener::from_std(socket) {
+    let opened = match socket {
+        ListenSocket::Tcp(socket) => TcpListener::from_std(socket).map(Socket::Tcp),
+        ListenSocket::Unix(socket) => UnixListener::from_std(socket).map(Socket::Unix),
+    };
+    let socket = match opened {
         Ok(socket) => socket,
         Err(error) => {
             tracing::error!(listener = %name, %error, "cannot accept on this listener");
@@ -22,10 +35,37 @@ pub(crate) fn start(worker: &Rc<Worker>, name: &Arc<str>, socket: TcpListener) {
     slot.add_loop(task.abort_handle());
 }
 
-async fn accept(worker: Rc<Worker>, slot: Rc<Slot>, socket: tokio::net::TcpListener) {
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Both ends of a connection over the file system: there are no addresses, but the peer is on this machine.
+const HERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+impl Socket {
+    /// A connection, with the addresses of the peer and of this end.
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr, SocketAddr)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                let local = stream.local_addr()?;
+                Ok((stream, peer, local))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = socket.accept().await?;
+                // A stream is read and written in the same way whatever the family of its socket.
+                let stream = std::net::TcpStream::from(OwnedFd::from(stream.into_std()?));
+                Ok((TcpStream::from_std(stream)?, HERE, HERE))
+            }
+        }
+    }
+}
+
+async fn accept(worker: Rc<Worker>, slot: Rc<Slot>, socket: Socket) {
     loop {
         match socket.accept().await {
-            Ok((stream, peer)) => {
+            Ok((stream, peer, local)) => {
                 if worker.gauges.downstream.get() >= worker.settings.max_connections as u64 {
                     crate::net::connect::reset(stream);
                     tracing::warn!(limit = worker.settings.max_connections, "too many connections: reset");
@@ -35,7 +75,7 @@ async fn accept(worker: Rc<Worker>, slot: Rc<Slot>, socket: tokio::net::TcpListe
                     Rc::clone(&worker),
                     Rc::clone(&slot),
                     stream,
-                    peer,
+                    (peer, local),
                 ));
             }
             Err(error) if is_of_one_connection(&error) => {}

@@ -1,15 +1,52 @@
 //! Opening the sockets that workers accept on. The main thread does this once per address.
 
 use std::{
-    io,
+    fs, io,
     net::{SocketAddr, TcpListener},
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::FileTypeExt,
+            net::{SocketAddr as UnixAddr, UnixListener},
+        },
+    },
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many connections may wait in one socket's accept queue; Envoy's `tcp_backlog_size` default.
 const BACKLOG: i32 = 1024;
+
+/// A socket that a worker accepts on.
+#[derive(Debug)]
+pub enum ListenSocket {
+    /// At an IP address.
+    Tcp(TcpListener),
+    /// In the file system, or in the abstract namespace.
+    Unix(UnixListener),
+}
+
+/// Opens a socket at `path`, the same accept queue for `count` workers. A leading `@` means the abstract namespace. A socket that
+/// is there already is taken away first, as Envoy does: it is what an earlier process left; anything else that is there stays.
+///
+/// # Errors
+/// When the path cannot be bound.
+pub fn bind_unix(path: &str, count: usize) -> io::Result<Vec<UnixListener>> {
+    let listener = match path.strip_prefix('@') {
+        Some(name) => UnixListener::bind_addr(&UnixAddr::from_abstract_name(name)?)?,
+        None => {
+            if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
+                fs::remove_file(path)?;
+            }
+            UnixListener::bind(path)?
+        }
+    };
+    listener.set_nonblocking(true)?;
+    let mut all: Vec<UnixListener> = (1..count).map(|_| listener.try_clone()).collect::<Result<_, _>>()?;
+    all.push(listener);
+    Ok(all)
+}
 
 /// Opens `count` sockets on `address`, one per worker, sharing the port by `SO_REUSEPORT` so that the kernel spreads new
 /// connections over them. Port 0 asks for a free port, the same for all. With `ipv4_compat` a socket at `::` takes IPv4 too,
@@ -66,6 +103,19 @@ mod tests {
         let ports: Vec<u16> = sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
         assert_ne!(ports[0], 0);
         assert_eq!(ports, [ports[0]; 3]);
+    }
+
+    #[test]
+    fn a_socket_of_the_file_system_takes_the_place_of_what_an_earlier_process_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let path = path.to_str().unwrap();
+        drop(bind_unix(path, 1).unwrap());
+        assert_eq!(bind_unix(path, 3).unwrap().len(), 3, "the file is still there");
+        let file = dir.path().join("file");
+        fs::write(&file, "mine").unwrap();
+        bind_unix(file.to_str().unwrap(), 1).unwrap_err();
+        assert_eq!(fs::read_to_string(file).unwrap(), "mine");
     }
 
     #[test]

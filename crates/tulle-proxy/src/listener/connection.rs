@@ -48,12 +48,16 @@ enum Refusal {
     NoServerName,
 }
 
-/// Serves one accepted connection to its end.
-pub(crate) async fn serve(worker: Rc<Worker>, accepted: Rc<Slot>, stream: TcpStream, peer: SocketAddr) {
+/// Serves one accepted connection, from the peer to this end, until it is over.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    accepted: Rc<Slot>,
+    stream: TcpStream,
+    (peer, local): (SocketAddr, SocketAddr),
+) {
     let counted = worker.count(|g| &g.downstream);
     let start = Instant::now();
     no_delay(&stream);
-    let Ok(local) = stream.local_addr() else { return };
     let (slot, listener, mut arrival) = locate(&worker, accepted, &stream, unmapped(peer), unmapped(local));
     listener.stats.downstream_cx_total.inc();
     listener.stats.downstream_cx_active.inc();

@@ -1,13 +1,6 @@
 //! All workers together, as the main thread sees them.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
-    sync::Arc,
-    thread::JoinHandle,
-};
+use std::{collections::HashMap, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, thread::JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
 use tulle_base::drain::DrainState;
@@ -24,7 +17,7 @@ use super::{
     shared::SharedClusters,
     update::{Changes, Command, Update},
 };
-use crate::listener::bind::{bind_shared, duplicate};
+use crate::listener::bind::{ListenSocket, bind_shared, bind_unix, duplicate};
 
 /// The running workers. Dropping it stops them without waiting; [`Fleet::stop`] waits.
 ///
@@ -45,7 +38,7 @@ pub struct Fleet {
 struct Bound {
     /// As configured.
     wanted: Vec<ListenAddress>,
-    /// As the kernel gave them, in the same order.
+    /// As the kernel gave them, in the same order; those of the file system are not among them.
     actual: Vec<SocketAddr>,
 }
 
@@ -110,7 +103,7 @@ impl Fleet {
     pub fn apply(&mut self, mut changes: Changes) -> Result<(), Vec<BindError>> {
         changes.tidy();
         let shared = self.clusters.update(&changes);
-        let mut sockets: Vec<Vec<(Arc<str>, TcpListener)>> =
+        let mut sockets: Vec<Vec<(Arc<str>, ListenSocket)>> =
             (0..self.workers.len()).map(|_| Vec::new()).collect();
         let mut rebound = Vec::new();
         let mut failed = Vec::new();
@@ -153,15 +146,22 @@ impl Fleet {
             return Ok(Opened { per_worker: Vec::new(), replaced: false });
         }
         let replaced = before.is_some();
-        let mut per_worker: Vec<Vec<TcpListener>> = self.workers.iter().map(|_| Vec::new()).collect();
+        let mut per_worker: Vec<Vec<ListenSocket>> = self.workers.iter().map(|_| Vec::new()).collect();
         let mut actual = Vec::new();
         for ListenAddress { address, ipv4_compat } in &listener.addresses {
             let fail = |source| BindError { listener: Arc::clone(name), address: address.clone(), source };
-            let Address::Ip(wanted) = *address else {
-                return Err(fail(io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "only IP addresses can be listened on",
-                )));
+            let wanted = match address {
+                Address::Ip(wanted) => *wanted,
+                Address::Pipe(path) => {
+                    let own = bind_unix(path, per_worker.len()).map_err(fail)?;
+                    let own = own.into_iter().map(ListenSocket::Unix);
+                    per_worker.iter_mut().zip(own).for_each(|(mine, socket)| mine.push(socket));
+                    continue;
+                }
+                Address::Name(..) => {
+                    let problem = "only IP addresses and sockets of the file system can be listened on";
+                    return Err(fail(io::Error::new(io::ErrorKind::Unsupported, problem)));
+                }
             };
             let own = bind_shared(wanted, *ipv4_compat, per_worker.len()).map_err(fail)?;
             if let Some(first) = own.first() {
@@ -171,8 +171,10 @@ impl Fleet {
                 Some(fd) => duplicate(fd, per_worker.len()).map_err(fail)?,
                 None => Vec::new(),
             };
-            per_worker.iter_mut().zip(own).for_each(|(mine, socket)| mine.push(socket));
-            per_worker.iter_mut().zip(copies).for_each(|(mine, socket)| mine.push(socket));
+            for all in [own, copies] {
+                let all = all.into_iter().map(ListenSocket::Tcp);
+                per_worker.iter_mut().zip(all).for_each(|(mine, socket)| mine.push(socket));
+            }
         }
         self.bound.insert(Arc::clone(name), Bound { wanted: listener.addresses.clone(), actual });
         Ok(Opened { per_worker, replaced })
@@ -227,7 +229,7 @@ impl Worker {
 
 /// What opening a listener's sockets came to.
 struct Opened {
-    per_worker: Vec<Vec<TcpListener>>,
+    per_worker: Vec<Vec<ListenSocket>>,
     /// Whether sockets at another address were there before.
     replaced: bool,
 }

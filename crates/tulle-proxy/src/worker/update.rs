@@ -1,12 +1,13 @@
 //! What the main thread tells a worker: compiled resources that changed, and sockets to accept on.
 
-use std::{net::TcpListener, sync::Arc};
+use std::sync::Arc;
 
 use tulle_base::drain::DrainState;
 use tulle_engine::runtime::{Cluster, EndpointSet, Listener, RouteTable};
 
 use super::query::Query;
 pub use crate::cluster::local::Shared;
+use crate::listener::bind::ListenSocket;
 
 /// The changed and removed resources of one kind. What is not named stays as it is.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ pub struct Update {
     /// The resources.
     pub changes: Changes,
     /// New sockets under the listener's name, in addition to those that the worker has; non-blocking and listening.
-    pub sockets: Vec<(Arc<str>, TcpListener)>,
+    pub sockets: Vec<(Arc<str>, ListenSocket)>,
     /// What all workers have in common of the clusters that changed, themselves or in their endpoints.
     pub shared: Vec<(Arc<str>, Shared)>,
     /// Listeners whose present sockets are to be closed before the new ones are used (their address changed).

@@ -61,9 +61,13 @@ fn of_service(snapshot: &Snapshot, view: &View, service: &Arc<Service>, out: &mu
         out,
     };
     for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {
-        builder.cluster(port, "");
-        for subset in rule.iter().flat_map(|r| &r.subsets) {
-            builder.cluster(port, &subset.name);
+        let subsets = rule.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str());
+        for subset in std::iter::once("").chain(subsets) {
+            let name = ClusterName::outbound(&service.hostname, port.number, subset);
+            if view.passes_to(service) {
+                builder.cluster(port, &name.clone().for_sni());
+            }
+            builder.cluster(port, &name);
         }
     }
 }
@@ -78,8 +82,8 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn cluster(&mut self, port: &ServicePort, subset: &str) {
-        let name = ClusterName::outbound(&self.service.hostname, port.number, subset);
+    fn cluster(&mut self, port: &ServicePort, name: &ClusterName) {
+        let subset = name.subset.as_str();
         let mesh = self.snapshot.mesh();
         let mut policy = self.rule.map(|r| r.effective(subset, port.number)).unwrap_or_default();
         policy.connection_pool = policy.connection_pool.or(mesh.connection_pool.as_ref());
@@ -93,11 +97,13 @@ impl Builder<'_> {
                     Some(kinds::EdsClusterConfig { eds_config: Some(ads()), service_name: name.to_string() });
             }
             DiscoveryType::StrictDns | DiscoveryType::LogicalDns => {
-                self.dns(&mut draft, port, subset, preference.as_ref());
+                self.dns(&mut draft, port, name, preference.as_ref());
             }
             DiscoveryType::OriginalDst | DiscoveryType::Static => {}
         }
         match port.protocol {
+            // What is inside of TLS that passes is not known.
+            _ if name.by_sni => {}
             p if p.is_http2() => draft.http2(),
             Protocol::Sniff => draft.downstream_protocol(),
             Protocol::Http if mesh.h2_upgrade && self.may_upgrade(&policy, port) => draft.http2(),
@@ -110,10 +116,12 @@ impl Builder<'_> {
         }
         // Gateways do as policies of the Gateway API say where no rule says anything.
         let backend = match (self.view.kind, policy.tls) {
-            (Kind::Router, None) => self.snapshot.backend_tls(self.service, port),
+            (Kind::Router, None) if !name.by_sni => self.snapshot.backend_tls(self.service, port),
             _ => None,
         };
-        self.tls(&mut draft, &name, port, policy.tls.or(backend.as_ref().map(|(_, tls)| tls)));
+        if !name.by_sni {
+            self.tls(&mut draft, name, port, policy.tls.or(backend.as_ref().map(|(_, tls)| tls)));
+        }
         if let Some((policy, _)) = &backend {
             draft.sources.add(&policy.meta);
         }
@@ -150,10 +158,18 @@ impl Builder<'_> {
     }
 
     #[allow(deprecated, reason = "the fields that Istio writes, and that every Envoy reads")]
-    fn dns(&self, draft: &mut Draft, port: &ServicePort, subset: &str, preference: Option<&Preference<'_>>) {
+    fn dns(
+        &self,
+        draft: &mut Draft,
+        port: &ServicePort,
+        of: &ClusterName,
+        preference: Option<&Preference<'_>>,
+    ) {
         let name = draft.cluster.name.clone();
-        let labels = self.rule.and_then(|r| r.subsets.iter().find(|s| s.name == subset)).map(|s| &s.labels);
-        let asked = Asked { service: self.service, port: port.number, labels, preference };
+        let labels =
+            self.rule.and_then(|r| r.subsets.iter().find(|s| s.name == of.subset)).map(|s| &s.labels);
+        let only_mtls = of.by_sni;
+        let asked = Asked { service: self.service, port: port.number, labels, preference, only_mtls };
         draft.cluster.load_assignment =
             Some(endpoint::load_assignment(self.snapshot, self.view, &name, &self.endpoints, &asked));
         draft.cluster.dns_lookup_family = kinds::DnsLookupFamily::V4Only as i32;

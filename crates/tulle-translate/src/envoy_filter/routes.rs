@@ -76,10 +76,10 @@ impl<'a> Place<'a> {
         match self.ports {
             Ports::Named => port.is_none_or(|port| port_in(&routes.name) == Some(port)),
             Ports::Servers(ports) => {
-                // `https.PORT.NAME.GATEWAY.NAMESPACE`; plain HTTP is shared by gateways, and names none.
+                // `https.PORT.NAME.GATEWAY.NAMESPACE`, maybe with an address; plain HTTP is shared by gateways, and names none.
                 let words: Vec<&str> = routes.name.split('.').collect();
                 let (own_name, own_gateway) = match words[..] {
-                    ["https", _, port_name, gateway, namespace] => {
+                    ["https", _, port_name, gateway, namespace, ..] => {
                         (port_name, format!("{namespace}/{gateway}"))
                     }
                     _ => ("", String::new()),

@@ -5,36 +5,40 @@ use std::collections::BTreeMap;
 use tulle_base::Host;
 use tulle_mesh::Snapshot;
 use tulle_mesh::envoy_filter::PatchContext;
+use tulle_mesh::port::Protocol;
 use tulle_mesh::routing::{GatewayRef, L4Match, L4Route, RouteSet};
-use tulle_proto::envoy::core::TrafficDirection;
+use tulle_proto::envoy::core::{Address, TrafficDirection};
 use tulle_proto::envoy::listener::{FilterChain, FilterChainMatch, Listener};
 
 use super::outbound::with_stats;
 use super::{Made, direction, hcm, tcp};
 use crate::access_log;
-use crate::edge::{Bound, ServedAs, servers};
+use crate::edge::{Bound, ServedAs, passes_to, servers};
 use crate::filters;
 use crate::jwt;
-use crate::pb::{address, cidr, provenance};
+use crate::names::ClusterName;
+use crate::pb::{address, cidr, pipe, provenance};
 use crate::proxy::Proxy;
 use crate::rate_limit;
 use crate::rbac;
 use crate::resource::Resource;
 use crate::sources::Sources;
-use crate::tls::{server as server_tls, strings};
+use crate::tls::{alpn, server as server_tls, strings};
 use crate::view::View;
 
 /// Every listener of a gateway. A port without anything to serve has none.
 pub(crate) fn listeners(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<Resource> {
-    let mut by_port: BTreeMap<u16, Vec<Bound>> = BTreeMap::new();
+    let mut by_port: BTreeMap<(u16, Option<String>), Vec<Bound>> = BTreeMap::new();
     for bound in servers(snapshot, proxy) {
-        by_port.entry(bound.port).or_default().push(bound);
+        let bind = bound.bind().map(str::to_owned);
+        by_port.entry((bound.port, bind)).or_default().push(bound);
     }
     let mut made_of = Sources::default();
     let guards = guards(snapshot, proxy, &mut made_of);
     let mut out = Made::new(&view.patches, PatchContext::Gateway);
-    for (port, bound) in &by_port {
-        if let Some((listener, mut sources)) = listener(snapshot, view, *port, bound, &guards) {
+    for ((port, bind), bound) in &by_port {
+        let at = (bind.as_deref(), *port);
+        if let Some((listener, mut sources)) = listener(snapshot, view, at, bound, &guards) {
             sources.extend(made_of.clone());
             out.add(listener, sources);
         }
@@ -57,7 +61,7 @@ fn guards(snapshot: &Snapshot, proxy: &Proxy, sources: &mut Sources) -> rbac::Fi
 fn listener(
     snapshot: &Snapshot,
     view: &View,
-    port: u16,
+    (bind, port): (Option<&str>, u16),
     bound: &[Bound],
     guards: &rbac::Filters,
 ) -> Option<(Listener, Sources)> {
@@ -73,6 +77,7 @@ fn listener(
                 Some(ServedAs::Passthrough | ServedAs::TlsTcp | ServedAs::Tcp) => {
                     chains.extend(tcp_chains(snapshot, view, b, guards));
                 }
+                Some(ServedAs::AutoPassthrough) => chains.extend(passing_chains(snapshot, view, b)),
                 Some(ServedAs::Http) | None => {}
             }
         }
@@ -90,9 +95,12 @@ fn listener(
     let first = (view.topology.proxy_protocol == Some(true)).then(filters::proxy_protocol);
     let tls = inspects_tls.then(filters::tls_inspector);
     let listener = Listener {
-        name: format!("{}_{port}", view.families.wildcard()),
-        address: Some(address(view.families.wildcard(), port)),
-        additional_addresses: view.families.more_addresses(port),
+        name: format!("{}_{port}", bind.unwrap_or(view.families.wildcard())),
+        address: Some(bind_address(bind.unwrap_or(view.families.wildcard()), port)),
+        additional_addresses: match bind {
+            Some(_) => Vec::new(),
+            None => view.families.more_addresses(port),
+        },
         filter_chains: chains,
         listener_filters: first.into_iter().chain(tls).collect(),
         traffic_direction: direction(TrafficDirection::Outbound),
@@ -103,6 +111,14 @@ fn listener(
     // Servers that share a chain are all served by it.
     bound.iter().filter(|b| b.served_as().is_some()).for_each(|b| sources.add(&b.gateway.meta));
     Some((listener, sources))
+}
+
+/// An IP address with its port, or a socket of the file system.
+fn bind_address(bind: &str, port: u16) -> Address {
+    match bind.strip_prefix("unix://") {
+        Some(path) => pipe(path),
+        None => address(bind, port),
+    }
 }
 
 /// Envoy refuses two chains with one match: the oldest gateway's stays.
@@ -177,6 +193,34 @@ fn tcp_chains(snapshot: &Snapshot, view: &View, b: &Bound, guards: &rbac::Filter
         let rules = if by_name { &set.tls } else { &set.tcp };
         for rule in rules {
             out.extend(rule_chains(snapshot, view, b, set, rule, guards));
+        }
+    }
+    out
+}
+
+/// The chains of a server that passes TLS to the cluster whose name the server name is: one for each cluster of the services that
+/// its hosts cover. Only mutual TLS of the mesh passes, told by its ALPN, and only to endpoints that take it, so that nobody
+/// gets anywhere without; who that is, the other end looks at.
+fn passing_chains(snapshot: &Snapshot, view: &View, b: &Bound) -> Vec<FilterChain> {
+    let mut out = Vec::new();
+    for service in view.services().filter(|s| passes_to(&b.server().hosts, s)) {
+        let (host, namespace) = (&service.hostname, Some(service.namespace()));
+        let rule = snapshot.destination_rule(host, &view.namespace, namespace, &view.labels);
+        let subsets = || rule.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str());
+        for port in service.ports.iter().filter(|p| p.protocol != Protocol::Udp) {
+            for subset in std::iter::once("").chain(subsets()) {
+                let cluster = ClusterName::outbound(host, port.number, subset).sni();
+                out.push(FilterChain {
+                    filter_chain_match: Some(FilterChainMatch {
+                        server_names: vec![cluster.clone()],
+                        application_protocols: alpn::all_mtls(),
+                        ..FilterChainMatch::default()
+                    }),
+                    filters: with_stats(view, tcp::to_cluster(snapshot.mesh(), &cluster)),
+                    metadata: made_by(b),
+                    ..FilterChain::default()
+                });
+            }
         }
     }
     out

@@ -13,6 +13,7 @@ mod limits;
 mod manifests;
 mod near;
 mod parts;
+mod passing;
 mod promises;
 mod protocols;
 mod routing;

@@ -172,9 +172,8 @@ impl Builder<'_> {
             Alpn::Any => Vec::new(),
             Alpn::MeshHttp => strings(alpn::MTLS_HTTP).into_iter().chain(ours).collect(),
             Alpn::MeshTcp => strings(&accepted),
-            Alpn::Mesh => {
-                strings(&accepted).into_iter().chain(strings(alpn::MTLS_HTTP)).chain(ours).collect()
-            }
+            Alpn::Mesh if ours.is_some() => alpn::all_mtls(),
+            Alpn::Mesh => strings(&accepted).into_iter().chain(strings(alpn::MTLS_HTTP)).collect(),
             Alpn::PlainHttp => strings(alpn::PLAIN_HTTP),
         }
     }
