@@ -355,13 +355,11 @@ kinds! {
     }
     /// Routing from outside in its old form.
     Ingress(k8s::Ingress) {
-        group: "networking.k8s.io", versions: ["v1"], plural: "ingresses", short: ["ing"], namespaced: true, body: Spec,
-        notice: Notice::Planned("use Gateway and VirtualService of networking.istio.io")
+        group: "networking.k8s.io", versions: ["v1"], plural: "ingresses", short: ["ing"], namespaced: true, body: Spec
     }
     /// Who serves ingresses of a class.
     IngressClass(k8s::IngressClass) {
-        group: "networking.k8s.io", versions: ["v1"], plural: "ingressclasses", short: [], namespaced: false, body: Spec,
-        notice: Notice::Planned("use Gateway and VirtualService of networking.istio.io")
+        group: "networking.k8s.io", versions: ["v1"], plural: "ingressclasses", short: [], namespaced: false, body: Spec
     }
     /// Equal pods, replaced step by step.
     Deployment(k8s::Deployment) {
@@ -407,6 +405,8 @@ impl Kind {
                     | Self::ConfigMap
                     | Self::Secret
                     | Self::EndpointSlice
+                    | Self::Ingress
+                    | Self::IngressClass
             )
     }
 }

@@ -86,9 +86,9 @@ fn same(a: &Object, b: &Object) -> bool {
         && (a.kind() != Kind::WorkloadEntry || is_healthy(a) == is_healthy(b))
 }
 
-/// Whether resources of this kind carry the mesh's status: those of Istio, of the Gateway API, and our own.
+/// Whether resources of this kind carry the mesh's status: those of Istio, of the Gateway API, our own, and Ingresses.
 pub(crate) fn has_status(kind: Kind) -> bool {
-    is_of_the_mesh(kind.info().group)
+    is_of_the_mesh(kind.info().group) || kind == Kind::Ingress
 }
 
 /// Whether the kinds of this group are the mesh's own.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::destination::{ConnectionPool, Keepalive, LocalityLb, Outlier};
+use crate::ingress::IngressMode;
 use crate::provider::ExtensionProvider;
 use crate::routing::Retry;
 
@@ -73,6 +74,14 @@ pub struct MeshConfig {
     pub providers: Vec<ExtensionProvider>,
     /// What stands before gateways.
     pub topology: GatewayTopology,
+    /// The class of Ingresses that are read.
+    pub ingress_class: String,
+    /// Which Ingresses are read.
+    pub ingress_mode: IngressMode,
+    /// Name of the Service, in the root namespace, of the gateway for Ingresses.
+    pub ingress_service: String,
+    /// Label `istio` of its pods; empty for the one that goes with the Service.
+    pub ingress_selector: String,
 }
 
 /// What stands before gateways. `None` is not written.
@@ -199,6 +208,10 @@ impl Default for MeshConfig {
             destination_export_to: Vec::new(),
             providers: Vec::new(),
             topology: GatewayTopology::default(),
+            ingress_class: "istio".into(),
+            ingress_mode: IngressMode::default(),
+            ingress_service: "istio-ingressgateway".into(),
+            ingress_selector: String::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::routing::Semantics;
 /// Begins the name of a Secret by namespace and name, as Istio has it.
 pub const GATEWAY_SECRET: &str = "kubernetes-gateway://";
 
-/// A Gateway: one of Istio's, or one listener of one of the Gateway API's.
+/// A Gateway: one of Istio's, one listener of one of the Gateway API's, or what all Ingresses are served by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {
     /// The document behind it.
@@ -52,6 +52,8 @@ pub struct Server {
     pub name: String,
     /// Hosts that are another server's, although the own ones cover them: those of more specific listeners.
     pub excluded: Vec<Host>,
+    /// The document behind it, where that is not the gateway's.
+    pub meta: Option<Meta>,
     /// The server within the document, such as `servers[2]`.
     pub rule: String,
 }
@@ -186,6 +188,7 @@ mod tests {
             tls: None,
             name: String::new(),
             excluded: vec!["own.example.com".into()],
+            meta: None,
             rule: String::new(),
         };
         assert_eq!(server.intersect("x", &"a.example.com".into()), ["a.example.com".into()]);

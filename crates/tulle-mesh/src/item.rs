@@ -6,6 +6,7 @@ use crate::destination::DestinationRule;
 use crate::entry::Entry;
 use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
+use crate::ingress::{Ingress, IngressClass};
 use crate::kube::{BackendTls, GatewayClass, Grant, KubeGateway, KubeRoute};
 use crate::meta::NsName;
 use crate::node::Node;
@@ -60,6 +61,10 @@ pub enum Item {
     BackendTls(BackendTls),
     /// A ConfigMap with certificates of authorities.
     Authorities(Authorities),
+    /// An Ingress.
+    Ingress(Ingress),
+    /// An IngressClass.
+    IngressClass(IngressClass),
     /// An EnvoyFilter.
     Patches(EnvoyFilter),
     /// A RateLimit.

@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod entry;
 pub mod envoy_filter;
 pub mod gateway;
+pub mod ingress;
 pub mod item;
 pub mod kube;
 pub mod meta;

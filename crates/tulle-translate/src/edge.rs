@@ -6,7 +6,7 @@ use tulle_mesh::gateway::ServerHost;
 use tulle_mesh::gateway::{Gateway, Server, ServerTlsMode};
 use tulle_mesh::port::{Protocol, Serving};
 use tulle_mesh::service::{Registry, Service, TargetPort};
-use tulle_mesh::{NsName, Snapshot};
+use tulle_mesh::{Meta, NsName, Snapshot};
 
 use crate::proxy::Proxy;
 
@@ -40,6 +40,11 @@ pub(crate) enum ServedAs {
 impl Bound {
     pub(crate) fn server(&self) -> &Server {
         &self.gateway.servers[self.index]
+    }
+
+    /// The document behind it.
+    pub(crate) fn meta(&self) -> &Meta {
+        self.server().meta.as_ref().unwrap_or(&self.gateway.meta)
     }
 
     /// The address on which it listens; `None` is every one.

@@ -101,6 +101,7 @@ fn is_of_the_mesh(resource: &ResourceRef) -> bool {
     resource.group.ends_with(".istio.io")
         || resource.group == "gateway.networking.k8s.io"
         || resource.group == tulle_api::policy::GROUP
+        || resource.kind == "Ingress"
 }
 
 /// The clusters of a route that hashes.

@@ -94,6 +94,6 @@ record! {
         /// The controller.
         pub controller: String = "controller",
         /// Its parameters.
-        pub parameters: Option<Value> = "parameters",
+        pub parameters: Option<Value> = "parameters" => no_effect("classes have no parameters here"),
     }
 }

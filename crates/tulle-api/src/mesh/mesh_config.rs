@@ -33,17 +33,13 @@ record! {
         /// TCP keep-alive of all connections.
         pub tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive",
         /// Class of the Ingress objects that are read.
-        pub ingress_class: String = "ingressClass"
-            => planned("Ingress objects are not read"),
+        pub ingress_class: String = "ingressClass",
         /// Service of the gateway for Ingress objects; istio-ingressgateway by default.
-        pub ingress_service: String = "ingressService"
-            => planned("Ingress objects are not read"),
+        pub ingress_service: String = "ingressService",
         /// Which Ingress objects are read; STRICT by default.
-        pub ingress_controller_mode: Option<IngressControllerMode> = "ingressControllerMode"
-            => planned("Ingress objects are not read"),
+        pub ingress_controller_mode: Option<IngressControllerMode> = "ingressControllerMode",
         /// Label `istio` of the gateway for Ingress objects; ingressgateway by default.
-        pub ingress_selector: String = "ingressSelector"
-            => planned("Ingress objects are not read"),
+        pub ingress_selector: String = "ingressSelector",
         /// Whether traces are made.
         pub enable_tracing: Option<bool> = "enableTracing"
             => planned("traces are not configurable"),

@@ -12,6 +12,7 @@ mod gateway;
 mod gateway_api;
 mod hosts;
 mod http_route;
+mod ingress;
 mod kubernetes;
 mod load_balancer;
 mod mesh;
@@ -94,9 +95,9 @@ pub fn validate(object: &Object) -> Diagnostics {
         | Spec::ServiceAccount(_)
         | Spec::Node(_)
         | Spec::Event(_)
-        | Spec::Endpoints(_)
-        | Spec::Ingress(_)
-        | Spec::IngressClass(_) => {}
+        | Spec::Endpoints(_) => {}
+        Spec::Ingress(s) => ingress::check(s, &spec, &mut rules),
+        Spec::IngressClass(s) => ingress::check_class(s, &spec, &mut rules),
         other => gateway_api::check(other, &spec, &mut rules),
     }
     rules.finish()

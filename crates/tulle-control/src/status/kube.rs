@@ -5,13 +5,14 @@ use serde_json::{Map, Value, json};
 use tulle_base::ResourceRef;
 use tulle_mesh::NsName;
 use tulle_mesh::Snapshot;
+use tulle_mesh::ingress::IngressState;
 use tulle_mesh::kube::{
     Finding, GROUP, GatewayState, ListenerState, ParentState, PolicyState, Reach, RouteState,
 };
 
 use super::conditions::cut;
 
-/// What became of a document of the Gateway API.
+/// What became of a document of the Gateway API, or of an Ingress.
 pub(crate) enum Kube<'a> {
     /// A Gateway, and how many routes are attached to each listener.
     Gateway(&'a GatewayState, Vec<usize>),
@@ -19,11 +20,16 @@ pub(crate) enum Kube<'a> {
     Route(&'a RouteState),
     /// A policy.
     Policy(PolicyState),
+    /// An Ingress.
+    Ingress(&'a IngressState),
 }
 
 impl<'a> Kube<'a> {
     /// What `snapshot` has of `resource`; `None` for other kinds, and for what others serve.
     pub(crate) fn of(snapshot: &'a Snapshot, resource: &ResourceRef) -> Option<Self> {
+        if resource.kind == "Ingress" {
+            return snapshot.ingress_state(resource).map(|state| Self::Ingress(state));
+        }
         if resource.group != GROUP {
             return None;
         }
@@ -71,6 +77,12 @@ impl<'a> Kube<'a> {
                     })
                 };
                 status["ancestors"] = ancestors.iter().map(one).collect();
+            }
+            Self::Ingress(IngressState { service, addresses, .. }) => {
+                let outside = addresses.iter().map(|ip| json!({"ip": ip}));
+                let inside = service.iter().filter(|_| addresses.is_empty());
+                let all: Value = outside.chain(inside.map(|host| json!({"hostname": host}))).collect();
+                status["loadBalancer"] = json!({"ingress": all});
             }
             Self::Route(state) => {
                 status["parents"] = state.parents.iter().map(|p| parent(p, generation)).collect();

@@ -30,6 +30,13 @@ impl World {
                 self.told_later.insert(resource);
                 continue;
             }
+            // An Ingress of another class is another controller's to say something of.
+            if resource.kind == "Ingress"
+                && !document.is_invalid()
+                && !self.rooms.truth().is_modelled(&resource)
+            {
+                continue;
+            }
             let verdict = self.verdict(&resource, document);
             let status = verdict.status();
             let problems: Vec<Diagnostic> = verdict.problems.iter().map(|p| p.clone().into_owned()).collect();

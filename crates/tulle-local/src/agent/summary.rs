@@ -1,8 +1,8 @@
 //! What runs, and what is unhealthy and why.
 
 use serde_json::Value;
-use tulle_api::Object;
 use tulle_api::kubernetes::PodSpec;
+use tulle_api::{Kind, Object};
 
 use super::protocol::{PodSummary, ResourceSummary};
 use super::select::lasts;
@@ -21,7 +21,10 @@ pub(super) fn resources(view: &View) -> Vec<ResourceSummary> {
 
 fn is_of_the_mesh(object: &Object) -> bool {
     let group = object.kind().info().group;
-    group.ends_with(".istio.io") || group == "gateway.networking.k8s.io" || group == tulle_api::policy::GROUP
+    group.ends_with(".istio.io")
+        || group == "gateway.networking.k8s.io"
+        || group == tulle_api::policy::GROUP
+        || object.kind() == Kind::Ingress
 }
 
 fn troubles(object: &Object) -> Vec<ResourceSummary> {

@@ -48,6 +48,7 @@ fn server(cx: &mut Cx<'_>, index: usize, s: &api::Server) -> Option<Server> {
         tls: tls.as_ref().map(server_tls),
         name: name.clone(),
         excluded: Vec::new(),
+        meta: None,
         rule: format!("servers[{index}]"),
     })
 }

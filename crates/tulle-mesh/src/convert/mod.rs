@@ -7,6 +7,7 @@ mod cx;
 mod destination_rule;
 mod envoy_filter;
 mod gateway;
+mod ingress;
 mod kube;
 mod kubernetes;
 mod policy;
@@ -79,6 +80,8 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::Namespace(_) => Item::Namespace(kubernetes::namespace(object)),
         Spec::Secret(spec) => Item::Certificate(kubernetes::certificate(object, spec)?),
         Spec::BackendTlsPolicy(spec) => Item::BackendTls(kube::backend_tls(cx, spec)),
+        Spec::Ingress(spec) => Item::Ingress(ingress::ingress(cx, object, spec)),
+        Spec::IngressClass(spec) => Item::IngressClass(ingress::class(cx, object, spec)),
         Spec::IstioOperator(spec) => Item::Settings(Box::new(settings::of_operator(cx, spec))),
         Spec::ConfigMap(spec) if settings::is_of_the_mesh(object, mesh) => {
             Item::Settings(Box::new(settings::of_config_map(cx, object, spec)?))
@@ -98,9 +101,7 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         | Spec::UdpRoute(_)
         | Spec::XBackend(_)
         | Spec::XBackendTrafficPolicy(_)
-        | Spec::XMesh(_)
-        | Spec::Ingress(_)
-        | Spec::IngressClass(_) => {
+        | Spec::XMesh(_) => {
             cx.not_in_force(object.kind());
             return None;
         }

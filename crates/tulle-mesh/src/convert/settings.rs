@@ -14,6 +14,7 @@ use crate::config::{
     AccessLogEncoding, ClientCert, GatewayTopology, InboundPolicy, MeshConfig, OutboundPolicy,
     PathNormalization, TlsBounds,
 };
+use crate::ingress::IngressMode;
 use crate::settings::Settings;
 
 /// Name of the ConfigMap.
@@ -50,6 +51,15 @@ pub(super) fn of_operator(cx: &mut Cx<'_>, given: &api::IstioOperator) -> Settin
     settings(cx, given.mesh_config.clone().unwrap_or_default())
 }
 
+fn ingress_mode(written: api::IngressControllerMode) -> Option<IngressMode> {
+    match written {
+        api::IngressControllerMode::Unspecified => None,
+        api::IngressControllerMode::Off => Some(IngressMode::Off),
+        api::IngressControllerMode::Default => Some(IngressMode::Default),
+        api::IngressControllerMode::Strict => Some(IngressMode::Strict),
+    }
+}
+
 fn settings(cx: &mut Cx<'_>, written: api::MeshConfig) -> Settings {
     Settings { meta: cx.meta.clone(), written }
 }
@@ -65,10 +75,10 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         hbone_idle_timeout: _,
         protocol_detection_timeout,
         tcp_keepalive,
-        ingress_class: _,
-        ingress_service: _,
-        ingress_controller_mode: _,
-        ingress_selector: _,
+        ingress_class,
+        ingress_service,
+        ingress_controller_mode,
+        ingress_selector,
         enable_tracing: _,
         access_log_file,
         access_log_format,
@@ -123,6 +133,10 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
     set(&mut out.outbound, outbound_traffic_policy.as_ref().map(outbound));
     set(&mut out.inbound, inbound_traffic_policy.as_ref().map(inbound));
     set(&mut out.auto_mtls, *enable_auto_mtls);
+    set(&mut out.ingress_class, text(ingress_class));
+    set(&mut out.ingress_service, text(ingress_service));
+    set(&mut out.ingress_selector, text(ingress_selector));
+    set(&mut out.ingress_mode, ingress_controller_mode.and_then(ingress_mode));
     for alias in trust_domain_aliases {
         if !out.trust_domain_aliases.contains(alias) {
             out.trust_domain_aliases.push(alias.clone());

@@ -39,7 +39,7 @@ pub struct RouteSet {
     pub semantics: Semantics,
 }
 
-/// Two ways to read the same routes.
+/// Ways to read the same routes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Semantics {
     /// VirtualService: the first rule that matches wins, documents are put one after the other, destinations that do not exist
@@ -48,6 +48,8 @@ pub enum Semantics {
     Istio,
     /// Gateway API: the most specific match of all documents wins, destinations that do not exist answer 500.
     GatewayApi,
+    /// Ingress: the most specific match of all documents wins, destinations that do not exist answer 503.
+    Ingress,
 }
 
 /// Where routes apply.

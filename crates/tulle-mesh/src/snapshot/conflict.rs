@@ -47,6 +47,7 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         Item::Sidecar(sidecar) => of_sidecar(snapshot, sidecar),
         Item::Peer(policy) => of_peer(snapshot, policy),
         Item::KubeRoute(route) => of_kube_route(snapshot, &route.meta.resource),
+        Item::Ingress(ingress) => super::ingress::conflicts(snapshot, ingress),
         Item::Slice(_)
         | Item::Workload(_)
         | Item::Node(_)
@@ -61,6 +62,7 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         | Item::BackendTls(_)
         | Item::Authorities(_)
         | Item::Certificate(_)
+        | Item::IngressClass(_)
         | Item::Patches(_)
         | Item::RateLimit(_)
         | Item::Settings(_) => Vec::new(),

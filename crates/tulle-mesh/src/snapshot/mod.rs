@@ -10,6 +10,7 @@ mod change;
 mod check;
 mod conflict;
 mod derive;
+mod ingress;
 mod kube;
 mod limits;
 mod lookup;
@@ -26,6 +27,7 @@ use crate::destination::DestinationRule;
 use crate::endpoint::ServiceEndpoints;
 use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
+use crate::ingress::{Ingress, IngressClass, IngressState};
 use crate::item::Item;
 use crate::kube::{BackendTls, GatewayClass, GatewayState, Grant, KubeGateway, RouteState};
 use crate::meta::NsName;
@@ -113,6 +115,10 @@ pub struct Snapshot {
     pub(crate) rate_limits_in: Map<String, Arc<Vec<Arc<RateLimit>>>>,
     /// How many proxies share the limits of a RateLimit, where they are shared.
     pub(crate) proxies_of_limit: Map<ResourceRef, u32>,
+
+    pub(crate) ingress_classes: Map<String, Arc<IngressClass>>,
+    pub(crate) ingresses: Map<ResourceRef, Arc<Ingress>>,
+    pub(crate) ingress_states: Map<ResourceRef, Arc<IngressState>>,
 
     pub(crate) classes: Map<String, Arc<GatewayClass>>,
     pub(crate) kube_gateways: Map<NsName, Arc<KubeGateway>>,
@@ -206,7 +212,7 @@ impl Snapshot {
             // Others serve it.
             Some(Item::KubeGateway(gateway)) => self.gateway_states.contains_key(&gateway.name()),
             Some(Item::Class(class)) => crate::kube::is_ours(&class.controller),
-            Some(_) => true,
+            Some(item) => self.serves_ingress(item),
         }
     }
 

@@ -109,7 +109,7 @@ fn listener(
     };
     let mut sources = Sources::of_listener(&listener);
     // Servers that share a chain are all served by it.
-    bound.iter().filter(|b| b.served_as().is_some()).for_each(|b| sources.add(&b.gateway.meta));
+    bound.iter().filter(|b| b.served_as().is_some()).for_each(|b| sources.add(b.meta()));
     Some((listener, sources))
 }
 
@@ -162,7 +162,7 @@ fn http_chain(
 }
 
 fn made_by(b: &Bound) -> Option<tulle_proto::envoy::core::Metadata> {
-    provenance(&b.gateway.meta.provenance(b.server().rule.clone()))
+    provenance(&b.meta().provenance(b.server().rule.clone()))
 }
 
 /// By the server's hosts; every name when one of them is `*`.

@@ -27,7 +27,7 @@ pub(crate) fn configuration(snapshot: &Snapshot, proxy: &Proxy, view: &View, nam
     let port = first.server().port;
     let mut hosts = Hosts::new();
     for server in &bound {
-        if server.gateway.semantics == Semantics::GatewayApi {
+        if server.gateway.semantics != Semantics::Istio {
             add_merged(snapshot, view, server, &mut hosts);
             continue;
         }
@@ -79,7 +79,7 @@ fn add(snapshot: &Snapshot, view: &View, server: &Bound, set: &Arc<RouteSet>, ho
     }
 }
 
-/// Adds the routes of every document that is attached to a listener of the Gateway API: for each host those of all documents
+/// Adds the routes of every document that is attached to a listener of the Gateway API, or to the gateway of Ingresses: for each host those of all documents
 /// that are for it, the most specific first. The listener's own hosts are there even without routes, so that a less specific
 /// listener does not get their requests.
 fn add_merged(snapshot: &Snapshot, view: &View, server: &Bound, hosts: &mut Hosts) {
@@ -98,7 +98,12 @@ fn add_merged(snapshot: &Snapshot, view: &View, server: &Bound, hosts: &mut Host
             of_host.entry(host).or_default().push(set);
         }
     }
-    for (host, sets) in of_host {
+    for (host, mut sets) in of_host {
+        if server.gateway.semantics == Semantics::Ingress {
+            // Those of a host are for it alone, those of a wildcard for the rest.
+            let nearest = sets.iter().filter_map(|s| s.hosts.first()).min().cloned();
+            sets.retain(|s| s.hosts.first() == nearest.as_ref());
+        }
         let routes = merged_routes(&at, &sets);
         entry(hosts, &host, port).routes.extend(routes);
     }

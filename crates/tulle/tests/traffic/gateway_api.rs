@@ -13,7 +13,7 @@ use crate::manifests::{client, documents, echo, injected_default, namespace, ser
 const SOON: Duration = Duration::from_secs(20);
 
 /// A Service for one version of an app on port 9080.
-fn version(app: &str, version: &str) -> String {
+pub fn version(app: &str, version: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata:\n  name: {app}-{version}\nspec:\n  selector:\n    app: {app}\n    \
          version: {version}\n  ports:\n  - {{name: http, port: 9080, targetPort: 8080}}\n"
@@ -75,7 +75,7 @@ spec:
 ";
 
 /// A request to the gateway from the host: status, head and body.
-fn ask(mesh: &Mesh, host: &str, path: &str, header: &str) -> (u16, String, String) {
+pub fn ask(mesh: &Mesh, host: &str, path: &str, header: &str) -> (u16, String, String) {
     let gateway = mesh.ready["gateway"].as_str().unwrap().trim_start_matches("http://").to_owned();
     let Ok(mut stream) = TcpStream::connect(&gateway) else { return (0, String::new(), String::new()) };
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -90,8 +90,11 @@ fn ask(mesh: &Mesh, host: &str, path: &str, header: &str) -> (u16, String, Strin
     (status, head.to_ascii_lowercase(), body.to_owned())
 }
 
+/// The Service in front of the gateway with more ports.
+const EDGE_HOST: &str = "edge.istio-system";
+
 /// A resource as `tulle get` shows it.
-fn get(mesh: &Mesh, what: &[&str]) -> Value {
+pub fn get(mesh: &Mesh, what: &[&str]) -> Value {
     let state = mesh.dir.path().join("state");
     let mut args = vec!["get"];
     args.extend(what);
@@ -102,7 +105,7 @@ fn get(mesh: &Mesh, what: &[&str]) -> Value {
 }
 
 /// The conditions of one entry of a status as `Type=Status Reason`.
-fn conditions(of: &Value) -> Vec<String> {
+pub fn conditions(of: &Value) -> Vec<String> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let all = of["conditions"].as_array().cloned().unwrap_or_default();
     all.iter()
@@ -323,15 +326,15 @@ spec:
     backendRefs: [{name: edge-tls, port: 443}]
 ";
 
-fn certificate(name: &str) -> String {
+pub fn certificate(name: &str) -> String {
     let path = format!("{}/tests/traffic/certificates/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// Body of an HTTPS request for `web.example.com` from the client's pod to a port of the gateway, and what curl says meanwhile.
-fn https(mesh: &Mesh, port: u16, path: &str) -> (String, String) {
+/// Body of an HTTPS request for `web.example.com` from the client's pod to a port of a host, and what curl says meanwhile.
+pub fn https(mesh: &Mesh, host: &str, port: u16, path: &str) -> (String, String) {
     let url = format!("https://web.example.com:{port}{path}");
-    let to = format!("web.example.com:{port}:edge.istio-system:{port}");
+    let to = format!("web.example.com:{port}:{host}:{port}");
     // The host's curl: the built-in one knows no TLS.
     let command = ["/usr/bin/curl", "-svk", "-m", "10", "--connect-to", &to, &url];
     let output = mesh.exec("default", "client", &command).output().unwrap();
@@ -348,13 +351,13 @@ fn connections_are_routed_by_name_and_port_and_tls_ends_with_named_certificates(
     manifests.push(("backend.yaml", BACKEND.to_owned()));
     let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
     mesh.eventually("TLS ends at the gateway", SOON, || {
-        https(&mesh, 443, "/").0.contains("\"name\":\"web-v1\"")
+        https(&mesh, EDGE_HOST, 443, "/").0.contains("\"name\":\"web-v1\"")
     });
     assert!(
-        https(&mesh, 443, "/shop.Cart/Add").0.contains("\"name\":\"web-v2\""),
+        https(&mesh, EDGE_HOST, 443, "/shop.Cart/Add").0.contains("\"name\":\"web-v2\""),
         "a call goes by its service"
     );
-    let (body, said) = https(&mesh, 9443, "/");
+    let (body, said) = https(&mesh, EDGE_HOST, 9443, "/");
     assert!(body.contains("\"name\":\"web-v1\""), "TLS passes by its server name: {said}");
     let raw =
         |wanted: &str| mesh.get_from("client", "http://edge.istio-system:9000/", &[]).1.contains(wanted);
@@ -368,9 +371,11 @@ fn connections_are_routed_by_name_and_port_and_tls_ends_with_named_certificates(
     let policy = get(&mesh, &["backendtlspolicies", "edge-tls", "-n", "istio-system"]);
     assert_eq!(policy["status"]["ancestors"][0]["ancestorRef"]["name"], "plain", "{policy:#}");
 
-    assert!(https(&mesh, 443, "/").1.contains("CN=first"));
+    assert!(https(&mesh, EDGE_HOST, 443, "/").1.contains("CN=first"));
     mesh.write("certificate.yaml", &certificate("second"));
-    mesh.eventually("the new certificate is shown", SOON, || https(&mesh, 443, "/").1.contains("CN=second"));
+    mesh.eventually("the new certificate is shown", SOON, || {
+        https(&mesh, EDGE_HOST, 443, "/").1.contains("CN=second")
+    });
 
     mesh.eventually("a certificate of nobody's is not believed", SOON, || through().0 == 503);
 
@@ -379,7 +384,9 @@ fn connections_are_routed_by_name_and_port_and_tls_ends_with_named_certificates(
         "edge.yaml",
         &CONNECTIONS.replace("kind: TLSRoute, namespace: default", "kind: TCPRoute, namespace: default"),
     );
-    mesh.eventually("what is not granted is refused", SOON, || https(&mesh, 9443, "/").0.is_empty());
+    mesh.eventually("what is not granted is refused", SOON, || {
+        https(&mesh, EDGE_HOST, 9443, "/").0.is_empty()
+    });
     let route = get(&mesh, &["tlsroute", "pass"]);
     assert_eq!(conditions(&route["status"]["parents"][0])[0], "Accepted=True Accepted");
     mesh.eventually("the status says so", SOON, || {

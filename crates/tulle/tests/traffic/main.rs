@@ -9,6 +9,7 @@ mod changes;
 mod gateway_api;
 mod gateways;
 mod harness;
+mod ingress;
 mod limits;
 mod manifests;
 mod near;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tulle_base::{Diagnostics, ResourceRef, Severity};
 
 use super::maps::{store_notes, update_aged};
-use super::{Change, ChangedKeys, ServiceKey, Snapshot, check, conflict, kube};
+use super::{Change, ChangedKeys, ServiceKey, Snapshot, check, conflict, ingress, kube};
 use crate::config::MeshConfig;
 use crate::convert;
 use crate::envoy_filter::Patched;
@@ -33,6 +33,7 @@ pub(super) fn apply(
         noted: BTreeSet::new(),
         roots: BTreeSet::new(),
         kube: kube::Dirty::default(),
+        ingresses: BTreeSet::new(),
         json: convert::Descriptors::default(),
         shared: BTreeSet::new(),
         gone: BTreeSet::new(),
@@ -64,6 +65,8 @@ pub(super) struct Apply {
     roots: BTreeSet<ResourceRef>,
     /// Documents of the Gateway API that become something else now.
     pub(super) kube: kube::Dirty,
+    /// Ingresses that become something else now.
+    pub(super) ingresses: BTreeSet<ResourceRef>,
     json: convert::Descriptors,
     /// RateLimits whose proxies are to be counted again.
     shared: BTreeSet<ResourceRef>,
@@ -115,6 +118,7 @@ impl Apply {
             self.next.settings.remove_mut(reference);
         }
         let before = Arc::clone(&self.next.mesh);
+        let front = ingress::service_host(&self.next);
         let after = self.next.settled();
         if *before == after {
             return;
@@ -125,6 +129,7 @@ impl Apply {
         };
         let exported = exports(&before) != exports(&after);
         self.next.mesh = Arc::new(after);
+        self.ingress_settings(&front);
         if exported {
             let mesh = Arc::clone(&self.next.mesh);
             let items = self.next.items.iter();
@@ -202,7 +207,12 @@ impl Apply {
             Item::KubeRoute(route) => self.kube_route(reference, route, adding),
             Item::Grant(grant) => self.kube_grant(reference, grant, adding),
             Item::Namespace(namespace) => self.kube_namespace(namespace, adding),
-            Item::Certificate(certificate) => self.kube_certificate(certificate, adding),
+            Item::Certificate(certificate) => {
+                self.kube_certificate(certificate, adding);
+                self.ingress_certificate(&certificate.name);
+            }
+            Item::Ingress(ingress) => self.ingress(reference, ingress, adding),
+            Item::IngressClass(class) => self.ingress_class(class, adding),
             Item::BackendTls(policy) => self.kube_backend_tls(reference, policy, adding),
             Item::Authorities(authorities) => self.kube_authorities(authorities, adding),
             Item::Patches(filter) => {
@@ -243,6 +253,7 @@ impl Apply {
     fn finish(mut self) -> (Snapshot, ChangedKeys, BTreeSet<ResourceRef>) {
         self.expand_roots();
         self.derive_kube();
+        self.derive_ingresses();
         for key in std::mem::take(&mut self.gone) {
             let all = self.next.services.get(&key.host).into_iter().flat_map(|all| all.iter());
             let here = all.into_iter().find(|s| s.namespace() == key.namespace);

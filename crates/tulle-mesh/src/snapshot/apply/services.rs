@@ -78,7 +78,9 @@ impl Apply {
     pub(super) fn mentioned(&mut self, host: &Host) {
         let by: Vec<ResourceRef> = self.next.mentions.get(host).into_iter().flatten().cloned().collect();
         for reference in by {
-            if !self.kube.note(&reference) {
+            if reference.kind == "Ingress" {
+                self.ingresses.insert(reference);
+            } else if !self.kube.note(&reference) {
                 self.recheck.insert(reference);
             }
         }

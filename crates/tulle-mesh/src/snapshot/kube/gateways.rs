@@ -249,6 +249,7 @@ fn server(snapshot: &Snapshot, gateway: &KubeGateway, index: usize) -> Option<Se
         tls: listener.tls.as_ref().map(|t| server_tls(snapshot, gateway, t)),
         name: listener.name.clone(),
         excluded: excluded.filter(|other| *other != host && host.covers(other)).collect(),
+        meta: None,
         rule: format!("listeners[{index}]"),
     })
 }
