@@ -94,6 +94,10 @@ pub mod cors {
 pub mod grpc_stats {
     pub use super::pb::envoy::extensions::filters::http::grpc_stats::v3::*;
 }
+/// `envoy.extensions.filters.http.grpc_web.v3`.
+pub mod grpc_web {
+    pub use super::pb::envoy::extensions::filters::http::grpc_web::v3::*;
+}
 /// `envoy.extensions.filters.http.local_ratelimit.v3`.
 pub mod local_ratelimit {
     pub use super::pb::envoy::extensions::filters::http::local_ratelimit::v3::*;

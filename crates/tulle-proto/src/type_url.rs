@@ -110,6 +110,9 @@ type_urls! {
     /// `envoy.filters.http.health_check`.
     HEALTH_CHECK = "envoy.extensions.filters.http.health_check.v3.HealthCheck",
         crate::envoy::health_check::HealthCheck;
+    /// `envoy.filters.http.grpc_web`.
+    GRPC_WEB = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
+        crate::envoy::grpc_web::GrpcWeb;
     /// `envoy.filters.http.csrf`, per route too.
     CSRF = "envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
         crate::envoy::csrf::CsrfPolicy;

@@ -200,6 +200,7 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
         services,
         external,
         provenance: provenance(&meta),
+        metadata: (!meta.is_empty()).then(|| Arc::new(meta)),
     })
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tulle_proto::envoy::http_connection_manager as hcm;
 use tulle_proto::envoy::{
     buffer, compressor, cors, csrf, decompressor, ext_authz as pbauthz, fault as pbfault, grpc_stats,
-    header_mutation as pbmutation, health_check, http_ratelimit, http_rbac, jwt_authn, local_ratelimit,
-    router, set_metadata,
+    grpc_web, header_mutation as pbmutation, health_check, http_ratelimit, http_rbac, jwt_authn,
+    local_ratelimit, router, set_metadata,
 };
 use tulle_proto::istio::{alpn, peer_metadata, stats};
 use tulle_proto::{Any, type_url};
@@ -28,6 +28,7 @@ const KNOWN: &[&str] = &[
     type_url::HTTP_FAULT,
     type_url::CORS,
     type_url::GRPC_STATS,
+    type_url::GRPC_WEB,
     type_url::LOCAL_RATE_LIMIT,
     type_url::HEADER_MUTATION,
     type_url::SET_METADATA,
@@ -109,6 +110,7 @@ fn kind(cx: &mut Context<'_>, at: &At<'_>, any: &Any) -> Option<HttpFilterKind> 
             let message: grpc_stats::FilterConfig = cx.unpack(at, any)?;
             Some(HttpFilterKind::GrpcStats(self::grpc_stats(cx, at, &message)))
         }
+        type_url::GRPC_WEB => cx.unpack(at, any).map(|grpc_web::GrpcWeb {}| HttpFilterKind::GrpcWeb),
         type_url::LOCAL_RATE_LIMIT => {
             let message: local_ratelimit::LocalRateLimit = cx.unpack(at, any)?;
             let limit =

@@ -73,12 +73,12 @@ impl Breaker {
         }
     }
 
-    /// Retries allowed now: the limit, or with a budget its part of the requests under way or waiting (of those that
-    /// began within the budget's interval, if it has one), but at least the budget's minimum.
+    /// Retries allowed now: the limit, or with a budget its part of the requests under way, those that wait for a connection
+    /// among them (of those that began within the budget's interval, if it has one), but at least the budget's minimum.
     fn max_retries(&self, limits: &CircuitBreakers, now: Duration) -> u32 {
         let Some(budget) = limits.retry_budget else { return limits.max_retries };
         let under_way = if budget.interval.is_zero() {
-            self.current(Resource::Request).saturating_add(self.current(Resource::Pending))
+            self.current(Resource::Request)
         } else {
             self.recent.count(budget.interval, now)
         };

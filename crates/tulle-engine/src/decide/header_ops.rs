@@ -54,7 +54,7 @@ pub fn apply_to_request(
     scratch: &mut String,
 ) {
     remove(ops, &mut head.headers);
-    let ends = values(ops, scratch, |add, out| render(&add.value, cx, Some(head), None, out));
+    let ends = values(ops, &head.headers, scratch, |add, out| render(&add.value, cx, Some(head), None, out));
     write_all(ops, &mut head.headers, scratch, &ends);
 }
 
@@ -67,29 +67,38 @@ pub fn apply_to_response(
     scratch: &mut String,
 ) {
     remove(ops, &mut head.headers);
-    let ends = values(ops, scratch, |add, out| render(&add.value, cx, Some(request), Some(head), out));
+    let ends = values(ops, &head.headers, scratch, |add, out| {
+        render(&add.value, cx, Some(request), Some(head), out)
+    });
     write_all(ops, &mut head.headers, scratch, &ends);
 }
 
-/// Writes all values one after the other before any header is written: they speak of the headers as they were. Where each ends.
+/// Writes all values one after the other before any header is written: they speak of the headers as they were. Where each
+/// ends, and whether its header was there.
 fn values(
     ops: &HeaderOps,
+    headers: &HeaderList,
     text: &mut String,
     mut value: impl FnMut(&HeaderAdd, &mut String),
-) -> SmallVec<[usize; 8]> {
+) -> SmallVec<[(usize, bool); 8]> {
     text.clear();
     in_order(ops)
         .map(|add| {
             value(add, text);
-            text.len()
+            (text.len(), asks(add.action) && headers.contains(&add.name))
         })
         .collect()
 }
 
-fn write_all(ops: &HeaderOps, headers: &mut HeaderList, text: &str, ends: &[usize]) {
+/// Whether it matters that the header is there.
+fn asks(action: AppendAction) -> bool {
+    matches!(action, AppendAction::AddIfAbsent | AppendAction::OverwriteIfExists)
+}
+
+fn write_all(ops: &HeaderOps, headers: &mut HeaderList, text: &str, ends: &[(usize, bool)]) {
     let mut start = 0;
-    for (add, end) in in_order(ops).zip(ends) {
-        write(add, headers, &text[start..*end]);
+    for (add, (end, there)) in in_order(ops).zip(ends) {
+        write_one(add, headers, &text[start..*end], *there);
         start = *end;
     }
 }
@@ -107,16 +116,22 @@ fn in_order(ops: &HeaderOps) -> impl Iterator<Item = &HeaderAdd> {
     ops.add.iter().filter(overwrites).chain(ops.add.iter().filter(move |add| !overwrites(add)))
 }
 
+/// Changes one header now, whatever came before.
 pub(super) fn write(add: &HeaderAdd, headers: &mut HeaderList, value: &str) {
+    let there = asks(add.action) && headers.contains(&add.name);
+    write_one(add, headers, value, there);
+}
+
+fn write_one(add: &HeaderAdd, headers: &mut HeaderList, value: &str, there: bool) {
     if value.is_empty() && !add.keep_empty {
         return;
     }
     let name = &add.name;
     match add.action {
         AppendAction::Append => headers.append(name, value.as_bytes()),
-        AppendAction::AddIfAbsent if headers.contains(name) => false,
+        AppendAction::AddIfAbsent if there => false,
         AppendAction::AddIfAbsent => headers.append(name, value.as_bytes()),
-        AppendAction::OverwriteIfExists if !headers.contains(name) => false,
+        AppendAction::OverwriteIfExists if !there => false,
         AppendAction::Overwrite | AppendAction::OverwriteIfExists => headers.set(name, value.as_bytes()),
     };
 }
@@ -178,6 +193,18 @@ mod tests {
         };
         assert_eq!(run(&ops, &[("a", "1"), ("gone", "1"), ("b", "1"), ("c", "1")]), "a=1;b=2;c=1;a=2");
         assert_eq!(run(&ops, &[]), "b=2;a=2;c=2");
+        // What is there is decided before anything changes, as in Envoy.
+        let twice = HeaderOps {
+            add: vec![
+                add("a", "1", AppendAction::AddIfAbsent),
+                add("a", "2", AppendAction::AddIfAbsent),
+                add("b", "1", AppendAction::Overwrite),
+                add("b", "2", AppendAction::OverwriteIfExists),
+                add("b", "3", AppendAction::AddIfAbsent),
+            ],
+            remove: vec![],
+        };
+        assert_eq!(run(&twice, &[]), "b=1;a=1;a=2;b=3");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::endpoint::EndpointSet;
 use super::error_matcher::ErrorMatcher;
 use super::health::HealthCheck;
 use super::http_manager::{Http1Options, Http2Options};
-use super::metadata::Fields;
+use super::metadata::{Fields, Metadata};
 use super::net::{HappyEyeballs, TcpKeepalive};
 use super::tls::UpstreamTls;
 
@@ -65,6 +65,8 @@ pub struct Cluster {
     pub services: Vec<ServiceMeta>,
     /// Whether it is outside the mesh (`istio.external` metadata).
     pub external: bool,
+    /// Its metadata, for logs; `None` if it has none.
+    pub metadata: Option<Arc<Metadata>>,
     /// Which resource made it.
     pub provenance: Option<Arc<Provenance>>,
 }

@@ -53,6 +53,8 @@ pub enum HttpFilterKind {
     Buffer(u32),
     /// Answering health checks.
     HealthCheck(Arc<HealthCheck>),
+    /// gRPC for browsers.
+    GrpcWeb,
     /// Comparing origins.
     Csrf(Arc<CsrfPolicy>),
     /// Compressing bodies.

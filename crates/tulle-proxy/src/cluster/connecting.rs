@@ -43,6 +43,26 @@ pub(crate) enum ConnectFault {
     BrokenTls,
 }
 
+impl ConnectFault {
+    /// Envoy's transport failure reason: in the transport's words, with underscores for spaces; empty where there is none.
+    pub(crate) fn reason(&self) -> String {
+        let text = match self {
+            Self::Timeout => return String::new(),
+            Self::Io(error) => format!("delayed connect error: {}", words(error)),
+            Self::Tls(error) => format!("TLS_error: {error}"),
+            Self::BrokenTls => self.to_string(),
+        };
+        text.replace(char::is_whitespace, "_")
+    }
+}
+
+/// The system's words for an error, without its number.
+fn words(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.find(" (os error").unwrap_or(text.len()));
+    text
+}
+
 /// Connects to `host`, offering `alpn` instead of the transport socket's own protocols where given.
 pub(crate) async fn connect(
     worker: &Rc<Worker>,
@@ -60,6 +80,11 @@ pub(crate) async fn connect(
     let principal = stream.peer_principal().unwrap_or_else(|| Arc::clone(&cluster.no_name));
     let facts = UpstreamFacts {
         local: stream.tcp().socket().local_addr().ok(),
+        // An endpoint of several addresses may have answered at any of them.
+        remote: match host.addresses(cluster.config.happy_eyeballs)[..] {
+            [only] => Some(only),
+            _ => stream.tcp().socket().peer_addr().ok(),
+        },
         principal,
         opened: Instant::now(),
         peer_id: Cell::new(None),

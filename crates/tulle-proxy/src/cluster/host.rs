@@ -47,6 +47,8 @@ pub(crate) enum Class {
 pub(crate) struct UpstreamFacts {
     /// Our address.
     pub(crate) local: Option<SocketAddr>,
+    /// The server's.
+    pub(crate) remote: Option<SocketAddr>,
     /// The server's URI SAN; empty for none.
     pub(crate) principal: Arc<str>,
     /// When it was opened.

@@ -75,6 +75,8 @@ pub(crate) enum ClientFault {
     Gone,
     /// Its body is malformed.
     Malformed,
+    /// Its body is not what it says it is encoded in.
+    Encoding,
 }
 
 /// Which time ran out.
@@ -211,7 +213,8 @@ pub(crate) fn client_fault(fault: &ReadFault) -> ClientFault {
         ReadFault::Io(_) | ReadFault::Lost(_) | ReadFault::Malformed(BodyError::Truncated) => {
             ClientFault::Gone
         }
-        ReadFault::Malformed(_) | ReadFault::Encoding(_) => ClientFault::Malformed,
+        ReadFault::Malformed(_) => ClientFault::Malformed,
+        ReadFault::Encoding(_) => ClientFault::Encoding,
     }
 }
 

@@ -122,7 +122,16 @@ async fn once(
     (fresh, reused): (bool, &mut bool),
 ) -> Result<Called, CallFault> {
     let key = upstream::pool_key(cluster, &chosen.host, head);
-    let wish = Wish { worker, cluster, host: &chosen.host, key: &key, alpn: None, fresh, priority: 0 };
+    let wish = Wish {
+        worker,
+        cluster,
+        host: &chosen.host,
+        key: &key,
+        alpn: None,
+        fresh,
+        priority: 0,
+        is_check: false,
+    };
     let mut up = upstream::acquire(&wish).await.map_err(|u| CallFault::Upstream(u.fault, u.reason))?;
     *reused = up.reused;
     cluster.stats.upstream_rq_total.inc();

@@ -1,4 +1,4 @@
-//! Work on bodies on their way: compression and decompression.
+//! Work on bodies on their way: compression, decompression and gRPC-Web.
 //!
 //! A [`Flow`](super::flow::Flow) without work does not know of it. With work, every piece goes through all codecs, and what comes out
 //! waits here until the other side has room.
@@ -10,7 +10,12 @@ use flate2::{
     write::{GzDecoder, GzEncoder},
 };
 
-use super::side::ReadFault;
+use tulle_http::HeaderList;
+
+use super::{
+    grpc_web::{Unbase64, WebBody},
+    side::ReadFault,
+};
 
 /// How much is fed at once, so that what comes out of it stays small: deflate makes at most 1,032 times as much.
 const PIECE: usize = 4096;
@@ -32,6 +37,8 @@ pub(crate) struct Work {
 enum Codec {
     Compress(GzEncoder<Vec<u8>>),
     Decompress(Inflate),
+    Unbase64(Unbase64),
+    Web(WebBody),
 }
 
 #[derive(Debug)]
@@ -57,6 +64,21 @@ impl Work {
             read: 0,
             made: 0,
         }));
+    }
+
+    /// Reads what comes out so far as base64.
+    pub(crate) fn unbase64(&mut self) {
+        self.codecs.push(Codec::Unbase64(Unbase64::default()));
+    }
+
+    /// Makes a body of gRPC-Web, in base64 if `text`: the trailers become a part of it.
+    pub(crate) fn web(&mut self, text: bool) {
+        self.codecs.push(Codec::Web(WebBody::new(text)));
+    }
+
+    /// Whether the trailers are in the body already.
+    pub(crate) fn takes_trailers(&self) -> bool {
+        self.codecs.iter().any(|codec| matches!(codec, Codec::Web(_)))
     }
 
     /// What waits to be written.
@@ -93,10 +115,10 @@ impl Work {
         Ok(piece.len())
     }
 
-    /// Puts the end of the body through.
-    pub(crate) fn end(&mut self) -> Result<(), ReadFault> {
+    /// Puts the end of the body through, behind which these trailers come.
+    pub(crate) fn end(&mut self, trailers: &HeaderList) -> Result<(), ReadFault> {
         self.ended = true;
-        self.run(&[], Push::End)
+        self.run(&[], Push::End(trailers))
     }
 
     /// Puts a whole body through.
@@ -104,11 +126,11 @@ impl Work {
         for piece in body.chunks(PIECE) {
             self.run(piece, Push::More)?;
         }
-        self.end()?;
+        self.end(&HeaderList::new())?;
         Ok(self.out)
     }
 
-    fn run(&mut self, data: &[u8], push: Push) -> Result<(), ReadFault> {
+    fn run(&mut self, data: &[u8], push: Push<'_>) -> Result<(), ReadFault> {
         let Some((first, rest)) = self.codecs.split_first_mut() else {
             self.out.extend_from_slice(data);
             return Ok(());
@@ -127,35 +149,49 @@ impl Work {
 }
 
 /// What follows a piece.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Push {
+#[derive(Clone, Copy)]
+enum Push<'a> {
     /// More, at once.
     More,
     /// Perhaps nothing for a long time: what is there must come out.
     Flush,
-    /// Nothing.
-    End,
+    /// Nothing but these trailers.
+    End(&'a HeaderList),
 }
 
 impl Codec {
-    fn run(&mut self, data: &[u8], push: Push) -> Result<Vec<u8>, ReadFault> {
+    fn run(&mut self, data: &[u8], push: Push<'_>) -> Result<Vec<u8>, ReadFault> {
         match self {
             Self::Compress(encoder) => {
                 encoder.write_all(data)?;
                 match push {
                     Push::More => {}
                     Push::Flush => encoder.flush()?,
-                    Push::End => encoder.try_finish()?,
+                    Push::End(_) => encoder.try_finish()?,
                 }
                 Ok(std::mem::take(encoder.get_mut()))
             }
             Self::Decompress(inflate) => inflate.run(data, push).map_err(ReadFault::Encoding),
+            Self::Unbase64(decoder) => {
+                let out = decoder.feed(data).map_err(ReadFault::Encoding)?;
+                if matches!(push, Push::End(_)) {
+                    decoder.end().map_err(ReadFault::Encoding)?;
+                }
+                Ok(out)
+            }
+            Self::Web(body) => {
+                let mut out = body.feed(data);
+                if let Push::End(trailers) = push {
+                    out.append(&mut body.end(trailers));
+                }
+                Ok(out)
+            }
         }
     }
 }
 
 impl Inflate {
-    fn run(&mut self, data: &[u8], push: Push) -> io::Result<Vec<u8>> {
+    fn run(&mut self, data: &[u8], push: Push<'_>) -> io::Result<Vec<u8>> {
         self.read += data.len() as u64;
         let mut made = Vec::new();
         for piece in data.chunks(PIECE) {
@@ -165,8 +201,8 @@ impl Inflate {
         }
         match push {
             // A body without a byte is no stream, but nothing is lost with it.
-            Push::End if self.read == 0 => {}
-            Push::End => self.decoder.try_finish()?,
+            Push::End(_) if self.read == 0 => {}
+            Push::End(_) => self.decoder.try_finish()?,
             Push::More | Push::Flush => self.decoder.flush()?,
         }
         made.append(self.decoder.get_mut());
@@ -221,7 +257,7 @@ mod tests {
                     work.take(work.waiting().len());
                 }
             }
-            work.end().unwrap();
+            work.end(&HeaderList::new()).unwrap();
             made.extend_from_slice(work.waiting());
             assert!(made == body, "pieces of {size}");
         }

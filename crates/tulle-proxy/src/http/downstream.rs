@@ -13,9 +13,10 @@ use tulle_http::h1::RequestError;
 use tulle_telemetry::events::DownstreamEvent;
 
 use super::{
-    exchange::{Incoming, Scratch, exchange, refuse},
+    exchange::{Incoming, Scratch, exchange},
     h1::{H1, HeadFault},
     manager::LocalManager,
+    replying::refuse,
     side::Side,
 };
 use crate::{listener::facts::Conn, net::stream::Stream};

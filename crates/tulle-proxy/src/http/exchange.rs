@@ -1,8 +1,6 @@
 //! One request from its head to its log line.
 
 use std::{
-    borrow::Cow,
-    future::poll_fn,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -15,18 +13,13 @@ use tulle_engine::{
         route::{self, Found, RouteInput},
         view::Connection,
     },
-    runtime::{
-        RouteTable,
-        http_manager::UnderscoreAction,
-        metadata::Metadata,
-        route::{Action, WeightedCluster},
-    },
+    runtime::{RouteTable, http_manager::UnderscoreAction, metadata::Metadata, route::Action},
 };
 use tulle_http::{HeaderList, Known, RequestHead, ResponseHead, Version, h1};
-use tulle_telemetry::{ResponseFlag, details as d};
+use tulle_telemetry::details as d;
 
 use super::{
-    attempt::{Clocks, Late},
+    attempt::Clocks,
     codec::Work,
     context,
     digits::Digits,
@@ -37,6 +30,7 @@ use super::{
     manager::LocalManager,
     record::Record,
     reply::{Body, Reply},
+    replying,
     side::{Length, Side},
 };
 use crate::{listener::facts::Conn, worker::timers::Timers};
@@ -48,6 +42,8 @@ pub(crate) struct Scratch {
     pub(crate) request: RequestHead,
     /// Its response.
     pub(crate) response: ResponseHead,
+    /// The trailers of the response, where a log tells of them.
+    pub(crate) trailers: HeaderList,
     /// Its clocks.
     pub(crate) clocks: Clocks,
     /// Values of header changes.
@@ -60,6 +56,7 @@ impl Scratch {
         Self {
             request: RequestHead::default(),
             response: ResponseHead::default(),
+            trailers: HeaderList::new(),
             clocks: Clocks {
                 route: Default::default(),
                 per_try: Default::default(),
@@ -134,6 +131,7 @@ pub(crate) async fn exchange(
     manager.stats.downstream_rq_active.inc();
     let names = conn.names();
     let table = manager.table(&conn.worker);
+    scratch.trailers.clear();
     let mut x = Exchange {
         view: conn.view(conn.arrival.peer, (&names.0, &names.1)),
         record: Record::new(incoming.start, conn.arrival.peer),
@@ -170,7 +168,7 @@ impl<'a> Exchange<'a> {
         let host = self.table.and_then(|table| route::virtual_host(table, &self.s.request));
         if host.is_some_and(|host| route::must_use_tls(host, &self.s.request, self.record.trusted)) {
             let location = format!("https://{}{}", self.s.request.authority, self.s.request.path);
-            self.reply(redirect(301, &location)).await;
+            self.reply(replying::redirect(301, &location)).await;
             return;
         }
         self.found = self.table.and_then(|table| self.find(table));
@@ -275,7 +273,7 @@ impl<'a> Exchange<'a> {
                 self.manager.stats.rq_redirect.inc();
                 let cx = context::of(self, &found.route.name);
                 let location = rewrite::location(to, &found.route.matches.path, &self.s.request, &cx);
-                let mut reply = redirect(to.status, &location);
+                let mut reply = replying::redirect(to.status, &location);
                 self.change_reply(table, found, None, &mut reply);
                 Err(reply)
             }
@@ -287,39 +285,6 @@ impl<'a> Exchange<'a> {
                 Err(reply)
             }
         }
-    }
-
-    /// Applies the route's response header changes to a response that the route makes instead of an upstream.
-    pub(crate) fn change_reply(
-        &mut self,
-        table: &RouteTable,
-        found: &Found<'_>,
-        weighted: Option<&WeightedCluster>,
-        reply: &mut Reply,
-    ) {
-        let levels =
-            tulle_engine::decide::header_ops::levels(table, found.virtual_host, found.route, weighted, true);
-        if levels.iter().flatten().all(|ops| ops.is_empty()) {
-            return;
-        }
-        if let Some(flag) = reply.flag {
-            self.record.flags.insert(flag);
-        }
-        self.record.details = reply.details.clone();
-        let mut head = reply.headers.take().unwrap_or_else(|| Box::new(ResponseHead::new(reply.status)));
-        let mut text = std::mem::take(&mut self.s.text);
-        let cx = context::of(self, &found.route.name);
-        for ops in levels.into_iter().flatten().filter(|ops| !ops.is_empty()) {
-            tulle_engine::decide::header_ops::apply_to_response(
-                ops,
-                &mut head,
-                &self.s.request,
-                &cx,
-                &mut text,
-            );
-        }
-        self.s.text = text;
-        reply.headers = Some(head);
     }
 
     /// Lets filters do something with the request's body. An answer ends the request: what it held cannot be read.
@@ -336,7 +301,7 @@ impl<'a> Exchange<'a> {
                 self.hold(body);
                 None
             }
-            Err(_) => Some(self.malformed()),
+            Err(_) => Some(self.undecodable()),
         }
     }
 
@@ -357,137 +322,6 @@ impl<'a> Exchange<'a> {
         self.s.request.headers.remove(Known::Expect);
         self.down.write_informational(&ResponseHead::new(100));
     }
-
-    /// Sends a response of our own, or breaks off where a response is under way already.
-    pub(crate) async fn reply(&mut self, reply: Reply) {
-        if let Some(flag) = reply.flag {
-            self.record.flags.insert(flag);
-        }
-        let switches = self.incoming.upgrade || self.s.request.is_connect();
-        if reply.close || !self.flow.done || switches {
-            // What is left of the request would be read as the next one.
-            self.keep = false;
-        }
-        if self.answered || reply.status == 0 {
-            self.record.details = reply.details;
-            self.keep = false;
-            return;
-        }
-        let grpc = self.record.grpc && reply.status != 307;
-        let body = reply.fill(&mut self.s.response, grpc);
-        let version = self.s.request.version;
-        filters::respond(self, Length::Known(body.len() as u64));
-        let body = match self.back.work.take().map(|work| work.whole(body)) {
-            None => Cow::Borrowed(body),
-            Some(Ok(body)) => Cow::Owned(body),
-            Some(Err(_)) => {
-                self.down.abort();
-                self.keep = false;
-                return;
-            }
-        };
-        headers::finish_response(&mut self.s.response, &self.manager.config, self.record.wall);
-        forward::tell_request_id(self);
-        if !body.is_empty() {
-            // HTTP/1 frames by it anyway; HTTP/2 and answers to HEAD say it as well.
-            let digits = Digits::of(body.len() as u64);
-            self.s.response.headers.set(Known::ContentLength, digits.text());
-        }
-        let length = if body.is_empty() { Length::Known(0) } else { Length::Known(body.len() as u64) };
-        let request = (&self.s.request.method, version);
-        self.keep = self.down.write_response(&self.s.response, length, request, self.keep);
-        self.answered = true;
-        self.record.status = self.s.response.status;
-        self.record.details = reply.details.clone();
-        self.record.grpc_status = headers::grpc_status(&self.s.response.headers);
-        let silent = *request.0 == tulle_http::Method::Head || matches!(self.record.status, 204 | 304);
-        let sent = if silent { Ok(()) } else { self.down.write_data(&body) };
-        self.record.body.1 = if silent { 0 } else { body.len() as u64 };
-        let ended = sent.and_then(|()| self.down.write_end(&HeaderList::new()));
-        if ended.is_err() || !self.flush().await {
-            self.keep = false;
-            return;
-        }
-        self.record.completed = true;
-    }
-
-    /// Writes out what waits for the client; `false` if the client does not take it.
-    async fn flush(&mut self) -> bool {
-        let (down, clocks) = (&mut *self.down, &mut self.s.clocks);
-        clocks.route.clear();
-        clocks.per_try.clear();
-        poll_fn(|cx| match down.poll_flush(cx) {
-            std::task::Poll::Ready(result) => std::task::Poll::Ready(result.is_ok()),
-            std::task::Poll::Pending => clocks.poll(cx).map(|_: Late| false),
-        })
-        .await
-    }
-
-    /// Answers a request whose head or body is malformed, before or instead of a route.
-    pub(crate) fn malformed(&self) -> Reply {
-        self.manager.stats.downstream_cx_protocol_error.inc();
-        Reply::new(400, "Bad Request", "http1.codec_error")
-            .flag(ResponseFlag::DownstreamProtocolError)
-            .closing()
-    }
-}
-
-fn redirect(status: u16, location: &str) -> Reply {
-    let mut reply = Reply::new(status, "", d::DIRECT_RESPONSE);
-    let mut extra = ResponseHead::new(status);
-    extra.headers.set(Known::Location, location.as_bytes());
-    reply.headers = Some(Box::new(extra));
-    reply
-}
-
-/// Answers a head that could not be read. The connection is closed afterwards.
-pub(crate) async fn refuse(
-    conn: &Rc<Conn>,
-    manager: &Rc<LocalManager>,
-    down: &mut Side,
-    scratch: &mut Scratch,
-    start: Instant,
-    (status, details, flagged): (u16, &'static str, bool),
-) {
-    let names = conn.names();
-    let incoming =
-        Incoming { length: Length::None, keep_alive: false, upgrade: false, expect_continue: false, start };
-    scratch.request.clear();
-    let mut x = Exchange {
-        view: conn.view(conn.arrival.peer, (&names.0, &names.1)),
-        record: Record::new(start, conn.arrival.peer),
-        flow: Flow { done: true, ..Flow::default() },
-        back: Flow::default(),
-        keep: false,
-        answered: false,
-        table: None,
-        found: None,
-        left: Left::default(),
-        held: None,
-        health_check: false,
-        metadata: None,
-        conn,
-        manager,
-        down,
-        s: scratch,
-        incoming,
-    };
-    x.record.headless = true;
-    let mut reply = Reply::new(status, tulle_http::reason_phrase(status), details).closing();
-    if status == 426 {
-        // RFC 9110 section 15.5.22: what to speak instead.
-        let mut extra = ResponseHead::new(status);
-        extra.headers.set(Known::Upgrade, b"HTTP/1.1");
-        reply.headers = Some(Box::new(extra));
-    }
-    if flagged {
-        reply = reply.flag(ResponseFlag::DownstreamProtocolError);
-    }
-    x.s.clocks.idle_timeout = Duration::from_secs(5);
-    x.s.clocks.moved();
-    x.reply(reply).await;
-    x.s.clocks.stop();
-    finish::finish(&mut x);
 }
 
 /// What an HTTP/1 request head says beyond its fields.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tulle_engine::runtime::route::Route;
+use tulle_engine::{decide::route, runtime::route::Route};
 use tulle_http::Version;
 use tulle_telemetry::access_log::RequestRecord;
 
@@ -33,7 +33,7 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
         let ending = Ending {
             grpc: x.record.grpc,
             status: x.record.status,
-            grpc_status: x.record.grpc_status,
+            grpc_status: x.record.grpc_status.and_then(|status| status.try_into().ok()),
             flags: x.record.flags,
             duration: x.record.completed.then_some(duration),
             bytes: wire,
@@ -44,21 +44,41 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
         }
     }
     if !x.manager.logs.is_empty() {
-        log(x, x.found.map(|found| &**found.route), duration);
+        with_line(x, Some(duration), b"", |line| {
+            for log in &x.manager.logs {
+                if !(x.health_check && log.passes_over_health_checks()) {
+                    log.write(line, Some(&x.s.request), x.record.random);
+                }
+            }
+        });
     }
 }
 
-fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
+/// Does something with what a log line or a body may say of a request. `duration` is none as long as it is under way;
+/// `reply` is the body of a response of our own that is being made.
+pub(crate) fn with_line<T>(
+    x: &Exchange<'_>,
+    duration: Option<Duration>,
+    reply: &[u8],
+    use_it: impl FnOnce(&RequestRecord<'_>) -> T,
+) -> T {
+    let route: Option<&Route> = x.found.map(|found| &**found.route);
     let record = &x.record;
     let request = &x.s.request;
     let (request_fields, response_fields) = (Fields(&request.headers), Fields(&x.s.response.headers));
+    let trailer_fields = Fields(&x.s.trailers);
     let cluster = record.cluster.as_ref().map(|c| &c.config);
     let tls = x.conn.tls.as_ref();
-    let metadata =
-        Written { dynamic: x.metadata.as_deref(), route: route.and_then(|r| r.metadata.as_deref()) };
+    let endpoint = record.host.as_ref().map(|host| host.endpoint.borrow());
+    let metadata = Written {
+        dynamic: x.metadata.as_deref(),
+        route: route.and_then(|r| r.metadata.as_deref()),
+        cluster: cluster.and_then(|c| c.metadata.as_deref()),
+        endpoint: endpoint.as_ref().map(|e| &*e.metadata),
+    };
     let line = RequestRecord {
         start: record.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
-        duration: Some(duration),
+        duration: duration.or_else(|| Some(record.start.elapsed())),
         request_duration: None,
         response_duration: record.answered,
         protocol: request.version.as_str(),
@@ -73,15 +93,16 @@ fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
         scheme: if record.headless { b"" } else { request.scheme.as_str().as_bytes() },
         request_headers: &request_fields,
         response_headers: &response_fields,
+        response_trailers: &trailer_fields,
         response_code: record.status,
         response_code_details: &record.details,
         response_flags: record.flags,
         bytes_received: record.body.0,
         bytes_sent: record.body.1,
-        // A gRPC call whose answer names no status ends as its HTTP status says.
-        grpc_status: record.grpc_status.or_else(|| record.grpc.then(|| grpc_status_of(record.status))),
+        grpc_status: grpc_status(x),
         attempts: record.attempts,
         upstream_host: record.host.as_ref().map(|h| h.address),
+        upstream_remote_address: record.upstream.as_ref().and_then(|u| u.remote),
         upstream_local_address: record.upstream.as_ref().and_then(|u| u.local),
         upstream_cluster: cluster.map_or("", |c| &c.stat_name),
         upstream_cluster_raw: cluster.map_or("", |c| &c.name),
@@ -97,14 +118,19 @@ fn log(x: &Exchange<'_>, route: Option<&Route>, duration: Duration) {
         upstream_peer_uri_san: record.upstream.as_ref().map_or("", |u| &u.principal),
         downstream_tls_version: tls.map_or("", |t| t.version),
         connection_id: x.conn.id,
+        local_reply_body: reply,
         metadata: &metadata,
         ..RequestRecord::default()
     };
-    for log in &x.manager.logs {
-        if !(x.health_check && log.passes_over_health_checks()) {
-            log.write(&line, Some(request), record.random);
-        }
-    }
+    use_it(&line)
+}
+
+/// The status of a gRPC call: one whose answer names none ends as its HTTP status says.
+fn grpc_status(x: &Exchange<'_>) -> Option<i32> {
+    let named =
+        x.record.grpc_status.or_else(|| x.record.grpc.then(|| grpc_status_of(x.record.status).into()));
+    // As the request went on: that of gRPC-Web has become one of gRPC.
+    named.filter(|_| route::is_grpc(&x.s.request))
 }
 
 impl Side {

@@ -2,6 +2,8 @@
 
 use std::task::{Context, Poll, ready};
 
+use tulle_http::HeaderList;
+
 use super::{
     codec::Work,
     side::{Piece, ReadFault, Side},
@@ -126,7 +128,9 @@ impl Flow {
                 let count = data.len();
                 work.take(count);
             } else if work.has_ended() {
-                to.write_end(from.trailers()).map_err(|_| FlowFault::Write)?;
+                let none = HeaderList::new();
+                let trailers = if work.takes_trailers() { &none } else { from.trailers() };
+                to.write_end(trailers).map_err(|_| FlowFault::Write)?;
                 self.done = true;
             } else {
                 match ready!(from.poll_piece(cx)).map_err(FlowFault::Read)? {
@@ -139,7 +143,7 @@ impl Flow {
                         from.consume(count);
                         self.bytes += count as u64;
                     }
-                    Piece::End => work.end().map_err(FlowFault::Read)?,
+                    Piece::End => work.end(from.trailers()).map_err(FlowFault::Read)?,
                 }
             }
         }

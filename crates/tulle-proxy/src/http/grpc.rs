@@ -26,7 +26,7 @@ pub(crate) enum GrpcFault {
     Late,
     /// The service, or a proxy in front of it, refused.
     #[error("HTTP status {0}, gRPC status {1:?}")]
-    Refused(u16, Option<u32>),
+    Refused(u16, Option<i32>),
     /// The answer is no message.
     #[error("the answer is no message: {0}")]
     Malformed(String),

@@ -32,7 +32,7 @@ pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Clie
     }
     let ids = config.request_id;
     let foreign = client.edge && !ids.preserve_external;
-    if ids.generate && (foreign || !head.headers.contains(Known::XRequestId)) {
+    if ids.generate && (foreign || head.headers.get(Known::XRequestId).is_none_or(<[u8]>::is_empty)) {
         head.headers.set(Known::XRequestId, &uuid(fastrand::u128(..)));
     }
     if !config.via.is_empty() {
@@ -105,9 +105,11 @@ pub(crate) fn finish_response(head: &mut ResponseHead, config: &HttpManager, now
     }
 }
 
-/// The gRPC status in a head or in trailers.
-pub(crate) fn grpc_status(headers: &HeaderList) -> Option<u32> {
-    headers.get_str(Known::GrpcStatus)?.trim().parse().ok()
+/// The gRPC status in a head or in trailers; -1 if what stands there is none.
+pub(crate) fn grpc_status(headers: &HeaderList) -> Option<i32> {
+    let text = headers.get_str(Known::GrpcStatus)?.trim();
+    let number = |text: &str| text.parse().ok().filter(|status: &i32| *status >= 0);
+    (!text.is_empty()).then(|| number(text).unwrap_or(-1))
 }
 
 /// A version 4 UUID of these random bits (RFC 9562 section 5.4), in lower case.

@@ -11,6 +11,7 @@ use tulle_engine::runtime::{
 use tulle_http::{Limits, h1};
 use tulle_telemetry::metrics::{Reporter, proxy::HttpStats};
 
+use super::local_reply::LocalReplies;
 use crate::{
     cluster::host::Class,
     telemetry::access_log::LocalLog,
@@ -40,6 +41,10 @@ pub(crate) struct LocalManager {
     pub(crate) encodes: bool,
     /// Whether gRPC messages are counted.
     pub(crate) counts_messages: bool,
+    /// Whether some log tells of trailers.
+    pub(crate) logs_trailers: bool,
+    /// Changes to responses of our own; `None` for none.
+    pub(crate) local_replies: Option<LocalReplies>,
     inline: Option<LocalTable>,
 }
 
@@ -56,12 +61,18 @@ impl LocalManager {
             router: RouterOptions::default(),
             encodes: false,
             counts_messages: false,
+            logs_trailers: false,
+            local_replies: LocalReplies::new(&config.local_replies).unwrap_or_else(|error| {
+                tracing::error!(%error, "local_reply_config left out");
+                None
+            }),
             inline: match &config.routes {
                 RouteSource::Inline(table) => Some(Rc::new(Arc::clone(table))),
                 RouteSource::Rds(_) => None,
             },
             config: Arc::clone(config),
         };
+        manager.logs_trailers = manager.logs.iter().any(LocalLog::reads_trailers);
         manager.encodes = config.filters.iter().any(|filter| {
             matches!(
                 filter.kind,
@@ -89,6 +100,7 @@ impl LocalManager {
                 | HttpFilterKind::Buffer(_)
                 | HttpFilterKind::HealthCheck(_)
                 | HttpFilterKind::Csrf(_)
+                | HttpFilterKind::GrpcWeb
                 | HttpFilterKind::Compressor(_)
                 | HttpFilterKind::Decompressor(_)
                 | HttpFilterKind::GlobalRateLimit(_)
@@ -125,9 +137,7 @@ impl LocalManager {
 
 /// Says what a configuration asks for that is not done here: it is served all the same, as without these fields.
 fn warn_of_what_is_missing(config: &HttpManager) {
-    let replies = &config.local_replies;
     let missing = [
-        (!replies.mappers.is_empty() || replies.body_format.is_some(), "local_reply_config"),
         (config.add_user_agent, "add_user_agent"),
         (config.http1.header_case == HeaderCase::ProperWords, "http_protocol_options.header_key_format"),
         (config.scheme == SchemeHandling::MatchUpstream, "scheme_header_transformation.match_upstream"),

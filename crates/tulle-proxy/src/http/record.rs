@@ -36,8 +36,8 @@ pub(crate) struct Record {
     pub(crate) grpc: bool,
     /// No head could be read: the log knows nothing of the request.
     pub(crate) headless: bool,
-    /// gRPC status, from the head or the trailers of the response.
-    pub(crate) grpc_status: Option<u32>,
+    /// gRPC status, from the head or the trailers of the response; -1 if what stands there is none.
+    pub(crate) grpc_status: Option<i32>,
     /// Bytes of body received and sent.
     pub(crate) body: (u64, u64),
     /// Tries made.

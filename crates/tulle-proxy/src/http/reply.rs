@@ -106,7 +106,8 @@ impl Reply {
         reply
     }
 
-    /// The upstream failed before it answered. `retried`: there was more than one try. `reason` is the transport's own.
+    /// The upstream failed before it answered. `retried`: there was more than one try. `reason` is the transport's own
+    /// ([`ConnectFault::reason`](crate::cluster::connecting::ConnectFault::reason)).
     pub(crate) fn upstream(fault: UpstreamFault, retried: bool, reason: &str) -> Self {
         let (status, flag, words, details) = match fault {
             UpstreamFault::Connect => (
@@ -141,7 +142,7 @@ impl Reply {
         let mut details = format!("upstream_reset_before_response_started{{{details}");
         if !reason.is_empty() {
             details.push('|');
-            details.extend(reason.chars().map(|c| if c.is_whitespace() { '_' } else { c }));
+            details.push_str(reason);
         }
         details.push('}');
         let mut reply = Self::new(status, body, details).flag(flag);
@@ -153,8 +154,9 @@ impl Reply {
         reply
     }
 
-    /// Writes it into `head`, and says what the body is: nothing for gRPC clients, who get the message as a field.
-    pub(crate) fn fill(&self, head: &mut ResponseHead, grpc_client: bool) -> &[u8] {
+    /// Writes it into `head`, and says what the body is: nothing for gRPC clients, who get the message as a field (unless their
+    /// request is a HEAD).
+    pub(crate) fn fill(&self, head: &mut ResponseHead, grpc_client: bool, is_head: bool) -> &[u8] {
         head.clear();
         if let Some(extra) = &self.headers {
             head.headers.extend(&extra.headers);
@@ -163,9 +165,11 @@ impl Reply {
         if grpc_client {
             head.status = 200;
             head.headers.set(Known::ContentType, b"application/grpc");
-            let status = self.grpc.unwrap_or_else(|| grpc_status_of(self.status));
-            head.headers.set(Known::GrpcStatus, itoa(status).as_bytes());
-            if !body.is_empty() {
+            if !head.headers.contains(Known::GrpcStatus) {
+                let status = self.grpc.unwrap_or_else(|| grpc_status_of(self.status).into());
+                head.headers.set(Known::GrpcStatus, itoa(status).as_bytes());
+            }
+            if !body.is_empty() && !is_head {
                 head.headers.set(Known::GrpcMessage, percent_encoded(body).as_bytes());
             }
             return &[];
@@ -183,7 +187,7 @@ fn itoa(number: u32) -> String {
 }
 
 /// The gRPC status that stands for an HTTP status (gRPC's "HTTP to gRPC Status Code Mapping", as Envoy applies it).
-pub(crate) fn grpc_status_of(status: u16) -> u32 {
+pub(crate) fn grpc_status_of(status: u16) -> u8 {
     match status {
         400 => 13,
         401 => 16,
@@ -195,7 +199,7 @@ pub(crate) fn grpc_status_of(status: u16) -> u32 {
 }
 
 /// `grpc-message` as it travels: everything outside printable ASCII, and `%`, percent-encoded.
-fn percent_encoded(text: &[u8]) -> String {
+pub(crate) fn percent_encoded(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for &byte in text {
         if (0x20..0x7f).contains(&byte) && byte != b'%' {
@@ -214,7 +218,7 @@ mod tests {
     #[test]
     fn words_of_failures() {
         let reply =
-            Reply::upstream(UpstreamFault::Connect, false, "delayed connect error: Connection refused");
+            Reply::upstream(UpstreamFault::Connect, false, "delayed_connect_error:_Connection_refused");
         assert_eq!(
             String::from_utf8_lossy(reply.body.bytes()),
             "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
@@ -229,11 +233,11 @@ mod tests {
     fn grpc_clients_get_status_and_message_as_fields() {
         let mut head = ResponseHead::default();
         let reply = Reply::denied(None);
-        assert!(reply.fill(&mut head, true).is_empty());
+        assert!(reply.fill(&mut head, true, false).is_empty());
         assert_eq!(head.status, 200);
         assert_eq!(head.headers.get(Known::GrpcStatus), Some(&b"7"[..]));
         assert_eq!(head.headers.get(Known::GrpcMessage), Some(&b"RBAC: access denied"[..]));
-        assert_eq!(reply.fill(&mut head, false), b"RBAC: access denied");
+        assert_eq!(reply.fill(&mut head, false, false), b"RBAC: access denied");
         assert_eq!(head.status, 403);
     }
 }

@@ -73,6 +73,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) fresh: bool,
     /// Which circuit breakers count it: 0 default, 1 high.
     pub(crate) priority: usize,
+    /// Whether it is a health check, which is no request that waits.
+    pub(crate) is_check: bool,
 }
 
 /// The pool that a request belongs to.
@@ -112,11 +114,15 @@ pub(crate) fn destination(
 /// A pooled connection, or a new one.
 pub(crate) async fn acquire(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
     let shares = may_share(wish);
+    let mut pending = None;
     loop {
         if !wish.fresh
             && let Some(pooled) = pooled(wish, shares).await
         {
             return Ok(pooled);
+        }
+        if pending.is_none() && !wish.is_check {
+            pending = Some(Pending::begin(wish)?);
         }
         if !shares {
             return open(wish).await;
@@ -152,7 +158,7 @@ async fn pooled(wish: &Wish<'_>, shares: bool) -> Option<Upstream> {
 
 /// A new connection, as soon as the circuit breaker lets one be opened.
 async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
-    let Wish { worker, cluster, host, key, alpn, fresh: _, priority } = wish;
+    let Wish { worker, cluster, host, key, alpn, fresh: _, priority, is_check: _ } = wish;
     let stats = &cluster.stats;
     let hold = match Hold::acquire(cluster, *priority, Resource::Connection) {
         Some(hold) => hold,
@@ -160,10 +166,6 @@ async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
         None if host.connections.get() == 0 && Hold::allows_none(cluster, *priority) => Hold::uncounted(),
         None => {
             stats.upstream_cx_overflow.inc();
-            let Some(_pending) = Hold::acquire(cluster, *priority, Resource::Pending) else {
-                stats.upstream_rq_pending_overflow.inc();
-                return Err(Unreachable { fault: UpstreamFault::Overflow, reason: String::new() });
-            };
             match wait_for_one(wish).await {
                 Turn::Idle(idle) => return Ok(Upstream::of_idle(idle)),
                 Turn::May(hold) => hold,
@@ -193,15 +195,9 @@ async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
 
 impl From<ConnectFault> for Unreachable {
     fn from(fault: ConnectFault) -> Self {
-        let (fault, reason) = match fault {
-            ConnectFault::Timeout => (UpstreamFault::ConnectTimeout, String::new()),
-            ConnectFault::Io(error) => {
-                (UpstreamFault::Connect, format!("delayed connect error: {}", words(&error)))
-            }
-            ConnectFault::Tls(error) => (UpstreamFault::Connect, format!("TLS_error: {error}")),
-            ConnectFault::BrokenTls => (UpstreamFault::Connect, fault.to_string()),
-        };
-        Self { fault, reason }
+        let timed_out = matches!(fault, ConnectFault::Timeout);
+        let kind = if timed_out { UpstreamFault::ConnectTimeout } else { UpstreamFault::Connect };
+        Self { fault: kind, reason: fault.reason() }
     }
 }
 
@@ -215,9 +211,6 @@ enum Turn {
 
 /// Waits until a connection is free or may be opened. The caller bounds the time.
 async fn wait_for_one(wish: &Wish<'_>) -> Turn {
-    let stats = &wish.cluster.stats;
-    stats.upstream_rq_pending_total.inc();
-    let _waiting = Waiting::new(&stats.upstream_rq_pending_active);
     loop {
         let freed = wish.cluster.freed.notified();
         let mut freed = std::pin::pin!(freed);
@@ -233,28 +226,29 @@ async fn wait_for_one(wish: &Wish<'_>) -> Turn {
     }
 }
 
-/// Keeps a gauge raised.
-struct Waiting<'a>(&'a tulle_telemetry::metrics::proxy::Stat);
+/// A request for which there is no connection yet: it waits until one is open, or free. As in Envoy, the circuit breaker
+/// counts it from the start, even if the connection can be opened at once.
+struct Pending<'a> {
+    active: &'a tulle_telemetry::metrics::proxy::Stat,
+    _hold: Hold,
+}
 
-impl<'a> Waiting<'a> {
-    fn new(gauge: &'a tulle_telemetry::metrics::proxy::Stat) -> Self {
-        gauge.inc();
-        Self(gauge)
+impl<'a> Pending<'a> {
+    fn begin(wish: &Wish<'a>) -> Result<Self, Unreachable> {
+        let stats = &wish.cluster.stats;
+        let Some(hold) = Hold::acquire(wish.cluster, wish.priority, Resource::Pending) else {
+            stats.upstream_rq_pending_overflow.inc();
+            return Err(Unreachable { fault: UpstreamFault::Overflow, reason: String::new() });
+        };
+        stats.upstream_rq_pending_total.inc();
+        stats.upstream_rq_pending_active.inc();
+        Ok(Self { active: &stats.upstream_rq_pending_active, _hold: hold })
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// The system's words for an error, without its number.
-fn words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
+        self.active.dec();
     }
 }
 

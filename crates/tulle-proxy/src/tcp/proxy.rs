@@ -1,6 +1,8 @@
 //! Connections whose chain forwards bytes: L4 authorization, cluster, endpoint, relay.
 
 use std::{
+    cell::Cell,
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -44,6 +46,8 @@ struct Outcomes {
     bytes: (u64, u64),
     cluster: Option<Rc<LocalCluster>>,
     upstream: Option<(Chosen, Rc<UpstreamFacts>)>,
+    /// The endpoint that was tried last.
+    tried: Option<SocketAddr>,
     /// Tries to connect.
     attempts: u32,
 }
@@ -60,6 +64,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
         bytes: (0, 0),
         cluster: None,
         upstream: None,
+        tried: None,
         attempts: 0,
     };
     if let Some((policy, delay)) = denied(&conn, &stats) {
@@ -119,7 +124,12 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
     let idle = proxy.idle_timeout.unwrap_or_default();
     let deadline = conn.worker.timers.deadline();
     let report = {
-        let mut moved = |received, sent| counter.moved(received, sent);
+        // Kept beside the report, which does not come where the connection has lived for too long.
+        let total = Cell::new((0, 0));
+        let mut moved = |received, sent| {
+            total.set((total.get().0 + received, total.get().1 + sent));
+            counter.moved(received, sent);
+        };
         let worker = Rc::clone(&conn.worker);
         // Bytes have no natural end: a relay lives until the worker is stopped at the deadline of the drain.
         let closing = |_: &mut std::task::Context<'_>| false;
@@ -134,7 +144,8 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
                 Err(_) => {
                     stats.max_downstream_connection_duration.inc();
                     out.flags.insert(ResponseFlag::DurationTimeout);
-                    Report { received: 0, sent: 0, end: End::Idle }
+                    let (received, sent) = total.get();
+                    Report { received, sent, end: End::Idle }
                 }
             },
         };
@@ -198,6 +209,7 @@ async fn connect(
             out.flags.insert(ResponseFlag::NoHealthyUpstream);
             return None;
         };
+        let address = chosen.host.address;
         let Some(hold) = Hold::acquire(cluster, 0, Resource::Connection) else {
             cluster.stats.upstream_cx_overflow.inc();
             out.flags.insert(ResponseFlag::UpstreamOverflow);
@@ -215,12 +227,13 @@ async fn connect(
                 return Some((stream, chosen, facts));
             }
             Err(fault) => {
+                out.tried = Some(address);
                 cluster.stats.upstream_cx_connect_fail.inc();
                 if matches!(fault, ConnectFault::Timeout) {
                     cluster.stats.upstream_cx_connect_timeout.inc();
                 }
                 cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
-                out.transport_failure = fault.to_string();
+                out.transport_failure = fault.reason();
                 tracing::debug!(cluster = %cluster.config.name, endpoint = %chosen.host.address, %fault, "no upstream connection");
             }
         }
@@ -305,7 +318,8 @@ fn log(conn: &Conn, wall: SystemTime, out: &Outcomes) {
         bytes_received: out.bytes.0,
         bytes_sent: out.bytes.1,
         attempts: out.attempts,
-        upstream_host: out.upstream.as_ref().map(|(c, _)| c.host.address),
+        upstream_host: out.upstream.as_ref().map(|(c, _)| c.host.address).or(out.tried),
+        upstream_remote_address: out.upstream.as_ref().and_then(|(_, facts)| facts.remote),
         upstream_local_address: out.upstream.as_ref().and_then(|(_, facts)| facts.local),
         upstream_cluster: cluster.map_or("", |c| &c.stat_name),
         upstream_cluster_raw: cluster.map_or("", |c| &c.name),

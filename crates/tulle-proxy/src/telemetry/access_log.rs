@@ -13,8 +13,8 @@ use tulle_engine::{
 };
 use tulle_http::{HeaderList, RequestHead};
 use tulle_telemetry::access_log::{
-    AccessLogFormat, ENVOY_TEXT, FormatError, HeaderLookup, JsonFormat, MetadataLookup, MetadataSource,
-    RequestRecord,
+    AccessLogFormat, ENVOY_TEXT, FormatError, HeaderLookup, JsonFormat, MetadataForm, MetadataLookup,
+    MetadataSource, RequestRecord,
 };
 
 use super::{Telemetry, sink::Sink};
@@ -36,16 +36,28 @@ pub(crate) struct Written<'a> {
     pub(crate) dynamic: Option<&'a Metadata>,
     /// The route's.
     pub(crate) route: Option<&'a Metadata>,
+    /// The cluster's.
+    pub(crate) cluster: Option<&'a Metadata>,
+    /// The endpoint's.
+    pub(crate) endpoint: Option<&'a Metadata>,
 }
 
 impl MetadataLookup for Written<'_> {
-    fn write(&self, source: MetadataSource, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool {
+    fn write(
+        &self,
+        source: MetadataSource,
+        namespace: &str,
+        path: &[String],
+        out: &mut Vec<u8>,
+    ) -> Option<MetadataForm> {
         let metadata = match source {
             MetadataSource::Dynamic => self.dynamic,
             MetadataSource::Route => self.route,
-            MetadataSource::Cluster | MetadataSource::UpstreamHost | MetadataSource::FilterChain => None,
+            MetadataSource::Cluster => self.cluster,
+            MetadataSource::UpstreamHost => self.endpoint,
+            MetadataSource::FilterChain => None,
         };
-        let Some(all) = metadata else { return false };
+        let all = metadata?;
         let path: SmallVec<[Arc<str>; 4]> = path.iter().map(|step| step.as_str().into()).collect();
         let found = if path.is_empty() {
             all.get(namespace).map(|fields| Cow::Owned(Value::Struct(fields.clone())))
@@ -53,11 +65,16 @@ impl MetadataLookup for Written<'_> {
             lookup(all, namespace, &path).map(Cow::Borrowed)
         };
         match found.as_deref() {
-            None | Some(Value::Null) => return false,
-            Some(Value::String(text)) => out.extend_from_slice(text.as_bytes()),
-            Some(value) => out.extend_from_slice(metadata::json(value).to_string().as_bytes()),
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => {
+                out.extend_from_slice(text.as_bytes());
+                Some(MetadataForm::Text)
+            }
+            Some(value) => {
+                out.extend_from_slice(metadata::json(value).to_string().as_bytes());
+                Some(MetadataForm::Json)
+            }
         }
-        true
     }
 }
 
@@ -87,6 +104,11 @@ impl LocalLog {
             .collect()
     }
 
+    /// Whether a line says anything of the trailers of the response.
+    pub(crate) fn reads_trailers(&self) -> bool {
+        self.format.reads_trailers()
+    }
+
     /// Whether the filter wants no health checks, whatever else it wants.
     pub(crate) fn passes_over_health_checks(&self) -> bool {
         fn never(filter: &LogFilter) -> bool {
@@ -108,7 +130,8 @@ impl LocalLog {
     }
 }
 
-fn compile(format: &LogFormat) -> Result<AccessLogFormat, FormatError> {
+/// Compiles a format.
+pub(crate) fn compile(format: &LogFormat) -> Result<AccessLogFormat, FormatError> {
     match format {
         LogFormat::Default => AccessLogFormat::text(ENVOY_TEXT, false),
         LogFormat::Text(text) => AccessLogFormat::text(text, false),
@@ -128,7 +151,13 @@ fn json(value: &serde_json::Value) -> JsonFormat {
     }
 }
 
-fn wanted(filter: &LogFilter, r: &RequestRecord<'_>, request: Option<&RequestHead>, random: u64) -> bool {
+/// Whether a filter wants a record. `request` is the head as far as there was one; `random` the request's own.
+pub(crate) fn wanted(
+    filter: &LogFilter,
+    r: &RequestRecord<'_>,
+    request: Option<&RequestHead>,
+    random: u64,
+) -> bool {
     match filter {
         LogFilter::Always => true,
         LogFilter::Status(c) => compare(*c, u64::from(r.response_code)),
@@ -144,8 +173,8 @@ fn wanted(filter: &LogFilter, r: &RequestRecord<'_>, request: Option<&RequestHea
             r.response_flags.iter().any(|flag| names.iter().any(|n| **n == *flag.short()))
         }
         LogFilter::GrpcStatus { statuses, exclude } => {
-            let status = r.grpc_status.unwrap_or_else(|| crate::http::grpc_status_of(r.response_code));
-            statuses.contains(&status) != *exclude
+            let status = r.grpc_status.unwrap_or_else(|| crate::http::grpc_status_of(r.response_code).into());
+            u32::try_from(status).is_ok_and(|status| statuses.contains(&status)) != *exclude
         }
         LogFilter::And(all) => all.iter().all(|f| wanted(f, r, request, random)),
         LogFilter::Or(any) => any.iter().any(|f| wanted(f, r, request, random)),

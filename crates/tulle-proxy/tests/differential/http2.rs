@@ -18,6 +18,8 @@ pub fn area() -> Area {
         { "match": { "prefix": "/d" }, "direct_response": { "status": 200, "body": { "inline_string": "direct" } } }]));
     a.http("in", routes(), json!({}));
     a.http("upgrades", routes(), json!({ "http2_protocol_options": { "allow_connect": true }, "upgrade_configs": [{ "upgrade_type": "websocket" }] }));
+    a.http("impatient", any_host(json!([prefix("/", "two", json!({ "timeout": "0.3s" }))])),
+        json!({ "http2_protocol_options": { "allow_connect": true }, "upgrade_configs": [{ "upgrade_type": "websocket" }] }));
     a.http("trailers", routes(), json!({ "http_protocol_options": { "enable_trailers": true } }));
     a.http("only", routes(), json!({ "codec_type": "HTTP2" }));
     a.http("never", routes(), json!({ "codec_type": "HTTP1" }));
@@ -47,12 +49,13 @@ pub fn area() -> Area {
         a.case(format!("priority {path}"), "in", h2(get(path).header("priority", "u=1")));
         a.case(format!("several at once {path}"), "in", Talk::Http2(vec![get(path), get(path), get(path)]));
         a.case(format!("websocket {path}"), "upgrades", h2(request("CONNECT", path).protocol("websocket").header("sec-websocket-version", "13").unfinished()))
-            .answer(status(if path == "/h1" { 101 } else { 200 }).header("x-ok", "1").ending(Ending::Close));
+            .answer(status(if path == "/h1" { 101 } else { 200 }).header("x-ok", "1").ending(if path == "/h2" { Ending::Hasty } else { Ending::Close }));
         a.case(format!("websocket not allowed {path}"), "in", h2(request("CONNECT", path).protocol("websocket")));
         a.case(format!("prior knowledge to h1 only {path}"), "never", h2(get(path))).lines(0);
         a.case(format!("h1 to h2 only {path}"), "only", get(path));
         a.case(format!("h2 to h2 only {path}"), "only", h2(get(path)));
     }
+    a.case("websocket without an answer /h2", "impatient", h2(request("CONNECT", "/h2").protocol("websocket").header("sec-websocket-version", "13").unfinished()));
     for path in ["/h1", "/h2"] {
         for code in [204, 205, 304, 404, 500] {
             a.case(format!("status {code} {path}"), "in", h2(get(path))).answer(status(code));

@@ -3,8 +3,8 @@
 //!
 //! `ENVOY=/path/to/envoy cargo test -p tulle-proxy --test differential -- --nocapture` runs everything; `./test` unpacks an Envoy
 //! and does so. Each area is one bootstrap: Envoy runs its cases, then ours does, on the same ports and with the same upstreams.
-//! `CASE=text` picks cases whose name holds that text, `VERBOSE=1` prints both sides of every case, `ENVOY_LOG=debug` makes
-//! Envoy talkative (`envoy.log` beside the bootstrap, shown when it does not start).
+//! `CASE=text` picks cases whose name holds that text, `VERBOSE=1` prints both sides of every case, `KEEP=1` leaves the bootstrap
+//! that Envoy got where it says, `ENVOY_LOG=debug` makes Envoy talkative (`envoy.log` beside the bootstrap, shown when it does not start).
 //!
 //! # Adding a case
 //!
@@ -77,6 +77,8 @@ areas!(
     balance,
     limits,
     grpc,
+    grpc_web,
+    local_replies,
     http1,
     http2,
     tcp,

@@ -53,6 +53,17 @@ fn compile_text(text: &str) -> Result<Node, FormatError> {
     }
 }
 
+/// Whether some operator asks for trailers.
+pub(super) fn reads_trailers(node: &Node) -> bool {
+    match node {
+        Node::Literal(_) => false,
+        Node::Value { operator, limit: _ } => operator.reads_trailers(),
+        Node::Text(pieces) => crate::access_log::parse::reads_trailers(pieces),
+        Node::Object(members) => members.iter().any(|(_, value)| reads_trailers(value)),
+        Node::List(items) => items.iter().any(reads_trailers),
+    }
+}
+
 fn quoted(text: &[u8]) -> Vec<u8> {
     let mut out = vec![b'"'];
     out.extend_from_slice(text);
@@ -60,9 +71,19 @@ fn quoted(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Appends the value of `node`; false and nothing if it is missing and `omit_empty`.
-pub(super) fn render(node: &Node, record: &RequestRecord<'_>, omit_empty: bool, out: &mut Vec<u8>) -> bool {
+/// Appends a line.
+pub(super) fn render_line(root: &Node, record: &RequestRecord<'_>, omit_empty: bool, out: &mut Vec<u8>) {
+    if !render(root, record, omit_empty, out) {
+        out.extend_from_slice(b"{}");
+    }
+    out.push(b'\n');
+}
+
+/// Appends the value of `node`. False and nothing if it is missing and `omit_empty`, as Envoy does: `null` and objects
+/// without members are missing then too, lists and empty sets of flags are not.
+fn render(node: &Node, record: &RequestRecord<'_>, omit_empty: bool, out: &mut Vec<u8>) -> bool {
     match node {
+        Node::Literal(text) if omit_empty && **text == *b"null" => return false,
         Node::Literal(text) => out.extend_from_slice(text),
         Node::Value { operator, limit } => return render_value(operator, *limit, record, omit_empty, out),
         Node::Text(pieces) => {
@@ -73,6 +94,7 @@ pub(super) fn render(node: &Node, record: &RequestRecord<'_>, omit_empty: bool, 
             close_string(out, start);
         }
         Node::Object(members) => {
+            let mark = out.len();
             out.push(b'{');
             for (key, value) in members {
                 let start = out.len();
@@ -84,17 +106,21 @@ pub(super) fn render(node: &Node, record: &RequestRecord<'_>, omit_empty: bool, 
                     out.truncate(start);
                 }
             }
+            if omit_empty && out.len() == mark + 1 {
+                out.truncate(mark);
+                return false;
+            }
             out.push(b'}');
         }
         Node::List(items) => {
             out.push(b'[');
             for item in items {
+                let start = out.len();
                 if out.last() != Some(&b'[') {
                     out.push(b',');
                 }
-                // A place in a list cannot be left out without moving the others.
                 if !render(item, record, omit_empty, out) {
-                    out.extend_from_slice(b"null");
+                    out.truncate(start);
                 }
             }
             out.push(b']');
@@ -115,6 +141,8 @@ fn render_value(
         if operator.write(record, out) {
             return true;
         }
+    } else if operator.write_json(record, out) {
+        return true;
     } else {
         out.push(b'"');
         if write_limited(operator, limit, record, out) {
@@ -123,10 +151,11 @@ fn render_value(
         }
         out.truncate(mark);
     }
-    if !omit_empty {
-        out.extend_from_slice(if is_flags(operator) { b"\"-\"" } else { b"null" });
+    let flags = is_flags(operator);
+    if flags || !omit_empty {
+        out.extend_from_slice(if flags { b"\"-\"" } else { b"null" });
     }
-    !omit_empty
+    flags || !omit_empty
 }
 
 /// Envoy prints an empty set of flags as `-` in JSON too.

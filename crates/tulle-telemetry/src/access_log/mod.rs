@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 pub use operator::{Address, MetadataSource};
 pub use parse::FormatError;
-pub use record::{HeaderLookup, Headers, MetadataLookup, NoHeaders, NoMetadata, RequestRecord};
+pub use record::{HeaderLookup, Headers, MetadataForm, MetadataLookup, NoHeaders, NoMetadata, RequestRecord};
 
 /// Istio's default text format, one line with its line feed.
 pub const ISTIO_TEXT: &str = concat!(
@@ -118,6 +118,14 @@ impl AccessLogFormat {
         Self::json(&JsonFormat::Object(members), false).expect("the default format is tested")
     }
 
+    /// Whether a line says anything of the trailers of the response.
+    pub fn reads_trailers(&self) -> bool {
+        match &self.0 {
+            Kind::Text { pieces, omit_empty: _ } => parse::reads_trailers(pieces),
+            Kind::Json { root, omit_empty: _ } => json::reads_trailers(root),
+        }
+    }
+
     /// Appends the line of `record` to `out`.
     pub fn render(&self, record: &RequestRecord<'_>, out: &mut Vec<u8>) {
         match &self.0 {
@@ -125,8 +133,7 @@ impl AccessLogFormat {
                 parse::render_text(pieces, record, if *omit_empty { b"" } else { b"-" }, out);
             }
             Kind::Json { root, omit_empty } => {
-                json::render(root, record, *omit_empty, out);
-                out.push(b'\n');
+                json::render_line(root, record, *omit_empty, out);
             }
         }
     }

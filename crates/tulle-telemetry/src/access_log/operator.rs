@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::access_log::record::{Headers, RequestRecord};
+use crate::access_log::record::{Headers, MetadataForm, RequestRecord};
 use crate::access_log::time::TimeFormat;
 
 /// Where metadata comes from.
@@ -66,6 +66,11 @@ pub(super) enum Operator {
     ResponseFlags,
     ResponseFlagsLong,
     GrpcStatus,
+    GrpcStatusNumber,
+    /// `%RESP(:STATUS)%`: a text, unlike `%RESPONSE_CODE%`.
+    ResponseStatus,
+    /// `%LOCAL_REPLY_BODY%`: empty rather than missing.
+    LocalReplyBody,
     Header(HeaderNames),
     Metadata(MetadataSource, String, Vec<String>),
 }
@@ -73,7 +78,23 @@ pub(super) enum Operator {
 impl Operator {
     /// Whether the value is a number in JSON.
     pub(super) fn is_number(&self) -> bool {
-        matches!(self, Self::Number(_))
+        matches!(self, Self::Number(_) | Self::GrpcStatusNumber | Self::Address(_, Address::Port))
+    }
+
+    /// Whether it is about the trailers of the response.
+    pub(super) fn reads_trailers(&self) -> bool {
+        matches!(self, Self::Header(HeaderNames { set: HeaderSet::Trailer, .. }))
+    }
+
+    /// Appends a value that is no text as JSON; false and nothing if it is a text, or missing.
+    pub(super) fn write_json(&self, record: &RequestRecord<'_>, out: &mut Vec<u8>) -> bool {
+        let Self::Metadata(source, namespace, path) = self else { return false };
+        let start = out.len();
+        let is_json = record.metadata.write(*source, namespace, path, out) == Some(MetadataForm::Json);
+        if !is_json {
+            out.truncate(start);
+        }
+        is_json
     }
 
     /// Appends the value; false and nothing if there is none.
@@ -98,13 +119,28 @@ impl Operator {
                 write_grpc_status(status, out);
                 true
             }),
+            Self::GrpcStatusNumber => record.grpc_status.is_some_and(|status| {
+                write_signed(status, out);
+                true
+            }),
+            Self::LocalReplyBody => {
+                out.extend_from_slice(record.local_reply_body);
+                true
+            }
+            Self::ResponseStatus if record.response_code == 0 => false,
+            Self::ResponseStatus => {
+                write_number(u64::from(record.response_code), out);
+                true
+            }
             Self::Header(names) => {
                 let value = header(record, names.set, &names.main);
                 let value =
                     value.or_else(|| names.alternative.as_deref().and_then(|n| header(record, names.set, n)));
                 value.is_some_and(|v| write_bytes(v, out))
             }
-            Self::Metadata(source, namespace, path) => record.metadata.write(*source, namespace, path, out),
+            Self::Metadata(source, namespace, path) => {
+                record.metadata.write(*source, namespace, path, out).is_some()
+            }
         }
     }
 }
@@ -150,6 +186,13 @@ pub(super) fn write_number(mut n: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
+fn write_signed(n: i32, out: &mut Vec<u8>) {
+    if n < 0 {
+        out.push(b'-');
+    }
+    write_number(u64::from(n.unsigned_abs()), out);
+}
+
 fn write_address(address: SocketAddr, part: Address, out: &mut Vec<u8>) {
     match (address, part) {
         (_, Address::Port) => write_number(u64::from(address.port()), out),
@@ -184,7 +227,7 @@ fn write_flags(record: &RequestRecord<'_>, out: &mut Vec<u8>, long: bool) -> boo
 }
 
 /// In camel case, as Envoy's default for `%GRPC_STATUS%`; unknown ones as their number.
-fn write_grpc_status(status: u32, out: &mut Vec<u8>) {
+fn write_grpc_status(status: i32, out: &mut Vec<u8>) {
     const NAMES: [&str; 17] = [
         "OK",
         "Canceled",
@@ -204,8 +247,8 @@ fn write_grpc_status(status: u32, out: &mut Vec<u8>) {
         "DataLoss",
         "Unauthenticated",
     ];
-    match NAMES.get(status as usize) {
+    match usize::try_from(status).ok().and_then(|status| NAMES.get(status)) {
         Some(name) => out.extend_from_slice(name.as_bytes()),
-        None => write_number(u64::from(status), out),
+        None => write_signed(status, out),
     }
 }

@@ -61,6 +61,14 @@ pub(super) fn write_limited(
     written
 }
 
+/// Whether some operator asks for trailers.
+pub(super) fn reads_trailers(pieces: &[Piece]) -> bool {
+    pieces.iter().any(|piece| match piece {
+        Piece::Literal(_) => false,
+        Piece::Operator { operator, limit: _ } => operator.reads_trailers(),
+    })
+}
+
 pub(super) fn parse(format: &str) -> Result<Vec<Piece>, FormatError> {
     let (mut pieces, mut literal) = (Vec::new(), Vec::new());
     let mut at = 0;
@@ -162,7 +170,7 @@ fn with_argument(name: &str, argument: &str, text: &str) -> Result<Operator, For
         }
         "GRPC_STATUS" => match argument {
             "" | "CAMEL_STRING" => Ok(Operator::GrpcStatus),
-            "NUMBER" => Ok(Operator::Number(|r| r.grpc_status.map(u64::from))),
+            "NUMBER" => Ok(Operator::GrpcStatusNumber),
             _ => Err(wrong("write CAMEL_STRING or NUMBER")),
         },
         _ => Err(FormatError::Unknown(text.to_owned())),
@@ -174,6 +182,9 @@ fn headers(set: HeaderSet, argument: &str) -> Option<Operator> {
         Some((main, alternative)) => (main, Some(alternative.to_ascii_lowercase())),
         None => (argument, None),
     };
+    if set == HeaderSet::Response && main.eq_ignore_ascii_case(":status") {
+        return Some(Operator::ResponseStatus);
+    }
     let names = HeaderNames { set, main: main.to_ascii_lowercase(), alternative };
     (!names.main.is_empty()).then_some(Operator::Header(names))
 }
@@ -191,6 +202,8 @@ fn simple(name: &str) -> Option<Operator> {
             "RESPONSE_FLAGS" => Operator::ResponseFlags,
             "RESPONSE_FLAGS_LONG" => Operator::ResponseFlagsLong,
             "GRPC_STATUS" => Operator::GrpcStatus,
+            "LOCAL_REPLY_BODY" => Operator::LocalReplyBody,
+            "GRPC_STATUS_NUMBER" => Operator::GrpcStatusNumber,
             _ => return None,
         })
     })
@@ -229,7 +242,6 @@ fn simple_number(name: &str) -> Option<Operator> {
         "RESPONSE_TX_DURATION" => |r| millis(r.duration?.checked_sub(r.response_duration?)),
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => |r| Some(u64::from(r.attempts)),
         "CONNECTION_ID" => |r| Some(r.connection_id),
-        "GRPC_STATUS_NUMBER" => |r| r.grpc_status.map(u64::from),
         _ => return None,
     }))
 }
@@ -244,7 +256,7 @@ fn address(name: &str) -> Option<Operator> {
     };
     let read: ReadAddress = match base.as_str() {
         "UPSTREAM_HOST" if part == Address::Whole => |r| r.upstream_host,
-        "UPSTREAM_REMOTE_ADDRESS" => |r| r.upstream_host,
+        "UPSTREAM_REMOTE_ADDRESS" => |r| r.upstream_remote_address,
         "UPSTREAM_LOCAL_ADDRESS" => |r| r.upstream_local_address,
         "DOWNSTREAM_LOCAL_ADDRESS" => |r| r.downstream_local_address,
         "DOWNSTREAM_REMOTE_ADDRESS" => |r| r.downstream_remote_address,

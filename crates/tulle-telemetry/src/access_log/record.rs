@@ -27,8 +27,23 @@ impl HeaderLookup for NoHeaders {
 
 /// Metadata by namespace and path.
 pub trait MetadataLookup {
-    /// Appends the value at `path` in `namespace` as text, or as JSON if it is an object or list; false if there is none.
-    fn write(&self, source: MetadataSource, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool;
+    /// Appends the value at `path` in `namespace`; `None` and nothing if there is none.
+    fn write(
+        &self,
+        source: MetadataSource,
+        namespace: &str,
+        path: &[String],
+        out: &mut Vec<u8>,
+    ) -> Option<MetadataForm>;
+}
+
+/// As what a value of metadata was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataForm {
+    /// A string, as it is: in JSON it is still to be quoted.
+    Text,
+    /// Any other value, as JSON.
+    Json,
 }
 
 /// No metadata at all.
@@ -36,8 +51,8 @@ pub trait MetadataLookup {
 pub struct NoMetadata;
 
 impl MetadataLookup for NoMetadata {
-    fn write(&self, _: MetadataSource, _: &str, _: &[String], _: &mut Vec<u8>) -> bool {
-        false
+    fn write(&self, _: MetadataSource, _: &str, _: &[String], _: &mut Vec<u8>) -> Option<MetadataForm> {
+        None
     }
 }
 
@@ -85,12 +100,14 @@ pub struct RequestRecord<'a> {
     pub bytes_received: u64,
     /// Body bytes sent (TCP: all bytes).
     pub bytes_sent: u64,
-    /// gRPC status; `None` if it was no gRPC.
-    pub grpc_status: Option<u32>,
+    /// gRPC status; -1 if what was said is none; `None` if it was no gRPC.
+    pub grpc_status: Option<i32>,
     /// Attempts made.
     pub attempts: u32,
     /// The endpoint.
     pub upstream_host: Option<SocketAddr>,
+    /// The other end of the connection to it; `None` if there was none.
+    pub upstream_remote_address: Option<SocketAddr>,
     /// Our address towards it.
     pub upstream_local_address: Option<SocketAddr>,
     /// The cluster, by its alternative statistics name if it has one.
@@ -125,6 +142,8 @@ pub struct RequestRecord<'a> {
     pub downstream_tls_cipher: &'a str,
     /// Number of the client's connection.
     pub connection_id: u64,
+    /// Body of a response of our own that is being made.
+    pub local_reply_body: &'a [u8],
     /// Metadata: provenance of the route, of the cluster, and what filters left.
     pub metadata: &'a dyn MetadataLookup,
 }
@@ -154,6 +173,7 @@ impl Default for RequestRecord<'_> {
             grpc_status: None,
             attempts: 0,
             upstream_host: None,
+            upstream_remote_address: None,
             upstream_local_address: None,
             upstream_cluster: "",
             upstream_cluster_raw: "",
@@ -171,6 +191,7 @@ impl Default for RequestRecord<'_> {
             downstream_tls_version: "",
             downstream_tls_cipher: "",
             connection_id: 0,
+            local_reply_body: b"",
             metadata: &NoMetadata,
         }
     }

@@ -19,12 +19,25 @@ impl HeaderLookup for Some1 {
 }
 
 impl MetadataLookup for Some1 {
-    fn write(&self, source: MetadataSource, namespace: &str, path: &[String], out: &mut Vec<u8>) -> bool {
-        let found = source == MetadataSource::Route && namespace == "istio" && path == ["config"];
-        if found {
-            out.extend_from_slice(b"/apis/networking.istio.io/v1/namespaces/shop/virtual-service/cart");
+    fn write(
+        &self,
+        source: MetadataSource,
+        namespace: &str,
+        path: &[String],
+        out: &mut Vec<u8>,
+    ) -> Option<MetadataForm> {
+        if source != MetadataSource::Route || namespace != "istio" {
+            return None;
         }
-        found
+        let (text, form): (&[u8], _) = match path {
+            [one] if one == "config" => {
+                (b"/apis/networking.istio.io/v1/namespaces/shop/virtual-service/cart", MetadataForm::Text)
+            }
+            [one] if one == "rule" => (b"3", MetadataForm::Json),
+            _ => return None,
+        };
+        out.extend_from_slice(text);
+        Some(form)
     }
 }
 
@@ -44,6 +57,7 @@ fn record() -> RequestRecord<'static> {
         response_flags: ResponseFlag::UpstreamConnectionFailure.into(),
         bytes_received: 154,
         upstream_host: Some(([127, 0, 0, 1], 8080).into()),
+        upstream_remote_address: Some(([127, 0, 0, 1], 8080).into()),
         upstream_cluster_raw: "outbound|80||locations.shop.svc.cluster.local",
         downstream_remote_address: Some(([10, 0, 0, 1], 4711).into()),
         route_name: "default",
@@ -79,6 +93,7 @@ fn operators_with_arguments_limits_and_parts() {
         "/apis/networking.istio.io/v1/namespaces/shop/virtual-service/cart -"
     );
     assert_eq!(line("%RESPONSE_FLAGS_LONG% %GRPC_STATUS%"), "UpstreamConnectionFailure -");
+    assert_eq!(line("%RESP(:STATUS)% %METADATA(ROUTE:istio:rule)% <%LOCAL_REPLY_BODY%>"), "503 3 <>");
 }
 
 #[test]
@@ -119,8 +134,46 @@ fn json_escapes_and_leaves_out() {
         String::from_utf8(out).unwrap()
     };
     assert_eq!(render("%REQ(X-ODD)%", false), "{\"a\":\"a\\\"b\\\\\\n\u{fffd}\",\"b\":[1.5,true]}\n");
+    for (format, value) in [
+        ("%METADATA(ROUTE:istio:rule)%", "3"),
+        ("%METADATA(ROUTE:istio:none)%", "null"),
+        ("%RESP(:STATUS)%", "\"503\""),
+        ("%RESPONSE_CODE%", "503"),
+        ("%DOWNSTREAM_REMOTE_PORT%", "4711"),
+        ("%LOCAL_REPLY_BODY%", "\"\""),
+    ] {
+        assert_eq!(render(format, false), format!("{{\"a\":{value},\"b\":[1.5,true]}}\n"), "{format}");
+    }
     assert_eq!(render("%REQ(NONE)%", true), "{\"b\":[1.5,true]}\n");
+    let mut out = Vec::new();
+    let nothing = JsonFormat::Object(BTreeMap::from([("a".to_owned(), JsonFormat::Null)]));
+    AccessLogFormat::json(&nothing, true).unwrap().render(&record(), &mut out);
+    assert_eq!(out, b"{}\n");
     assert_eq!(render("%REQ(NONE)%/x", false), "{\"a\":\"-/x\",\"b\":[1.5,true]}\n");
+}
+
+#[test]
+fn empty_values_are_left_out_where_envoy_leaves_them_out() {
+    let list = JsonFormat::List(vec![
+        JsonFormat::Null,
+        JsonFormat::Format("%REQ(NONE)%".into()),
+        JsonFormat::Object(BTreeMap::from([("x".into(), JsonFormat::Format("%REQ(NONE)%".into()))])),
+        JsonFormat::Number(1.0),
+    ]);
+    let object = JsonFormat::Object(BTreeMap::from([
+        ("flags".into(), JsonFormat::Format("%RESPONSE_FLAGS%".into())),
+        ("list".into(), list),
+        ("none".into(), JsonFormat::List(vec![JsonFormat::Null])),
+    ]));
+    let record = RequestRecord { response_flags: crate::flags::ResponseFlags::NONE, ..record() };
+    for (omit, want) in [
+        (true, r#"{"flags":"-","list":[1],"none":[]}"#),
+        (false, r#"{"flags":"-","list":[null,null,{"x":null},1],"none":[null]}"#),
+    ] {
+        let mut out = Vec::new();
+        AccessLogFormat::json(&object, omit).unwrap().render(&record, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap().trim_end(), want);
+    }
 }
 
 proptest::proptest! {
@@ -133,5 +186,31 @@ proptest::proptest! {
             let mut out = Vec::new();
             compiled.render(&record(), &mut out);
         }
+    }
+}
+
+#[test]
+fn formats_know_whether_they_ask_for_trailers() {
+    let asks = |format: &str| {
+        let nested = JsonFormat::List(vec![JsonFormat::Object(BTreeMap::from([(
+            "k".to_owned(),
+            JsonFormat::Format(format.to_owned()),
+        )]))]);
+        let (text, json) = (AccessLogFormat::text(format, false), AccessLogFormat::json(&nested, false));
+        let asks = text.unwrap().reads_trailers();
+        assert_eq!(json.unwrap().reads_trailers(), asks, "{format}");
+        asks
+    };
+    assert!(asks("%TRAILER(grpc-message)%") && asks("x %TRAILER(A?B)%"));
+    assert!(!asks("%RESP(grpc-message)% trailer") && !asks(""));
+}
+
+#[test]
+fn grpc_statuses_have_names_and_numbers() {
+    for (status, want) in [(0, "OK 0"), (5, "NotFound 5"), (17, "17 17"), (-1, "-1 -1")] {
+        let mut out = Vec::new();
+        let record = RequestRecord { grpc_status: Some(status), ..record() };
+        AccessLogFormat::text("%GRPC_STATUS% %GRPC_STATUS_NUMBER%", false).unwrap().render(&record, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), want);
     }
 }

@@ -176,7 +176,7 @@ async fn exchange(
     let mut key = upstream::pool_key(cluster, host, head);
     key.class = class;
     let fresh = !check.reuse_connection;
-    let wish = Wish { worker, cluster, host, key: &key, alpn: None, fresh, priority: 1 };
+    let wish = Wish { worker, cluster, host, key: &key, alpn: None, fresh, priority: 1, is_check: true };
     let mut up = upstream::acquire(&wish).await.ok()?;
     let length = if body.is_empty() { Length::None } else { Length::Known(body.len() as u64) };
     up.side.write_request(head, length, Persistence::KeepAlive);

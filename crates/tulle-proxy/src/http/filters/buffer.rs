@@ -2,6 +2,7 @@
 
 use std::{future::poll_fn, task::Poll};
 
+use tulle_http::HeaderList;
 use tulle_telemetry::details as d;
 
 use crate::http::{
@@ -53,6 +54,7 @@ pub(super) async fn gather(
         End::Broken(fault) => {
             return Err(match client_fault(&fault) {
                 ClientFault::Malformed => x.malformed(),
+                ClientFault::Encoding => x.undecodable(),
                 ClientFault::Gone => {
                     forward::client_gone(x);
                     Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT)
@@ -129,7 +131,7 @@ fn put(flow: &mut Flow, data: &[u8], body: &mut Vec<u8>) -> Result<usize, ReadFa
 /// Puts what the work of the filters makes of the end.
 fn end(flow: &mut Flow, body: &mut Vec<u8>) -> Result<(), ReadFault> {
     if let Some(work) = &mut flow.work {
-        work.end()?;
+        work.end(&HeaderList::new())?;
         body.extend_from_slice(work.waiting());
         work.take(work.waiting().len());
     }

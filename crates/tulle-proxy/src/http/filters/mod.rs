@@ -6,6 +6,7 @@ mod compression;
 mod csrf;
 mod ext_authz;
 mod global_rate_limit;
+pub(crate) mod grpc_web;
 mod header_mutation;
 mod health_check;
 mod jwt;
@@ -53,13 +54,19 @@ pub(crate) struct Left {
     headers: Vec<(usize, HeaderList)>,
     /// What services that decide want changed, by the number of the filter in the chain.
     authorized: Vec<(usize, ResponseChanges)>,
+    /// The client speaks gRPC-Web.
+    web: Option<grpc_web::Web>,
     /// Buckets that the client is told of, by the number of the filter in the chain.
     buckets: SmallVec<[(usize, Arc<TokenBucket>); 1]>,
 }
 
 impl Left {
     fn is_empty(&self) -> bool {
-        !self.cors && self.buckets.is_empty() && self.headers.is_empty() && self.authorized.is_empty()
+        !self.cors
+            && self.web.is_none()
+            && self.buckets.is_empty()
+            && self.headers.is_empty()
+            && self.authorized.is_empty()
     }
 }
 
@@ -127,6 +134,7 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
                 };
                 csrf::ask(x, policy)
             }
+            HttpFilterKind::GrpcWeb => grpc_web::request(x),
             HttpFilterKind::Compressor(filter) => compression::compress_request(x, number, filter, change),
             HttpFilterKind::Decompressor(filter) => compression::decompress_request(x, filter),
             HttpFilterKind::GlobalRateLimit(limit) => {
@@ -185,6 +193,7 @@ pub(crate) fn respond(x: &mut Exchange<'_>, length: Length) {
                 compression::compress_response(x, number, filter, change, length);
             }
             HttpFilterKind::Decompressor(filter) => compression::decompress_response(x, filter, length),
+            HttpFilterKind::GrpcWeb => grpc_web::respond(x, length),
             HttpFilterKind::Rbac(_)
             | HttpFilterKind::Fault(_)
             | HttpFilterKind::Jwt(_)

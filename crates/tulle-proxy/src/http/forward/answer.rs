@@ -33,7 +33,18 @@ pub(super) async fn deliver(
 ) {
     x.record.details = d::VIA_UPSTREAM.into();
     change_response(x, plan, answer.tunnel, answer.length);
-    let length = if x.back.work.is_some() { Length::Unknown } else { answer.length };
+    let mut length = if x.back.work.is_some() { Length::Unknown } else { answer.length };
+    if filters::grpc_web::becomes_message(x) {
+        // Boxed: nobody else needs room for it.
+        let Some(body) = Box::pin(filters::grpc_web::read(x, &mut up.side)).await else {
+            x.keep = false;
+            broke_off(x, plan, DeliveryEnd::Upstream(UpstreamFault::Closed));
+            return;
+        };
+        filters::grpc_web::into_message(x, &body);
+        x.back.done = true;
+        length = Length::None;
+    }
     let worker = Rc::clone(&x.conn.worker);
     x.record.status = x.s.response.status;
     x.record.details = d::VIA_UPSTREAM.into();
@@ -67,6 +78,9 @@ pub(super) async fn deliver(
     let whole = delivery.rest.ended;
     if let Some(status) = headers::grpc_status(up.side.trailers()) {
         x.record.grpc_status = Some(status);
+    }
+    if x.manager.logs_trailers {
+        x.s.trailers.extend(up.side.trailers());
     }
     if let DeliveryEnd::Complete = end {
         x.record.completed = true;

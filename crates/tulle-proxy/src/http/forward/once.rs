@@ -66,6 +66,7 @@ pub(super) async fn attempt(
         alpn: x.manager.alpn_for(key.class, x.s.request.version),
         fresh: tries.fresh,
         priority: plan.priority,
+        is_check: false,
     };
     let mut up = match reach(x, &wish).await {
         Ok(up) => up,
@@ -86,6 +87,7 @@ pub(super) async fn attempt(
             Tried::Over(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT))
         }
         AttemptEnd::Client(ClientFault::Malformed) => Tried::Over(x.malformed()),
+        AttemptEnd::Client(ClientFault::Encoding) => Tried::Over(x.undecodable()),
         AttemptEnd::Late(late) => late_before_response(x, plan, &chosen, late),
     }
 }

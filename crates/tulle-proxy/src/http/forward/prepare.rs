@@ -111,7 +111,8 @@ pub(super) fn prepare(x: &mut Exchange<'_>, plan: &Plan<'_>) {
     if let Some(max) = times.max_stream {
         clocks.life.set(x.record.start + max);
     }
-    if x.flow.done {
+    // What follows the head of an upgrade is no part of the request.
+    if x.flow.done || plan.upgrade {
         clocks.request_complete(Instant::now());
     }
     x.let_body_come();

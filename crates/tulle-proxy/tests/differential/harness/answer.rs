@@ -34,6 +34,8 @@ pub enum Ending {
     Refuse,
     /// The head and the body come, then a reset (HTTP/2) or a close inside a chunked body.
     BreakOff,
+    /// The whole answer comes as soon as the head of the request is there (HTTP/2; on HTTP/1 as [`Ending::Close`]).
+    Hasty,
     /// Bytes of both directions after the head are a tunnel; the upstream echoes them.
     Tunnel,
 }

@@ -137,7 +137,11 @@ impl Area {
             eprintln!("skipped: the machine has no ::1");
             return;
         }
-        let dir = tempfile::tempdir().unwrap();
+        let mut dir = tempfile::tempdir().unwrap();
+        if std::env::var_os("KEEP").is_some() {
+            dir.disable_cleanup(true);
+            eprintln!("kept: {}", dir.path().display());
+        }
         let stage = Stage::default();
         let set = Set::new(&self, &stage, dir.path());
         let resources = set.resources(&self);

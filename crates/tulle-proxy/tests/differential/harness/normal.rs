@@ -63,8 +63,11 @@ impl Normal {
                 lines.push((lower.clone(), self.field(name, value)));
                 continue;
             }
-            let items: Vec<&str> = value.split(',').map(str::trim).collect();
+            // An empty item means nothing (RFC 9110 section 5.6.1).
+            let items: Vec<&str> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
             match lines.iter_mut().find(|(n, _)| *n == lower) {
+                Some(_) if items.is_empty() => {}
+                Some((_, line)) if line.ends_with(": ") => line.push_str(&items.join(", ")),
                 Some((_, line)) => line.push_str(&format!(", {}", items.join(", "))),
                 None => lines.push((lower.clone(), self.field(name, &items.join(", ")))),
             }

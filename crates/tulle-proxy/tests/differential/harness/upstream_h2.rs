@@ -88,6 +88,13 @@ fn handle(
             if tunnel {
                 answer_head(codec, stream, &open[&stream].answer, false);
             }
+            if open[&stream].answer.ending == Ending::Hasty
+                && let Some(request) = open.remove(&stream)
+            {
+                stage.complete(place, Vec::new(), Vec::new(), true);
+                self::answer(codec, stream, &request, &template.upstream);
+                return;
+            }
             end.then_some((stream, Vec::new()))
         }
         Event::Data { stream, data, end } => {
