@@ -190,6 +190,9 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(_) => Self::new(Reason::NotFound, message),
             StoreError::Conflict { .. } | StoreError::Replaced { .. } => Self::new(Reason::Conflict, message),
             StoreError::Expired { .. } => Self::expired(message),
+            StoreError::Invalid { reason, .. } if reason.is_about_the_spec() => {
+                Self::new(Reason::Invalid, message)
+            }
             StoreError::Invalid { .. } => Self::bad_request(message),
             StoreError::Unreachable(_) | StoreError::Closed => {
                 Self::later(Reason::ServiceUnavailable, message, 1)

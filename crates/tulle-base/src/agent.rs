@@ -68,6 +68,9 @@ pub struct NodeConfig {
     pub namespace: String,
     /// Address of the pod, such as `10.244.0.7`.
     pub ip: String,
+    /// Its further addresses, of the other family (`INSTANCE_IPS` has them all).
+    #[serde(default)]
+    pub more_ips: Vec<String>,
     /// Service account, `default` where the pod names none.
     #[serde(default = "default_account")]
     pub service_account: String,
@@ -141,6 +144,9 @@ pub struct DnsConfig {
     /// Where it listens, UDP and TCP; default `127.0.0.1:15053`.
     #[serde(default = "default_dns_listen")]
     pub listen: SocketAddr,
+    /// Where else it listens, such as `[::1]:15053` in a pod with addresses of both families.
+    #[serde(default)]
+    pub also_listen: Vec<SocketAddr>,
     /// Servers that answer what the mesh does not know, tried in turn.
     #[serde(default)]
     pub upstreams: Vec<SocketAddr>,
@@ -225,6 +231,11 @@ impl NodeConfig {
     pub fn id(&self) -> String {
         let Self { kind, ip, pod, namespace, dns_domain, .. } = self;
         format!("{}~{ip}~{pod}.{namespace}~{namespace}.svc.{dns_domain}", kind.as_str())
+    }
+
+    /// All addresses of the pod, the main one first.
+    pub fn ips(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.ip).chain(&self.more_ips).map(String::as_str).filter(|ip| !ip.is_empty())
     }
 
     /// The xDS node cluster: `APP.NAMESPACE`, with the label `app` or else the workload's name.

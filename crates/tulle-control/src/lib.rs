@@ -36,7 +36,7 @@ mod types;
 mod views;
 mod world;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -84,7 +84,12 @@ pub struct Config {
 impl Config {
     /// The defaults.
     pub fn new(state_dir: PathBuf, token_keys: String) -> Self {
-        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        Self::listening(Ipv4Addr::UNSPECIFIED.into(), state_dir, token_keys)
+    }
+
+    /// The defaults, with all ports on `ip`; `::` takes IPv4 as well.
+    pub fn listening(ip: IpAddr, state_dir: PathBuf, token_keys: String) -> Self {
+        let any = |port| SocketAddr::new(ip, port);
         Self {
             state_dir,
             cacerts: None,

@@ -1,17 +1,15 @@
 //! An echo service: HTTP on one port (upgraded connections included), raw TCP on another.
 
-use std::net::SocketAddr;
-
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::LabError;
-use crate::server::{self, Reply, ServeError};
+use crate::server::{self, Reply};
 
 /// Options of `tulle lab echo`.
 #[derive(Debug, clap::Args)]
@@ -34,8 +32,7 @@ pub struct Args {
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
 pub(crate) async fn run(args: Args) -> Result<(), LabError> {
-    let address = SocketAddr::from(([0, 0, 0, 0], args.tcp_port));
-    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
+    let listener = server::listen(args.tcp_port).await?;
     let greeting = args.greeting.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

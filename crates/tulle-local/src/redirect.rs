@@ -9,14 +9,17 @@
 //!
 //! Probes of the node carry [`PROBE_MARK`] and go straight to the application: the node agent makes their sockets inside
 //! the pod's network namespace, so they work under STRICT mTLS without any rewriting.
+//!
+//! Each family of the mesh has a table of its own with the same rules: what is captured does not depend on the family.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::netlink::nft::{Base, Batch, Cmp, Expr, Family, Hook, HookPoint, Meta, Reg, Verdict};
+use crate::net::{Cidr, Family, Network, octets};
+use crate::netlink::nft::{Base, Batch, Cmp, Expr, Hook, HookPoint, Meta, Reg, Verdict};
 
 mod annotations;
 
-pub use annotations::{Capture, CaptureError, Cidr, Inbound, Ranges};
+pub use annotations::{Capture, CaptureError, Inbound, Ranges};
 
 /// Mark on every socket of a proxy.
 pub const PROXY_MARK: u32 = 1337;
@@ -30,8 +33,10 @@ pub const INBOUND_PORT: u16 = 15006;
 pub const DNS_PORT: u16 = 15053;
 /// Inbound ports that belong to the proxy itself.
 const OWN_PORTS: [u16; 3] = [15020, 15021, 15090];
-/// The source address of the proxy's connections to its application.
-const PASSTHROUGH_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
+/// The source address of the proxy's connections to its application: of 127.0.0.0/8, which every machine has.
+const PASSTHROUGH_V4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
+/// The same in IPv6; the loopback link must be given it.
+pub const PASSTHROUGH_V6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 /// The loopback link is the first of every network namespace.
 const LOOPBACK_INDEX: u32 = 1;
 
@@ -49,19 +54,19 @@ const FILTER: &str = "unserved";
 /// Priority of destination NAT.
 const DSTNAT: i32 = -100;
 
-/// The table of a pod: with `capture` as a sidecar needs it, otherwise for service addresses alone. `dns` is the node's DNS.
-pub fn pod_table(capture: Option<&Capture>, dns: Ipv4Addr, services: Cidr) -> Batch {
-    let mut b = Batch::new(Family::Ip, TABLE);
+/// A pod's table for the family of `network`: with `capture` as a sidecar needs it, otherwise for service addresses alone.
+pub fn pod_table(capture: Option<&Capture>, network: Network) -> Batch {
+    let mut b = Batch::new(network.family().into(), TABLE);
     b.add_table();
     b.add_chain(SERVICES, None);
     b.add_chain(OUTPUT, Some(Hook { kind: "nat", point: HookPoint::Output, priority: DSTNAT }));
     b.add_chain(FILTER, Some(Hook { kind: "filter", point: HookPoint::Output, priority: 0 }));
-    refuse_unserved(&mut b, services);
+    refuse_unserved(&mut b, network.services);
     b.add_rule(OUTPUT, &rule([mark(PROBE_MARK)], Verdict::Accept));
     if let Some(capture) = capture {
         b.add_chain(PREROUTING, Some(Hook { kind: "nat", point: HookPoint::PreRouting, priority: DSTNAT }));
         inbound_rules(&mut b, &capture.inbound);
-        outbound_rules(&mut b, capture, dns);
+        outbound_rules(&mut b, capture, network);
     }
     b.add_rule(OUTPUT, &rule([], Verdict::Jump(SERVICES)));
     b
@@ -94,23 +99,24 @@ fn inbound_rules(b: &mut Batch, inbound: &Inbound) {
     }
 }
 
-fn outbound_rules(b: &mut Batch, capture: &Capture, dns: Ipv4Addr) {
+fn outbound_rules(b: &mut Batch, capture: &Capture, network: Network) {
+    let family = network.family();
     let skip = Verdict::Goto(SERVICES);
     // The proxy speaking to its application, then to its own pod through the mesh.
-    b.add_rule(OUTPUT, &rule([on_loopback(), from(PASSTHROUGH_SOURCE)], Verdict::Accept));
-    b.add_rule(
-        OUTPUT,
-        &redirect(
-            [on_loopback(), mark(PROXY_MARK), protocol(TCP), not_to(Cidr::LOOPBACK), not_to_port(53)],
-            INBOUND_PORT,
-        ),
-    );
+    let source: IpAddr = match family {
+        Family::V4 => PASSTHROUGH_V4.into(),
+        Family::V6 => PASSTHROUGH_V6.into(),
+    };
+    b.add_rule(OUTPUT, &rule([on_loopback(), from(source)], Verdict::Accept));
+    let itself = not_to(Cidr::loopback(family));
+    let to_itself = [on_loopback(), mark(PROXY_MARK), protocol(TCP), itself, not_to_port(53)];
+    b.add_rule(OUTPUT, &redirect(to_itself, INBOUND_PORT));
     // The pod with itself, then whatever else the proxy sends.
     b.add_rule(OUTPUT, &rule([on_loopback()], Verdict::Accept));
     b.add_rule(OUTPUT, &rule([mark(PROXY_MARK)], skip.clone()));
     if capture.dns {
         for protocol_number in [UDP, TCP] {
-            let to = [protocol(protocol_number), destination(Cidr::host(dns)), to_port(53)];
+            let to = [protocol(protocol_number), destination(Cidr::host(network.node)), to_port(53)];
             b.add_rule(OUTPUT, &redirect(to, DNS_PORT));
         }
     }
@@ -122,14 +128,14 @@ fn outbound_rules(b: &mut Batch, capture: &Capture, dns: Ipv4Addr) {
     }
     match &capture.ranges {
         Ranges::All { except } => {
-            for &range in except {
-                b.add_rule(OUTPUT, &rule([destination(range)], skip.clone()));
+            for range in except.iter().filter(|r| r.family() == family) {
+                b.add_rule(OUTPUT, &rule([destination(*range)], skip.clone()));
             }
             b.add_rule(OUTPUT, &redirect([protocol(TCP)], OUTBOUND_PORT));
         }
         Ranges::Only(ranges) => {
-            for &range in ranges {
-                b.add_rule(OUTPUT, &redirect([protocol(TCP), destination(range)], OUTBOUND_PORT));
+            for range in ranges.iter().filter(|r| r.family() == family) {
+                b.add_rule(OUTPUT, &redirect([protocol(TCP), destination(*range)], OUTBOUND_PORT));
             }
         }
     }
@@ -178,25 +184,35 @@ fn port_matches(port: u16, op: Cmp) -> Vec<Expr> {
     ]
 }
 
-fn from(address: Ipv4Addr) -> Vec<Expr> {
-    address_matches(12, Cidr::host(address), Cmp::Eq)
+fn from(address: IpAddr) -> Vec<Expr> {
+    let offset = if address.is_ipv4() { 12 } else { 8 };
+    address_matches(offset, Cidr::host(address), Cmp::Eq)
 }
 
 /// The destination address is in `range`.
 pub(crate) fn destination(range: Cidr) -> Vec<Expr> {
-    address_matches(16, range, Cmp::Eq)
+    address_matches(destination_offset(range), range, Cmp::Eq)
 }
 
 fn not_to(range: Cidr) -> Vec<Expr> {
-    address_matches(16, range, Cmp::Ne)
+    address_matches(destination_offset(range), range, Cmp::Ne)
 }
 
-/// An IPv4 address in the header, at `offset`, against a range.
-fn address_matches(offset: u32, range: Cidr, op: Cmp) -> Vec<Expr> {
-    let mut exprs = vec![Expr::Payload { base: Base::Network, offset, len: 4, into: Reg::R1 }];
-    if range.prefix() < 32 {
-        exprs.push(Expr::Mask(Reg::R1, range.mask().to_be_bytes().to_vec()));
+fn destination_offset(range: Cidr) -> u32 {
+    match range.family() {
+        Family::V4 => 16,
+        Family::V6 => 24,
     }
-    exprs.push(Expr::Cmp(Reg::R1, op, range.network().octets().to_vec()));
+}
+
+/// An address in the header, at `offset`, against a range.
+fn address_matches(offset: u32, range: Cidr, op: Cmp) -> Vec<Expr> {
+    let width = range.family().width();
+    let mut exprs =
+        vec![Expr::Payload { base: Base::Network, offset, len: u32::from(width / 8), into: Reg::R1 }];
+    if range.prefix() < width {
+        exprs.push(Expr::Mask(Reg::R1, range.mask()));
+    }
+    exprs.push(Expr::Cmp(Reg::R1, op, octets(range.network())));
     exprs
 }

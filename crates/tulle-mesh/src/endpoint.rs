@@ -27,7 +27,9 @@ pub struct PortEndpoints {
 pub struct Endpoint {
     /// IP address, or a host name for DNS services.
     pub address: String,
-    /// Port on that address.
+    /// Addresses of the other family that lead to the same pod, to be tried when the first one fails.
+    pub more: Vec<String>,
+    /// Port on these addresses.
     pub port: u16,
     /// State of health.
     pub health: Health,
@@ -56,6 +58,13 @@ pub enum Health {
     Healthy,
     /// Going away: established sessions only.
     Draining,
+}
+
+impl Endpoint {
+    /// All its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> + Clone {
+        std::iter::once(&self.address).chain(&self.more).map(String::as_str)
+    }
 }
 
 impl ServiceEndpoints {

@@ -22,7 +22,7 @@ pub struct Service {
     pub resolution: Resolution,
     /// Virtual addresses: cluster IPs, or the addresses (also CIDR blocks) of a ServiceEntry. Empty when headless.
     pub addresses: Vec<String>,
-    /// The only address is one that the mesh gave it (240.240.0.0/16), for clients whose names the mesh resolves.
+    /// The only addresses are those that the mesh gave it (240.240.0.0/16, 2001:2::/48), for clients whose names the mesh resolves.
     pub auto_allocated: bool,
     /// Ports in the order written.
     pub ports: Vec<ServicePort>,

@@ -292,3 +292,30 @@ fn service_entries_select_pods_as_they_come_and_go() {
     let (without, _) = with.apply(&[delete("Pod", "reviews-v1-77f4b8-x1")]);
     assert_eq!(endpoints(&without), 0);
 }
+
+#[test]
+fn a_pod_in_slices_of_both_families_is_one_endpoint() {
+    let both = REVIEWS
+        .replace("clusterIP: 10.96.0.10", "clusterIP: 'fd00::10'\n  clusterIPs: ['fd00::10', 10.96.0.10]")
+        .replace("podIP: 10.244.0.5,", "podIP: 10.244.0.5, podIPs: [{ip: 10.244.0.5}, {ip: 'fd00::5'}],");
+    let slice = "---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: reviews-2, labels: {kubernetes.io/service-name: reviews}}
+addressType: IPv6
+ports: [{name: http, port: 9081}]
+endpoints:
+- {addresses: ['fd00::5'], targetRef: {kind: Pod, name: reviews-v1-77f4b8-x1}}
+- {addresses: ['fd00::9']}
+";
+    let mesh = mesh(&format!("{both}{slice}"));
+    let service = mesh.service(&reviews(), "default").unwrap();
+    let all: Vec<Vec<String>> = mesh
+        .endpoints(service)
+        .of_port(9080)
+        .iter()
+        .map(|e| e.addresses().map(str::to_owned).collect())
+        .collect();
+    // The service's own first family comes first; whoever has no pod stands alone.
+    assert_eq!(all, [vec!["fd00::5", "10.244.0.5"], vec!["fd00::9"]]);
+}

@@ -74,10 +74,29 @@ pub enum Refusal {
     BadName,
     /// Its `resourceVersion` is not a number.
     BadVersion,
+    /// A Service that is to have one address family has two.
+    OneFamily,
+    /// A Service wants both address families in a mesh with one.
+    NoDualStack,
+    /// A Service wants an address family that the mesh does not have.
+    NoSuchFamily,
+    /// A Service would change its first address family.
+    FirstFamily,
+    /// No service addresses are left.
+    NoAddress,
 }
 
 impl Refusal {
-    const ALL: [Self; 3] = [Self::NoName, Self::BadName, Self::BadVersion];
+    const ALL: [Self; 8] = [
+        Self::NoName,
+        Self::BadName,
+        Self::BadVersion,
+        Self::OneFamily,
+        Self::NoDualStack,
+        Self::NoSuchFamily,
+        Self::FirstFamily,
+        Self::NoAddress,
+    ];
 
     /// The reason in words.
     pub fn as_str(self) -> &'static str {
@@ -85,7 +104,28 @@ impl Refusal {
             Self::NoName => "it has no name",
             Self::BadName => "its name or namespace has a slash or a control character",
             Self::BadVersion => "its resourceVersion is not a number",
+            Self::OneFamily => {
+                "spec.ipFamilyPolicy is SingleStack, but spec.ipFamilies or spec.clusterIPs has two; write \
+                 PreferDualStack, or keep one"
+            }
+            Self::NoDualStack => {
+                "spec.ipFamilyPolicy is RequireDualStack, but this mesh has one address family; write \
+                 PreferDualStack, or start the mesh with --ip-family dual"
+            }
+            Self::NoSuchFamily => {
+                "spec.ipFamilies or spec.clusterIPs names an address family that this mesh does not have; remove it, \
+                 or start the mesh with --ip-family dual"
+            }
+            Self::FirstFamily => {
+                "spec.ipFamilies[0] cannot change; delete the service and make it anew, or keep the first family"
+            }
+            Self::NoAddress => "no service addresses are left; delete services that are not needed",
         }
+    }
+
+    /// Whether it is what the object says that is wrong, and not how it was sent.
+    pub fn is_about_the_spec(self) -> bool {
+        !matches!(self, Self::NoName | Self::BadName | Self::BadVersion)
     }
 
     /// The refusal with these words.

@@ -11,7 +11,7 @@ use tulle_proto::envoy::cluster::cluster::DiscoveryType;
 use tulle_proto::envoy::core::{Address, HealthStatus, Locality as LocalityPb, Metadata};
 use tulle_proto::envoy::endpoint::{
     ClusterLoadAssignment, Endpoint as EndpointPb, LbEndpoint, LocalityLbEndpoints,
-    lb_endpoint::HostIdentifier,
+    endpoint::AdditionalAddress, lb_endpoint::HostIdentifier,
 };
 use tulle_proto::type_url;
 
@@ -133,7 +133,7 @@ pub(crate) fn load_assignment(
                 sub_zone: locality.sub_zone.clone(),
             }),
             load_balancing_weight: u32v(weight),
-            lb_endpoints: endpoints.into_iter().map(|e| lb_endpoint(snapshot, e)).collect(),
+            lb_endpoints: endpoints.into_iter().map(|e| lb_endpoint(snapshot, view, e)).collect(),
             priority,
             ..LocalityLbEndpoints::default()
         });
@@ -161,14 +161,16 @@ pub(crate) fn single(name: &str, address: Address) -> ClusterLoadAssignment {
     }
 }
 
-fn lb_endpoint(snapshot: &Snapshot, e: &Endpoint) -> LbEndpoint {
+fn lb_endpoint(snapshot: &Snapshot, view: &View, e: &Endpoint) -> LbEndpoint {
+    let mut all = view.families.reachable(e.addresses()).into_iter().map(|ip| Some(address(ip, e.port)));
     let health = match e.health {
         Health::Healthy => HealthStatus::Healthy,
         Health::Draining => HealthStatus::Draining,
     };
     LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(EndpointPb {
-            address: Some(address(&e.address, e.port)),
+            address: all.next().flatten(),
+            additional_addresses: all.map(|address| AdditionalAddress { address }).collect(),
             ..EndpointPb::default()
         })),
         health_status: health as i32,

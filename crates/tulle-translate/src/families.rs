@@ -38,6 +38,21 @@ impl Families {
         }
     }
 
+    /// Whether somebody with these families reaches `address`, a single one or a block.
+    pub(crate) fn reach(self, address: &str) -> bool {
+        match self {
+            Self::Dual => true,
+            Self::V4 => !address.contains(':'),
+            Self::V6 => address.contains(':'),
+        }
+    }
+
+    /// The addresses that somebody with these families reaches; all of them if it is none.
+    pub(crate) fn reachable<'a>(self, all: impl Iterator<Item = &'a str> + Clone) -> Vec<&'a str> {
+        let some: Vec<&str> = all.clone().filter(|a| self.reach(a)).collect();
+        if some.is_empty() { all.collect() } else { some }
+    }
+
     /// Every address, as listeners are named and bound.
     pub(crate) fn any(self) -> &'static [&'static str] {
         match self {

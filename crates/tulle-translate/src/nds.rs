@@ -20,7 +20,7 @@ pub(crate) fn table(snapshot: &Snapshot, view: &View) -> Resource {
     let mut table = HashMap::new();
     for service in view.services().filter(|s| !s.hostname.is_wildcard()) {
         let ips = if service.is_headless() {
-            pods(snapshot, service, &mut table)
+            pods(snapshot, view, service, &mut table)
         } else {
             service.bindable_addresses().filter(|a| is_ip(a)).map(str::to_owned).collect()
         };
@@ -32,17 +32,24 @@ pub(crate) fn table(snapshot: &Snapshot, view: &View) -> Resource {
 }
 
 /// The addresses of the pods of a headless service; each gets the name `POD.SERVICE...` too.
-fn pods(snapshot: &Snapshot, service: &Service, table: &mut HashMap<String, NameInfo>) -> Vec<String> {
+fn pods(
+    snapshot: &Snapshot,
+    view: &View,
+    service: &Service,
+    table: &mut HashMap<String, NameInfo>,
+) -> Vec<String> {
     let endpoints = snapshot.endpoints(service);
-    let mut ips = Vec::new();
+    let mut ips: Vec<String> = Vec::new();
     for endpoint in endpoints.ports.iter().flat_map(|p| &p.endpoints).filter(|e| is_ip(&e.address)) {
-        if ips.contains(&endpoint.address) {
+        let own = view.families.reachable(endpoint.addresses());
+        let own: Vec<String> = own.into_iter().map(str::to_owned).collect();
+        if own.iter().any(|ip| ips.contains(ip)) {
             continue;
         }
-        ips.push(endpoint.address.clone());
+        ips.extend(own.iter().cloned());
         if let Some(workload) = &endpoint.workload {
             let name = format!("{}.{}", workload.pod.name, service.hostname);
-            table.insert(name, info(service, vec![endpoint.address.clone()]));
+            table.insert(name, info(service, own));
         }
     }
     ips.sort();

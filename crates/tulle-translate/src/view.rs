@@ -195,13 +195,20 @@ impl View {
         }
     }
 
-    /// The service as clients of this view reach it: an address that the mesh gave it means nothing to those whose names
-    /// others resolve.
+    /// The service as clients of this view reach it: by addresses of their own families. One that the mesh gave it means
+    /// nothing to those whose names others resolve.
     fn reached(&self, service: &Arc<Service>) -> Arc<Service> {
-        if !service.auto_allocated || (self.kind == Kind::Sidecar && !self.stock) {
+        if service.auto_allocated && (self.kind != Kind::Sidecar || self.stock) {
+            let service = Service::clone(service);
+            return Arc::new(Service { addresses: Vec::new(), auto_allocated: false, ..service });
+        }
+        let all = service.addresses.iter().map(String::as_str);
+        let reachable = self.families.reachable(all);
+        if reachable.len() == service.addresses.len() {
             return Arc::clone(service);
         }
-        Arc::new(Service { addresses: Vec::new(), auto_allocated: false, ..Service::clone(service) })
+        let addresses = reachable.into_iter().map(str::to_owned).collect();
+        Arc::new(Service { addresses, ..Service::clone(service) })
     }
 
     /// Destinations of imported routes come along (traps 14).

@@ -16,6 +16,8 @@ record! {
         pub pod_ips: Vec<PodIp> = "podIPs" => keyed(&["ip"]),
         /// Address of the node.
         pub host_ip: String = "hostIP",
+        /// Addresses of the node, the first equal to `hostIP`.
+        pub host_ips: Vec<PodIp> = "hostIPs",
         /// Why it is in this state, in one word.
         pub reason: String = "reason",
         /// Why it is in this state.

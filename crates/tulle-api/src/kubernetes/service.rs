@@ -49,10 +49,32 @@ record! {
         /// Port for the load balancer's health checks.
         pub health_check_node_port: Option<i32> = "healthCheckNodePort"
             => no_effect("there is no load balancer on one machine"),
-        /// Address families.
-        pub ip_families: Vec<String> = "ipFamilies" => no_effect("services have IPv4 addresses on one machine"),
-        /// Whether both address families are wanted.
-        pub ip_family_policy: String = "ipFamilyPolicy" => no_effect("services have IPv4 addresses on one machine"),
+        /// Families of its addresses, in their order; the mesh's first by default. The first one stays.
+        pub ip_families: Vec<IpFamily> = "ipFamilies",
+        /// Whether it has addresses of both families; SingleStack by default.
+        pub ip_family_policy: Option<IpFamilyPolicy> = "ipFamilyPolicy",
+    }
+}
+
+enumeration! {
+    /// Address families.
+    pub enum IpFamily {
+        /// IPv4.
+        Ipv4 = "IPv4",
+        /// IPv6.
+        Ipv6 = "IPv6",
+    }
+}
+
+enumeration! {
+    /// How many address families a service has.
+    pub enum IpFamilyPolicy {
+        /// One.
+        SingleStack = "SingleStack",
+        /// Both, or one where there is only one.
+        PreferDualStack = "PreferDualStack",
+        /// Both.
+        RequireDualStack = "RequireDualStack",
     }
 }
 

@@ -7,8 +7,8 @@ use super::names;
 use super::pod;
 use super::rules::Rules;
 use crate::kubernetes::{
-    AddressType, ConfigMap, EndpointSlice, Job, PodSelector, PodTemplateSpec, RestartPolicy, Secret,
-    SelectorOperator, Service, ServicePort, ServiceType, TransportProtocol,
+    AddressType, ConfigMap, EndpointSlice, IpFamily, Job, PodSelector, PodTemplateSpec, RestartPolicy,
+    Secret, SelectorOperator, Service, ServicePort, ServiceType, TransportProtocol,
 };
 use crate::schema::At;
 use crate::value::IntOrString;
@@ -25,9 +25,7 @@ pub(super) fn check_service(given: &Service, at: &At<'_>, rules: &mut Rules) {
     } else if given.ports.is_empty() && !given.is_headless() {
         rules.error(&list, "must have an entry", "give the port");
     }
-    if !matches!(given.cluster_ip.as_str(), "" | "None") {
-        rules.check(&at.field("clusterIP"), names::ip(&given.cluster_ip));
-    }
+    check_addresses(given, at, rules);
     let (mut seen_names, mut numbers) = (HashSet::new(), HashSet::new());
     for (i, port) in given.ports.iter().enumerate() {
         let here = list.index(i);
@@ -48,6 +46,60 @@ pub(super) fn check_service(given: &Service, at: &At<'_>, rules: &mut Rules) {
             rules.error(&here.field("port"), format!("port {} is given twice", port.port), "keep one");
         }
         check_service_port(port, &here, rules);
+    }
+}
+
+/// Addresses and their families, as far as the service alone tells (Kubernetes' `ValidateServiceClusterIPsRelatedFields`).
+fn check_addresses(given: &Service, at: &At<'_>, rules: &mut Rules) {
+    let (ips, families) = (at.field("clusterIPs"), at.field("ipFamilies"));
+    if given.kind_of_service() == ServiceType::ExternalName {
+        for (field, set) in [
+            ("clusterIPs", !given.cluster_ips.is_empty()),
+            ("ipFamilies", !given.ip_families.is_empty()),
+            ("ipFamilyPolicy", given.ip_family_policy.is_some()),
+        ] {
+            if set {
+                rules.error(&at.field(field), "has no place in an ExternalName service", "remove it");
+            }
+        }
+        return;
+    }
+    if !matches!(given.cluster_ip.as_str(), "" | "None") {
+        rules.check(&at.field("clusterIP"), names::ip(&given.cluster_ip));
+    }
+    if given.cluster_ips.first().is_some_and(|first| *first != given.cluster_ip) {
+        let message = format!("differs from clusterIP, which is {:?}", given.cluster_ip);
+        rules.error(&ips.index(0), message, "give the first address in both, or in neither");
+    }
+    if given.ip_families.len() == 2 && given.ip_families[0] == given.ip_families[1] {
+        rules.error(&families.index(1), "is given twice", "keep one");
+    }
+    for (list, len) in [(&ips, given.cluster_ips.len()), (&families, given.ip_families.len())] {
+        if len > 2 {
+            rules.error(list, "holds more than two", "keep one of each family");
+        }
+    }
+    let mut seen = HashSet::new();
+    for (i, ip) in given.cluster_ips.iter().enumerate() {
+        let here = ips.index(i);
+        if ip == "None" {
+            if given.cluster_ips.len() > 1 {
+                rules.error(&here, "stands alone", "write None alone, or addresses");
+            }
+            continue;
+        }
+        let Ok(address) = ip.parse::<std::net::IpAddr>() else {
+            rules.check(&here, names::ip(ip));
+            continue;
+        };
+        let family = if address.is_ipv4() { IpFamily::Ipv4 } else { IpFamily::Ipv6 };
+        if !seen.insert(family) {
+            rules.error(&here, format!("is a second {} address", family.as_str()), "keep one of each family");
+        }
+        if given.ip_families.get(i).is_some_and(|wanted| *wanted != family) {
+            let message = format!("is not of the family that ipFamilies[{i}] says");
+            rules.error(&here, message, "bring both in the same order");
+        }
     }
 }
 

@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tulle_base::ResourceRef;
 
+use crate::net::Families;
+
 /// Number of the descriptor with the [`AgentOptions`].
 pub const OPTIONS_FD: i32 = 3;
 /// Number of the socket to the host side.
 pub const UPLINK_FD: i32 = 4;
 /// Number of the gateway's listening socket.
 pub const GATEWAY_FD: i32 = 10;
+/// Number of the gateway's listening socket on the host's IPv6 address.
+pub const GATEWAY_V6_FD: i32 = 15;
 /// Number of the listening socket for the control plane's plaintext xDS.
 pub const XDS_FD: i32 = 11;
 /// Number of the listening socket for the control plane's metrics.
@@ -41,6 +45,10 @@ pub struct AgentOptions {
     pub api_url: String,
     /// Life of workload certificates, in seconds.
     pub cert_ttl_seconds: u64,
+    /// Address families of pods and services.
+    pub families: Families,
+    /// Whether [`GATEWAY_V6_FD`] was passed.
+    pub gateway_v6: bool,
 }
 
 /// What the agent tells the host side.
@@ -81,8 +89,10 @@ pub struct PodInfo {
     pub namespace: String,
     /// Name.
     pub name: String,
-    /// Address.
+    /// Main address.
     pub ip: String,
+    /// All addresses, the main one first.
+    pub ips: Vec<String>,
     /// Path of its network namespace on the host, for `nsenter --net=`.
     pub netns: String,
 }

@@ -1,9 +1,8 @@
 //! The agent's main loop.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,8 +22,8 @@ use tulle_store::{Filter, Folder, Store};
 use super::control::{self, Ask, Found, Running};
 use super::findings::Findings;
 use super::protocol::{
-    API_FD, AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, METRICS_FD, OPTIONS_FD, ObjectName, Summary,
-    ToAgent, UPLINK_FD, XDS_FD,
+    API_FD, AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, GATEWAY_V6_FD, METRICS_FD, OPTIONS_FD, ObjectName,
+    Summary, ToAgent, UPLINK_FD, XDS_FD,
 };
 use super::uplink::Uplink;
 use super::{forward, mounts, select, summary, synced};
@@ -32,8 +31,7 @@ use crate::cluster::admission::Admitting;
 use crate::cluster::view::View;
 use crate::cluster::{Action, Names, reconcile, routes};
 use crate::dns::{DnsServer, Forwarder};
-use crate::net::ipam::Ipam;
-use crate::net::{Addresses, NodeNet};
+use crate::net::{Addresses, Family, NodeNet};
 use crate::node::images::Images;
 use crate::node::kubelet::{Event, Kubelet, Machine};
 use crate::node::paths::Paths;
@@ -51,8 +49,8 @@ const SYSTEM_MANIFESTS: &str = include_str!("system.yaml");
 const GATEWAY_SERVICE: (&str, &str) = ("istio-system", "istio-ingressgateway");
 /// Annotation of a Service: where its ports are reached from outside of the mesh.
 const HOST_PORTS: &str = "local.tulle.dev/host-ports";
-/// The listener of the gateway that host connections are for.
-const GATEWAY_LISTENER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+/// The port of the gateway that host connections are for.
+const GATEWAY_PORT: u16 = 8080;
 /// How often tokens are renewed; they live for at least 10 minutes.
 const TOKEN_PERIOD: Duration = Duration::from_secs(240);
 /// Controllers that do not come to rest in this many rounds go on with the next change.
@@ -82,7 +80,8 @@ pub fn run(images: Arc<dyn Images>) -> ExitCode {
 /// What the parent handed over.
 struct Inherited {
     options: AgentOptions,
-    gateway: Option<OwnedFd>,
+    /// The gateway's sockets on the host, by the family of their addresses there.
+    gateway: Vec<(Family, OwnedFd)>,
     api: Option<OwnedFd>,
     xds: Option<OwnedFd>,
     metrics: Option<OwnedFd>,
@@ -106,9 +105,11 @@ fn start(images: Arc<dyn Images>, uplink: &std::os::unix::net::UnixStream) -> Re
     }
     raise_file_limit();
     let take = |fd| inherited::take(fd).ok();
+    let mut gateway_fds = vec![(Family::V4, GATEWAY_FD)];
+    gateway_fds.extend(options.gateway_v6.then_some((Family::V6, GATEWAY_V6_FD)));
     let inherited = Inherited {
         options,
-        gateway: take(GATEWAY_FD),
+        gateway: gateway_fds.into_iter().filter_map(|(family, fd)| Some((family, take(fd)?))).collect(),
         api: take(API_FD),
         xds: take(XDS_FD),
         metrics: take(METRICS_FD),
@@ -185,17 +186,16 @@ impl Agent {
         uplink: UnixStream,
     ) -> Result<(Self, Inputs), StartError> {
         let Inherited { options, gateway, api, xds, metrics, dns, host_pid } = inherited;
-        let addresses = Addresses::default();
+        let addresses = Addresses::new(options.families);
         let reaper = Reaper::start()?;
         let net = Arc::new(NodeNet::create(addresses)?);
         let forwarder = dns
             .filter(|_| !options.resolvers.is_empty())
             .map(|fd| Forwarder::new(fd.into(), options.resolvers.clone()))
             .transpose()?;
-        let dns = DnsServer::start(SocketAddr::new(addresses.node.into(), 53), forwarder).await?;
-        let first = Ipv4Addr::from_bits(addresses.services.network().to_bits() + 1);
+        let dns = DnsServer::start(addresses.all().map(|n| SocketAddr::new(n.node, 53)), forwarder).await?;
         let inner = super::api::open_store(&paths)?;
-        let store = Arc::new(Admitting::new(inner, Ipam::new(addresses.services, [first])));
+        let store = Arc::new(Admitting::new(inner, addresses));
         let signer = TokenSigner::generate()?;
         for dir in [paths.store(), paths.control_plane(), paths.logs()] {
             std::fs::create_dir_all(dir)?;
@@ -227,9 +227,9 @@ impl Agent {
             signer,
             base_env: options.base_env,
             gateway_sockets: gateway
-                .map(|fd| (GATEWAY_LISTENER, Arc::new(fd)))
                 .into_iter()
-                .collect::<HashMap<_, _>>(),
+                .map(|(family, fd)| (gateway_listener(addresses, family), Arc::new(fd)))
+                .collect(),
             cert_ttl: Duration::from_secs(options.cert_ttl_seconds),
         };
         let (kubelet, events) = Kubelet::new(machine);
@@ -460,13 +460,19 @@ impl Agent {
     }
 }
 
+/// The listener of the gateway's pod that takes connections of `family` on the host: the one of that family, or the only one.
+fn gateway_listener(addresses: Addresses, family: Family) -> SocketAddr {
+    let network = addresses.of(family).unwrap_or(addresses.first);
+    SocketAddr::new(network.family().unspecified(), GATEWAY_PORT)
+}
+
 /// Where a port of the control plane is; its pod's address, since the node has no rules for service addresses.
 fn control_plane_port(view: &View, port: u16) -> Option<SocketAddr> {
     let (_, service) = view.get::<Service>("istio-system", "istiod")?;
-    let address: Ipv4Addr = service.cluster_ip.parse().ok()?;
+    let address: IpAddr = service.cluster_ip.parse().ok()?;
     let ports = routes::service_ports(view);
     let found = ports.into_iter().find(|p| p.address == address && p.port == port)?;
-    found.endpoints.first().map(|e| SocketAddr::V4(*e))
+    found.endpoints.first().copied()
 }
 
 fn replace<T: PartialEq>(old: &mut T, new: T) -> bool {

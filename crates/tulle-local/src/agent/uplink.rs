@@ -74,7 +74,8 @@ impl Uplink {
         let pods = kubelet.running_pods().map(|p| PodInfo {
             namespace: p.plan.namespace.clone(),
             name: p.plan.name.clone(),
-            ip: p.net.ip.to_string(),
+            ip: p.net.ips.first.to_string(),
+            ips: p.net.ips.all().map(|ip| ip.to_string()).collect(),
             netns: format!("/proc/{}/fd/{}", self.host_pid, p.net.netns.raw_fd()),
         });
         let mut pods: Vec<PodInfo> = pods.collect();

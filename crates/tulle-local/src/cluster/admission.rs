@@ -1,6 +1,6 @@
 //! The store as everybody uses it: what Kubernetes' API server fills in when an object is written is filled in here.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,27 +9,35 @@ use tulle_api::Kind;
 use tulle_api::kubernetes::{Service, ServiceType};
 use tulle_api::{Object, Resource as _};
 use tulle_base::ResourceRef;
-use tulle_store::{Answer, Filter, Listing, LocalStore, Precondition, Store, Version, Watch};
+use tulle_store::{
+    Answer, Filter, Listing, LocalStore, Precondition, Refusal, Store, StoreError, Version, Watch,
+};
 
+use super::families::{cluster_ips, decide, families};
 use crate::net::ipam::Ipam;
+use crate::net::{Addresses, Family, Network};
 
-/// A store in which every service has its address from the moment it is written. A service keeps it over every edit, so that
-/// no listener is lost because a manifest that does not name the address was read again.
+/// A store in which every service has its addresses from the moment it is written. A service keeps them over every edit, so
+/// that no listener is lost because a manifest that does not name the address was read again.
 #[derive(Debug)]
 pub struct Admitting {
     inner: Arc<dyn LocalStore>,
-    addresses: Mutex<Ipam>,
+    mesh: Addresses,
+    pools: Mutex<Vec<Ipam>>,
 }
 
 impl Admitting {
-    /// Over `inner`, with service addresses from `addresses`. Services that are there keep theirs.
-    pub fn new(inner: Arc<dyn LocalStore>, mut addresses: Ipam) -> Self {
+    /// Over `inner`, with service addresses of `mesh`. Services that are there keep theirs.
+    pub fn new(inner: Arc<dyn LocalStore>, mesh: Addresses) -> Self {
+        let mut pools: Vec<Ipam> = mesh.all().map(Network::service_addresses).collect();
         for object in inner.list_now(&Filter::kinds(&[Kind::Service])).objects {
-            if let Some(address) = object.get::<Service>().and_then(|s| s.cluster_ip.parse().ok()) {
-                addresses.take(address);
+            for address in object.get::<Service>().map(cluster_ips).unwrap_or_default() {
+                for pool in &mut pools {
+                    pool.take(address);
+                }
             }
         }
-        Self { inner, addresses: Mutex::new(addresses) }
+        Self { inner, mesh, pools: Mutex::new(pools) }
     }
 
     /// The store beneath.
@@ -41,8 +49,8 @@ impl Admitting {
     ///
     /// # Errors
     /// As [`Store::put`].
-    pub fn put_now(&self, mut object: Object) -> Result<Arc<Object>, tulle_store::StoreError> {
-        self.admit(&mut object);
+    pub fn put_now(&self, mut object: Object) -> Result<Arc<Object>, StoreError> {
+        self.admit(&mut object)?;
         self.inner.put_now(object)
     }
 
@@ -50,7 +58,7 @@ impl Admitting {
     ///
     /// # Errors
     /// As [`Store::delete`].
-    pub fn delete_now(&self, resource: &ResourceRef) -> Result<Option<Arc<Object>>, tulle_store::StoreError> {
+    pub fn delete_now(&self, resource: &ResourceRef) -> Result<Option<Arc<Object>>, StoreError> {
         let gone = self.inner.delete_now(resource, &Precondition::default())?;
         if let Some(gone) = &gone {
             self.release(gone);
@@ -59,54 +67,69 @@ impl Admitting {
     }
 
     fn release(&self, gone: &Object) {
-        if let Some(address) = gone.get::<Service>().and_then(|s| s.cluster_ip.parse().ok()) {
-            self.lock().release(address);
+        let mut pools = self.lock();
+        for address in gone.get::<Service>().map(cluster_ips).unwrap_or_default() {
+            pools.iter_mut().for_each(|pool| pool.release(address));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ipam> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Ipam>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(&self, object: &mut Object) {
-        let Some(service) = object.get::<Service>() else { return };
-        if service.is_headless() || service.kind_of_service() == ServiceType::ExternalName {
-            return;
+    fn admit(&self, object: &mut Object) -> Result<(), StoreError> {
+        let Some(service) = object.get::<Service>() else { return Ok(()) };
+        if service.kind_of_service() == ServiceType::ExternalName {
+            return Ok(());
         }
-        let current = self.inner.get_now(&object.resource());
-        let current = current.as_ref().and_then(|o| o.get::<Service>()).map(|s| s.cluster_ip.clone());
+        let resource = object.resource();
+        let old = self.inner.get_now(&resource);
+        let old = old.as_ref().and_then(|o| o.get::<Service>());
         let mut service = service.clone();
-        let Some(address) = self.choose(&service.cluster_ip, current.as_deref().unwrap_or_default()) else {
-            tracing::error!(service = %object.resource(), "no service addresses are left");
-            return;
-        };
-        service.cluster_ip = address.to_string();
-        service.cluster_ips = vec![address.to_string()];
+        decide(&mut service, old, self.mesh)
+            .map_err(|reason| StoreError::Invalid { resource: resource.clone(), reason })?;
+        if service.is_headless() {
+            service.cluster_ips = vec![service.cluster_ip.clone()];
+        } else {
+            let addresses = self.choose(&service, old.map(cluster_ips).unwrap_or_default());
+            let Some(addresses) = addresses else {
+                return Err(StoreError::Invalid { resource, reason: Refusal::NoAddress });
+            };
+            service.cluster_ips = addresses.iter().map(ToString::to_string).collect();
+            service.cluster_ip = service.cluster_ips.first().cloned().unwrap_or_default();
+        }
         object.spec = service.into_spec();
+        Ok(())
     }
 
-    /// The address asked for, else the one it has, else a free one.
-    fn choose(&self, asked: &str, current: &str) -> Option<Ipv4Addr> {
-        let mut addresses = self.lock();
-        let asked: Option<Ipv4Addr> = asked.parse().ok();
-        let current: Option<Ipv4Addr> = current.parse().ok();
-        match (asked, current) {
-            (Some(asked), current) if Some(asked) == current => current,
-            (Some(asked), current) => {
-                // An address of another range (a manifest from a real cluster) works as well; one that is taken does not.
-                if addresses.take(asked) || !addresses.covers(asked) {
-                    if let Some(current) = current {
-                        addresses.release(current);
-                    }
-                    Some(asked)
-                } else {
-                    tracing::warn!(%asked, "clusterIP is taken; another one is given");
-                    current.or_else(|| addresses.allocate())
-                }
-            }
-            (None, Some(current)) => Some(current),
-            (None, None) => addresses.allocate(),
+    /// An address for each family of a service that has had `current`; `None` when a range is used up.
+    fn choose(&self, service: &Service, current: Vec<IpAddr>) -> Option<Vec<IpAddr>> {
+        let asked = cluster_ips(service);
+        let mut pools = self.lock();
+        let mut chosen = Vec::new();
+        for family in families(service) {
+            let of = |all: &[IpAddr]| all.iter().copied().find(|ip| Family::of(*ip) == family);
+            let pool = pools.iter_mut().find(|p| p.range().family() == family)?;
+            chosen.push(choose_one(pool, of(&asked), of(&current))?);
         }
+        for left in current.iter().filter(|ip| !chosen.contains(ip)) {
+            pools.iter_mut().for_each(|pool| pool.release(*left));
+        }
+        Some(chosen)
+    }
+}
+
+/// The address asked for, else the one it has, else a free one.
+fn choose_one(pool: &mut Ipam, asked: Option<IpAddr>, current: Option<IpAddr>) -> Option<IpAddr> {
+    match (asked, current) {
+        (Some(asked), current) if Some(asked) == current => current,
+        // An address of another range (a manifest from a real cluster) works as well; one that is taken does not.
+        (Some(asked), _) if !pool.range().contains(asked) || pool.take(asked) => Some(asked),
+        (Some(asked), current) => {
+            tracing::warn!(%asked, "clusterIP is taken; another one is given");
+            current.or_else(|| pool.allocate())
+        }
+        (None, current) => current.or_else(|| pool.allocate()),
     }
 }
 
@@ -120,8 +143,10 @@ impl Store for Admitting {
     }
 
     fn put(&self, mut object: Object) -> Answer<'_, Arc<Object>> {
-        self.admit(&mut object);
-        self.inner.put(object)
+        match self.admit(&mut object) {
+            Ok(()) => self.inner.put(object),
+            Err(refused) => Box::pin(std::future::ready(Err(refused))),
+        }
     }
 
     fn put_status_if<'a>(

@@ -11,9 +11,11 @@ use tulle_api::{Object, OwnerReference};
 use tulle_base::Selector;
 
 use super::Action;
+use super::families::families;
 use super::names::revision;
 use super::pods::pod_facts;
 use super::view::View;
+use crate::net::Family;
 
 /// Label that names a slice's service.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -48,20 +50,30 @@ pub(super) fn reconcile(view: &View, actions: &mut Vec<Action>) {
     actions.extend(wanted.into_values().map(|o| Action::Put(Box::new(o))));
 }
 
-/// One slice per set of port numbers: pods may give a named port different numbers.
+/// The slices of each of the service's families.
 fn slices(view: &View, object: &Object, service: &Service) -> Vec<Object> {
+    families(service).into_iter().flat_map(|family| slices_of(view, object, service, family)).collect()
+}
+
+/// One slice per set of port numbers: pods may give a named port different numbers.
+fn slices_of(view: &View, object: &Object, service: &Service, family: Family) -> Vec<Object> {
+    let address_type = match family {
+        Family::V4 => Some(AddressType::Ipv4),
+        Family::V6 => Some(AddressType::Ipv6),
+    };
     let selector = Selector(service.selector.clone());
     let mut by_ports: BTreeMap<Vec<(String, i32)>, EndpointSlice> = BTreeMap::new();
     for (pod, spec) in view.all::<PodSpec>() {
         let facts = pod_facts(pod);
-        let Some(ip) = facts.ip.filter(|_| !facts.succeeded && !facts.failed) else { continue };
+        let ip = facts.ip_of(family).filter(|_| !facts.succeeded && !facts.failed);
+        let Some(ip) = ip else { continue };
         if pod.meta.namespace != object.meta.namespace || !selector.matches(&pod.meta.labels) {
             continue;
         }
         let ports: Vec<EndpointPort> = service.ports.iter().filter_map(|p| port_of(p, spec)).collect();
         let key = ports.iter().map(|p| (p.name.clone(), p.port.unwrap_or_default())).collect();
         let slice = by_ports.entry(key).or_insert_with(|| EndpointSlice {
-            address_type: Some(AddressType::Ipv4),
+            address_type,
             endpoints: Vec::new(),
             ports,
         });
@@ -88,7 +100,7 @@ fn slices(view: &View, object: &Object, service: &Service) -> Vec<Object> {
     }
     if by_ports.is_empty() {
         let ports = service.ports.iter().filter_map(|p| port_of(p, &PodSpec::default())).collect();
-        let empty = EndpointSlice { address_type: Some(AddressType::Ipv4), endpoints: Vec::new(), ports };
+        let empty = EndpointSlice { address_type, endpoints: Vec::new(), ports };
         by_ports.insert(Vec::new(), empty);
     }
     by_ports.into_iter().map(|(key, slice)| slice_object(object, &key, slice)).collect()
@@ -108,7 +120,8 @@ fn port_of(port: &ServicePort, pod: &PodSpec) -> Option<EndpointPort> {
 }
 
 fn slice_object(service: &Object, ports: &[(String, i32)], slice: EndpointSlice) -> Object {
-    let name = format!("{}-{}", service.meta.name, revision(&format!("{ports:?}"), 5));
+    let six = if slice.address_type == Some(AddressType::Ipv6) { "six" } else { "" };
+    let name = format!("{}-{}", service.meta.name, revision(&format!("{ports:?}{six}"), 5));
     let mut object = Object::new(&service.meta.namespace, &name, slice);
     // Labels of the service are copied, as Kubernetes does.
     object.meta.labels.clone_from(&service.meta.labels);
@@ -137,7 +150,7 @@ pub(super) fn by_service(view: &View) -> BTreeMap<(&str, &str), Vec<&EndpointSli
 }
 
 /// The addresses of ready endpoints in a slice.
-pub(super) fn ready(slice: &EndpointSlice) -> impl Iterator<Item = (&Endpoint, std::net::Ipv4Addr)> {
+pub(super) fn ready(slice: &EndpointSlice) -> impl Iterator<Item = (&Endpoint, std::net::IpAddr)> {
     slice
         .endpoints
         .iter()

@@ -4,6 +4,7 @@
 pub mod admission;
 mod basics;
 pub mod endpoints;
+pub mod families;
 pub mod inject;
 mod job;
 mod names;

@@ -1,6 +1,6 @@
 //! What controllers have in common about pods.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde_json::Value;
 use tulle_api::kubernetes::{PodSpec, PodTemplateSpec};
@@ -9,12 +9,13 @@ use tulle_api::{Kind, Object, OwnerReference};
 
 use super::Action;
 use super::view::View;
+use crate::net::Family;
 
 /// What the node reported about a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
-    /// Its address, once it has one.
-    pub ip: Option<Ipv4Addr>,
+    /// Its addresses, once it has some; the main one first.
+    pub ips: Vec<IpAddr>,
     /// Whether it takes traffic.
     pub ready: bool,
     /// Whether it ended well.
@@ -26,6 +27,11 @@ pub struct PodFacts {
 }
 
 impl PodFacts {
+    /// Its address of a family.
+    pub fn ip_of(&self, family: Family) -> Option<IpAddr> {
+        self.ips.iter().copied().find(|ip| Family::of(*ip) == family)
+    }
+
     /// Whether it runs or will.
     pub fn active(&self) -> bool {
         !self.succeeded && !self.failed && !self.terminating
@@ -42,8 +48,14 @@ pub fn pod_facts(pod: &Object) -> PodFacts {
             && c.get("status").and_then(Value::as_str) == Some("True")
     });
     let phase = text("phase");
+    let all = status.and_then(|s| s.get("podIPs")).and_then(Value::as_array).into_iter().flatten();
+    let all = all.filter_map(|ip| ip.get("ip").and_then(Value::as_str));
+    let mut ips: Vec<IpAddr> = all.chain([text("podIP")]).filter_map(|ip| ip.parse().ok()).collect();
+    if ips.len() > 1 && ips[1..].contains(&ips[0]) {
+        ips.pop();
+    }
     PodFacts {
-        ip: text("podIP").parse().ok(),
+        ips,
         ready,
         succeeded: phase == "Succeeded",
         failed: phase == "Failed",

@@ -1,12 +1,14 @@
 //! What pods need to find services: rules for cluster addresses, and the names of the DNS.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
-use tulle_api::kubernetes::{Service, ServiceType, TransportProtocol};
+use tulle_api::kubernetes::{self as k8s, Service, ServiceType, TransportProtocol};
 
 use super::endpoints::{by_service, distinct, ready};
+use super::families::cluster_ips;
 use super::view::View;
 use crate::dns::Zone;
+use crate::net::Family;
 use crate::services::{ServicePort, Transport};
 
 /// Where every port of every cluster address leads, in a fixed order.
@@ -14,25 +16,31 @@ pub fn service_ports(view: &View) -> Vec<ServicePort> {
     let slices = by_service(view);
     let mut out = Vec::new();
     for (object, service) in view.all::<Service>() {
-        let Ok(address) = service.cluster_ip.parse::<Ipv4Addr>() else { continue };
         let slices = slices.get(&(object.meta.namespace.as_str(), object.meta.name.as_str()));
-        for port in &service.ports {
-            let (Ok(number), Some(transport)) = (u16::try_from(port.port), transport(port.transport()))
-            else {
-                continue;
-            };
-            let endpoints = slices.into_iter().flatten().flat_map(|slice| {
-                let target = slice.ports.iter().find(|p| p.name == port.name);
-                let target = target.and_then(|p| u16::try_from(p.port?).ok());
-                target
-                    .into_iter()
-                    .flat_map(|target| ready(slice).map(move |(_, ip)| SocketAddrV4::new(ip, target)))
-            });
-            out.push(ServicePort { address, port: number, transport, endpoints: distinct(endpoints) });
+        let slices = slices.map(Vec::as_slice).unwrap_or_default();
+        for address in cluster_ips(service) {
+            out.extend(service.ports.iter().filter_map(|port| service_port(address, port, slices)));
         }
     }
     out.sort();
     out
+}
+
+/// Where a port of one cluster address leads: to the endpoints of its family.
+fn service_port(
+    address: IpAddr,
+    port: &k8s::ServicePort,
+    slices: &[&k8s::EndpointSlice],
+) -> Option<ServicePort> {
+    let (number, transport) = (u16::try_from(port.port).ok()?, transport(port.transport())?);
+    let family = Family::of(address);
+    let endpoints = slices.iter().flat_map(|slice| {
+        let target = slice.ports.iter().find(|p| p.name == port.name);
+        let target = target.and_then(|p| u16::try_from(p.port?).ok());
+        target.into_iter().flat_map(|target| ready(slice).map(move |(_, ip)| SocketAddr::new(ip, target)))
+    });
+    let endpoints = distinct(endpoints.filter(|e| Family::of(e.ip()) == family));
+    Some(ServicePort { address, port: number, transport, endpoints })
 }
 
 fn transport(protocol: TransportProtocol) -> Option<Transport> {
@@ -51,15 +59,19 @@ pub fn zone(view: &View) -> Zone {
         let (namespace, name) = (object.meta.namespace.as_str(), object.meta.name.as_str());
         if service.kind_of_service() == ServiceType::ExternalName {
             zone.add_alias(namespace, name, &service.external_name);
-        } else if let Ok(address) = service.cluster_ip.parse() {
-            zone.add_service(namespace, name, &[address]);
-        } else if service.is_headless() {
+        } else if !service.is_headless() {
+            let addresses = cluster_ips(service);
+            if !addresses.is_empty() {
+                zone.add_service(namespace, name, &addresses);
+            }
+        } else {
             zone.add_service(namespace, name, &[]);
             for (endpoint, ip) in slices.get(&(namespace, name)).into_iter().flatten().flat_map(|s| ready(s))
             {
                 zone.add_service(namespace, name, &[ip]);
                 let hostname = endpoint.hostname.clone();
-                let hostname = if hostname.is_empty() { ip.to_string().replace('.', "-") } else { hostname };
+                let hostname =
+                    if hostname.is_empty() { ip.to_string().replace(['.', ':'], "-") } else { hostname };
                 zone.add_pod(namespace, name, &hostname, ip);
             }
         }

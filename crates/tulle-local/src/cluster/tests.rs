@@ -9,8 +9,7 @@ use tulle_store::{Filter, Memory};
 
 use super::admission::Admitting;
 use super::{Action, Names, View, inject, pod_facts, reconcile, routes};
-use crate::net::Addresses;
-use crate::net::ipam::Ipam;
+use crate::net::{Addresses, Families};
 
 /// A cluster without a node: pods come to life when the test says so.
 struct Cluster {
@@ -21,8 +20,7 @@ struct Cluster {
 
 impl Cluster {
     fn new(yaml: &str) -> Self {
-        let addresses = Ipam::new(Addresses::default().services, []);
-        let store = Admitting::new(Arc::new(Memory::new()), addresses);
+        let store = Admitting::new(Arc::new(Memory::new()), Addresses::new(Families::Dual));
         let mut cluster = Self { store, names: Names::seeded(7), next_ip: 2 };
         cluster.apply(yaml);
         cluster
@@ -69,16 +67,15 @@ impl Cluster {
 
     fn report(&mut self, pod: &str, phase: &str, ready: bool) {
         let pod = self.pods().into_iter().find(|p| p.meta.name == pod).unwrap();
-        let old = pod_facts(&pod).ip;
-        let ip = old.map_or_else(
-            || {
-                self.next_ip += 1;
-                format!("10.244.0.{}", self.next_ip)
-            },
-            |ip| ip.to_string(),
-        );
+        let mut ips: Vec<String> = pod_facts(&pod).ips.iter().map(ToString::to_string).collect();
+        if ips.is_empty() {
+            self.next_ip += 1;
+            ips = vec![format!("10.244.0.{}", self.next_ip), format!("fd00:10:244::{}", self.next_ip)];
+        }
+        let all = ips.iter().map(|ip| json!({"ip": ip})).collect::<Vec<_>>();
         let ready = if ready { "True" } else { "False" };
-        let status = json!({"phase": phase, "podIP": ip, "conditions": [{"type": "Ready", "status": ready}]});
+        let conditions = json!([{"type": "Ready", "status": ready}]);
+        let status = json!({"phase": phase, "podIP": ips[0], "podIPs": all, "conditions": conditions});
         self.store.inner().put_status_now(&pod.resource(), status).unwrap();
         self.settle();
     }
@@ -152,7 +149,7 @@ fn a_stateful_set_counts_up_one_by_one_and_names_its_pods() {
     assert_eq!(c.live(), ["db-0", "db-1"]);
     c.report("db-1", "Running", true);
     let zone = routes::zone(&c.view());
-    let ip = pod_facts(&c.pods()[1]).ip.unwrap();
+    let ip = pod_facts(&c.pods()[1]).ips[0];
     assert_eq!(zone.lookup("db-1.db.shop.svc.cluster.local"), crate::dns::Lookup::Addresses(vec![ip]));
     // The highest number is replaced first.
     c.apply(&set("echo:2"));
@@ -201,6 +198,43 @@ fn services_keep_their_address_and_follow_ready_pods() {
     assert_eq!(address(&c), before);
     let slices: Vec<usize> = c.view().all::<EndpointSlice>().map(|(_, s)| s.endpoints.len()).collect();
     assert_eq!(slices, [2]);
+}
+
+#[test]
+fn a_service_of_both_families_leads_to_pods_of_both() {
+    let service = |more: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: cart, namespace: shop}}\nspec:\n  \
+             selector: {{app: cart}}\n  ports: [{{name: http, port: 80, targetPort: http}}]\n{more}"
+        )
+    };
+    let mut c = Cluster::new(&deployment("echo:1", 1));
+    c.apply(&service("  ipFamilyPolicy: PreferDualStack\n  ipFamilies: [IPv6]\n"));
+    let pod = c.live().remove(0);
+    c.report(&pod, "Running", true);
+    let ips = |c: &Cluster| c.view().get::<Service>("shop", "cart").unwrap().1.cluster_ips.clone();
+    let both = ips(&c);
+    assert!(both[0].starts_with("fd00:10:96::") && both[1].starts_with("10.96.0."), "{both:?}");
+    let ways = |c: &Cluster| -> Vec<String> {
+        let ports = routes::service_ports(&c.view());
+        ports.iter().flat_map(|p| &p.endpoints).map(ToString::to_string).collect()
+    };
+    assert_eq!(ways(&c), ["10.244.0.3:8080", "[fd00:10:244::3]:8080"]);
+    let slices = |c: &Cluster| {
+        let view = c.view();
+        let mut of =
+            view.all::<EndpointSlice>().map(|(_, s)| s.address_type.unwrap().as_str()).collect::<Vec<_>>();
+        of.sort_unstable();
+        of
+    };
+    assert_eq!(slices(&c), ["IPv4", "IPv6"]);
+    // Back to one: the first address stays, the other is free again.
+    c.apply(&service(""));
+    assert_eq!(ips(&c), both[..1]);
+    assert_eq!((ways(&c), slices(&c)), (vec!["[fd00:10:244::3]:8080".to_owned()], vec!["IPv6"]));
+    c.apply(&service("  ipFamilyPolicy: RequireDualStack\n").replace("cart", "other"));
+    let other = c.view().get::<Service>("shop", "other").unwrap().1.cluster_ips.clone();
+    assert!(other[0].starts_with("10.96.0.") && other[1].starts_with("fd00:10:96::"), "{other:?}");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! DNS over UDP and TCP (RFC 1035), answered from the [`Zone`] in force.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, CNAME};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -42,17 +42,22 @@ pub struct DnsServer {
 }
 
 impl DnsServer {
-    /// Listens on `address`, UDP and TCP, until the runtime ends.
+    /// Listens on each of `addresses`, UDP and TCP, until the runtime ends.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub async fn start(address: SocketAddr, forwarder: Option<Forwarder>) -> Result<Self, DnsError> {
-        let fail = |source| DnsError { address, source };
-        let udp = UdpSocket::bind(address).await.map_err(fail)?;
-        let tcp = TcpListener::bind(address).await.map_err(fail)?;
+    /// When an address cannot be bound.
+    pub async fn start(
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        forwarder: Option<Forwarder>,
+    ) -> Result<Self, DnsError> {
         let server = Self { zone: Arc::default(), forwarder: forwarder.map(Arc::new) };
-        tokio::spawn(server.clone().serve_udp(Arc::new(udp)));
-        tokio::spawn(server.clone().serve_tcp(tcp));
+        for address in addresses {
+            let fail = |source| DnsError { address, source };
+            let udp = UdpSocket::bind(address).await.map_err(fail)?;
+            let tcp = TcpListener::bind(address).await.map_err(fail)?;
+            tokio::spawn(server.clone().serve_udp(Arc::new(udp)));
+            tokio::spawn(server.clone().serve_tcp(tcp));
+        }
         Ok(server)
     }
 
@@ -155,11 +160,14 @@ impl DnsServer {
     }
 }
 
-fn add_addresses(answer: &mut Message, name: &Name, wanted: RecordType, addresses: &[Ipv4Addr]) {
-    if matches!(wanted, RecordType::A | RecordType::ANY) {
-        let records = addresses.iter().map(|a| Record::from_rdata(name.clone(), TTL, RData::A(A(*a))));
-        answer.add_answers(records);
-    }
+/// The addresses of the family asked for. A name without any of it is answered all the same, with none.
+fn add_addresses(answer: &mut Message, name: &Name, wanted: RecordType, addresses: &[IpAddr]) {
+    let data = addresses.iter().filter_map(|address| match (address, wanted) {
+        (IpAddr::V4(v4), RecordType::A | RecordType::ANY) => Some(RData::A(A(*v4))),
+        (IpAddr::V6(v6), RecordType::AAAA | RecordType::ANY) => Some(RData::AAAA(AAAA(*v6))),
+        _ => None,
+    });
+    answer.add_answers(data.map(|data| Record::from_rdata(name.clone(), TTL, data)));
 }
 
 fn add_alias(answer: &mut Message, name: &Name, target: &str, zone: &Zone, wanted: RecordType) {
@@ -182,8 +190,9 @@ mod tests {
     fn server() -> DnsServer {
         let server = DnsServer { zone: Arc::default(), forwarder: None };
         let mut zone = Zone::default();
-        zone.add_service("shop", "cart", &[Ipv4Addr::new(10, 96, 0, 9)]);
-        let many: Vec<Ipv4Addr> = (1..100).map(|n| Ipv4Addr::new(10, 244, 0, n)).collect();
+        zone.add_service("shop", "cart", &[IpAddr::from([10, 96, 0, 9])]);
+        zone.add_service("shop", "both", &["10.96.0.8", "fd00:10:96::8"].map(|ip| ip.parse().unwrap()));
+        let many: Vec<IpAddr> = (1..100).map(|n| IpAddr::from([10, 244, 0, n])).collect();
         zone.add_service("shop", "many", &many);
         zone.add_alias("shop", "other", "cart.shop.svc.cluster.local");
         server.set_zone(zone);
@@ -210,6 +219,19 @@ mod tests {
         assert_eq!(a.metadata.response_code, ResponseCode::NXDomain);
         let a = ask("other.shop.svc.cluster.local.", RecordType::A, true).await;
         assert_eq!(a.answers.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn each_question_gets_its_family() {
+        for (kind, wanted) in [
+            (RecordType::A, &["10.96.0.8"][..]),
+            (RecordType::AAAA, &["fd00:10:96::8"]),
+            (RecordType::ANY, &["10.96.0.8", "fd00:10:96::8"]),
+        ] {
+            let a = ask("both.shop.svc.cluster.local.", kind, true).await;
+            let got: Vec<String> = a.answers.iter().map(|r| r.data.to_string()).collect();
+            assert_eq!(got, wanted, "{kind}");
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! The names of the mesh.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// The domain of services and pods.
 pub(super) const DOMAIN: &str = "cluster.local";
@@ -10,7 +10,7 @@ pub(super) const DOMAIN: &str = "cluster.local";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// Its addresses; none for a headless service without ready pods.
-    Addresses(Vec<Ipv4Addr>),
+    Addresses(Vec<IpAddr>),
     /// Another name (an ExternalName service).
     Alias(String),
     /// It would be ours, but there is none.
@@ -21,7 +21,7 @@ pub enum Lookup {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
-    Addresses(Vec<Ipv4Addr>),
+    Addresses(Vec<IpAddr>),
     Alias(String),
 }
 
@@ -33,12 +33,12 @@ pub struct Zone {
 
 impl Zone {
     /// Adds a service: `NAME.NAMESPACE.svc.cluster.local`. Several calls for one name add up.
-    pub fn add_service(&mut self, namespace: &str, name: &str, addresses: &[Ipv4Addr]) {
+    pub fn add_service(&mut self, namespace: &str, name: &str, addresses: &[IpAddr]) {
         self.add(service_name(namespace, name), addresses);
     }
 
     /// Adds a pod of a headless service: `HOSTNAME.SERVICE.NAMESPACE.svc.cluster.local`.
-    pub fn add_pod(&mut self, namespace: &str, service: &str, hostname: &str, address: Ipv4Addr) {
+    pub fn add_pod(&mut self, namespace: &str, service: &str, hostname: &str, address: IpAddr) {
         let name = format!("{}.{}", hostname.to_ascii_lowercase(), service_name(namespace, service));
         self.add(name, &[address]);
     }
@@ -60,7 +60,7 @@ impl Zone {
         }
     }
 
-    fn add(&mut self, name: String, addresses: &[Ipv4Addr]) {
+    fn add(&mut self, name: String, addresses: &[IpAddr]) {
         if let Entry::Addresses(all) =
             self.entries.entry(name).or_insert_with(|| Entry::Addresses(Vec::new()))
         {
@@ -81,17 +81,15 @@ mod tests {
 
     #[test]
     fn names_of_all_kinds() {
-        let ip = |n| Ipv4Addr::new(10, 244, 0, n);
+        let ip = |n: u8| IpAddr::from([10, 244, 0, n]);
+        let cart: [IpAddr; 2] = ["10.96.0.9", "fd00:10:96::9"].map(|ip| ip.parse().unwrap());
         let mut z = Zone::default();
-        z.add_service("shop", "cart", &[Ipv4Addr::new(10, 96, 0, 9)]);
+        z.add_service("shop", "cart", &cart);
         z.add_service("shop", "db", &[ip(3), ip(2)]);
         z.add_service("shop", "idle", &[]);
         z.add_pod("shop", "db", "db-0", ip(2));
         z.add_alias("shop", "mail", "Mail.Example.com.");
-        assert_eq!(
-            z.lookup("CART.shop.svc.cluster.local."),
-            Lookup::Addresses(vec![Ipv4Addr::new(10, 96, 0, 9)])
-        );
+        assert_eq!(z.lookup("CART.shop.svc.cluster.local."), Lookup::Addresses(cart.to_vec()));
         assert_eq!(z.lookup("db.shop.svc.cluster.local"), Lookup::Addresses(vec![ip(2), ip(3)]));
         assert_eq!(z.lookup("db-0.db.shop.svc.cluster.local"), Lookup::Addresses(vec![ip(2)]));
         assert_eq!(z.lookup("idle.shop.svc.cluster.local"), Lookup::Addresses(vec![]));

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use super::check::{Host, is_root};
 use crate::agent::AGENT_COMMAND;
 use crate::agent::protocol::{
-    API_FD, AgentOptions, DNS_FD, GATEWAY_FD, METRICS_FD, OPTIONS_FD, UPLINK_FD, XDS_FD,
+    API_FD, AgentOptions, DNS_FD, GATEWAY_FD, GATEWAY_V6_FD, METRICS_FD, OPTIONS_FD, UPLINK_FD, XDS_FD,
 };
 use crate::sys::spawn::{Child, Namespaces, spawn};
 
@@ -31,12 +31,14 @@ impl AgentProcess {
         file.rewind()?;
         let (near, far) = UnixStream::pair()?;
         // In the host's network for ever, wherever it is used.
-        let dns = UdpSocket::bind("0.0.0.0:0")?;
+        let of_v6 = options.resolvers.first().is_some_and(SocketAddr::is_ipv6);
+        let dns = UdpSocket::bind(if of_v6 { "[::]:0" } else { "0.0.0.0:0" })?;
         let (null, stderr) = (File::open("/dev/null")?, io::stderr());
+        let gateway_v6 = host.gateway_v6.iter().map(|socket| (socket.as_fd(), GATEWAY_V6_FD));
         let child = Child {
             args: ["tulle", AGENT_COMMAND].map(OsString::from).to_vec(),
             env: std::env::vars_os().collect(),
-            fds: vec![
+            fds: [
                 (null.as_fd(), 0),
                 (stderr.as_fd(), 1),
                 (stderr.as_fd(), 2),
@@ -47,7 +49,10 @@ impl AgentProcess {
                 (host.metrics.as_fd(), METRICS_FD),
                 (host.api.as_fd(), API_FD),
                 (dns.as_fd(), DNS_FD),
-            ],
+            ]
+            .into_iter()
+            .chain(gateway_v6)
+            .collect(),
             namespaces: Namespaces { user: !is_root(), machine: true },
             dies_with_parent: true,
             // Ctrl-C reaches the host side alone, which then stops the mesh in order.

@@ -1,7 +1,7 @@
 //! Everything that can be known to fail before the mesh is made, all at once.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use tulle_api::kubernetes::{DaemonSet, Deployment, Job, PodSpec, ReplicaSet, StatefulSet};
@@ -9,6 +9,7 @@ use tulle_api::{Object, parse_manifests};
 
 use super::state::{Claim, StateError};
 use super::{feature_check, port_owner};
+use crate::net::{Families, Family};
 use crate::node::images::{Images, entry};
 
 /// One reason why the mesh does not start, and what to do.
@@ -46,6 +47,8 @@ pub(super) struct Needs<'a> {
     pub gateway_port: u16,
     /// `None`: the usual one, or any other if it is not free.
     pub api_port: Option<u16>,
+    /// `None`: both, if the kernel can.
+    pub families: Option<Families>,
     pub images: &'a dyn Images,
 }
 
@@ -53,6 +56,11 @@ pub(super) struct Needs<'a> {
 pub(super) struct Host {
     pub claim: Claim,
     pub gateway: TcpListener,
+    /// The same port of ::1, where there is one.
+    pub gateway_v6: Option<TcpListener>,
+    pub families: Families,
+    /// What is not as it might be, but does not keep the mesh from starting.
+    pub notes: Vec<String>,
     pub api: TcpListener,
     pub xds: TcpListener,
     pub metrics: TcpListener,
@@ -79,7 +87,7 @@ pub(super) fn check(needs: &Needs<'_>) -> Result<Host, Vec<Refusal>> {
     }
     refusals.extend(unknown_images(&objects, needs.images));
     let claim = Claim::take(needs.state_dir).map_err(|e| refusals.push(state_refused(&e))).ok();
-    let gateway = listen(needs.gateway_port)
+    let gateway = gateway(needs.gateway_port)
         .map_err(|e| refusals.push(port_refused(needs.gateway_port, &e, "the gateway", "--gateway-port")))
         .ok();
     let any =
@@ -91,10 +99,24 @@ pub(super) fn check(needs: &Needs<'_>) -> Result<Host, Vec<Refusal>> {
     let api = api.map_err(|r| refusals.push(r)).ok();
     let xds = any(XDS_PORT).map_err(|r| refusals.push(r)).ok();
     let metrics = any(METRICS_PORT).map_err(|r| refusals.push(r)).ok();
-    refusals.extend(feature_check::check(!is_root()));
+    let mut notes = Vec::new();
+    let families = match feature_check::check(!is_root(), needs.families) {
+        Ok((families, note)) => {
+            notes.extend(note);
+            families
+        }
+        Err(found) => {
+            refusals.extend(found);
+            Families::V4
+        }
+    };
     match (claim, gateway, api, xds, metrics) {
-        (Some(claim), Some(gateway), Some(api), Some(xds), Some(metrics)) if refusals.is_empty() => {
-            Ok(Host { claim, gateway, api, xds, metrics })
+        (Some(claim), Some((gateway, gateway_v6)), Some(api), Some(xds), Some(metrics))
+            if refusals.is_empty() =>
+        {
+            let (gateway_v6, note) = gateway_v6;
+            notes.extend(note);
+            Ok(Host { claim, gateway, gateway_v6, families, notes, api, xds, metrics })
         }
         _ => Err(refusals),
     }
@@ -106,7 +128,27 @@ pub(super) fn is_root() -> bool {
 }
 
 fn listen(port: u16) -> std::io::Result<TcpListener> {
-    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    TcpListener::bind(SocketAddr::new(Family::V4.loopback(), port))
+}
+
+/// A socket on ::1, or why it is missed.
+type Second = (Option<TcpListener>, Option<String>);
+
+/// The gateway's port of 127.0.0.1, and of ::1 where the host has that.
+fn gateway(port: u16) -> std::io::Result<(TcpListener, Second)> {
+    let first = listen(port)?;
+    let port = first.local_addr()?.port();
+    let ip: IpAddr = Family::V6.loopback();
+    let second = match TcpListener::bind(SocketAddr::new(ip, port)) {
+        Ok(socket) => (Some(socket), None),
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+            let note = format!("port {port} of ::1 is in use, so the gateway is reached on 127.0.0.1 alone");
+            (None, Some(note))
+        }
+        // A host without IPv6.
+        Err(_) => (None, None),
+    };
+    Ok((first, second))
 }
 
 fn state_refused(error: &StateError) -> Refusal {

@@ -1,7 +1,7 @@
 //! What the kernel can do, tried out in namespaces that vanish at once: a process of its own makes a small node there.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use rustix::process::WaitOptions;
 use serde::{Deserialize, Serialize};
 
 use super::check::Refusal;
-use crate::net::{Addresses, NodeNet};
+use crate::net::{Addresses, Families, Family, Ips, Network, NodeNet, PodNet};
 use crate::redirect::Capture;
 use crate::services::{ServicePort, Transport};
 use crate::sys::spawn::{Child, Namespaces, spawn};
@@ -24,6 +24,8 @@ struct Missing {
     feature: String,
     answer: String,
     fix: String,
+    /// Whether it is needed for IPv6 alone.
+    six: bool,
 }
 
 /// Tries everything in the namespaces that it was started in and writes what failed to standard output.
@@ -38,40 +40,55 @@ pub fn run() -> ExitCode {
 
 fn try_features() -> Vec<Missing> {
     let mut missing = Vec::new();
-    let mut note = |feature: &str, answer: String, fix: &str| {
-        missing.push(Missing { feature: feature.into(), answer, fix: fix.into() });
-    };
     if let Err(e) = try_mounts() {
-        note("mounts", e.to_string(), USER_NAMESPACE_FIX);
+        let (feature, fix) = ("mounts".into(), USER_NAMESPACE_FIX.into());
+        missing.push(Missing { feature, answer: e.to_string(), fix, six: false });
     }
-    let addresses = Addresses::default();
-    match NodeNet::create(addresses) {
-        Err(e) => note("a bridge", e.to_string(), "load the module bridge (modprobe bridge)"),
-        Ok(node) => {
-            let first = Ipv4Addr::from_bits(addresses.node.to_bits() + 1);
-            let capture = Capture::default();
-            match node.add_pod(first, Some(&capture)) {
-                Err(e) => note(
-                    "pods' links and nftables",
-                    e.to_string(),
-                    "load the modules veth, nf_tables, nft_chain_nat, nft_redir, nft_reject_ipv4",
-                ),
-                Ok(pod) => {
-                    let endpoints = vec![SocketAddrV4::new(first, 1), SocketAddrV4::new(first, 2)];
-                    let address = addresses.services.network();
-                    let port = ServicePort { address, port: 1, transport: Transport::Tcp, endpoints };
-                    if let Err(e) = pod.set_services(&[port]) {
-                        note(
-                            "nftables' maps and numgen",
-                            e.to_string(),
-                            "load the modules nft_numgen and nft_nat",
-                        );
-                    }
-                }
-            }
-        }
+    missing.extend(try_network(Families::V4));
+    // A network of its own: one thread's namespace is as good as another's.
+    let six = crate::sys::netns::NetNs::create().and_then(|ns| ns.run(|| Ok(try_network(Families::V6))));
+    match six {
+        Ok(found) => missing.extend(found),
+        Err(e) => tracing::debug!(error = %e, "no second network namespace"),
     }
     missing
+}
+
+/// Makes a small node and a pod with these families.
+fn try_network(families: Families) -> Option<Missing> {
+    let six = families.has(Family::V6);
+    let note = |feature: &str, answer: String, fix: &str| {
+        Some(Missing { feature: feature.into(), answer, fix: fix.into(), six })
+    };
+    let addresses = Addresses::new(families);
+    let node = match NodeNet::create(addresses) {
+        Err(e) if six => return note("IPv6", e.to_string(), "see the sysctl net.ipv6.conf.all.disable_ipv6"),
+        Err(e) => return note("a bridge", e.to_string(), "load the module bridge (modprobe bridge)"),
+        Ok(node) => node,
+    };
+    let ips = Ips::new(addresses.first.pods.nth(2), None);
+    let pod = match node.add_pod(ips, Some(&Capture::default())) {
+        Err(e) if six => {
+            let fix = "load the modules nft_chain_nat, nft_redir and nft_reject_ipv6, and see the sysctl \
+                       net.ipv6.conf.all.disable_ipv6";
+            return note("IPv6 in pods and nftables", e.to_string(), fix);
+        }
+        Err(e) => {
+            let fix = "load the modules veth, nf_tables, nft_chain_nat, nft_redir, nft_reject_ipv4";
+            return note("pods' links and nftables", e.to_string(), fix);
+        }
+        Ok(pod) => pod,
+    };
+    try_services(&pod, addresses.first).err().and_then(|e| {
+        note("nftables' maps and numgen", e.to_string(), "load the modules nft_numgen and nft_nat")
+    })
+}
+
+fn try_services(pod: &PodNet, network: Network) -> Result<(), crate::net::NetError> {
+    let endpoints = [1, 2].map(|port| SocketAddr::new(pod.ips.first, port)).to_vec();
+    let address = network.services.network();
+    let port = ServicePort { address, port: 1, transport: Transport::Tcp, endpoints };
+    pod.set_services(network.family(), &[port])
 }
 
 const USER_NAMESPACE_FIX: &str = "run as root, or allow unprivileged user namespaces (see the sysctls user.max_user_namespaces, \
@@ -84,15 +101,29 @@ fn try_mounts() -> Result<(), rustix::io::Errno> {
     mount("tmpfs", "/tmp", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)
 }
 
-/// Whether a mesh could run here: the process of the check, and what it found.
-pub(super) fn check(user: bool) -> Vec<Refusal> {
-    match ask(user) {
-        Ok(missing) => missing
-            .into_iter()
-            .map(|m| Refusal::new(format!("the kernel refuses {}: {}", m.feature, m.answer), m.fix))
-            .collect(),
-        Err(e) => vec![namespaces_refused(user, &e)],
+/// Whether a mesh with the families that are wanted could run here; with none, as many as there are. Returns them, and
+/// what to say about them.
+pub(super) fn check(
+    user: bool,
+    wanted: Option<Families>,
+) -> Result<(Families, Option<String>), Vec<Refusal>> {
+    let missing = ask(user).map_err(|e| vec![namespaces_refused(user, &e)])?;
+    let (six, rest): (Vec<Missing>, Vec<Missing>) = missing.into_iter().partition(|m| m.six);
+    let families = wanted.unwrap_or(if six.is_empty() { Families::Dual } else { Families::V4 });
+    let fatal: Vec<&Missing> = rest.iter().chain(six.iter().filter(|_| families.has(Family::V6))).collect();
+    if !fatal.is_empty() {
+        return Err(fatal.into_iter().map(refusal).collect());
     }
+    let note = six.first().filter(|_| wanted.is_none());
+    let note =
+        note.map(|m| format!("pods have no IPv6 addresses: the kernel refuses {}: {}", m.feature, m.answer));
+    Ok((families, note))
+}
+
+fn refusal(missing: &Missing) -> Refusal {
+    let Missing { feature, answer, fix, six } = missing;
+    let or = if *six { ", or start with --ip-family ipv4" } else { "" };
+    Refusal::new(format!("the kernel refuses {feature}: {answer}"), format!("{fix}{or}"))
 }
 
 fn ask(user: bool) -> std::io::Result<Vec<Missing>> {

@@ -14,6 +14,7 @@ use super::agent_process::AgentProcess;
 use super::check::{Needs, Refusal, check};
 use crate::agent::protocol::{AgentOptions, FromAgent, PodInfo, ToAgent};
 use crate::dns::resolvers;
+use crate::net::Families;
 use crate::node::images::Images;
 
 /// What the user asked for.
@@ -35,6 +36,8 @@ pub struct UpOptions {
     pub exit_after: Option<String>,
     /// Life of workload certificates.
     pub cert_ttl: Duration,
+    /// Address families of pods and services; `None`: both, or IPv4 where the kernel has no IPv6.
+    pub families: Option<Families>,
     /// Environment that every container starts from.
     pub base_env: Vec<(String, String)>,
 }
@@ -97,9 +100,11 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         built_in: &options.built_in,
         gateway_port: options.gateway_port,
         api_port: options.api_port,
+        families: options.families,
         images,
     })
     .map_err(UpError::Refused)?;
+    host.notes.iter().for_each(|note| say(Said::Note(note.clone())));
     // The last run's output: its containers will not come back under their names.
     if let Err(e) = std::fs::remove_dir_all(host.claim.paths.logs())
         && e.kind() != io::ErrorKind::NotFound
@@ -109,6 +114,10 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
     let address = |l: &std::net::TcpListener| l.local_addr().map_err(|e| UpError::Io("look at a socket", e));
     let places = Places {
         gateway: format!("http://{}", address(&host.gateway)?),
+        gateway_v6: match &host.gateway_v6 {
+            Some(socket) => Some(format!("http://{}", address(socket)?)),
+            None => None,
+        },
         api: format!("https://{}", address(&host.api)?),
         kubeconfig: host.claim.paths.kubeconfig(),
         xds: address(&host.xds)?,
@@ -123,6 +132,8 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         gateway_url: places.gateway.clone(),
         api_url: places.api.clone(),
         cert_ttl_seconds: options.cert_ttl.as_secs(),
+        families: host.families,
+        gateway_v6: host.gateway_v6.is_some(),
     };
     // Signals are caught before there is anything to clean up.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -164,6 +175,7 @@ fn absolute(path: &Path) -> PathBuf {
 
 struct Places {
     gateway: String,
+    gateway_v6: Option<String>,
     api: String,
     kubeconfig: PathBuf,
     xds: SocketAddr,
@@ -306,6 +318,7 @@ impl Session<'_> {
     fn write_ready_file(&self, path: &Path, pods: &[PodInfo]) -> io::Result<()> {
         let text = json!({
             "gateway": self.places.gateway,
+            "gateway_ipv6": self.places.gateway_v6,
             "api": self.places.api,
             "kubeconfig": self.places.kubeconfig,
             "xds": self.places.xds.to_string(),

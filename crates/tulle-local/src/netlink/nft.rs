@@ -28,6 +28,15 @@ impl Family {
     }
 }
 
+impl From<crate::net::Family> for Family {
+    fn from(family: crate::net::Family) -> Self {
+        match family {
+            crate::net::Family::V4 => Self::Ip,
+            crate::net::Family::V6 => Self::Ip6,
+        }
+    }
+}
+
 /// Where a chain hangs in the path of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hook {
@@ -143,7 +152,8 @@ impl Batch {
     pub fn add_indexed_map(&mut self, values: &[Vec<u8>], value_len: u32) -> u32 {
         const ANONYMOUS_CONSTANT_MAP: u32 = 0x1 | 0x2 | 0x8;
         const TYPE_INTEGER: u32 = 4;
-        const TYPE_ADDRESS_DOT_SERVICE: u32 = (7 << 6) | 13;
+        // What is an address dot a port, as far as tools that show rules are concerned.
+        let type_address_dot_service = if self.family == Family::Ip { 7 << 6 } else { 8 << 6 } | 13;
         self.sets += 1;
         let (id, table) = (self.sets, self.table);
         self.message(NEWSET, CREATE, |b| {
@@ -152,7 +162,7 @@ impl Batch {
             b.attr_be32(3, ANONYMOUS_CONSTANT_MAP);
             b.attr_be32(4, TYPE_INTEGER);
             b.attr_be32(5, 4);
-            b.attr_be32(6, TYPE_ADDRESS_DOT_SERVICE);
+            b.attr_be32(6, type_address_dot_service);
             b.attr_be32(7, value_len);
             b.nest(9, |b| b.attr_be32(1, u32::try_from(values.len()).unwrap_or(u32::MAX)));
             b.attr_be32(10, id);

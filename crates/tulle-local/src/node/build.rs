@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use super::variables::{Fields, environment};
 use super::volumes::{Content, Sources};
 use crate::cluster::view::View;
 use crate::container::spec::{CAP_NET_ADMIN, DEFAULT_CAPABILITIES, Mount, Place, Program, RunSpec};
-use crate::net::Addresses;
+use crate::net::{Addresses, Ips};
 use crate::pod::env::Environment;
 use crate::pod::plan::{ContainerPlan, PodPlan, Restart, Role};
 
@@ -89,8 +88,8 @@ pub(super) struct Cluster<'a> {
     pub addresses: Addresses,
     /// Environment that every container starts from.
     pub base_env: &'a [(String, String)],
-    /// Listening sockets of the host, by the address of the listener that they are for.
-    pub gateway_sockets: &'a HashMap<std::net::SocketAddr, Arc<OwnedFd>>,
+    /// Listening sockets of the host, with the address of the listener that they are for.
+    pub gateway_sockets: &'a [(std::net::SocketAddr, Arc<OwnedFd>)],
     /// Life of workload certificates.
     pub cert_ttl: Duration,
     /// Seconds since 1970.
@@ -114,10 +113,10 @@ pub(super) struct Files {
 pub(super) fn build(
     pod: &Object,
     spec: &PodSpec,
-    ip: Ipv4Addr,
+    ips: Ips,
     cluster: &Cluster<'_>,
 ) -> Result<Built, BuildError> {
-    let fields = Fields { pod, spec, ip, host_ip: cluster.addresses.node };
+    let fields = Fields { pod, spec, ips, host_ips: Ips::of_node(cluster.addresses) };
     let mut builder = Builder {
         fields: &fields,
         cluster,
@@ -157,8 +156,8 @@ pub(super) fn build(
 }
 
 /// The files of a pod's volumes, for a pod that runs already. What is missing now stays as it was.
-pub(super) fn volume_files(pod: &Object, spec: &PodSpec, ip: Ipv4Addr, cluster: &Cluster<'_>) -> Files {
-    let fields = Fields { pod, spec, ip, host_ip: cluster.addresses.node };
+pub(super) fn volume_files(pod: &Object, spec: &PodSpec, ips: Ips, cluster: &Cluster<'_>) -> Files {
+    let fields = Fields { pod, spec, ips, host_ips: Ips::of_node(cluster.addresses) };
     let sources = Sources { fields: &fields, view: cluster.view, signer: cluster.signer, now: cluster.now };
     let dir = cluster.paths.pod(&pod.meta.uid);
     let mut files = Files::default();
@@ -193,7 +192,7 @@ impl<'a> Builder<'a> {
     }
 
     fn prepare_files(&mut self) {
-        let Fields { pod, spec, ip, .. } = self.fields;
+        let Fields { pod, spec, ips, .. } = self.fields;
         let cluster = self.cluster;
         let sources =
             Sources { fields: self.fields, view: cluster.view, signer: cluster.signer, now: cluster.now };
@@ -220,14 +219,16 @@ impl<'a> Builder<'a> {
             |path: &str, text: String| VolumeFile { path: path.into(), bytes: text.into(), mode: 0o644 };
         let namespace = &pod.meta.namespace;
         let hostname = self.hostname();
-        let mut hosts =
-            format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{ip}\t{hostname}\n");
+        let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+        for ip in ips.all() {
+            hosts.push_str(&format!("{ip}\t{hostname}\n"));
+        }
         for alias in &spec.host_aliases {
             hosts.push_str(&format!("{}\t{}\n", alias.ip, alias.hostnames.join(" ")));
         }
         let resolv = format!(
             "nameserver {}\nsearch {namespace}.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n",
-            cluster.addresses.node
+            cluster.addresses.first.node
         );
         let etc = vec![
             text("hosts", hosts),
@@ -361,6 +362,8 @@ impl<'a> Builder<'a> {
                     text(paths.token_key()),
                     "--cert-ttl".into(),
                     format!("{}s", self.cluster.cert_ttl.as_secs()),
+                    "--listen".into(),
+                    self.cluster.addresses.wildcard().to_string(),
                 ];
                 Some((Program::Own(built_in(&own)), Vec::new()))
             }

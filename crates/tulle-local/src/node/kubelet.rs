@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::cluster::inject::{DECIDED, PROXY};
 use crate::cluster::pod_facts;
 use crate::cluster::view::View;
 use crate::net::ipam::Ipam;
-use crate::net::{Addresses, NetError, NodeNet, PodNet};
+use crate::net::{Addresses, Family, Ips, NetError, Network, NodeNet, PodNet};
 use crate::pod::run::{RunningPod, Stop};
 use crate::pod::state::Phase;
 use crate::redirect::Capture;
@@ -53,8 +53,8 @@ pub struct Machine {
     pub signer: TokenSigner,
     /// Environment that every container starts from.
     pub base_env: Vec<(String, String)>,
-    /// Listening sockets of the host, by the address of the gateway's listener that they are for.
-    pub gateway_sockets: HashMap<SocketAddr, Arc<OwnedFd>>,
+    /// Listening sockets of the host, with the address of the gateway's listener that they are for.
+    pub gateway_sockets: Vec<(SocketAddr, Arc<OwnedFd>)>,
     /// Life of workload certificates.
     pub cert_ttl: Duration,
 }
@@ -86,7 +86,7 @@ enum Stage {
 
 struct Entry {
     uid: String,
-    ip: Option<Ipv4Addr>,
+    ips: Option<Ips>,
     stage: Stage,
 }
 
@@ -94,7 +94,8 @@ struct Entry {
 pub struct Kubelet {
     machine: Machine,
     pods: HashMap<Key, Entry>,
-    ipam: Ipam,
+    /// Free addresses, family by family.
+    pools: Vec<Ipam>,
     events: mpsc::UnboundedSender<Event>,
     services: Vec<ServicePort>,
     /// Version of the newest ConfigMap or Secret that volumes were written from.
@@ -105,9 +106,9 @@ impl Kubelet {
     /// A node without pods. Events come out of the receiver.
     pub fn new(machine: Machine) -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let ipam = Ipam::new(machine.addresses.pods, [machine.addresses.node]);
+        let pools = machine.addresses.all().map(Network::pod_addresses).collect();
         let kubelet =
-            Self { machine, pods: HashMap::new(), ipam, events, services: Vec::new(), config_version: 0 };
+            Self { machine, pods: HashMap::new(), pools, events, services: Vec::new(), config_version: 0 };
         (kubelet, receiver)
     }
 
@@ -170,12 +171,12 @@ impl Kubelet {
 
     /// Checks that the pod can be run and has its network made.
     fn begin(&mut self, key: &Key, object: &Object, spec: &PodSpec, view: &View) {
-        let known = self.pods.get(key).and_then(|e| e.ip);
-        let Some(ip) = known.or_else(|| self.ipam.allocate()) else {
+        let known = self.pods.get(key).and_then(|e| e.ips);
+        let Some(ips) = known.or_else(|| Ips::allocate(&mut self.pools)) else {
             self.report(object, status::refused("OutOfAddresses", "no pod addresses are left"));
             return;
         };
-        let mut entry = Entry { uid: object.meta.uid.clone(), ip: Some(ip), stage: Stage::Waiting };
+        let mut entry = Entry { uid: object.meta.uid.clone(), ips: Some(ips), stage: Stage::Waiting };
         let capture = match capture_of(object, spec) {
             Ok(capture) => capture,
             Err(message) => {
@@ -184,7 +185,7 @@ impl Kubelet {
                 return;
             }
         };
-        if let Err(e) = build(object, spec, ip, &self.cluster(view)) {
+        if let Err(e) = build(object, spec, ips, &self.cluster(view)) {
             let reason = if e.waits() { "ContainerCreating" } else { "CreateContainerConfigError" };
             self.report(object, status::refused(reason, &e.to_string()));
             self.pods.insert(key.clone(), entry);
@@ -195,7 +196,7 @@ impl Kubelet {
         let (net, events) = (Arc::clone(&self.machine.net), self.events.clone());
         let (key, uid) = (key.clone(), object.meta.uid.clone());
         tokio::task::spawn_blocking(move || {
-            let result = net.add_pod(ip, capture.as_ref());
+            let result = net.add_pod(ips, capture.as_ref());
             // Without a receiver the agent is ending.
             let _ = events.send(Event::Net(key, uid, Box::new(result)));
         });
@@ -228,10 +229,12 @@ impl Kubelet {
                 return;
             }
         };
-        if let Err(e) = net.set_services(&self.services) {
-            tracing::error!(pod = %key.1, error = %e, "service addresses could not be set");
+        for network in self.machine.addresses.all() {
+            if let Err(e) = net.set_services(network.family(), &self.services) {
+                tracing::error!(pod = %key.1, error = %e, "service addresses could not be set");
+            }
         }
-        let started = build(object, spec, net.ip, &self.cluster(view)).map_err(|e| e.to_string()).and_then(
+        let started = build(object, spec, net.ips, &self.cluster(view)).map_err(|e| e.to_string()).and_then(
             |Built { plan, files }| write_files(&files).map(|()| plan).map_err(|e| format!("volumes: {e}")),
         );
         let plan = match started {
@@ -262,8 +265,8 @@ impl Kubelet {
         let object = view.get::<PodSpec>(&key.0, &key.1).filter(|(o, _)| o.meta.uid == uid && own == uid);
         if let Some((object, _)) = object {
             let now = status::unix(SystemTime::now());
-            let value =
-                status::pod_status(&pod.state(), self.machine.addresses.node, object.status.as_ref(), now);
+            let host = Ips::of_node(self.machine.addresses);
+            let value = status::pod_status(&pod.state(), host, object.status.as_ref(), now);
             self.report(object, value);
         }
     }
@@ -278,8 +281,8 @@ impl Kubelet {
         remove_dir(self.machine.paths.pod(uid));
         if final_ {
             entry.stage = Stage::Done;
-            if let Some(ip) = entry.ip.take() {
-                self.ipam.release(ip);
+            if let Some(ips) = entry.ips.take() {
+                ips.release(&mut self.pools);
             }
             return;
         }
@@ -316,22 +319,25 @@ impl Kubelet {
     }
 
     fn forget(&mut self, key: &Key) {
-        if let Some(Entry { ip: Some(ip), .. }) = self.pods.remove(key) {
-            self.ipam.release(ip);
+        if let Some(Entry { ips: Some(ips), .. }) = self.pods.remove(key) {
+            ips.release(&mut self.pools);
         }
     }
 
     /// Replaces what service addresses lead to, in every pod.
     pub fn set_services(&mut self, services: Vec<ServicePort>) {
-        if services == self.services {
-            return;
-        }
+        let of = |all: &[ServicePort], family: Family| -> Vec<ServicePort> {
+            all.iter().filter(|p| p.family() == family).cloned().collect()
+        };
+        let families = self.machine.addresses.all().map(Network::family);
+        let changed: Vec<Family> = families.filter(|f| of(&self.services, *f) != of(&services, *f)).collect();
         self.services = services;
         for entry in self.pods.values() {
-            if let Stage::Running { pod, .. } = &entry.stage
-                && let Err(e) = pod.net.set_services(&self.services)
-            {
-                tracing::error!(pod = %pod.plan.name, error = %e, "service addresses could not be set");
+            let Stage::Running { pod, .. } = &entry.stage else { continue };
+            for family in &changed {
+                if let Err(e) = pod.net.set_services(*family, &self.services) {
+                    tracing::error!(pod = %pod.plan.name, error = %e, "service addresses could not be set");
+                }
             }
         }
     }
@@ -347,12 +353,12 @@ impl Kubelet {
         }
         self.config_version = newest;
         for ((namespace, name), entry) in &self.pods {
-            let (Stage::Running { pod, .. }, Some(ip)) = (&entry.stage, entry.ip) else { continue };
+            let (Stage::Running { pod, .. }, Some(ips)) = (&entry.stage, entry.ips) else { continue };
             let Some((object, spec)) = view.get::<PodSpec>(namespace, name) else { continue };
             if object.meta.uid != entry.uid || !(changed || spec.volumes.iter().any(has_token)) {
                 continue;
             }
-            if let Err(e) = write_files(&volume_files(object, spec, ip, &self.cluster(view))) {
+            if let Err(e) = write_files(&volume_files(object, spec, ips, &self.cluster(view))) {
                 tracing::error!(pod = %pod.plan.name, error = %e, "volumes could not be brought up to date");
             }
         }

@@ -1,7 +1,7 @@
 //! What a proxy is told about its pod, and what every pod gets to know about its account.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,8 +16,10 @@ use super::token::Claims;
 use super::variables::Fields;
 use super::volumes::{DEFAULT_AUDIENCE, DEFAULT_LIFETIME};
 use crate::cluster::endpoints::NODE_NAME;
+use crate::cluster::families::cluster_ips;
 use crate::cluster::inject::{ROOT_VOLUME, TOKEN_VOLUME, owner_path, workload_name};
 use crate::container::spec::FIRST_PASSED_FD;
+use crate::net::{Addresses, Family};
 use crate::redirect::DNS_PORT;
 
 /// Name of the file with the agent's configuration.
@@ -34,28 +36,22 @@ pub(super) fn agent(
     dir: &Path,
 ) -> Result<(VolumeFile, Vec<Arc<OwnedFd>>), Problem> {
     let (namespace, name) = DISCOVERY;
-    let discovery = cluster.view.get::<Service>(namespace, name).and_then(|(_, s)| s.cluster_ip.parse().ok());
-    let Some(discovery) = discovery else {
+    let discovery =
+        cluster.view.get::<Service>(namespace, name).map(|(_, s)| cluster_ips(s)).unwrap_or_default();
+    if discovery.is_empty() {
         return Err(Problem::waits("istio-proxy", "the control plane has no address"));
-    };
-    let volume = |name: &str, file: &str| dir.join("volumes").join(name).join(file);
-    let mut sockets: Vec<(SocketAddr, Arc<OwnedFd>)> = Vec::new();
-    if gateway {
-        sockets.extend(cluster.gateway_sockets.iter().map(|(a, fd)| (*a, Arc::clone(fd))));
-        sockets.sort_by_key(|(a, _)| *a);
     }
-    let dns = DnsConfig {
-        listen: SocketAddr::from(([127, 0, 0, 1], DNS_PORT)),
-        upstreams: vec![SocketAddr::new(cluster.addresses.node.into(), 53)],
-        capture: true,
-    };
+    let volume = |name: &str, file: &str| dir.join("volumes").join(name).join(file);
+    let sockets: Vec<(SocketAddr, Arc<OwnedFd>)> =
+        if gateway { cluster.gateway_sockets.to_vec() } else { Vec::new() };
+    let dns = dns(cluster.addresses);
     let running = Running::of(cluster.view, fields.pod);
     let config = AgentConfig {
         node: node(fields, gateway),
         trust_domain: "cluster.local".into(),
         discovery: DiscoveryConfig {
             host: "istiod.istio-system.svc".into(),
-            addresses: vec![SocketAddr::new(discovery, DISCOVERY_PORT)],
+            addresses: discovery.into_iter().map(|ip| SocketAddr::new(ip, DISCOVERY_PORT)).collect(),
         },
         ca_root: volume(ROOT_VOLUME, "root-cert.pem"),
         token: volume(TOKEN_VOLUME, "istio-token"),
@@ -78,6 +74,18 @@ pub(super) fn agent(
     Ok((file, sockets.into_iter().map(|(_, fd)| fd).collect()))
 }
 
+/// The proxy's DNS: where redirection brings questions to the node's.
+fn dns(addresses: Addresses) -> DnsConfig {
+    let at = |ip: IpAddr, port| SocketAddr::new(ip, port);
+    let mut listen = addresses.all().map(|n| at(n.family().loopback(), DNS_PORT));
+    DnsConfig {
+        listen: listen.next().unwrap_or_else(|| at(Family::V4.loopback(), DNS_PORT)),
+        also_listen: listen.collect(),
+        upstreams: vec![at(addresses.first.node, 53)],
+        capture: true,
+    }
+}
+
 /// Worker threads: 0 is one per core.
 fn threads(wanted: usize) -> usize {
     match wanted {
@@ -94,7 +102,8 @@ fn node(fields: &Fields<'_>, gateway: bool) -> NodeConfig {
         kind: if gateway { NodeType::Router } else { NodeType::Sidecar },
         pod: meta.name.clone(),
         namespace: meta.namespace.clone(),
-        ip: fields.ip.to_string(),
+        ip: fields.ips.first.to_string(),
+        more_ips: fields.ips.second.iter().map(ToString::to_string).collect(),
         service_account: fields.spec.account().to_owned(),
         workload: workload_name(fields.pod),
         owner: owner_path(fields.pod),

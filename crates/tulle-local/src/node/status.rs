@@ -10,6 +10,7 @@ use tulle_api::kubernetes::{
 use tulle_api::schema::Field as _;
 use tulle_api::value::Timestamp;
 
+use crate::net::Ips;
 use crate::pod::state::{ContainerState, Doing, Ended, Phase, PodState};
 use crate::sys::reaper::Exit;
 
@@ -19,12 +20,7 @@ pub(super) fn unix(time: SystemTime) -> i64 {
 }
 
 /// The status of a pod. `before` is its last status: conditions keep the time of their last change from there.
-pub(super) fn pod_status(
-    state: &PodState,
-    host: std::net::Ipv4Addr,
-    before: Option<&Value>,
-    now: i64,
-) -> Value {
+pub(super) fn pod_status(state: &PodState, host: Ips, before: Option<&Value>, now: i64) -> Value {
     let ready = state.ready();
     let initialized = state.phase != Phase::Pending;
     let why = state.why_not_ready();
@@ -39,7 +35,6 @@ pub(super) fn pod_status(
             last_transition_time: Some(since),
         }
     };
-    let ip = state.ip.to_string();
     let status = PodStatus {
         phase: Some(match state.phase {
             Phase::Pending => PodPhase::Pending,
@@ -53,9 +48,10 @@ pub(super) fn pod_status(
             condition("ContainersReady", ready, &why),
             condition("Ready", ready, &why),
         ],
-        pod_ips: vec![PodIp { ip: ip.clone() }],
-        pod_ip: ip,
-        host_ip: host.to_string(),
+        pod_ip: state.ips.first.to_string(),
+        pod_ips: addresses(state.ips),
+        host_ip: host.first.to_string(),
+        host_ips: addresses(host),
         reason: state.reason.into(),
         message: String::new(),
         start_time: start_time(before).or_else(|| Some(Timestamp::from_unix(now))),
@@ -63,6 +59,10 @@ pub(super) fn pod_status(
         init_container_statuses: state.containers.iter().filter(|c| c.init).map(container).collect(),
     };
     status.encode()
+}
+
+fn addresses(ips: Ips) -> Vec<PodIp> {
+    ips.all().map(|ip| PodIp { ip: ip.to_string() }).collect()
 }
 
 /// The status of a pod that cannot be started.

@@ -1,6 +1,7 @@
 //! A container's environment: services of its namespace, whole ConfigMaps and Secrets, single variables.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use tulle_api::Object;
 use tulle_api::kubernetes::{
@@ -10,14 +11,15 @@ use tulle_api::kubernetes::{
 use super::build::Problem;
 use crate::cluster::endpoints::NODE_NAME;
 use crate::cluster::view::View;
+use crate::net::Ips;
 use crate::pod::env::{Environment, is_name};
 
 /// The pod's own fields, for variables and files.
 pub(super) struct Fields<'a> {
     pub pod: &'a Object,
     pub spec: &'a PodSpec,
-    pub ip: std::net::Ipv4Addr,
-    pub host_ip: std::net::Ipv4Addr,
+    pub ips: Ips,
+    pub host_ips: Ips,
 }
 
 impl Fields<'_> {
@@ -37,8 +39,10 @@ impl Fields<'_> {
             "metadata.annotations" => all(&meta.annotations),
             "spec.nodeName" => NODE_NAME.into(),
             "spec.serviceAccountName" => self.spec.account().into(),
-            "status.podIP" | "status.podIPs" => self.ip.to_string(),
-            "status.hostIP" | "status.hostIPs" => self.host_ip.to_string(),
+            "status.podIP" => self.ips.first.to_string(),
+            "status.podIPs" => self.ips.joined(),
+            "status.hostIP" => self.host_ips.first.to_string(),
+            "status.hostIPs" => self.host_ips.joined(),
             _ => {
                 if let Some(key) = path.strip_prefix("metadata.labels").and_then(quoted) {
                     of_map(&meta.labels, &key)
@@ -163,19 +167,21 @@ fn secret(view: &View, namespace: &str, name: &str) -> Option<BTreeMap<String, S
 fn service_links(env: &mut Environment, namespace: &str, view: &View) {
     for (object, service) in view.all::<Service>() {
         let Some(first) = service.ports.first() else { continue };
-        if object.meta.namespace != namespace || service.cluster_ip.parse::<std::net::Ipv4Addr>().is_err() {
+        let Ok(ip) = service.cluster_ip.parse::<IpAddr>() else { continue };
+        if object.meta.namespace != namespace {
             continue;
         }
         let name = object.meta.name.to_ascii_uppercase().replace('-', "_");
-        let ip = &service.cluster_ip;
-        env.set(&format!("{name}_SERVICE_HOST"), ip.clone());
+        env.set(&format!("{name}_SERVICE_HOST"), ip.to_string());
         env.set(&format!("{name}_SERVICE_PORT"), first.port.to_string());
         let protocol = |p: TransportProtocol| match p {
             TransportProtocol::Tcp => "tcp",
             TransportProtocol::Udp => "udp",
             TransportProtocol::Sctp => "sctp",
         };
-        env.set(&format!("{name}_PORT"), format!("{}://{ip}:{}", protocol(first.transport()), first.port));
+        // IPv6 addresses are in brackets before a port.
+        let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+        env.set(&format!("{name}_PORT"), format!("{}://{host}:{}", protocol(first.transport()), first.port));
         for port in &service.ports {
             if !port.name.is_empty() {
                 let port_name = port.name.to_ascii_uppercase().replace('-', "_");
@@ -183,10 +189,10 @@ fn service_links(env: &mut Environment, namespace: &str, view: &View) {
             }
             let transport = protocol(port.transport());
             let stem = format!("{name}_PORT_{}_{}", port.port, transport.to_ascii_uppercase());
-            env.set(&stem, format!("{transport}://{ip}:{}", port.port));
+            env.set(&stem, format!("{transport}://{host}:{}", port.port));
             env.set(&format!("{stem}_PROTO"), transport);
             env.set(&format!("{stem}_PORT"), port.port.to_string());
-            env.set(&format!("{stem}_ADDR"), ip.clone());
+            env.set(&format!("{stem}_ADDR"), ip.to_string());
         }
     }
 }

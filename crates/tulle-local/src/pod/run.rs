@@ -1,6 +1,5 @@
 //! A pod from its first container to its last.
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 use super::plan::{ContainerPlan, PodPlan, Restart, Role};
 use super::state::{ContainerState, Phase, PodState};
 use super::supervise::{StopBy, Supervisor};
-use crate::net::PodNet;
+use crate::net::{Ips, PodNet};
 use crate::sys::reaper::{Exit, Reaper};
 
 /// What a sidecar has at least to end after the applications have.
@@ -71,7 +70,7 @@ impl RunningPod {
     /// Starts a pod in its network; output goes to files below `logs`. Must be called in a runtime.
     pub fn start(plan: PodPlan, net: Arc<PodNet>, reaper: Arc<Reaper>, logs: PathBuf) -> Self {
         let plan = Arc::new(plan);
-        let (sender, state) = watch::channel(initial_state(&plan, net.ip));
+        let (sender, state) = watch::channel(initial_state(&plan, net.ips));
         let (stop, stop_receiver) = watch::channel(None);
         let context = PodContext {
             namespace: plan.namespace.clone(),
@@ -116,7 +115,7 @@ impl RunningPod {
     }
 }
 
-fn initial_state(plan: &PodPlan, ip: Ipv4Addr) -> PodState {
+fn initial_state(plan: &PodPlan, ips: Ips) -> PodState {
     let containers = plan
         .init
         .iter()
@@ -128,7 +127,7 @@ fn initial_state(plan: &PodPlan, ip: Ipv4Addr) -> PodState {
             ..ContainerState::default()
         })
         .collect();
-    PodState { phase: Phase::Pending, ip, stopping: false, reason: "", containers }
+    PodState { phase: Phase::Pending, ips, stopping: false, reason: "", containers }
 }
 
 struct Runner {

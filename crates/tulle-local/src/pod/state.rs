@@ -1,8 +1,8 @@
 //! How far a pod is.
 
-use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
+use crate::net::Ips;
 use crate::sys::reaper::Exit;
 
 /// Where a pod is in its life.
@@ -86,8 +86,8 @@ pub struct ContainerState {
 pub struct PodState {
     /// Its phase.
     pub phase: Phase,
-    /// Its address.
-    pub ip: Ipv4Addr,
+    /// Its addresses.
+    pub ips: Ips,
     /// Whether it was told to stop.
     pub stopping: bool,
     /// Why it failed, in one word.
@@ -144,7 +144,7 @@ mod tests {
         let container = |doing| ContainerState { name: "cart".into(), doing, ..ContainerState::default() };
         let pod = |phase, doing| PodState {
             phase,
-            ip: Ipv4Addr::new(10, 244, 0, 2),
+            ips: Ips::new([10, 244, 0, 2], None),
             stopping: false,
             reason: "",
             containers: vec![container(doing)],

@@ -1,72 +1,8 @@
 //! The pod annotations that steer capture (`traffic.sidecar.istio.io/…`), read into what the rules are made from.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
-/// An IPv4 range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    network: Ipv4Addr,
-    prefix: u8,
-}
-
-impl Cidr {
-    /// 127.0.0.0/8.
-    pub const LOOPBACK: Self = Self { network: Ipv4Addr::new(127, 0, 0, 0), prefix: 8 };
-
-    /// The range that holds `address` and shares its first `prefix` bits; above 32 counts as 32.
-    pub const fn new(address: Ipv4Addr, prefix: u8) -> Self {
-        let prefix = if prefix > 32 { 32 } else { prefix };
-        let network = address.to_bits() & mask(prefix);
-        Self { network: Ipv4Addr::from_bits(network), prefix }
-    }
-
-    /// One address.
-    pub const fn host(address: Ipv4Addr) -> Self {
-        Self { network: address, prefix: 32 }
-    }
-
-    /// The first address.
-    pub const fn network(self) -> Ipv4Addr {
-        self.network
-    }
-
-    /// The number of leading bits that are the same throughout.
-    pub const fn prefix(self) -> u8 {
-        self.prefix
-    }
-
-    /// The prefix as a mask.
-    pub const fn mask(self) -> u32 {
-        mask(self.prefix)
-    }
-
-    /// Whether `address` is in the range.
-    pub const fn contains(self, address: Ipv4Addr) -> bool {
-        address.to_bits() & self.mask() == self.network.to_bits()
-    }
-}
-
-const fn mask(prefix: u8) -> u32 {
-    match u32::MAX.checked_shl(32 - prefix as u32) {
-        Some(mask) => mask,
-        None => 0,
-    }
-}
-
-impl std::str::FromStr for Cidr {
-    type Err = ();
-
-    /// `10.0.0.0/8`, or an address alone.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
-        let prefix: u8 = prefix.parse().map_err(|_| ())?;
-        if prefix > 32 {
-            return Err(());
-        }
-        Ok(Self::new(address.parse().map_err(|_| ())?, prefix))
-    }
-}
+use crate::net::Cidr;
 
 /// Which inbound ports are captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +16,7 @@ pub enum Inbound {
     Only(Vec<u16>),
 }
 
-/// Which outbound destinations are captured.
+/// Which outbound destinations are captured, in both families.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
     /// All, except these.
@@ -173,7 +109,7 @@ fn ports(annotation: &'static str, value: Option<&str>) -> Result<Vec<u16>, Capt
 }
 
 fn cidrs(annotation: &'static str, value: Option<&str>) -> Result<Vec<Cidr>, CaptureError> {
-    elements(annotation, value, "an IPv4 range such as 10.0.0.0/8", |e| e.parse().ok())
+    elements(annotation, value, "a range such as 10.0.0.0/8 or fd00::/8", |e| e.parse().ok())
 }
 
 fn elements<T>(
@@ -207,9 +143,11 @@ mod tests {
     #[test]
     fn exclusions_count_beside_everything_only() {
         let c =
-            read(&[(EXCLUDE_IN, "81, 82"), (EXCLUDE_RANGES, "10.1.2.3/8"), (EXCLUDE_OUT, "3306")]).unwrap();
+            read(&[(EXCLUDE_IN, "81, 82"), (EXCLUDE_RANGES, "10.1.2.3/8,fd00::/8"), (EXCLUDE_OUT, "3306")])
+                .unwrap();
         assert_eq!(c.inbound, Inbound::All { except: vec![81, 82] });
-        assert_eq!(c.ranges, Ranges::All { except: vec![Cidr::new(Ipv4Addr::new(10, 0, 0, 0), 8)] });
+        let except = ["10.0.0.0/8", "fd00::/8"].map(|r| r.parse().unwrap()).to_vec();
+        assert_eq!(c.ranges, Ranges::All { except });
         assert_eq!(c.exclude_ports, [3306]);
         let c = read(&[(INCLUDE_IN, "80"), (EXCLUDE_IN, "80"), (INCLUDE_RANGES, "")]).unwrap();
         assert_eq!(c.inbound, Inbound::Only(vec![80]));
@@ -223,14 +161,6 @@ mod tests {
             e.to_string(),
             "annotation traffic.sidecar.istio.io/excludeOutboundPorts: \"http\" is not a port number"
         );
-        assert!("10.0.0.0/33".parse::<Cidr>().is_err());
-    }
-
-    #[test]
-    fn ranges_hold_what_they_should() {
-        let all: Cidr = "0.0.0.0/0".parse().unwrap();
-        assert!(all.contains(Ipv4Addr::BROADCAST));
-        let net: Cidr = "10.96.0.0/16".parse().unwrap();
-        assert!(net.contains(Ipv4Addr::new(10, 96, 255, 1)) && !net.contains(Ipv4Addr::new(10, 97, 0, 0)));
+        assert!(read(&[(EXCLUDE_RANGES, "10.0.0.0/33")]).is_err());
     }
 }

@@ -1,8 +1,11 @@
 //! Addresses for hosts of ServiceEntries that have none, so that DNS in the proxy has something to answer and TCP of
 //! several such hosts on one port can be told apart.
 //!
-//! From 240.240.0.0/16, which nobody routes, as in Istio. A host keeps its address for as long as it exists; which one
+//! From 240.240.0.0/16 and 2001:2::/48, which nobody routes, as in Istio: one of each, of which a client gets to see those of
+//! its own families. A host keeps its address for as long as it exists; which one
 //! it gets follows from its name, so that control planes agree as far as they can.
+
+use std::net::Ipv6Addr;
 
 use super::{Map, ServiceKey};
 use crate::service::{Registry, Resolution, Service};
@@ -21,10 +24,10 @@ pub(crate) struct Allocated {
 }
 
 impl Allocated {
-    /// The address of a host, a new one if it has none yet; `None` when all are taken.
-    pub(super) fn give(&mut self, key: &ServiceKey) -> Option<String> {
+    /// The addresses of a host, new ones if it has none yet; `None` when all are taken.
+    pub(super) fn give(&mut self, key: &ServiceKey) -> Option<[String; 2]> {
         if let Some(slot) = self.of.get(key) {
-            return Some(address(*slot));
+            return Some(addresses(*slot));
         }
         let hash = fnv1a(&format!("{}/{}", key.namespace, key.host));
         let first = hash % SLOTS;
@@ -36,13 +39,13 @@ impl Allocated {
         let slot = jump.chain(walk).find(|slot| !self.slots.contains_key(slot))?;
         self.slots.insert_mut(slot, key.clone());
         self.of.insert_mut(key.clone(), slot);
-        Some(address(slot))
+        Some(addresses(slot))
     }
 
-    /// The host has these addresses now: its own is taken back if it is not the one.
-    pub(super) fn keep_only(&mut self, key: &ServiceKey, addresses: &[String]) {
+    /// The host has these addresses now: its own are taken back if they are not the ones.
+    pub(super) fn keep_only(&mut self, key: &ServiceKey, now: &[String]) {
         if let Some(slot) = self.of.get(key).copied()
-            && *addresses != [address(slot)]
+            && *now != addresses(slot)
         {
             self.of.remove_mut(key);
             self.slots.remove_mut(&slot);
@@ -60,8 +63,10 @@ pub(super) fn wanted(service: &Service) -> bool {
         && service.labels.get(LABEL).is_none_or(|v| v != "false")
 }
 
-fn address(slot: u32) -> String {
-    format!("240.240.{}.{}", slot / 254, slot % 254 + 1)
+fn addresses(slot: u32) -> [String; 2] {
+    let (third, last) = (slot / 254, slot % 254 + 1);
+    let v6 = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0xf0f0, u16::try_from(third << 8 | last).unwrap_or(0));
+    [format!("240.240.{third}.{last}"), v6.to_string()]
 }
 
 /// FNV-1a over 32 bits.
@@ -81,20 +86,23 @@ mod tests {
     fn hosts_keep_their_addresses_and_no_two_have_the_same() {
         let mut allocated = Allocated::default();
         let hosts: Vec<ServiceKey> = (0..2000).map(|n| key(&format!("h{n}.example.com"))).collect();
-        let mut given: Vec<String> = hosts.iter().map(|h| allocated.give(h).unwrap()).collect();
-        for (host, address) in hosts.iter().zip(&given) {
-            assert_eq!(allocated.give(host).as_ref(), Some(address));
-            let last: u8 = address.rsplit('.').next().unwrap().parse().unwrap();
-            assert!(address.starts_with("240.240.") && (1..=254).contains(&last), "{address}");
+        let given: Vec<[String; 2]> = hosts.iter().map(|h| allocated.give(h).unwrap()).collect();
+        for (host, both) in hosts.iter().zip(&given) {
+            assert_eq!(allocated.give(host).as_ref(), Some(both));
+            let [v4, v6] = both;
+            let last: u8 = v4.rsplit('.').next().unwrap().parse().unwrap();
+            assert!(v4.starts_with("240.240.") && (1..=254).contains(&last), "{v4}");
+            assert!(v6.starts_with("2001:2::f0f0:"), "{v6}");
         }
         let first = Allocated::default().give(&hosts[7]).unwrap();
-        allocated.keep_only(&hosts[7], &given[7..8]);
+        allocated.keep_only(&hosts[7], &given[7]);
         assert!(allocated.of.contains_key(&hosts[7]));
         allocated.keep_only(&hosts[7], &[]);
         assert_eq!(allocated.give(&hosts[7]).unwrap(), given[7], "its place is still free");
         assert_eq!(first, given[7], "the name decides");
-        given.sort();
-        given.dedup();
-        assert_eq!(given.len(), 2000);
+        for family in [0, 1] {
+            let all: std::collections::BTreeSet<&String> = given.iter().map(|both| &both[family]).collect();
+            assert_eq!(all.len(), 2000);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tulle_base::{Labels, Locality};
 
-use super::Snapshot;
+use super::{Snapshot, families};
 use crate::destination::locality;
 use crate::endpoint::{Endpoint, Health, PortEndpoints, ServiceEndpoints};
 use crate::entry::Entry;
@@ -40,6 +40,7 @@ fn from_slices(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Ve
             out.extend(slice_endpoint(snapshot, endpoint, *target));
         }
     }
+    let mut out = families::one_per_pod(service, out);
     out.extend(selected_entries(snapshot, service).filter_map(|entry| {
         let at = entry.port_of_service(port)?;
         ip(&entry.endpoint.address)
@@ -97,6 +98,7 @@ fn of_workload(
     });
     Endpoint {
         address,
+        more: Vec::new(),
         port,
         health: Health::Healthy,
         weight: 1,
@@ -154,6 +156,7 @@ fn static_endpoint(snapshot: &Snapshot, namespace: &str, written: &StaticEndpoin
         && snapshot.peer_modes(namespace, labels).of_port(port) != MtlsMode::Disable;
     Endpoint {
         address: address.clone(),
+        more: Vec::new(),
         port,
         health: Health::Healthy,
         weight: (*weight).max(1),

@@ -86,7 +86,8 @@ impl Snapshot {
                         Some(selector) => !selector.is_empty() && selector.matches(labels),
                         None => {
                             let endpoints = self.endpoints(s);
-                            endpoints.ports.iter().flat_map(|p| &p.endpoints).any(|e| e.address == ip)
+                            let mut all = endpoints.ports.iter().flat_map(|p| &p.endpoints);
+                            all.any(|e| e.addresses().any(|a| a == ip))
                         }
                     }
             }));

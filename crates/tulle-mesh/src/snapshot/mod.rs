@@ -10,6 +10,7 @@ mod change;
 mod check;
 mod conflict;
 mod derive;
+mod families;
 mod ingress;
 mod kube;
 mod limits;

@@ -1,7 +1,7 @@
 //! From the node agent's file to a plan: who the proxy is towards the control plane, and the ports of Istio's proxies.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Plan {
                 clusters: true,
                 names: dns.is_some(),
             }),
-            ports: ports(),
+            ports: ports(&node),
             dns,
             identity: Some(identity),
             inherited,
@@ -98,14 +98,17 @@ fn default_workers(kind: NodeType) -> usize {
     }
 }
 
-fn ports() -> Vec<(SocketAddr, Exposed)> {
-    let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
-    vec![
-        (SocketAddr::from(([127, 0, 0, 1], 15000)), Exposed::Admin),
-        (any(15090), Exposed::Prometheus),
-        (any(15020), Exposed::Status),
-        (any(15021), Exposed::Health),
-    ]
+/// The proxy's own ports: on all addresses of each of the pod's families, but for the one that changes things.
+fn ports(node: &NodeConfig) -> Vec<(SocketAddr, Exposed)> {
+    let v6 = |ip: &str| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
+    let mut any = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    if node.ips().any(v6) {
+        any.push(Ipv6Addr::UNSPECIFIED.into());
+    }
+    let shown = [(15090, Exposed::Prometheus), (15020, Exposed::Status), (15021, Exposed::Health)];
+    let admin = (SocketAddr::from((Ipv4Addr::LOCALHOST, 15000)), Exposed::Admin);
+    let shown = any.iter().flat_map(|ip| shown.map(|(port, what)| (SocketAddr::new(*ip, port), what)));
+    std::iter::once(admin).chain(shown).collect()
 }
 
 /// The xDS node as Istio's proxies present themselves.
@@ -114,7 +117,8 @@ pub fn xds_node(node: &NodeConfig, dns_capture: bool) -> core::Node {
         kind: _, // Part of the id.
         pod,
         namespace,
-        ip,
+        ip: _, // Part of the id, and of all addresses.
+        more_ips: _,
         service_account,
         workload,
         owner,
@@ -127,6 +131,7 @@ pub fn xds_node(node: &NodeConfig, dns_capture: bool) -> core::Node {
         node_name,
         dns_domain: _, // Part of the id.
     } = node;
+    let ips = node.ips().collect::<Vec<_>>().join(",");
     let mut metadata: BTreeMap<&str, Value> = [
         ("NAME", pod),
         ("NAMESPACE", namespace),
@@ -136,7 +141,7 @@ pub fn xds_node(node: &NodeConfig, dns_capture: bool) -> core::Node {
         ("CLUSTER_ID", cluster_id),
         ("MESH_ID", mesh_id),
         ("NETWORK", network),
-        ("INSTANCE_IPS", ip),
+        ("INSTANCE_IPS", &ips),
         ("NODE_NAME", node_name),
     ]
     .into_iter()
@@ -204,11 +209,14 @@ pub(crate) fn node_of_bootstrap(node: &core::Node) -> NodeConfig {
         .as_ref()
         .map(|l| Locality { region: l.region.clone(), zone: l.zone.clone(), sub_zone: l.sub_zone.clone() })
         .unwrap_or_default();
+    let ips = get("INSTANCE_IPS");
+    let mut ips = ips.split(',').map(|ip| ip.trim().to_owned());
     NodeConfig {
         kind,
         pod: get("NAME"),
         namespace: get("NAMESPACE"),
-        ip: get("INSTANCE_IPS"),
+        ip: ips.next().unwrap_or_default(),
+        more_ips: ips.collect(),
         service_account: get("SERVICE_ACCOUNT"),
         workload: get("WORKLOAD_NAME"),
         owner: get("OWNER"),
@@ -238,6 +246,7 @@ mod tests {
             pod: "cart-1".into(),
             namespace: "shop".into(),
             ip: "10.244.0.7".into(),
+            more_ips: vec!["fd00::7".into()],
             service_account: "cart".into(),
             workload: "cart".into(),
             labels: [("app".to_owned(), "cart".to_owned())].into(),
@@ -250,6 +259,7 @@ mod tests {
         assert_eq!(xds.cluster, "cart.shop");
         assert_eq!(xds.user_agent_name, "tulle");
         let back = node_of_bootstrap(&xds);
+        assert_eq!((back.ip, back.more_ips), (node.ip, node.more_ips));
         assert_eq!((back.pod, back.labels, back.locality), (node.pod, node.labels, node.locality));
     }
 }

@@ -56,17 +56,19 @@ impl NameServer {
         domain: &str,
         mark: Option<u32>,
     ) -> io::Result<Rc<Self>> {
-        let DnsConfig { listen, upstreams, capture: _ } = config;
-        let udp = Rc::new(UdpSocket::bind(listen).await?);
-        let tcp = TcpListener::bind(listen).await?;
+        let DnsConfig { listen, also_listen, upstreams, capture: _ } = config;
         let server = Rc::new(Self {
             names: RefCell::new(Names::new(namespace, domain)),
             upstreams: Upstreams::new(upstreams.clone(), mark),
             turn: Cell::new(0),
             counts: Counts::default(),
         });
-        tokio::task::spawn_local(Rc::clone(&server).serve_udp(udp));
-        tokio::task::spawn_local(Rc::clone(&server).serve_tcp(tcp));
+        for address in std::iter::once(listen).chain(also_listen) {
+            let udp = Rc::new(UdpSocket::bind(address).await?);
+            let tcp = TcpListener::bind(address).await?;
+            tokio::task::spawn_local(Rc::clone(&server).serve_udp(udp));
+            tokio::task::spawn_local(Rc::clone(&server).serve_tcp(tcp));
+        }
         Ok(server)
     }
 

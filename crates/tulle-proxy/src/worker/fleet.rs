@@ -30,7 +30,7 @@ pub struct Fleet {
     /// Clusters, and what workers share of them.
     clusters: SharedClusters,
     /// Host sockets that a listener with this address also accepts on.
-    inherited: HashMap<SocketAddr, OwnedFd>,
+    inherited: Vec<(SocketAddr, OwnedFd)>,
 }
 
 /// The addresses of one listener.
@@ -71,7 +71,7 @@ impl Fleet {
             workers: Vec::new(),
             bound: HashMap::new(),
             clusters: SharedClusters::new(settings.started),
-            inherited: inherited.into_iter().collect(),
+            inherited,
         };
         for id in 0..settings.workers.max(1) {
             let (commands, receiver) = mpsc::unbounded_channel();
@@ -167,13 +167,14 @@ impl Fleet {
             if let Some(first) = own.first() {
                 actual.push(first.local_addr().map_err(fail)?);
             }
-            let copies = match self.inherited.get(&wanted) {
-                Some(fd) => duplicate(fd, per_worker.len()).map_err(fail)?,
-                None => Vec::new(),
-            };
-            for all in [own, copies] {
-                let all = all.into_iter().map(ListenSocket::Tcp);
-                per_worker.iter_mut().zip(all).for_each(|(mine, socket)| mine.push(socket));
+            let inherited = self.inherited.iter().filter(|(address, _)| *address == wanted);
+            let mut all = vec![own];
+            for (_, fd) in inherited {
+                all.push(duplicate(fd, per_worker.len()).map_err(fail)?);
+            }
+            for sockets in all {
+                let sockets = sockets.into_iter().map(ListenSocket::Tcp);
+                per_worker.iter_mut().zip(sockets).for_each(|(mine, socket)| mine.push(socket));
             }
         }
         self.bound.insert(Arc::clone(name), Bound { wanted: listener.addresses.clone(), actual });

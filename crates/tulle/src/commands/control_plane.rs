@@ -1,5 +1,6 @@
 //! `tulle control-plane`: discovery and certificates for proxies, from the resources of a store.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Longest life of workload certificates, such as 24h or 2m.
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = ttl)]
     cert_ttl: Duration,
+    /// Address to listen on; :: takes IPv6 and IPv4.
+    #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
+    listen: IpAddr,
     /// Namespace that it runs in; policies there hold for the whole mesh.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     namespace: String,
@@ -87,13 +91,23 @@ impl EtcdArgs {
 
 /// Runs until it is told to stop.
 pub(crate) fn run(args: Args) -> Outcome {
-    let Args { store, serve_store, etcd, state_dir, token_key, cacerts, trust_domain, cert_ttl, namespace } =
-        args;
+    let Args {
+        store,
+        serve_store,
+        etcd,
+        state_dir,
+        token_key,
+        cacerts,
+        trust_domain,
+        cert_ttl,
+        listen,
+        namespace,
+    } = args;
     let token_keys = std::fs::read_to_string(&token_key)
         .with_context(|| format!("{}", token_key.display()))
         .map_err(Failure::usage)?;
     let access = etcd.access().map_err(Failure::usage)?;
-    let mut config = Config::new(state_dir, token_keys);
+    let mut config = Config::listening(listen, state_dir, token_keys);
     config.cacerts = cacerts;
     config.trust_domain = trust_domain;
     config.cert_ttl = cert_ttl;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tulle_local::host::up::{Said, UpError, UpOptions, up};
+use tulle_local::net::Families;
 
 use super::mesh::{BuiltIn, StateDir};
 use crate::outcome::{Failure, Outcome};
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     ready_file: Option<PathBuf>,
     #[command(flatten)]
     state: StateDir,
-    /// Port of the gateway on 127.0.0.1; 0 for any free one.
+    /// Port of the gateway on 127.0.0.1 and ::1; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     gateway_port: u16,
     /// Port of the resource API on 127.0.0.1; 0 for any free one. Default: 6443, or any free one if that is taken.
@@ -42,6 +43,10 @@ pub(crate) struct Args {
     /// Life of workload certificates, such as 2m or 24h; they are renewed after half of it.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     cert_ttl: Duration,
+    /// Address families of pods and services: ipv4, ipv6 or dual. Default: dual, or ipv4 where the kernel has no IPv6. A service has
+    /// the first one unless its ipFamilyPolicy or ipFamilies says otherwise.
+    #[arg(long, value_name = "FAMILY")]
+    ip_family: Option<Families>,
 }
 
 fn demo_names() -> Vec<&'static str> {
@@ -70,6 +75,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         ready_file: args.ready_file,
         exit_after: args.exit_after,
         cert_ttl: args.cert_ttl,
+        families: args.ip_family,
         base_env: base_env(),
     };
     let mut progress = Progress { terminal: std::io::stderr().is_terminal(), line_open: false, shown: None };

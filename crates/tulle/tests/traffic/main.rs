@@ -6,6 +6,7 @@
 mod bad_input;
 mod bookinfo;
 mod changes;
+mod families;
 mod gateway_api;
 mod gateways;
 mod harness;

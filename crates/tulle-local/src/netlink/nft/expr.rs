@@ -13,7 +13,7 @@ impl Reg {
     /// The second register of 16 bytes.
     pub const R2: Self = Self(2);
 
-    /// Word `n` (0 to 3) of this register, as a register of its own.
+    /// Word `n` (0 to 3; 4 and up are those of the registers behind it) of this register, as a register of its own.
     pub fn word(self, n: u32) -> Self {
         Self(8 + (self.0 - 1) * 4 + n)
     }

@@ -76,15 +76,15 @@ pub async fn perform(action: &Action, target: &Target, timeout: Duration) -> Res
             Action::Exec(command) => exec(command, target).await,
             Action::Http { host, port, path, headers } => {
                 let ip = match host {
-                    None => IpAddr::V4(target.net.ip),
+                    None => target.net.ips.first,
                     Some(host) => host.parse().map_err(|_| ProbeError::Host(host.clone()))?,
                 };
                 let stream = connect(target, ip, *port).await?;
                 http::get(stream, SocketAddr::new(ip, *port), path, headers).await
             }
-            Action::Tcp(port) => connect(target, target.net.ip.into(), *port).await.map(drop),
+            Action::Tcp(port) => connect(target, target.net.ips.first, *port).await.map(drop),
             Action::Grpc { port, service } => {
-                let stream = connect(target, target.net.ip.into(), *port).await?;
+                let stream = connect(target, target.net.ips.first, *port).await?;
                 grpc::check(stream, *port, service).await
             }
             Action::Sleep(time) => {

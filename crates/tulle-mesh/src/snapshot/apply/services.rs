@@ -20,7 +20,7 @@ impl Apply {
         let key = ServiceKey { host: host.clone(), namespace: ns.clone() };
         let mut placed = service.clone();
         if adding && allocate::wanted(service) {
-            placed.addresses.extend(self.next.allocated.give(&key));
+            placed.addresses.extend(self.next.allocated.give(&key).into_iter().flatten());
             placed.auto_allocated = true;
         }
         let rivals = self.next.services.get(&host).cloned().unwrap_or_default();

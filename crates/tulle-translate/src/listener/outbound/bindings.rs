@@ -116,7 +116,8 @@ impl Collector<'_> {
         if service.is_headless() {
             let endpoints = self.snapshot.endpoints(service);
             let all = endpoints.of_port(port.number).iter();
-            return all.map(|e| e.address.clone()).collect();
+            let reachable = all.flat_map(|e| self.view.families.reachable(e.addresses()));
+            return reachable.map(str::to_owned).collect();
         }
         service.bindable_addresses().map(str::to_owned).collect()
     }
