@@ -259,7 +259,7 @@ kinds! {
     /// More listeners for a gateway.
     ListenerSet(gateway_api::ListenerSetSpec) {
         group: "gateway.networking.k8s.io", versions: ["v1"], plural: "listenersets", short: ["lset"],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec
     }
     /// Routing of HTTP.
     HttpRoute(gateway_api::HttpRouteSpec) as "HTTPRoute" {
@@ -284,7 +284,7 @@ kinds! {
     /// Routing of UDP datagrams.
     UdpRoute(gateway_api::UdpRouteSpec) as "UDPRoute" {
         group: "gateway.networking.k8s.io", versions: ["v1", "v1alpha2"], plural: "udproutes", short: [],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec, notice: Notice::NoEffect("only TCP is forwarded, so no listener takes it")
     }
     /// Who may refer to objects of a namespace.
     ReferenceGrant(gateway_api::ReferenceGrantSpec) {
@@ -393,7 +393,7 @@ impl Kind {
     pub fn is_read_by_the_mesh(self) -> bool {
         let group = self.info().group;
         group.ends_with(".istio.io")
-            || group == "gateway.networking.k8s.io"
+            || matches!(group, "gateway.networking.k8s.io" | "gateway.networking.x-k8s.io")
             || group == policy::GROUP
             || matches!(
                 self,

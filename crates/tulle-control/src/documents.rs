@@ -93,5 +93,7 @@ pub(crate) fn has_status(kind: Kind) -> bool {
 
 /// Whether the kinds of this group are the mesh's own.
 pub(crate) fn is_of_the_mesh(group: &str) -> bool {
-    group.ends_with(".istio.io") || group == "gateway.networking.k8s.io" || group == tulle_api::policy::GROUP
+    group.ends_with(".istio.io")
+        || matches!(group, "gateway.networking.k8s.io" | "gateway.networking.x-k8s.io")
+        || group == tulle_api::policy::GROUP
 }

@@ -47,6 +47,7 @@ mod redirect;
 mod retry;
 mod route;
 mod route_table;
+mod session;
 mod small_filters;
 mod tcp_proxy;
 mod template;

@@ -29,6 +29,7 @@ pub mod path;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod session;
 pub mod timeout;
 pub mod token_bucket;
 pub mod view;

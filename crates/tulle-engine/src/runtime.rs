@@ -31,6 +31,7 @@ pub mod rate_limit;
 pub mod rbac;
 pub mod retry;
 pub mod route;
+pub mod session;
 pub mod tls;
 
 pub use access_log::AccessLog;

@@ -261,6 +261,8 @@ pub struct ClientTls {
     pub client_certificate: String,
     /// Private key's file.
     pub private_key: String,
+    /// Name of the secret with the client's certificate and key alone, as it is asked for; empty for none.
+    pub client_credential: String,
     /// Name of a secret instead of files.
     pub credential_name: String,
     /// The server's certificate is not verified.

@@ -22,6 +22,9 @@ pub struct Gateway {
     pub servers: Vec<Server>,
     /// How routes that are bound to it are ordered.
     pub semantics: Semantics,
+    /// The Secret, as `kubernetes-gateway://NAMESPACE/NAME`, with the certificate that it shows to backends where a policy has it
+    /// speak TLS with them.
+    pub client_certificate: Option<String>,
 }
 
 /// Gateway pods.
@@ -81,6 +84,10 @@ pub struct ServerTls {
     pub files: Vec<CertificateFiles>,
     /// Name of the secret with the authorities that client certificates are checked with; empty for the one of `credentials`.
     pub ca_credential: String,
+    /// These authorities themselves in PEM, before the Secret and the file; empty for none.
+    pub authorities: String,
+    /// Clients whose certificate is not good are let in all the same.
+    pub insecure_fallback: bool,
     /// File of these authorities, without `credentials`.
     pub ca_certificates: String,
     /// File of certificates that are revoked; empty for none.
@@ -135,7 +142,7 @@ impl Gateway {
     /// The Secrets of other namespaces than the pods' that its servers need.
     pub fn secrets(&self) -> impl Iterator<Item = NsName> {
         let all = self.servers.iter().filter_map(|s| s.tls.as_ref()).flat_map(|t| &t.credentials);
-        all.filter_map(|credential| {
+        all.chain(&self.client_certificate).filter_map(|credential| {
             let (namespace, name) = credential.strip_prefix(GATEWAY_SECRET)?.split_once('/')?;
             Some(NsName::new(namespace, name))
         })

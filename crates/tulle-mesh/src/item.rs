@@ -7,7 +7,7 @@ use crate::entry::Entry;
 use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::ingress::{Ingress, IngressClass};
-use crate::kube::{BackendTls, GatewayClass, Grant, KubeGateway, KubeRoute};
+use crate::kube::{BackendTls, GatewayClass, Grant, KubeGateway, KubeRoute, ListenerSet};
 use crate::meta::NsName;
 use crate::node::Node;
 use crate::policy::{AuthorizationPolicy, PeerAuthentication, RateLimit, RequestAuthentication};
@@ -49,6 +49,8 @@ pub enum Item {
     Class(GatewayClass),
     /// A Gateway of the Gateway API.
     KubeGateway(KubeGateway),
+    /// A ListenerSet.
+    ListenerSet(ListenerSet),
     /// A route of the Gateway API.
     KubeRoute(Box<KubeRoute>),
     /// A ReferenceGrant.

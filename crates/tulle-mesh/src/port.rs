@@ -109,6 +109,8 @@ mod tests {
     fn app_protocol_then_name_then_number_then_sniffing() {
         let select = |app, name, number| Protocol::select("TCP", app, name, number);
         assert_eq!(select(Some("http2"), "tcp-x", 80), Protocol::Http2);
+        assert_eq!(select(Some("kubernetes.io/h2c"), "", 9080), Protocol::Http2);
+        assert_eq!(select(Some("kubernetes.io/ws"), "", 9080), Protocol::Http);
         assert_eq!(select(None, "http-web", 80), Protocol::Http);
         assert_eq!(select(None, "http", 80), Protocol::Http);
         assert_eq!(select(None, "grpc-web-api", 80), Protocol::GrpcWeb);

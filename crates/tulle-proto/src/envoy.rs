@@ -122,6 +122,25 @@ pub mod buffer {
 pub mod health_check {
     pub use super::pb::envoy::extensions::filters::http::health_check::v3::*;
 }
+/// `envoy.extensions.filters.http.stateful_session.v3`.
+pub mod stateful_session {
+    pub use super::pb::envoy::extensions::filters::http::stateful_session::v3::*;
+}
+/// `envoy.extensions.http.stateful_session.cookie.v3`.
+pub mod session_cookie {
+    pub use super::pb::envoy::extensions::http::stateful_session::cookie::v3::*;
+
+    /// Name of a session state whose cookie goes with the browser, although the session has an end: our proxy's alone.
+    pub const OF_BROWSER: &str = "tulle.stateful_session.browser";
+}
+/// `envoy.extensions.http.stateful_session.header.v3`.
+pub mod session_header {
+    pub use super::pb::envoy::extensions::http::stateful_session::header::v3::*;
+}
+/// `envoy.type.http.v3`.
+pub mod http_type {
+    pub use super::pb::envoy::r#type::http::v3::*;
+}
 /// `envoy.extensions.filters.http.csrf.v3`.
 pub mod csrf {
     pub use super::pb::envoy::extensions::filters::http::csrf::v3::*;

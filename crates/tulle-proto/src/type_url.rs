@@ -113,6 +113,18 @@ type_urls! {
     /// `envoy.filters.http.grpc_web`.
     GRPC_WEB = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
         crate::envoy::grpc_web::GrpcWeb;
+    /// `envoy.filters.http.stateful_session`.
+    STATEFUL_SESSION = "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
+        crate::envoy::stateful_session::StatefulSession;
+    /// The same, per route.
+    STATEFUL_SESSION_PER_ROUTE = "envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute",
+        crate::envoy::stateful_session::StatefulSessionPerRoute;
+    /// The endpoint of a session in a cookie.
+    SESSION_COOKIE = "envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState",
+        crate::envoy::session_cookie::CookieBasedSessionState;
+    /// The endpoint of a session in a header.
+    SESSION_HEADER = "envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState",
+        crate::envoy::session_header::HeaderBasedSessionState;
     /// `envoy.filters.http.csrf`, per route too.
     CSRF = "envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
         crate::envoy::csrf::CsrfPolicy;

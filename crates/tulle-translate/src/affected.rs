@@ -101,7 +101,7 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
                 |name: &tulle_mesh::NsName| servers(after, proxy).iter().any(|b| b.gateway.name() == *name);
             if gateways.iter().any(|name| mine(name) || after.gateway(name).is_none()) {
                 if View::key_of(after, proxy) != before.key() {
-                    // It has, or had, clusters for what passes by server name.
+                    // It has, or had, clusters for what passes by server name, or shows backends another certificate.
                     return Types::ALL;
                 }
                 out.routes = true;

@@ -99,6 +99,13 @@ pub(crate) fn secrets(snapshot: &Snapshot, proxy: &Proxy) -> Vec<NsName> {
     all
 }
 
+/// The certificate that a gateway shows to backends: that of the oldest Gateway with one that it serves.
+pub(crate) fn client_certificate(snapshot: &Snapshot, proxy: &Proxy) -> Option<String> {
+    let gateways = snapshot.gateways().filter(|g| g.client_certificate.is_some());
+    let served = gateways.filter(|g| g.is_served_by(proxy.namespace(), &proxy.labels));
+    served.min_by(|a, b| a.meta.by_age(&b.meta))?.client_certificate.clone()
+}
+
 /// The hosts to whose clusters TLS passes by its server name, sorted. A namespace is that of the service.
 pub(crate) fn passing_hosts(snapshot: &Snapshot, proxy: &Proxy) -> Vec<ServerHost> {
     let gateways = snapshot.gateways().filter(|g| g.is_served_by(proxy.namespace(), &proxy.labels));

@@ -8,6 +8,7 @@ use tulle_proto::envoy::http_connection_manager::{HttpFilter, http_filter};
 use tulle_proto::envoy::listener::{Filter, ListenerFilter, filter, listener_filter};
 use tulle_proto::envoy::listener_filters::{HttpInspector, OriginalDst, ProxyProtocol, TlsInspector};
 use tulle_proto::envoy::router::Router;
+use tulle_proto::envoy::stateful_session::StatefulSession;
 use tulle_proto::istio::alpn::{AlpnOverride, FilterConfig as Alpn, Protocol};
 use tulle_proto::istio::peer_metadata::{
     Config as PeerMetadata, DiscoveryMethod, IstioHeaders, PropagationMethod, discovery_method,
@@ -20,6 +21,8 @@ use crate::tls::{alpn, strings};
 
 /// Name of the fault filter.
 pub(crate) const FAULT: &str = "envoy.filters.http.fault";
+/// Name of the filter of sessions.
+pub(crate) const SESSIONS: &str = "envoy.filters.http.stateful_session";
 /// Name of the CORS filter.
 pub(crate) const CORS: &str = "envoy.filters.http.cors";
 
@@ -141,6 +144,11 @@ pub(crate) fn fault() -> HttpFilter {
 /// Cross-origin policy where a route says so.
 pub(crate) fn cors() -> HttpFilter {
     http(CORS, &Cors {})
+}
+
+/// Keeps sessions at their endpoints where a route says so.
+pub(crate) fn sessions() -> HttpFilter {
+    http(SESSIONS, &StatefulSession::default())
 }
 
 /// `istio_*` metrics of HTTP.

@@ -4,6 +4,7 @@ use tulle_mesh::config::MeshConfig;
 use tulle_mesh::destination::ClientTls;
 use tulle_proto::envoy::core::{DataSource, TransportSocket, data_source, transport_socket};
 use tulle_proto::envoy::raw_buffer::RawBuffer;
+use tulle_proto::envoy::tls::certificate_validation_context::TrustChainVerification;
 use tulle_proto::envoy::tls::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, TlsCertificate,
     TlsParameters, UpstreamTlsContext,
@@ -70,7 +71,9 @@ pub(crate) fn user_upstream(
     mutual: bool,
     alpn: Vec<String>,
 ) -> TransportSocket {
+    let own = Some(&tls.client_credential).filter(|c| !c.is_empty());
     let mut common = CommonTlsContext {
+        tls_certificate_sds_secret_configs: own.iter().map(|c| secret(c)).collect(),
         tls_params: Some(TlsParameters {
             cipher_suites: mesh.tls_defaults.cipher_suites.clone(),
             ecdh_curves: mesh.tls_defaults.curves.clone(),
@@ -158,6 +161,10 @@ pub(crate) fn server(tls: &tulle_mesh::gateway::ServerTls, alpn: Vec<String>) ->
         verify_certificate_spki: tls.key_digests.clone(),
         verify_certificate_hash: tls.certificate_digests.clone(),
         crl: list(&tls.ca_crl),
+        trust_chain_verification: match tls.insecure_fallback {
+            true => TrustChainVerification::AcceptUntrusted as i32,
+            false => TrustChainVerification::VerifyTrustChain as i32,
+        },
         ..CertificateValidationContext::default()
     };
     if tls.mode == ServerTlsMode::IstioMutual {
@@ -165,6 +172,13 @@ pub(crate) fn server(tls: &tulle_mesh::gateway::ServerTls, alpn: Vec<String>) ->
         common.validation_context_type = Some(combined(validation));
         return downstream(common, true);
     }
+    let authorities = Some(&tls.authorities).filter(|pem| asks && !pem.is_empty());
+    let given = authorities.map(|pem| {
+        ValidationContextType::ValidationContext(CertificateValidationContext {
+            trusted_ca: Some(inline(pem.as_str())),
+            ..validation.clone()
+        })
+    });
     if tls.credentials.is_empty() {
         common.tls_certificates = tls.files.iter().map(|f| files(&f.certificate, &f.key)).collect();
         if asks && !tls.ca_credential.is_empty() {
@@ -184,6 +198,7 @@ pub(crate) fn server(tls: &tulle_mesh::gateway::ServerTls, alpn: Vec<String>) ->
             common.validation_context_type = Some(combined_with(validation, &roots_of(ca)));
         }
     }
+    common.validation_context_type = given.or(common.validation_context_type);
     downstream(common, tls.mode == ServerTlsMode::Mutual)
 }
 

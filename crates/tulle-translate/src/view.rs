@@ -35,6 +35,8 @@ pub struct View {
     pub(crate) topology: GatewayTopology,
     /// Hosts to whose clusters TLS passes by its server name; for gateways.
     passing: Vec<ServerHost>,
+    /// The Secret with the certificate that backends are shown, where a policy has TLS spoken with them; for gateways.
+    pub(crate) client_certificate: Option<String>,
     /// What its listeners are bound to.
     pub(crate) families: Families,
     /// Where unknown traffic goes.
@@ -81,6 +83,9 @@ impl View {
         if proxy.kind == Kind::Router && own != GatewayTopology::default() {
             key.push_str(&format!("/behind={own:?}"));
         }
+        if let Some(certificate) = certificate_of(snapshot, proxy) {
+            key.push_str(&format!("/shows={certificate}"));
+        }
         for host in passing_of(snapshot, proxy) {
             key.push_str(&format!("/sni={}/{}", host.namespace.as_deref().unwrap_or("*"), host.host));
         }
@@ -103,6 +108,7 @@ impl View {
             client: Client::of(snapshot, proxy),
             topology: topology_of(snapshot, proxy),
             passing: passing_of(snapshot, proxy),
+            client_certificate: certificate_of(snapshot, proxy),
             outbound,
             patches: Patches::of(snapshot, proxy),
             services: BTreeMap::new(),
@@ -225,6 +231,10 @@ impl View {
             }
         }
     }
+}
+
+fn certificate_of(snapshot: &Snapshot, proxy: &Proxy) -> Option<String> {
+    if proxy.kind == Kind::Router { edge::client_certificate(snapshot, proxy) } else { None }
 }
 
 fn passing_of(snapshot: &Snapshot, proxy: &Proxy) -> Vec<ServerHost> {

@@ -19,16 +19,14 @@ record! {
         pub addresses: Vec<GatewaySpecAddress> = "addresses",
         /// What is made for the gateway.
         pub infrastructure: Option<GatewayInfrastructure> = "infrastructure"
-            => planned("no pods are made for gateways; the mesh's gateway serves them"),
+            => no_effect("no pods are made for gateways: those that are there serve them"),
         /// Who may add listeners; nobody by default.
-        pub allowed_listeners: Option<AllowedListeners> = "allowedListeners"
-            => planned("ListenerSets are not built"),
+        pub allowed_listeners: Option<AllowedListeners> = "allowedListeners",
         /// TLS towards clients and backends.
-        pub tls: Option<GatewayTlsConfig> = "tls"
-            => planned("certificates of clients and towards backends are not built"),
+        pub tls: Option<GatewayTlsConfig> = "tls",
         /// Whether routes that name no parent belong here.
         pub default_scope: Option<GatewayDefaultScope> = "defaultScope"
-            => planned("there are no default gateways"),
+            => no_effect("there are no default gateways: name Gateways in parentRefs"),
     }
 }
 

@@ -10,7 +10,7 @@ record! {
         pub controller_name: String = "controllerName" => required,
         /// Its parameters.
         pub parameters_ref: Option<ParametersReference> = "parametersRef"
-            => planned("gateways have no parameters"),
+            => no_effect("gateways have no parameters"),
         /// For people.
         pub description: String = "description" => no_effect("it is for people"),
     }

@@ -16,7 +16,7 @@ record! {
         pub rules: Vec<GrpcRouteRule> = "rules",
         /// Whether it belongs to the default gateways too.
         pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
-            => planned("there are no default gateways"),
+            => no_effect("there are no default gateways: name Gateways in parentRefs"),
     }
 }
 
@@ -32,8 +32,7 @@ record! {
         /// Weighted destinations; none answer UNAVAILABLE.
         pub backend_refs: Vec<GrpcBackendRef> = "backendRefs",
         /// Sends the calls of a session to the same place.
-        pub session_persistence: Option<SessionPersistence> = "sessionPersistence"
-            => planned("sessions are not built; use consistentHash of a DestinationRule"),
+        pub session_persistence: Option<SessionPersistence> = "sessionPersistence",
     }
 }
 

@@ -18,7 +18,7 @@ record! {
         pub rules: Vec<HttpRouteRule> = "rules",
         /// Whether it belongs to the default gateways too.
         pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
-            => planned("there are no default gateways"),
+            => no_effect("there are no default gateways: name Gateways in parentRefs"),
     }
 }
 
@@ -38,8 +38,7 @@ record! {
         /// When and how often a request is tried again.
         pub retry: Option<HttpRouteRetry> = "retry",
         /// Sends the requests of a session to the same place.
-        pub session_persistence: Option<SessionPersistence> = "sessionPersistence"
-            => planned("sessions are not built; use consistentHash of a DestinationRule"),
+        pub session_persistence: Option<SessionPersistence> = "sessionPersistence",
     }
 }
 

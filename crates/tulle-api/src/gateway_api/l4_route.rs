@@ -14,7 +14,7 @@ record! {
         pub rules: Vec<L4RouteRule> = "rules" => required,
         /// Whether it belongs to the default gateways too.
         pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
-            => planned("there are no default gateways"),
+            => no_effect("there are no default gateways: name Gateways in parentRefs"),
     }
 }
 
@@ -27,7 +27,7 @@ record! {
         pub rules: Vec<L4RouteRule> = "rules" => required,
         /// Whether it belongs to the default gateways too.
         pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
-            => planned("there are no default gateways"),
+            => no_effect("there are no default gateways: name Gateways in parentRefs"),
     }
 }
 
@@ -40,7 +40,7 @@ record! {
         pub rules: Vec<L4RouteRule> = "rules" => required,
         /// Whether it belongs to the default gateways too.
         pub use_default_gateways: Option<GatewayDefaultScope> = "useDefaultGateways"
-            => planned("there are no default gateways"),
+            => no_effect("there are no default gateways: name Gateways in parentRefs"),
     }
 }
 

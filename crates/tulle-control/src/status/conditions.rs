@@ -120,7 +120,8 @@ impl Verdict<'_> {
         } else if texts.is_empty() {
             self.condition("Accepted", true, "Accepted", String::new())
         } else {
-            self.condition("Accepted", false, "Invalid", texts.join("\n"))
+            let refusal = self.kube.as_ref().and_then(Kube::refusal);
+            self.condition("Accepted", false, refusal.unwrap_or("Invalid"), texts.join("\n"))
         };
         let (yes, reason, message) = self.programmed.condition(self.conflicts);
         let programmed = self.condition("Programmed", yes, reason, message.clone());

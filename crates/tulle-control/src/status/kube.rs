@@ -7,15 +7,21 @@ use tulle_mesh::NsName;
 use tulle_mesh::Snapshot;
 use tulle_mesh::ingress::IngressState;
 use tulle_mesh::kube::{
-    Finding, GROUP, GatewayState, ListenerState, ParentState, PolicyState, Reach, RouteState,
+    Finding, GROUP, GatewayState, ListenerSetState, ListenerState, ParentState, PolicyState, Reach,
+    RouteState,
 };
 
 use super::conditions::cut;
+use super::features;
 
 /// What became of a document of the Gateway API, or of an Ingress.
 pub(crate) enum Kube<'a> {
     /// A Gateway, and how many routes are attached to each listener.
     Gateway(&'a GatewayState, Vec<usize>),
+    /// A class that is this mesh's.
+    Class,
+    /// A ListenerSet, and how many routes are attached to each listener.
+    ListenerSet(&'a ListenerSetState, Vec<usize>),
     /// A route.
     Route(&'a RouteState),
     /// A policy.
@@ -39,6 +45,15 @@ impl<'a> Kube<'a> {
             let attached = state.listeners.iter().map(|l| snapshot.attached_routes(l)).collect();
             return Some(Self::Gateway(state, attached));
         }
+        if resource.kind == "GatewayClass" {
+            return snapshot.is_modelled(resource).then_some(Self::Class);
+        }
+        if resource.kind == "ListenerSet" {
+            let name = NsName::new(&*resource.namespace, &*resource.name);
+            let state = snapshot.listener_set_state(&name)?;
+            let attached = state.listeners.iter().map(|l| snapshot.attached_routes(l)).collect();
+            return Some(Self::ListenerSet(state, attached));
+        }
         if let Some(state) = snapshot.policy_state(resource) {
             return Some(Self::Policy(state));
         }
@@ -47,18 +62,42 @@ impl<'a> Kube<'a> {
 
     /// The listeners of a Gateway that are not served; and whether others are.
     pub(crate) fn invalid_listeners(&self) -> (Vec<&str>, bool) {
-        let Self::Gateway(state, _) = self else { return (Vec::new(), false) };
-        let invalid = state.listeners.iter().filter(|l| l.gateway.is_none());
-        (invalid.map(|l| l.name.as_str()).collect(), state.listeners.iter().any(|l| l.gateway.is_some()))
+        let listeners = match self {
+            Self::Gateway(state, _) => &state.listeners,
+            Self::ListenerSet(state, _) if state.accepted.holds => &state.listeners,
+            _ => return (Vec::new(), false),
+        };
+        let invalid = listeners.iter().filter(|l| l.gateway.is_none());
+        (invalid.map(|l| l.name.as_str()).collect(), listeners.iter().any(|l| l.gateway.is_some()))
+    }
+
+    /// Why it is not taken as a whole, in one word of the Gateway API, where there is one.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::ListenerSet(state, _) if !state.accepted.holds => Some(state.accepted.reason),
+            _ => None,
+        }
     }
 
     /// Adds to `status`; `programmed` is the condition of the whole, with its message.
     pub(crate) fn add_to(&self, status: &mut Value, generation: Option<i64>, programmed: (bool, &str)) {
         match self {
+            Self::Class => {
+                let names = features::SUPPORTED.iter().map(|name| json!({"name": name}));
+                status["supportedFeatures"] = names.collect();
+            }
+            Self::ListenerSet(state, attached) => {
+                let listeners = state.listeners.iter().zip(attached);
+                let listeners = listeners.map(|(l, n)| listener(l, *n, generation, programmed));
+                status["listeners"] = listeners.collect();
+            }
             Self::Gateway(state, attached) => {
                 let listeners = state.listeners.iter().zip(attached);
                 let listeners = listeners.map(|(l, n)| listener(l, *n, generation, programmed));
                 status["listeners"] = listeners.collect();
+                if state.listener_sets > 0 {
+                    status["attachedListenerSets"] = json!(state.listener_sets);
+                }
                 let of = |kind: &str, value: &String| json!({"type": kind, "value": value});
                 let outside = state.addresses.iter().map(|ip| of("IPAddress", ip));
                 let inside = state.services.iter().map(|host| of("Hostname", host));

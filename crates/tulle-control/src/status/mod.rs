@@ -2,6 +2,7 @@
 //! what stands in their way. docs/status.md says it to users.
 
 mod conditions;
+mod features;
 mod flow;
 mod kube;
 mod write;

@@ -7,7 +7,7 @@ use tulle_proto::envoy::http_connection_manager as hcm;
 use tulle_proto::envoy::{
     buffer, compressor, cors, csrf, decompressor, ext_authz as pbauthz, fault as pbfault, grpc_stats,
     grpc_web, header_mutation as pbmutation, health_check, http_ratelimit, http_rbac, jwt_authn,
-    local_ratelimit, router, set_metadata,
+    local_ratelimit, router, set_metadata, stateful_session,
 };
 use tulle_proto::istio::{alpn, peer_metadata, stats};
 use tulle_proto::{Any, type_url};
@@ -15,7 +15,7 @@ use tulle_proto::{Any, type_url};
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{text, texts};
 use super::{
-    compression, ext_authz, fault, global_rate_limit, header_mutation, jwt, local_rate_limit, rbac,
+    compression, ext_authz, fault, global_rate_limit, header_mutation, jwt, local_rate_limit, rbac, session,
     small_filters,
 };
 use crate::runtime::filter::{
@@ -40,6 +40,7 @@ const KNOWN: &[&str] = &[
     type_url::RATE_LIMIT,
     type_url::JWT_AUTHN,
     type_url::EXT_AUTHZ,
+    type_url::STATEFUL_SESSION,
     type_url::ISTIO_STATS,
     type_url::PEER_METADATA,
     type_url::ISTIO_ALPN,
@@ -161,6 +162,10 @@ fn kind(cx: &mut Context<'_>, at: &At<'_>, any: &Any) -> Option<HttpFilterKind> 
             let message: pbauthz::ExtAuthz = cx.unpack(at, any)?;
             let filter = ext_authz::ext_authz(cx, at, &message)?;
             Some(HttpFilterKind::ExtAuthz(Arc::new(filter)))
+        }
+        type_url::STATEFUL_SESSION => {
+            let message: stateful_session::StatefulSession = cx.unpack(at, any)?;
+            session::stateful_session(cx, at, &message).map(HttpFilterKind::StatefulSession)
         }
         type_url::ISTIO_STATS => {
             let message: stats::PluginConfig = cx.unpack(at, any)?;

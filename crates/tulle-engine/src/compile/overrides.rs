@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tulle_proto::envoy::{
     buffer, compressor, cors as pbcors, csrf, ext_authz as pbauthz, fault as pbfault, google,
     header_mutation, http_ratelimit, http_rbac, jwt_authn, local_ratelimit, route, set_metadata,
+    stateful_session,
 };
 use tulle_proto::{Any, type_url};
 
 use super::context::{At, Context};
 use super::{
     compression, cors, ext_authz, fault, global_rate_limit, header_mutation as mutation, jwt,
-    local_rate_limit, rbac, small_filters,
+    local_rate_limit, rbac, session, small_filters,
 };
 use crate::runtime::cors::CorsPolicy;
 use crate::runtime::filter::{FilterOverride, FilterOverrides};
@@ -33,6 +34,7 @@ const KNOWN: &[&str] = &[
     type_url::RATE_LIMIT_PER_ROUTE,
     type_url::JWT_AUTHN_PER_ROUTE,
     type_url::EXT_AUTHZ_PER_ROUTE,
+    type_url::STATEFUL_SESSION_PER_ROUTE,
     type_url::ROUTE_FILTER_CONFIG,
 ];
 
@@ -137,6 +139,11 @@ fn one(
             let message: jwt_authn::PerRouteConfig = cx.unpack(at, any)?;
             let name = jwt::per_route(cx, at, &message)?;
             Some(name.map_or(FilterOverride::Disabled, FilterOverride::Jwt))
+        }
+        type_url::STATEFUL_SESSION_PER_ROUTE => {
+            let message: stateful_session::StatefulSessionPerRoute = cx.unpack(at, any)?;
+            let change = session::per_route(cx, at, &message)?;
+            Some(change.map_or(FilterOverride::Disabled, FilterOverride::StatefulSession))
         }
         type_url::EXT_AUTHZ_PER_ROUTE => {
             let message: pbauthz::ExtAuthzPerRoute = cx.unpack(at, any)?;

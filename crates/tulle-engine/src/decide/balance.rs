@@ -25,6 +25,7 @@ use super::health::Checked;
 use super::outlier::Detector;
 use crate::runtime::cluster::{LbCommon, LbPolicy};
 use crate::runtime::endpoint::{Endpoint, EndpointSet, Health};
+use crate::runtime::net::Address;
 
 /// An endpoint as one worker sees it.
 #[derive(Clone, Debug)]
@@ -203,6 +204,16 @@ impl Balancer {
             }
         }
         picked.map(|index| &self.hosts[index as usize])
+    }
+
+    /// The endpoint at an address, and whether it may be asked: it is healthy or degraded.
+    pub fn at(&self, address: &Address) -> Option<(&Host, bool)> {
+        let host = self.hosts.iter().find(|host| host.endpoint.address == *address)?;
+        let fit = match host.endpoint.health {
+            Health::Healthy | Health::Degraded => !self.watched.is_out(host.index),
+            Health::Unhealthy | Health::Draining => false,
+        };
+        Some((host, fit))
     }
 
     /// Sorts endpoints anew if the health of one has changed.

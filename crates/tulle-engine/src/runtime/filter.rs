@@ -14,6 +14,7 @@ use super::health_check::HealthCheck;
 use super::jwt::JwtAuthn;
 use super::rate_limit::LocalRateLimit;
 use super::rbac::RbacFilter;
+use super::session::SessionPolicy;
 
 /// One HTTP filter of a connection manager.
 #[derive(Clone, Debug)]
@@ -67,6 +68,8 @@ pub enum HttpFilterKind {
     Jwt(Arc<JwtAuthn>),
     /// A service that decides.
     ExtAuthz(Arc<ExtAuthz>),
+    /// Sessions that stay at an endpoint; without a policy it comes from the route.
+    StatefulSession(Option<Arc<SessionPolicy>>),
     /// Forwarding; always the last.
     Router(RouterOptions),
 }
@@ -177,6 +180,8 @@ pub enum FilterOverride {
     Compressor(CompressorChange),
     /// Another policy about origins.
     Csrf(Arc<CsrfPolicy>),
+    /// Another policy about sessions; `None` for none.
+    StatefulSession(Option<Arc<SessionPolicy>>),
     /// Other metadata.
     SetMetadata(Arc<Vec<SetMetadata>>),
 }

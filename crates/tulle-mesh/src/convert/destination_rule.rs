@@ -304,6 +304,7 @@ fn client_tls(t: &api::ClientTlsSettings) -> ClientTls {
         ca_crl: ca_crl.clone(),
         client_certificate: client_certificate.clone(),
         private_key: private_key.clone(),
+        client_credential: String::new(),
         credential_name: credential_name.clone(),
         insecure_skip_verify: insecure_skip_verify.unwrap_or(false),
     }

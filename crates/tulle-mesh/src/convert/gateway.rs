@@ -17,6 +17,7 @@ pub(super) fn gateway(cx: &mut Cx<'_>, spec: &api::Gateway) -> Gateway {
         name: NsName::new(cx.meta.namespace(), cx.meta.name()),
         pods: vec![Pods { namespace: None, labels: Selector(selector.clone()) }],
         semantics: Semantics::Istio,
+        client_certificate: None,
         servers: servers.iter().enumerate().filter_map(|(i, s)| server(cx, i, s)).collect(),
     }
 }
@@ -111,6 +112,8 @@ fn server_tls(t: &api::ServerTlsSettings) -> ServerTls {
         credentials: single.into_iter().chain(credential_names.iter().cloned()).collect(),
         files,
         ca_credential: ca_cert_credential_name.clone(),
+        authorities: String::new(),
+        insecure_fallback: false,
         ca_certificates: authorities.into_iter().find(|f| !f.is_empty()).cloned().unwrap_or_default(),
         ca_crl: ca_crl.clone(),
         subject_alt_names: subject_alt_names.clone(),

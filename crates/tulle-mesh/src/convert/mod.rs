@@ -76,6 +76,8 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::GrpcRoute(spec) => Item::KubeRoute(Box::new(kube::grpc(cx, spec))),
         Spec::TlsRoute(spec) => Item::KubeRoute(Box::new(kube::tls(cx, spec))),
         Spec::TcpRoute(spec) => Item::KubeRoute(Box::new(kube::tcp(cx, spec))),
+        Spec::UdpRoute(spec) => Item::KubeRoute(Box::new(kube::udp(cx, spec))),
+        Spec::ListenerSet(spec) => Item::ListenerSet(kube::listener_set(cx, spec)),
         Spec::ReferenceGrant(spec) => Item::Grant(kube::grant(cx, spec)),
         Spec::Namespace(_) => Item::Namespace(kubernetes::namespace(object)),
         Spec::Secret(spec) => Item::Certificate(kubernetes::certificate(object, spec)?),
@@ -97,8 +99,6 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         | Spec::Telemetry(_)
         | Spec::WasmPlugin(_)
         | Spec::TrafficExtension(_)
-        | Spec::ListenerSet(_)
-        | Spec::UdpRoute(_)
         | Spec::XBackend(_)
         | Spec::XBackendTrafficPolicy(_)
         | Spec::XMesh(_) => {

@@ -100,6 +100,7 @@ fn http_route(
     let forward = |cx: &mut Cx<'_>| Forward {
         destinations: destinations.iter().enumerate().map(|(i, d)| weighted(cx, &rule, i, d)).collect(),
         sticky: None,
+        session: None,
         timeout: timeout.as_ref().map(api_duration).or(default_timeout),
         retries: retries.as_ref().map(retry).or_else(|| default_retry.cloned()),
         rewrite: rewrite.as_ref().map(rewrite_of),

@@ -6,14 +6,17 @@
 mod backend_tls;
 mod gateway;
 mod grant;
+mod listener_set;
 mod route;
 mod state;
 
 pub use backend_tls::BackendTls;
 pub use gateway::{
-    Address, AllowedNamespaces, KubeGateway, Listener, ListenerProtocol, ListenerTls, ObjectName,
+    Address, AllowedNamespaces, ClientChecks, KubeGateway, Listener, ListenerProtocol, ListenerTls,
+    ObjectName,
 };
 pub use grant::{Grant, Granted, Referrer};
+pub use listener_set::{ListenerSet, ListenerSetState};
 pub use route::{Backend, KubeRoute, Parent, Problem, RouteKind};
 pub use state::{Finding, GatewayState, ListenerState, ParentState, PolicyState, Reach, RouteState};
 

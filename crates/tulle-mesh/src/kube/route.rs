@@ -39,6 +39,8 @@ pub enum RouteKind {
     Tls,
     /// TCPRoute.
     Tcp,
+    /// UDPRoute, which nothing takes.
+    Udp,
 }
 
 /// What a route is attached to.
@@ -88,6 +90,7 @@ impl RouteKind {
             Self::Grpc => "GRPCRoute",
             Self::Tls => "TLSRoute",
             Self::Tcp => "TCPRoute",
+            Self::Udp => "UDPRoute",
         }
     }
 }

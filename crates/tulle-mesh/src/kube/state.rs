@@ -41,6 +41,8 @@ pub struct GatewayState {
     pub addresses: Vec<String>,
     /// What is wrong with the Gateway as a whole.
     pub problems: Vec<(String, String)>,
+    /// How many ListenerSets it takes.
+    pub listener_sets: usize,
     /// Its listeners, in the order written.
     pub listeners: Vec<ListenerState>,
 }

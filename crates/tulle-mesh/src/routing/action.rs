@@ -42,6 +42,26 @@ pub struct Forward {
     pub mirrors: Vec<Mirror>,
     /// What keeps a user on one side of a split; `None` leaves it to chance.
     pub sticky: Option<HashKey>,
+    /// What keeps the requests of a session at one endpoint; `None` for nothing.
+    pub session: Option<Session>,
+}
+
+/// How the requests of a session are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// By a cookie.
+    Cookie {
+        /// Its name.
+        name: String,
+        /// Its path.
+        path: String,
+        /// When the session ends; `None` with the cookie.
+        ttl: Option<Duration>,
+        /// The cookie goes with the browser; otherwise it lasts as long as the session.
+        browser: bool,
+    },
+    /// By a header, which the first response has.
+    Header(String),
 }
 
 /// One destination.

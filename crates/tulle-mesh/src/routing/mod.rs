@@ -12,7 +12,7 @@ use crate::visibility::ExportTo;
 
 pub use action::{
     Body, Cors, Delay, Destination, DirectResponse, Fault, FaultAbort, FaultStatus, Forward, HeaderOps,
-    HttpAction, Mirror, Redirect, RedirectPort, RegexRewrite, Retry, Rewrite, WeightedDestination,
+    HttpAction, Mirror, Redirect, RedirectPort, RegexRewrite, Retry, Rewrite, Session, WeightedDestination,
 };
 pub use matching::{HttpMatch, L4Match, StringMatch};
 
@@ -101,6 +101,11 @@ impl RouteSet {
     pub fn has_http_for(&self, port: u16) -> bool {
         let fits = |m: &HttpMatch| m.port.is_none_or(|p| p == port);
         self.http.iter().any(|r| r.matches.is_empty() || r.matches.iter().any(fits))
+    }
+
+    /// Whether some rule keeps sessions at their endpoints.
+    pub fn has_sessions(&self) -> bool {
+        self.http.iter().any(|r| matches!(&r.action, HttpAction::Forward(f) if f.session.is_some()))
     }
 
     /// Whether it applies to sidecars.

@@ -19,6 +19,7 @@ pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
         Item::Destination(rule) => of_rule(snapshot, rule),
         Item::KubeRoute(route) => super::kube::check_route(snapshot, &route.meta.resource),
         Item::KubeGateway(gateway) => super::kube::check_gateway(snapshot, gateway),
+        Item::ListenerSet(set) => super::kube::check_listener_set(snapshot, set),
         Item::BackendTls(policy) => super::kube::check_backend_tls(snapshot, &policy.meta.resource),
         Item::Ingress(ingress) => super::ingress::check(snapshot, ingress),
         Item::Tokens(policy) => of_tokens(snapshot, policy),

@@ -57,6 +57,7 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         | Item::Tokens(_)
         | Item::Class(_)
         | Item::KubeGateway(_)
+        | Item::ListenerSet(_)
         | Item::Grant(_)
         | Item::Namespace(_)
         | Item::BackendTls(_)

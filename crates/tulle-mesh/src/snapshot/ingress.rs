@@ -357,6 +357,7 @@ fn gateway(snapshot: &Snapshot) -> Option<Gateway> {
         pods: vec![pods(snapshot)],
         servers,
         semantics: Semantics::Ingress,
+        client_certificate: None,
     })
 }
 

@@ -30,7 +30,9 @@ use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::ingress::{Ingress, IngressClass, IngressState};
 use crate::item::Item;
-use crate::kube::{BackendTls, GatewayClass, GatewayState, Grant, KubeGateway, RouteState};
+use crate::kube::{
+    BackendTls, GatewayClass, GatewayState, Grant, KubeGateway, ListenerSet, ListenerSetState, RouteState,
+};
 use crate::meta::NsName;
 use crate::policy::{
     AuthorizationPolicy, Fetched, KeySource, PeerAuthentication, RateLimit, RequestAuthentication,
@@ -102,6 +104,8 @@ pub struct Snapshot {
     pub(crate) expiring: Map<ResourceRef, i64>,
     pub(crate) routes_of_host: Map<Host, Arc<Vec<Arc<RouteSet>>>>,
     pub(crate) routes_of_gateway: Map<NsName, Arc<Vec<Arc<RouteSet>>>>,
+    /// Documents with routes for sidecars that keep sessions at their endpoints.
+    pub(crate) sessions: Set<ResourceRef>,
     /// The documents that delegate to a VirtualService.
     pub(crate) delegated_by: Map<NsName, Set<ResourceRef>>,
     pub(crate) rules_in: Map<String, Arc<lookup::NamespaceRules>>,
@@ -123,7 +127,12 @@ pub struct Snapshot {
 
     pub(crate) classes: Map<String, Arc<GatewayClass>>,
     pub(crate) kube_gateways: Map<NsName, Arc<KubeGateway>>,
-    /// The routes that name a Gateway of the Gateway API, or a ServiceEntry, as a parent.
+    pub(crate) listener_sets: Map<NsName, Arc<ListenerSet>>,
+    /// The ListenerSets that name a Gateway, whether it is there or not.
+    pub(crate) sets_of_gateway: Map<NsName, Set<NsName>>,
+    /// What became of those whose Gateway is this mesh's.
+    pub(crate) set_states: Map<NsName, Arc<ListenerSetState>>,
+    /// The routes that name a Gateway or ListenerSet of the Gateway API, or a ServiceEntry, as a parent.
     pub(crate) children_of: Map<NsName, Set<ResourceRef>>,
     /// What refers to objects of a namespace from others.
     pub(crate) refers_into: Map<String, Set<ResourceRef>>,
@@ -212,6 +221,7 @@ impl Snapshot {
             None => false,
             // Others serve it.
             Some(Item::KubeGateway(gateway)) => self.gateway_states.contains_key(&gateway.name()),
+            Some(Item::ListenerSet(set)) => self.set_states.contains_key(&set.name()),
             Some(Item::Class(class)) => crate::kube::is_ours(&class.controller),
             Some(item) => self.serves_ingress(item),
         }
@@ -255,6 +265,11 @@ impl Snapshot {
     /// Every workload, by pod.
     pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.workloads.values()
+    }
+
+    /// Whether some route of sidecars keeps sessions at their endpoints.
+    pub fn keeps_sessions(&self) -> bool {
+        !self.sessions.is_empty()
     }
 
     /// Every gateway, by name.

@@ -287,6 +287,24 @@ impl LocalCluster {
         Some(Chosen { index: Some(picked.index), _balanced: Some(picked.begin()), _active, host })
     }
 
+    /// The endpoint at `address`; `None` where there is none, and `Some(None)` where it may not be asked.
+    pub(crate) fn at(&self, address: SocketAddr) -> Option<Option<Chosen>> {
+        let loaded = self.loaded.borrow();
+        let Loaded { hosts, balancer, drops: _ } = loaded.as_ref()?;
+        let (picked, fit) = balancer.at(&Address::Ip(address))?;
+        let host = Rc::clone(hosts.get(picked.index as usize)?.as_ref()?);
+        Some(fit.then(|| {
+            let _active = host.count_active();
+            Chosen { index: Some(picked.index), _balanced: Some(picked.begin()), _active, host }
+        }))
+    }
+
+    /// Whether there is an endpoint at `address` that may be asked.
+    pub(crate) fn has(&self, address: SocketAddr) -> bool {
+        let loaded = self.loaded.borrow();
+        loaded.as_ref().and_then(|l| l.balancer.at(&Address::Ip(address))).is_some_and(|(_, fit)| fit)
+    }
+
     /// Whether the cluster's drop policy wants a request dropped.
     pub(crate) fn drops(&self) -> bool {
         let loaded = self.loaded.borrow();

@@ -105,7 +105,8 @@ impl LocalManager {
                 | HttpFilterKind::Decompressor(_)
                 | HttpFilterKind::GlobalRateLimit(_)
                 | HttpFilterKind::Jwt(_)
-                | HttpFilterKind::ExtAuthz(_) => {}
+                | HttpFilterKind::ExtAuthz(_)
+                | HttpFilterKind::StatefulSession(_) => {}
             }
         }
         warn_of_what_is_missing(config);

@@ -72,6 +72,7 @@ areas!(
     cors,
     timeouts,
     retries,
+    sessions,
     faults,
     rbac,
     balance,

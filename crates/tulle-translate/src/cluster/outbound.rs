@@ -119,6 +119,10 @@ impl Builder<'_> {
             (Kind::Router, None) if !name.by_sni => self.snapshot.backend_tls(self.service, port),
             _ => None,
         };
+        let backend = backend.map(|(policy, tls)| {
+            let client_credential = self.view.client_certificate.clone().unwrap_or_default();
+            (policy, ClientTls { client_credential, ..tls })
+        });
         if !name.by_sni {
             self.tls(&mut draft, name, port, policy.tls.or(backend.as_ref().map(|(_, tls)| tls)));
         }

@@ -68,12 +68,16 @@ fn listener(
     let mut chains: Vec<FilterChain> = Vec::new();
     // All plain HTTP servers of a port share a chain and its routes; it excludes everything else there.
     let http = bound.iter().find(|b| b.served_as() == Some(ServedAs::Http));
+    let sessions = bound
+        .iter()
+        .any(|b| snapshot.routes_of_gateway(&b.gateway.name()).iter().any(|routes| routes.has_sessions()));
+    let place = Filtered { guards, sessions };
     if let Some(first) = http {
-        chains.push(http_chain(snapshot, view, first, None, guards));
+        chains.push(http_chain(snapshot, view, first, None, &place));
     } else {
         for b in bound {
             match b.served_as() {
-                Some(ServedAs::Https) => chains.push(http_chain(snapshot, view, b, tls_match(b), guards)),
+                Some(ServedAs::Https) => chains.push(http_chain(snapshot, view, b, tls_match(b), &place)),
                 Some(ServedAs::Passthrough | ServedAs::TlsTcp | ServedAs::Tcp) => {
                     chains.extend(tcp_chains(snapshot, view, b, guards));
                 }
@@ -121,16 +125,41 @@ fn bind_address(bind: &str, port: u16) -> Address {
     }
 }
 
-/// Envoy refuses two chains with one match: the oldest gateway's stays.
+/// Envoy refuses two chains that one connection meets: a server name, or a match without names, stays with the oldest gateway.
 fn distinct(chains: &mut Vec<FilterChain>) {
-    let mut seen: Vec<Option<FilterChainMatch>> = Vec::new();
-    chains.retain(|c| {
-        let new = !seen.contains(&c.filter_chain_match);
+    let mut seen: Vec<FilterChainMatch> = Vec::new();
+    chains.retain_mut(|chain| {
+        let Some(wanted) = &mut chain.filter_chain_match else {
+            let all = FilterChainMatch::default();
+            let new = !seen.contains(&all);
+            seen.push(all);
+            return new;
+        };
+        let names = std::mem::take(&mut wanted.server_names);
+        let same = |other: &&FilterChainMatch| {
+            FilterChainMatch { server_names: Vec::new(), ..FilterChainMatch::clone(other) } == *wanted
+        };
+        let taken: Vec<&FilterChainMatch> = seen.iter().filter(same).collect();
+        if names.is_empty() {
+            let new = taken.iter().all(|other| !other.server_names.is_empty());
+            seen.push(wanted.clone());
+            return new;
+        }
+        let free = |name: &String| taken.iter().all(|other| !other.server_names.contains(name));
+        wanted.server_names = names.into_iter().filter(free).collect();
+        let new = !wanted.server_names.is_empty();
         if new {
-            seen.push(c.filter_chain_match.clone());
+            seen.push(wanted.clone());
         }
         new
     });
+}
+
+/// What requests pass on their way to the routes.
+struct Filtered<'a> {
+    guards: &'a rbac::Filters,
+    /// Some routes keep sessions at their endpoints.
+    sessions: bool,
 }
 
 fn http_chain(
@@ -138,7 +167,7 @@ fn http_chain(
     view: &View,
     b: &Bound,
     matches: Option<FilterChainMatch>,
-    guards: &rbac::Filters,
+    Filtered { guards, sessions }: &Filtered<'_>,
 ) -> FilterChain {
     let routes = b.route_name().unwrap_or_default();
     let prefix = format!("outbound_0.0.0.0_{}", b.port);
@@ -148,12 +177,11 @@ fn http_chain(
         filter_chain_match: matches,
         filters: vec![hcm::with_rds(
             snapshot.mesh(),
+            view,
             hcm::Side::Gateway,
-            view.stock,
-            &prefix,
-            &routes,
+            (&prefix, &routes),
             &guards.http,
-            view.topology,
+            *sessions,
         )],
         transport_socket: tls.map(|t| server_tls(t, strings(&["h2", "http/1.1"]))),
         metadata: made_by(b),
@@ -273,4 +301,35 @@ fn rule_chains(
     }
     let applies = |m: &&L4Match| m.applies(&gateway, &view.namespace, &view.labels, port);
     rule.matches.iter().filter(applies).map(|m| chain(Some(m))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(names: &[&str], alpn: &[&str]) -> FilterChain {
+        let wanted = FilterChainMatch {
+            server_names: strings(names),
+            application_protocols: strings(alpn),
+            ..FilterChainMatch::default()
+        };
+        let asks = !names.is_empty() || !alpn.is_empty();
+        FilterChain { filter_chain_match: asks.then_some(wanted), ..FilterChain::default() }
+    }
+
+    #[test]
+    fn a_server_name_stays_with_the_oldest() {
+        let mut chains = vec![
+            chain(&["a", "b"], &[]),
+            chain(&["b", "c"], &[]),
+            chain(&["a"], &[]),
+            chain(&["a"], &["istio"]),
+            chain(&[], &[]),
+            chain(&[], &[]),
+        ];
+        distinct(&mut chains);
+        let wanted =
+            [chain(&["a", "b"], &[]), chain(&["c"], &[]), chain(&["a"], &["istio"]), chain(&[], &[])];
+        assert_eq!(chains, wanted);
+    }
 }

@@ -14,6 +14,7 @@ use tulle_proto::envoy::route::RouteConfiguration;
 use crate::access_log;
 use crate::filters;
 use crate::pb::{ads, boolv, duration};
+use crate::view::View;
 
 /// Which side a manager is on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,22 +28,22 @@ pub(super) enum Side {
 }
 
 /// A manager whose routes come from RDS.
+/// `sessions`: whether some of them keep sessions at their endpoints.
 pub(super) fn with_rds(
     mesh: &MeshConfig,
+    view: &View,
     side: Side,
-    stock: bool,
-    prefix: &str,
-    routes: &str,
+    (prefix, routes): (&str, &str),
     policies: &[HttpFilter],
-    topology: GatewayTopology,
+    sessions: bool,
 ) -> Filter {
     let rds = Rds { route_config_name: routes.to_owned(), config_source: Some(ads()) };
     let mut manager = manager(mesh, side, prefix);
     if side == Side::Gateway {
-        behind(&mut manager, topology);
+        behind(&mut manager, view.topology);
     }
     manager.route_specifier = Some(RouteSpecifier::Rds(rds));
-    manager.http_filters = outbound_filters(side, stock, policies);
+    manager.http_filters = outbound_filters(side, view.stock, policies, sessions);
     network(&manager)
 }
 
@@ -75,7 +76,7 @@ pub(super) fn inbound(
     network(&manager)
 }
 
-fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter]) -> Vec<HttpFilter> {
+fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter], sessions: bool) -> Vec<HttpFilter> {
     let mut all = Vec::new();
     if !stock {
         all.push(filters::peer_metadata_outbound());
@@ -89,6 +90,7 @@ fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter]) -> Vec<Htt
     if !stock {
         all.push(filters::stats_http(side == Side::Gateway));
     }
+    all.extend(sessions.then(filters::sessions));
     all.push(filters::router());
     all
 }

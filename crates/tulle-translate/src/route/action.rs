@@ -7,15 +7,16 @@ use tulle_mesh::destination::{Algorithm, Effective, HashKey};
 use tulle_mesh::port::Protocol;
 use tulle_mesh::routing::{
     Body, Cors, Destination, DirectResponse, Fault, FaultStatus, HeaderOps, Mirror, Redirect, RedirectPort,
-    Retry,
+    Retry, Session,
 };
 use tulle_proto::envoy::core::{
-    DataSource, HeaderValue, HeaderValueOption, RuntimeFractionalPercent, data_source,
+    DataSource, HeaderValue, HeaderValueOption, RuntimeFractionalPercent, TypedExtensionConfig, data_source,
     header_value_option::HeaderAppendAction,
 };
 use tulle_proto::envoy::cors::CorsPolicy;
 use tulle_proto::envoy::fault::{FaultAbort, HttpFault, fault_abort};
 use tulle_proto::envoy::fault_common::{FaultDelay, fault_delay};
+use tulle_proto::envoy::http_type::Cookie;
 use tulle_proto::envoy::matcher::RegexMatchAndSubstitute;
 use tulle_proto::envoy::retry_host::PreviousHostsPredicate;
 use tulle_proto::envoy::retry_priority::PreviousPrioritiesConfig;
@@ -23,6 +24,11 @@ use tulle_proto::envoy::route::{
     Decorator, DirectResponseAction, RedirectAction, RetryPolicy, Route, RouteAction, redirect_action,
     retry_policy, route, route_action,
 };
+
+use tulle_proto::envoy::session_cookie::{CookieBasedSessionState, OF_BROWSER};
+use tulle_proto::envoy::session_header::HeaderBasedSessionState;
+use tulle_proto::envoy::stateful_session::stateful_session_per_route::Override;
+use tulle_proto::envoy::stateful_session::{StatefulSession, StatefulSessionPerRoute};
 
 use super::matching::{route_match, string};
 use crate::names::{ClusterName, NOWHERE};
@@ -265,6 +271,26 @@ pub(super) fn fault(f: &Fault) -> HttpFault {
         }),
         ..HttpFault::default()
     }
+}
+
+/// What keeps sessions at their endpoints. In a stock Envoy cookies last as long as their sessions.
+pub(super) fn session(s: &Session, stock: bool) -> StatefulSessionPerRoute {
+    let (name, typed_config) = match s {
+        Session::Header(name) => {
+            let state = HeaderBasedSessionState { name: name.clone() };
+            ("envoy.http.stateful_session.header", pack(&state))
+        }
+        Session::Cookie { name, path, ttl, browser } => {
+            let (name, path) = (name.clone(), path.clone());
+            let cookie = Cookie { name, path, ttl: ttl.map(duration), attributes: Vec::new() };
+            let own = !stock && *browser && ttl.is_some();
+            let kind = if own { OF_BROWSER } else { "envoy.http.stateful_session.cookie" };
+            (kind, pack(&CookieBasedSessionState { cookie: Some(cookie) }))
+        }
+    };
+    let state = TypedExtensionConfig { name: name.to_owned(), typed_config: Some(typed_config) };
+    let session = StatefulSession { session_state: Some(state), ..StatefulSession::default() };
+    StatefulSessionPerRoute { r#override: Some(Override::StatefulSession(session)) }
 }
 
 /// Cross-origin policy of a route.

@@ -149,6 +149,10 @@ fn route_of(at: &Arrival<'_>, set: &RouteSet, rule: &HttpRoute, block: Option<&H
         // Snapshots have the delegate's rules in its place.
         HttpAction::Delegate { .. } => {}
     }
+    if let HttpAction::Forward(Forward { session: Some(session), .. }) = &rule.action {
+        out.typed_per_filter_config
+            .insert(filters::SESSIONS.into(), pack(&action::session(session, at.view.stock)));
+    }
     let goes_on = |fault: &&Fault| fault.expires.is_none_or(|end| end > at.snapshot.now());
     if let Some(fault) = rule.fault.as_ref().filter(goes_on) {
         out.typed_per_filter_config.insert(filters::FAULT.into(), pack(&action::fault(fault)));

@@ -394,3 +394,114 @@ fn connections_are_routed_by_name_and_port_and_tls_ends_with_named_certificates(
             .contains(&"ResolvedRefs=False RefNotPermitted".to_owned())
     });
 }
+
+/// A Gateway that checks certificates of clients, and one whose listener is a ListenerSet's.
+const CLIENTS: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: edge, namespace: istio-system}
+spec:
+  selector: {app: istio-ingressgateway, istio: ingressgateway}
+  ports: [{name: https, port: 443, targetPort: 8443}, {name: open, port: 9443}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: edge}
+spec: {controllerName: tulle.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  gatewayClassName: edge
+  addresses: [{type: Hostname, value: edge.istio-system.svc.cluster.local}]
+  listeners: [{name: https, port: 443, protocol: HTTPS, hostname: web.example.com, tls: {certificateRefs: [{name: web}]}}]
+  allowedListeners: {namespaces: {from: Same}}
+  tls:
+    frontend:
+      default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: clients}]}}
+      perPort: [{port: 9443, tls: {}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: open, namespace: default}
+spec:
+  parentRef: {name: edge}
+  listeners: [{name: open, port: 9443, protocol: HTTPS, hostname: web.example.com, tls: {certificateRefs: [{name: web}]}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: default}
+spec:
+  parentRefs: [{name: edge}, {kind: ListenerSet, name: open}]
+  rules: [{backendRefs: [{name: web-v1, port: 9080}]}]
+";
+
+#[test]
+fn certificates_of_clients_are_checked_and_listeners_are_added_by_sets() {
+    let mut manifests = web();
+    manifests.retain(|(name, _)| *name == "base.yaml");
+    manifests.push(("certificate.yaml", certificate("first")));
+    manifests.push(("edge.yaml", CLIENTS.to_owned()));
+    let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+    let served = |port| https(&mesh, EDGE_HOST, port, "/").0.contains("\"name\":\"web-v1\"");
+    mesh.eventually("the listener of the set is served", SOON, || served(9443));
+    assert!(!served(443), "without authorities nobody is let in");
+    let (authority, shown) = client_certificate(&mesh);
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: clients, namespace: default}}\ndata:\n  ca.crt: |\n{}",
+        authority.lines().map(|l| format!("    {l}\n")).collect::<String>()
+    );
+    mesh.write("clients.yaml", &map);
+    let with = |files: &[&str]| {
+        let to = format!("web.example.com:443:{EDGE_HOST}:443");
+        let mut command = vec!["/usr/bin/curl", "-sk", "-m", "10", "--connect-to", &to];
+        command.extend(files);
+        command.push("https://web.example.com/");
+        let output = mesh.exec("default", "client", &command).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("\"name\":\"web-v1\"")
+    };
+    let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+    mesh.eventually("a good certificate is let in", SOON, || with(&shown));
+    assert!(!with(&[]), "none is not");
+    mesh.eventually("the statuses say what is attached", SOON, || {
+        let gateway = get(&mesh, &["gateways.gateway.networking.k8s.io", "edge"])["status"].clone();
+        let set = get(&mesh, &["listenersets", "open"])["status"].clone();
+        let class = get(&mesh, &["gatewayclasses", "edge"])["status"].clone();
+        let features = class["supportedFeatures"].as_array().cloned().unwrap_or_default();
+        features.contains(&serde_json::json!({"name": "GatewayListenerSet"}))
+            && gateway["attachedListenerSets"] == 1
+            && gateway["listeners"][0]["attachedRoutes"] == 1
+            && set["listeners"][0]["attachedRoutes"] == 1
+            && conditions(&set)[..2] == ["Accepted=True Accepted", "Programmed=True Programmed"]
+    });
+    // Clients that show nothing are let in where that is said.
+    let lenient = CLIENTS.replace("name: clients}]}}", "name: clients}], mode: AllowInsecureFallback}}");
+    mesh.write("edge.yaml", &lenient);
+    mesh.eventually("those without are let in, too", SOON, || with(&[]));
+}
+
+/// An authority in PEM, and curl's arguments for a certificate of it.
+fn client_certificate(mesh: &Mesh) -> (String, Vec<String>) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let own = KeyPair::generate().unwrap();
+    let signed = CertificateParams::new(vec!["client.example.com".to_owned()]).unwrap();
+    let certificate = signed.signed_by(&own, &issuer).unwrap().pem();
+    let file = |name: &str, text: &str| {
+        let path = mesh.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let arguments = vec![
+        "--cert".to_owned(),
+        file("client.crt", &certificate),
+        "--key".to_owned(),
+        file("client.key", &own.serialize_pem()),
+    ];
+    (authority, arguments)
+}

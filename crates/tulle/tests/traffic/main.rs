@@ -20,6 +20,7 @@ mod promises;
 mod protocols;
 mod routing;
 mod security;
+mod sessions;
 mod stated;
 mod status;
 mod survival;

@@ -1,11 +1,13 @@
-//! Gateway of the Gateway API.
+//! Gateway and ListenerSet of the Gateway API.
 
 use tulle_api::gateway_api as api;
+use tulle_api::kubernetes::PodSelector;
 use tulle_base::Host;
 
 use super::super::cx::Cx;
 use crate::kube::{
-    Address, AllowedNamespaces, GROUP, KubeGateway, Listener, ListenerProtocol, ListenerTls, ObjectName,
+    Address, AllowedNamespaces, ClientChecks, GROUP, KubeGateway, Listener, ListenerProtocol, ListenerSet,
+    ListenerTls, ObjectName,
 };
 use crate::meta::NsName;
 
@@ -20,12 +22,13 @@ pub(in crate::convert) fn gateway(cx: &mut Cx<'_>, spec: &api::GatewaySpec) -> K
         gateway_class_name,
         listeners,
         addresses,
+        allowed_listeners,
+        tls,
         // Said by the reader.
         infrastructure: _,
-        allowed_listeners: _,
-        tls: _,
         default_scope: _,
     } = spec;
+    let (client_checks, client_checks_of) = frontend(cx, tls.as_ref());
     let mut out = Vec::new();
     for (i, given) in listeners.iter().enumerate() {
         out.extend(listener(cx, i, given));
@@ -34,7 +37,83 @@ pub(in crate::convert) fn gateway(cx: &mut Cx<'_>, spec: &api::GatewaySpec) -> K
         class: gateway_class_name.clone(),
         listeners: out,
         addresses: addresses.iter().map(|a| address(cx, a)).collect(),
+        listener_sets: match allowed_listeners.as_ref().and_then(|a| a.namespaces.as_ref()) {
+            None => AllowedNamespaces::None,
+            Some(api::ListenerNamespaces { from, selector }) => {
+                chosen(from.unwrap_or(api::FromNamespaces::None), selector.as_ref())
+            }
+        },
+        client_checks,
+        client_checks_of,
+        client_certificate: tls
+            .as_ref()
+            .and_then(|t| t.backend.as_ref()?.client_certificate_ref.as_ref())
+            .map(|r| secret(cx.meta.namespace(), r)),
         meta: cx.meta.clone(),
+    }
+}
+
+/// The listeners of a ListenerSet.
+pub(in crate::convert) fn listener_set(cx: &mut Cx<'_>, spec: &api::ListenerSetSpec) -> ListenerSet {
+    let api::ListenerSetSpec { parent_ref, listeners } = spec;
+    let api::ParentGatewayReference { group, kind, name, namespace } = parent_ref;
+    let is_gateway = group.as_deref().is_none_or(|g| g == GROUP) && matches!(kind.as_str(), "" | "Gateway");
+    let namespace = if namespace.is_empty() { cx.meta.namespace() } else { namespace };
+    let parent = is_gateway.then(|| NsName::new(namespace, name.clone()));
+    let mut out = Vec::new();
+    for (i, given) in listeners.iter().enumerate() {
+        out.extend(listener(cx, i, given));
+    }
+    ListenerSet { meta: cx.meta.clone(), parent, listeners: out }
+}
+
+type Checks = (Option<ClientChecks>, Vec<(u16, Option<ClientChecks>)>);
+
+/// How certificates of clients are checked.
+fn frontend(cx: &mut Cx<'_>, tls: Option<&api::GatewayTlsConfig>) -> Checks {
+    let Some(api::FrontendTlsConfig { default, per_port }) = tls.and_then(|t| t.frontend.as_ref()) else {
+        return Checks::default();
+    };
+    let mut of_ports = Vec::new();
+    for (i, api::FrontendTlsPort { port, tls }) in per_port.iter().enumerate() {
+        let number = Some(u32::try_from(*port).unwrap_or_default());
+        if let Some(port) = cx.port(number, &format!("spec.tls.frontend.perPort[{i}].port")) {
+            of_ports.push((port, checks(cx, tls)));
+        }
+    }
+    (checks(cx, default), of_ports)
+}
+
+fn checks(cx: &Cx<'_>, given: &api::FrontendTls) -> Option<ClientChecks> {
+    let api::FrontendTlsValidation { ca_certificate_refs, mode } = given.validation.as_ref()?;
+    let own = cx.meta.namespace();
+    let authority =
+        |api::CaObjectReference { group, kind, name, namespace }: &api::CaObjectReference| ObjectName {
+            group: group.clone().unwrap_or_default(),
+            kind: kind.clone(),
+            name: NsName::new(if namespace.is_empty() { own } else { namespace }, name.clone()),
+        };
+    Some(ClientChecks {
+        authorities: ca_certificate_refs.iter().map(authority).collect(),
+        insecure_fallback: *mode == Some(api::FrontendValidationMode::AllowInsecureFallback),
+    })
+}
+
+fn secret(own: &str, r: &api::SecretObjectReference) -> ObjectName {
+    let api::SecretObjectReference { group, kind, name, namespace } = r;
+    ObjectName {
+        group: group.clone().unwrap_or_default(),
+        kind: if kind.is_empty() { "Secret".to_owned() } else { kind.clone() },
+        name: NsName::new(if namespace.is_empty() { own } else { namespace }, name.clone()),
+    }
+}
+
+fn chosen(from: api::FromNamespaces, selector: Option<&PodSelector>) -> AllowedNamespaces {
+    match (from, selector) {
+        (api::FromNamespaces::All, _) => AllowedNamespaces::All,
+        (api::FromNamespaces::Same, _) => AllowedNamespaces::Same,
+        (api::FromNamespaces::Selector, Some(s)) => AllowedNamespaces::Selector(s.clone()),
+        (api::FromNamespaces::None, _) | (api::FromNamespaces::Selector, None) => AllowedNamespaces::None,
     }
 }
 
@@ -76,13 +155,9 @@ fn allowed(given: Option<&api::AllowedRoutes>) -> (AllowedNamespaces, Vec<(Strin
     };
     let from = match namespaces {
         None => AllowedNamespaces::Same,
-        Some(api::RouteNamespaces { from, selector }) => match (from, selector) {
-            (Some(api::FromNamespaces::All), _) => AllowedNamespaces::All,
-            (Some(api::FromNamespaces::None), _) => AllowedNamespaces::None,
-            (Some(api::FromNamespaces::Selector), Some(s)) => AllowedNamespaces::Selector(s.clone()),
-            (Some(api::FromNamespaces::Selector), None) => AllowedNamespaces::None,
-            (Some(api::FromNamespaces::Same) | None, _) => AllowedNamespaces::Same,
-        },
+        Some(api::RouteNamespaces { from, selector }) => {
+            chosen(from.unwrap_or(api::FromNamespaces::Same), selector.as_ref())
+        }
     };
     let kind = |api::RouteGroupKind { group, kind }: &api::RouteGroupKind| {
         (group.clone().unwrap_or_else(|| GROUP.to_owned()), kind.clone())
@@ -92,22 +167,13 @@ fn allowed(given: Option<&api::AllowedRoutes>) -> (AllowedNamespaces, Vec<(Strin
 
 fn listener_tls(cx: &mut Cx<'_>, path: &str, given: &api::ListenerTlsConfig) -> ListenerTls {
     let api::ListenerTlsConfig { mode, certificate_refs, options } = given;
-    let namespace = cx.meta.namespace().to_owned();
-    let certificate = |r: &api::SecretObjectReference| {
-        let api::SecretObjectReference { group, kind, name, namespace: written } = r;
-        ObjectName {
-            group: group.clone().unwrap_or_default(),
-            kind: if kind.is_empty() { "Secret".to_owned() } else { kind.clone() },
-            name: NsName::new(if written.is_empty() { &namespace } else { written }, name.clone()),
-        }
-    };
     for key in options.keys().filter(|k| !matches!(k.as_str(), TERMINATE_MODE | CIPHER_SUITES)) {
         cx.not_applied(true, &format!("{path}.tls.options"), &format!("the option {key} is unknown here"));
     }
     let suites = options.get(CIPHER_SUITES).map(|s| s.split(',').map(|c| c.trim().to_owned()).collect());
     ListenerTls {
         passthrough: *mode == Some(api::TlsModeType::Passthrough),
-        certificates: certificate_refs.iter().map(certificate).collect(),
+        certificates: certificate_refs.iter().map(|r| secret(cx.meta.namespace(), r)).collect(),
         terminate_mode: options.get(TERMINATE_MODE).cloned().unwrap_or_default(),
         cipher_suites: suites.unwrap_or_default(),
     }

@@ -18,12 +18,12 @@ use crate::kube::{
 use crate::meta::NsName;
 
 pub(super) use backend_tls::backend_tls;
-pub(super) use gateway::gateway;
+pub(super) use gateway::{gateway, listener_set};
 
 /// The class of a GatewayClass.
 pub(super) fn class(cx: &mut Cx<'_>, spec: &api::GatewayClassSpec) -> GatewayClass {
-    let api::GatewayClassSpec { controller_name, parameters_ref, description: _ } = spec; // the last is for people
-    cx.not_applied(parameters_ref.is_some(), "spec.parametersRef", "gateways have no parameters here");
+    // What has no effect is said by the reader.
+    let api::GatewayClassSpec { controller_name, parameters_ref: _, description: _ } = spec;
     if !is_ours(controller_name) {
         let message = format!("gateways of the controller {controller_name} are not served here");
         cx.warn(
@@ -94,6 +94,12 @@ pub(super) fn tcp(cx: &mut Cx<'_>, spec: &api::TcpRouteSpec) -> KubeRoute {
         draft.l4_rule(i, rule, &[]);
     }
     draft.route
+}
+
+/// A UDPRoute, which no listener takes.
+pub(super) fn udp(cx: &mut Cx<'_>, spec: &api::UdpRouteSpec) -> KubeRoute {
+    let api::UdpRouteSpec { parent_refs, rules: _, use_default_gateways: _ } = spec;
+    Draft::new(cx, RouteKind::Udp, parent_refs, &[]).route
 }
 
 /// A route being made.

@@ -7,7 +7,7 @@ use super::filter::{self, Effects};
 use super::{BackendName, Draft, matching};
 use crate::routing::{
     Destination, DirectResponse, Forward, HeaderOps, HttpAction, HttpMatch, HttpRoute, L4Match, L4Route,
-    Mirror, Retry, WeightedDestination,
+    Mirror, Retry, Session, WeightedDestination,
 };
 
 /// Retries of a rule that does not say how many, as Istio has it.
@@ -18,15 +18,8 @@ const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled";
 impl Draft<'_, '_> {
     /// An HTTP rule.
     pub(super) fn http_rule(&mut self, index: usize, rule: &api::HttpRouteRule) {
-        let api::HttpRouteRule {
-            name,
-            matches,
-            filters,
-            backend_refs,
-            timeouts,
-            retry,
-            session_persistence: _, // said by the reader
-        } = rule;
+        let api::HttpRouteRule { name, matches, filters, backend_refs, timeouts, retry, session_persistence } =
+            rule;
         let path = format!("spec.rules[{index}]");
         let mut blocks: Vec<HttpMatch> = matches.iter().map(matching::http).collect();
         if blocks.is_empty() {
@@ -40,20 +33,26 @@ impl Draft<'_, '_> {
         // What filters refer to is noted once, whatever the number of matches.
         let noted = self.mirrors(&path, filters.iter().map(|f| f.request_mirror.as_ref()));
         let unserved = self.unserved(&path, filters);
+        let session = session_persistence.as_ref().map(|s| self.session(index, s));
         for block in blocks {
             let mut effects = effects(filters, &block);
             effects.mirrors.clone_from(&noted);
             effects.fails = unserved;
             let (timeout, retries) = limits(timeouts.as_ref(), retry.as_ref());
-            let forward =
-                Forward { destinations: destinations.clone(), timeout, retries, ..Forward::default() };
+            let forward = Forward {
+                destinations: destinations.clone(),
+                timeout,
+                retries,
+                session: session.clone(),
+                ..Forward::default()
+            };
             self.push(index, name, block, effects, forward);
         }
     }
 
     /// A gRPC rule.
     pub(super) fn grpc_rule(&mut self, index: usize, rule: &api::GrpcRouteRule) {
-        let api::GrpcRouteRule { name, matches, filters, backend_refs, session_persistence: _ } = rule;
+        let api::GrpcRouteRule { name, matches, filters, backend_refs, session_persistence } = rule;
         let path = format!("spec.rules[{index}]");
         let mut blocks: Vec<HttpMatch> = matches.iter().map(matching::grpc).collect();
         if blocks.is_empty() {
@@ -66,12 +65,37 @@ impl Draft<'_, '_> {
             .collect();
         let mirrors = self.mirrors(&path, filters.iter().map(|f| f.request_mirror.as_ref()));
         let (headers, fails) = self.grpc_filters(&format!("{path}.filters"), filters);
+        let session = session_persistence.as_ref().map(|s| self.session(index, s));
         for block in blocks {
             let effects =
                 Effects { headers: headers.clone(), mirrors: mirrors.clone(), fails, ..Effects::default() };
-            let forward = Forward { destinations: destinations.clone(), ..Forward::default() };
+            let session = session.clone();
+            let forward = Forward { destinations: destinations.clone(), session, ..Forward::default() };
             self.push(index, name, block, effects, forward);
         }
+    }
+
+    /// What keeps sessions of a rule at their endpoints.
+    fn session(&mut self, index: usize, given: &api::SessionPersistence) -> Session {
+        let api::SessionPersistence { absolute_timeout, persistence_type, cookie, header } = given;
+        let path = format!("spec.rules[{index}].sessionPersistence");
+        if *persistence_type == Some(api::SessionPersistenceType::Header) {
+            let why = "a header does not say when its session began; use a cookie";
+            self.cx.not_applied(absolute_timeout.is_some(), &format!("{path}.absoluteTimeout"), why);
+            let name = header.as_ref().map(|api::SessionHeader { name }| name.to_ascii_lowercase());
+            return Session::Header(name.unwrap_or_else(|| "x-session".to_owned()));
+        }
+        let ttl = absolute_timeout.as_ref().map(|t| t.get()).filter(|t| !t.is_zero());
+        let (mut name, mut at, mut browser) = (String::new(), String::new(), true);
+        if let Some(api::SessionCookie { name: own, path: written, lifetime_type }) = cookie {
+            (name, at) = (own.clone(), written.clone());
+            browser = *lifetime_type != Some(api::CookieLifetime::Permanent);
+        }
+        if name.is_empty() {
+            let meta = &self.route.meta;
+            name = format!("session-{}-{}-{index}", meta.namespace(), meta.name());
+        }
+        Session::Cookie { name, path: if at.is_empty() { "/".to_owned() } else { at }, ttl, browser }
     }
 
     /// A rule for connections; with `names` only those that ask for one of them.

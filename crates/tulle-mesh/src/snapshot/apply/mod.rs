@@ -204,6 +204,7 @@ impl Apply {
             Item::Settings(_) => {}
             Item::Class(class) => self.kube_class(class, adding),
             Item::KubeGateway(gateway) => self.kube_gateway(reference, gateway, adding),
+            Item::ListenerSet(set) => self.kube_listener_set(reference, set, adding),
             Item::KubeRoute(route) => self.kube_route(reference, route, adding),
             Item::Grant(grant) => self.kube_grant(reference, grant, adding),
             Item::Namespace(namespace) => self.kube_namespace(namespace, adding),

@@ -10,7 +10,7 @@ use super::super::maps::update_aged;
 use super::Snapshot;
 use crate::destination::{ClientTls, ClientTlsMode};
 use crate::item::{Authorities, Item};
-use crate::kube::{BackendTls, Finding, GROUP, ObjectName, PolicyState};
+use crate::kube::{BackendTls, Finding, GROUP, ObjectName, ParentState, PolicyState};
 use crate::meta::NsName;
 use crate::service::{Service, ServicePort};
 
@@ -48,6 +48,7 @@ impl Apply {
             self.recheck.insert(policy.meta.resource.clone());
             self.keys.services.extend(policy.targets.iter().map(|(host, _)| host.clone()));
         }
+        self.kube_named(name);
     }
 
     /// Routes to a host came or went: its policies say which Gateways they concern.
@@ -127,9 +128,13 @@ impl Snapshot {
     fn gateways_to(&self, host: &Host) -> Vec<(NsName, String)> {
         let routes = self.mentions.get(host).into_iter().flatten().filter_map(|r| self.route_states.get(r));
         let parents = routes.flat_map(|s| &s.parents).filter(|p| p.accepted.holds);
-        let gateways =
-            parents.filter(|p| p.parent.object.group == GROUP && p.parent.object.kind == "Gateway");
-        gateways.map(|p| (p.parent.object.name.clone(), p.controller.clone())).collect()
+        let gateway = |p: &ParentState| match (p.parent.object.group.as_str(), p.parent.object.kind.as_str())
+        {
+            (GROUP, "Gateway") => Some(p.parent.object.name.clone()),
+            (GROUP, "ListenerSet") => Some(self.set_states.get(&p.parent.object.name)?.gateway.clone()),
+            _ => None,
+        };
+        parents.filter_map(|p| Some((gateway(p)?, p.controller.clone()))).collect()
     }
 }
 

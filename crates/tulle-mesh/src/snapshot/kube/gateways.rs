@@ -1,18 +1,19 @@
-//! From a Gateway of the Gateway API to one gateway per listener.
+//! From a Gateway of the Gateway API, and the ListenerSets that it takes, to one gateway per listener.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tulle_base::{Host, Selector};
 
+use super::listeners;
 use super::references;
 use super::{GATEWAY_NAME, Snapshot};
-use crate::gateway::{GATEWAY_SECRET, Gateway, Pods, Server, ServerHost, ServerTls, ServerTlsMode};
+use crate::gateway::{GATEWAY_SECRET, Gateway, Pods};
 use crate::kube::{
-    Address, AllowedNamespaces, Finding, GatewayState, KubeGateway, Listener, ListenerProtocol,
-    ListenerState, ListenerTls, Reach, built_in_controller, is_ours,
+    Address, Finding, GatewayState, KubeGateway, Listener, ListenerSet, ListenerSetState, Reach,
+    built_in_controller, is_ours,
 };
-use crate::port::Protocol;
+use crate::meta::NsName;
 use crate::routing::Semantics;
 use crate::service::{Registry, Service};
 
@@ -34,48 +35,124 @@ fn shared(snapshot: &Snapshot) -> Host {
     Host::new(&format!("{SHARED}.{}.svc.{}", mesh.root_namespace, mesh.domain))
 }
 
-/// What becomes of `gateway`; `None` when its class is not this mesh's.
-pub(super) fn state(snapshot: &Snapshot, gateway: &KubeGateway) -> Option<GatewayState> {
+/// What becomes of a Gateway, and of the ListenerSets that name it.
+#[derive(Default)]
+pub(super) struct Made {
+    /// `None` when its class is not this mesh's.
+    pub(super) gateway: Option<GatewayState>,
+    pub(super) sets: BTreeMap<NsName, ListenerSetState>,
+}
+
+/// What becomes of `gateway` and of the ListenerSets that name it.
+pub(super) fn state(snapshot: &Snapshot, gateway: &KubeGateway) -> Made {
     let controller = match snapshot.classes.get(&gateway.class) {
         Some(class) => class.controller.clone(),
-        None => built_in_controller(&gateway.class)?.to_owned(),
+        None => match built_in_controller(&gateway.class) {
+            Some(controller) => controller.to_owned(),
+            None => return Made::default(),
+        },
     };
     if !is_ours(&controller) {
-        return None;
+        return Made::default();
     }
     let mut problems = Vec::new();
     let (pods, services) = serving(snapshot, gateway, &mut problems);
-    let name = gateway.name();
-    let mut listeners = Vec::new();
-    for (index, listener) in gateway.listeners.iter().enumerate() {
-        let mut state = listener_state(snapshot, gateway, listener);
-        if let Some(conflict) = conflict(&gateway.listeners, index) {
-            state.accepted = Finding::no(conflict.reason, conflict.message.clone());
-            state.conflicted = conflict;
-        }
-        state.reach = reach(&services, listener);
-        if state.accepted.holds && has_certificate(snapshot, gateway, listener) {
-            let made = Gateway {
-                meta: gateway.meta.clone(),
-                name: listener.internal(&name),
-                pods: pods.clone(),
-                servers: server(snapshot, gateway, index).into_iter().collect(),
-                semantics: Semantics::GatewayApi,
-            };
-            state.gateway = Some(Arc::new(made));
-        }
-        listeners.push(state);
+    let client_certificate = client_certificate(snapshot, gateway, &mut problems);
+    let sets = sets_of(snapshot, gateway);
+    let taken = sets.iter().filter(|(_, accepted)| accepted.holds);
+    let all = listeners::places(gateway, taken.clone().map(|(set, _)| set.as_ref()));
+    let mut states: Vec<_> = (0..all.len())
+        .map(|i| {
+            let mut state = listeners::state(snapshot, &all, i);
+            state.reach = reach(&services, all[i].listener);
+            if state.accepted.holds && listeners::has_certificate(snapshot, &all[i]) {
+                let made = Gateway {
+                    meta: all[i].meta.clone(),
+                    name: all[i].internal(),
+                    pods: pods.clone(),
+                    servers: listeners::server(snapshot, &all, i).into_iter().collect(),
+                    semantics: Semantics::GatewayApi,
+                    client_certificate: client_certificate.clone(),
+                };
+                state.gateway = Some(Arc::new(made));
+            }
+            state
+        })
+        .collect();
+    let mut rest = states.split_off(gateway.listeners.len()).into_iter();
+    let own = states;
+    let mut made = BTreeMap::new();
+    for (set, accepted) in &sets {
+        let listeners = if accepted.holds {
+            rest.by_ref().take(set.listeners.len()).collect()
+        } else {
+            // Nothing of it is served.
+            let all = listeners::places_of_set(gateway, set);
+            (0..all.len()).map(|i| listeners::state(snapshot, &all, i)).collect()
+        };
+        let state = ListenerSetState {
+            gateway: gateway.name(),
+            controller: controller.clone(),
+            accepted: accepted.clone(),
+            listeners,
+        };
+        made.insert(set.name(), state);
     }
     let outside = services.iter().flat_map(|s| s.host_ports.values());
     let addresses: BTreeSet<String> =
         outside.map(|at| at.rsplit_once(':').map_or(at.as_str(), |(ip, _)| ip).to_owned()).collect();
-    Some(GatewayState {
+    let listener_sets = taken.count();
+    let state = GatewayState {
         controller,
         services: services.iter().map(|s| s.hostname.as_str().to_owned()).collect(),
         addresses: addresses.into_iter().collect(),
         problems,
-        listeners,
-    })
+        listener_sets,
+        listeners: own,
+    };
+    Made { gateway: Some(state), sets: made }
+}
+
+/// The ListenerSets that name a Gateway, oldest first, and whether it takes them.
+fn sets_of(snapshot: &Snapshot, gateway: &KubeGateway) -> Vec<(Arc<ListenerSet>, Finding)> {
+    let names = snapshot.sets_of_gateway.get(&gateway.name()).into_iter().flatten();
+    let mut all: Vec<Arc<ListenerSet>> =
+        names.filter_map(|name| snapshot.listener_sets.get(name)).cloned().collect();
+    let age = |set: &ListenerSet| (set.meta.created.clone(), set.name().to_string());
+    all.sort_by_key(|set| age(set));
+    let judged = all.into_iter().map(|set| {
+        let namespace = set.meta.namespace();
+        let labels = snapshot.labels_of(namespace);
+        let accepted = match gateway.listener_sets.allows(gateway.meta.namespace(), namespace, &labels) {
+            true => Finding::yes("Accepted"),
+            false => Finding::no(
+                "NotAllowed",
+                format!(
+                    "Gateway {} takes no ListenerSets from namespace {namespace} (allowedListeners)",
+                    gateway.name()
+                ),
+            ),
+        };
+        (set, accepted)
+    });
+    judged.collect()
+}
+
+/// The certificate that a Gateway shows to backends.
+fn client_certificate(
+    snapshot: &Snapshot,
+    gateway: &KubeGateway,
+    problems: &mut Vec<(String, String)>,
+) -> Option<String> {
+    let named = gateway.client_certificate.as_ref()?;
+    match references::certificate(snapshot, ("Gateway", gateway.meta.namespace()), named) {
+        None => Some(format!("{GATEWAY_SECRET}{}", named.name)),
+        Some(Finding { holds: _, reason, message }) => {
+            let text = format!("{reason}: {message}; backends are shown no certificate");
+            problems.push(("spec.tls.backend.clientCertificateRef".to_owned(), text));
+            None
+        }
+    }
 }
 
 /// The pods that serve a Gateway, and the Services in front of them: those of its addresses, else pods that were made for it,
@@ -151,133 +228,4 @@ fn reach(services: &[Arc<Service>], listener: &Listener) -> Reach {
         bound.join(", "),
         names(&mut having.into_iter())
     ))
-}
-
-fn listener_state(snapshot: &Snapshot, gateway: &KubeGateway, listener: &Listener) -> ListenerState {
-    let (kinds, known) = listener.supported_kinds();
-    let mut resolved = Finding::yes("ResolvedRefs");
-    if !known {
-        let names: Vec<&str> = listener.kinds.iter().map(|(_, kind)| kind.as_str()).collect();
-        let message = format!("not all of {} are kinds of routes for this protocol", names.join(", "));
-        resolved = Finding::no("InvalidRouteKinds", message);
-    }
-    let certificates = listener.tls.iter().filter(|t| !t.passthrough).flat_map(|t| &t.certificates);
-    let problem =
-        certificates.filter_map(|c| references::certificate(snapshot, gateway.meta.namespace(), c)).next();
-    if let Some(problem) = problem {
-        resolved = problem;
-    }
-    let accepted = match &listener.protocol {
-        ListenerProtocol::Other(name) => {
-            Finding::no("UnsupportedProtocol", format!("{name} is not served; write HTTP, HTTPS, TLS or TCP"))
-        }
-        _ => Finding::yes("Accepted"),
-    };
-    ListenerState {
-        name: listener.name.clone(),
-        internal: listener.internal(&gateway.name()),
-        kinds,
-        accepted,
-        resolved,
-        conflicted: Finding::no("NoConflicts", ""),
-        reach: Reach::AsWritten,
-        gateway: None,
-    }
-}
-
-/// Whether another listener before it claims the same port otherwise.
-fn conflict(listeners: &[Listener], index: usize) -> Option<Finding> {
-    let mine = &listeners[index];
-    let by_name = |l: &Listener| match l.protocol {
-        ListenerProtocol::Http => Some("HTTP"),
-        ListenerProtocol::Https | ListenerProtocol::Tls => Some("TLS"),
-        ListenerProtocol::Tcp | ListenerProtocol::Other(_) => None,
-    };
-    let yes = |reason, message| Some(Finding { holds: true, reason, message });
-    for other in listeners[..index].iter().filter(|l| l.port == mine.port) {
-        let (name, port) = (&other.name, mine.port);
-        if by_name(other).is_none() || by_name(other) != by_name(mine) {
-            return yes(
-                "ProtocolConflict",
-                format!("listener {name} has port {port} with another protocol, or without host names"),
-            );
-        }
-        if other.hostname == mine.hostname {
-            return yes("HostnameConflict", format!("listener {name} has the same host on port {port}"));
-        }
-    }
-    None
-}
-
-/// Whether some certificate can be used, or none is needed.
-fn has_certificate(snapshot: &Snapshot, gateway: &KubeGateway, listener: &Listener) -> bool {
-    match &listener.tls {
-        Some(tls) if !tls.passthrough && !tls.certificates.is_empty() => {
-            !credentials(snapshot, gateway, tls).is_empty()
-        }
-        _ => true,
-    }
-}
-
-fn credentials(snapshot: &Snapshot, gateway: &KubeGateway, tls: &ListenerTls) -> Vec<String> {
-    let namespace = gateway.meta.namespace();
-    let good = tls.certificates.iter().filter(|c| references::certificate(snapshot, namespace, c).is_none());
-    good.map(|c| format!("{GATEWAY_SECRET}{}", c.name)).collect()
-}
-
-fn server(snapshot: &Snapshot, gateway: &KubeGateway, index: usize) -> Option<Server> {
-    let listener = &gateway.listeners[index];
-    let protocol = match listener.protocol {
-        ListenerProtocol::Http => Protocol::Http,
-        ListenerProtocol::Https => Protocol::Https,
-        ListenerProtocol::Tls => Protocol::Tls,
-        ListenerProtocol::Tcp => Protocol::Tcp,
-        ListenerProtocol::Other(_) => return None,
-    };
-    let host = listener.hostname.clone().unwrap_or_else(|| Host::new("*"));
-    // More specific listeners of the port have their hosts for themselves.
-    let others = gateway.listeners.iter().enumerate().filter(|(i, other)| {
-        *i != index && other.port == listener.port && other.protocol == listener.protocol
-    });
-    let excluded = others.filter_map(|(_, other)| other.hostname.clone());
-    Some(Server {
-        port: listener.port,
-        port_name: "default".to_owned(),
-        protocol,
-        hosts: hosts(snapshot, gateway, listener, &host),
-        bind: String::new(),
-        tls: listener.tls.as_ref().map(|t| server_tls(snapshot, gateway, t)),
-        name: listener.name.clone(),
-        excluded: excluded.filter(|other| *other != host && host.covers(other)).collect(),
-        meta: None,
-        rule: format!("listeners[{index}]"),
-    })
-}
-
-/// The host, for each namespace from which routes may come.
-fn hosts(snapshot: &Snapshot, gateway: &KubeGateway, listener: &Listener, host: &Host) -> Vec<ServerHost> {
-    let of = |namespace: &str| ServerHost { namespace: Some(namespace.to_owned()), host: host.clone() };
-    match &listener.from {
-        AllowedNamespaces::All => vec![ServerHost { namespace: None, host: host.clone() }],
-        AllowedNamespaces::Same => vec![of(gateway.meta.namespace())],
-        AllowedNamespaces::None => vec![of("~")],
-        AllowedNamespaces::Selector(selector) => {
-            let chosen = snapshot.namespaces.iter().filter(|(_, labels)| selector.matches(labels));
-            let all: Vec<ServerHost> = chosen.map(|(name, _)| of(name)).collect();
-            // The host is served all the same, without routes.
-            if all.is_empty() { vec![of("~")] } else { all }
-        }
-    }
-}
-
-fn server_tls(snapshot: &Snapshot, gateway: &KubeGateway, tls: &ListenerTls) -> ServerTls {
-    let mode = match tls.terminate_mode.as_str() {
-        _ if tls.passthrough => ServerTlsMode::Passthrough,
-        "MUTUAL" => ServerTlsMode::Mutual,
-        "OPTIONAL_MUTUAL" => ServerTlsMode::OptionalMutual,
-        "ISTIO_MUTUAL" => ServerTlsMode::IstioMutual,
-        _ => ServerTlsMode::Simple,
-    };
-    let credentials = if tls.passthrough { Vec::new() } else { credentials(snapshot, gateway, tls) };
-    ServerTls { mode, credentials, cipher_suites: tls.cipher_suites.clone(), ..ServerTls::default() }
 }

@@ -4,10 +4,11 @@
 
 mod backend_tls;
 mod gateways;
+mod listeners;
 mod references;
 mod routes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tulle_base::{Diagnostic, Diagnostics, FieldPath, Labels, ResourceRef};
@@ -17,8 +18,8 @@ use super::apply::Apply;
 use super::maps::{update_aged, update_set};
 use crate::item::{Certificate, Item, Namespace};
 use crate::kube::{
-    Finding, GROUP, GatewayClass, GatewayState, Grant, KubeGateway, KubeRoute, ListenerState, Reach,
-    RouteState,
+    Finding, GROUP, GatewayClass, GatewayState, Grant, KubeGateway, KubeRoute, ListenerSet, ListenerSetState,
+    ListenerState, Reach, RouteState,
 };
 use crate::meta::NsName;
 use crate::routing::{GatewayRef, RouteSet};
@@ -33,6 +34,8 @@ const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 #[derive(Default)]
 pub(super) struct Dirty {
     gateways: BTreeSet<NsName>,
+    /// They are derived with their Gateways.
+    listener_sets: BTreeSet<NsName>,
     routes: BTreeSet<ResourceRef>,
 }
 
@@ -45,10 +48,11 @@ impl Dirty {
         if reference.kind == "BackendTLSPolicy" {
             return false;
         }
-        if reference.kind == "Gateway" {
-            self.gateways.insert(NsName::new(&*reference.namespace, &*reference.name));
-        } else {
-            self.routes.insert(reference.clone());
+        let name = || NsName::new(&*reference.namespace, &*reference.name);
+        match &*reference.kind {
+            "Gateway" => drop(self.gateways.insert(name())),
+            "ListenerSet" => drop(self.listener_sets.insert(name())),
+            _ => drop(self.routes.insert(reference.clone())),
         }
         true
     }
@@ -85,10 +89,29 @@ impl Apply {
         self.kube.gateways.insert(name);
     }
 
+    pub(super) fn kube_listener_set(&mut self, reference: &ResourceRef, set: &ListenerSet, adding: bool) {
+        let name = set.name();
+        for object in references::of_set(set) {
+            update_set(&mut self.next.refers_into, &object.name.namespace, reference, adding);
+        }
+        if let Some(parent) = &set.parent {
+            update_set(&mut self.next.sets_of_gateway, parent, &name, adding);
+            self.kube.gateways.insert(parent.clone());
+        }
+        if adding {
+            self.next.listener_sets.insert_mut(name.clone(), Arc::new(set.clone()));
+        } else {
+            self.next.listener_sets.remove_mut(&name);
+        }
+        // Routes may have waited for it.
+        let children = self.next.children_of.get(&name).into_iter().flatten();
+        self.kube.routes.extend(children.cloned());
+    }
+
     pub(super) fn kube_route(&mut self, reference: &ResourceRef, route: &KubeRoute, adding: bool) {
         for parent in &route.parents {
             match (parent.object.group.as_str(), parent.object.kind.as_str()) {
-                (GROUP, "Gateway") | ("networking.istio.io", "ServiceEntry") => {
+                (GROUP, "Gateway" | "ListenerSet") | ("networking.istio.io", "ServiceEntry") => {
                     update_set(&mut self.next.children_of, &parent.object.name, reference, adding);
                 }
                 ("", "Service") => {
@@ -128,6 +151,8 @@ impl Apply {
         }
         let choosing = self.next.kube_gateways.values().filter(|g| g.selects_namespaces());
         self.kube.gateways.extend(choosing.map(|g| g.name()));
+        let choosing = self.next.listener_sets.values().filter(|s| s.selects_namespaces());
+        self.kube.gateways.extend(choosing.filter_map(|s| s.parent.clone()));
     }
 
     pub(super) fn kube_certificate(&mut self, certificate: &Certificate, adding: bool) {
@@ -137,8 +162,16 @@ impl Apply {
         } else {
             self.next.certificates.remove_mut(name);
         }
+        self.kube_named(name);
+    }
+
+    /// A Secret or ConfigMap came, changed or went: so may what names it.
+    fn kube_named(&mut self, name: &NsName) {
         let naming = |g: &&Arc<KubeGateway>| references::of_gateway(g).any(|o| o.name == *name);
         self.kube.gateways.extend(self.next.kube_gateways.values().filter(naming).map(|g| g.name()));
+        let naming = |s: &&Arc<ListenerSet>| references::of_set(s).any(|o| o.name == *name);
+        let sets = self.next.listener_sets.values().filter(naming);
+        self.kube.gateways.extend(sets.filter_map(|s| s.parent.clone()));
     }
 
     /// A Service of `namespace` came, changed or went: Gateways with pods of their own there may be reached otherwise now.
@@ -161,6 +194,10 @@ impl Apply {
 
     /// Derives gateways, then routes.
     pub(super) fn derive_kube(&mut self) {
+        for name in std::mem::take(&mut self.kube.listener_sets) {
+            let set = self.next.listener_sets.get(&name);
+            self.kube.gateways.extend(set.and_then(|s| s.parent.clone()));
+        }
         for name in std::mem::take(&mut self.kube.gateways) {
             self.derive_gateway(name);
         }
@@ -171,26 +208,69 @@ impl Apply {
 
     fn derive_gateway(&mut self, name: NsName) {
         let old = self.next.gateway_states.get(&name).cloned();
-        let new = self.next.kube_gateways.get(&name).and_then(|g| gateways::state(&self.next, g));
+        let of_this = self.next.set_states.iter().filter(|(_, s)| s.gateway == name);
+        let old_sets: BTreeMap<NsName, Arc<ListenerSetState>> =
+            of_this.map(|(n, s)| (n.clone(), Arc::clone(s))).collect();
+        let made = self.next.kube_gateways.get(&name).map(|g| gateways::state(&self.next, g));
+        let gateways::Made { gateway: new, sets } = made.unwrap_or_default();
         self.recheck.insert(ResourceRef::new(GROUP, "Gateway", &*name.namespace, &*name.name));
+        let named = self.next.sets_of_gateway.get(&name).into_iter().flatten();
+        for set in named.chain(old_sets.keys()).cloned().collect::<BTreeSet<NsName>>() {
+            self.recheck.insert(ResourceRef::new(GROUP, "ListenerSet", &*set.namespace, &*set.name));
+        }
+        self.derive_sets(&old_sets, sets);
         if old.as_deref() == new.as_ref() {
             return;
         }
         let children = self.next.children_of.get(&name).into_iter().flatten();
         self.kube.routes.extend(children.cloned());
-        for listener in old.iter().flat_map(|s| &s.listeners) {
+        self.replace_listeners(old.iter().flat_map(|s| &s.listeners), new.iter().flat_map(|s| &s.listeners));
+        match new {
+            Some(state) => self.next.gateway_states.insert_mut(name, Arc::new(state)),
+            None => drop(self.next.gateway_states.remove_mut(&name)),
+        }
+    }
+
+    fn derive_sets(
+        &mut self,
+        old: &BTreeMap<NsName, Arc<ListenerSetState>>,
+        new: BTreeMap<NsName, ListenerSetState>,
+    ) {
+        for (name, state) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
+            self.replace_listeners(state.listeners.iter(), std::iter::empty());
+            self.next.set_states.remove_mut(name);
+            self.note_children(name);
+        }
+        for (name, state) in new {
+            let before = old.get(&name);
+            if before.map(Arc::as_ref) == Some(&state) {
+                continue;
+            }
+            self.replace_listeners(before.iter().flat_map(|s| &s.listeners), state.listeners.iter());
+            self.note_children(&name);
+            self.next.set_states.insert_mut(name, Arc::new(state));
+        }
+    }
+
+    fn note_children(&mut self, name: &NsName) {
+        let children = self.next.children_of.get(name).into_iter().flatten();
+        self.kube.routes.extend(children.cloned());
+    }
+
+    fn replace_listeners<'s>(
+        &mut self,
+        old: impl Iterator<Item = &'s ListenerState>,
+        new: impl Iterator<Item = &'s ListenerState>,
+    ) {
+        for listener in old {
             self.next.gateways.remove_mut(&listener.internal);
             self.keys.gateways.insert(listener.internal.clone());
         }
-        for listener in new.iter().flat_map(|s| &s.listeners) {
+        for listener in new {
             self.keys.gateways.insert(listener.internal.clone());
             if let Some(gateway) = &listener.gateway {
                 self.next.gateways.insert_mut(listener.internal.clone(), Arc::clone(gateway));
             }
-        }
-        match new {
-            Some(state) => self.next.gateway_states.insert_mut(name, Arc::new(state)),
-            None => drop(self.next.gateway_states.remove_mut(&name)),
         }
     }
 
@@ -210,6 +290,12 @@ impl Apply {
         for set in new.iter().flat_map(|s| &s.sets) {
             self.index_set(reference, set, true);
         }
+        let keeps = |set: &Arc<RouteSet>| set.applies_to_mesh() && set.has_sessions();
+        if new.iter().flat_map(|s| &s.sets).any(keeps) {
+            self.next.sessions.insert_mut(reference.clone());
+        } else {
+            self.next.sessions.remove_mut(reference);
+        }
         for state in old.as_deref().into_iter().chain(new.as_ref()) {
             self.note_parents(state);
             let hosts: BTreeSet<_> =
@@ -225,9 +311,10 @@ impl Apply {
     /// Gateways say how many routes are attached to them.
     fn note_parents(&mut self, state: &RouteState) {
         let gateways = state.parents.iter().map(|p| &p.parent.object);
-        for object in gateways.filter(|o| o.group == GROUP && o.kind == "Gateway") {
+        let listening = |kind: &str| matches!(kind, "Gateway" | "ListenerSet");
+        for object in gateways.filter(|o| o.group == GROUP && listening(&o.kind)) {
             let NsName { namespace, name } = &object.name;
-            self.recheck.insert(ResourceRef::new(GROUP, "Gateway", &**namespace, &**name));
+            self.recheck.insert(ResourceRef::new(GROUP, &*object.kind, &**namespace, &**name));
         }
     }
 
@@ -255,6 +342,11 @@ impl Snapshot {
     /// What became of a Gateway of the Gateway API; `None` for one that others serve.
     pub fn gateway_state(&self, gateway: &NsName) -> Option<&Arc<GatewayState>> {
         self.gateway_states.get(gateway)
+    }
+
+    /// What became of a ListenerSet; `None` where no Gateway of this mesh is its parent.
+    pub fn listener_set_state(&self, set: &NsName) -> Option<&Arc<ListenerSetState>> {
+        self.set_states.get(set)
     }
 
     /// What became of a route of the Gateway API.
@@ -313,7 +405,37 @@ pub(super) fn check_gateway(snapshot: &Snapshot, gateway: &KubeGateway) -> Diagn
                 .with_resource(resource.clone()),
         );
     }
-    for (i, listener) in state.listeners.iter().enumerate() {
+    notes.extend(check_listeners(resource, &state.listeners));
+    notes
+}
+
+/// What is said of a ListenerSet.
+pub(super) fn check_listener_set(snapshot: &Snapshot, set: &ListenerSet) -> Diagnostics {
+    let resource = &set.meta.resource;
+    let refuse = |message: String| {
+        vec![Diagnostic::error(FieldPath::from("spec.parentRef"), message).with_resource(resource.clone())]
+    };
+    let Some(parent) = &set.parent else {
+        return refuse("listeners are added to Gateways of the Gateway API only".to_owned());
+    };
+    let Some(state) = snapshot.set_states.get(&set.name()) else {
+        if snapshot.kube_gateways.contains_key(parent) {
+            let message = format!("Gateway {parent} is of a class that is not served here");
+            let note = Diagnostic::warning(FieldPath::from("spec.parentRef"), message);
+            return vec![note.with_resource(resource.clone())];
+        }
+        let message = format!("there is no Gateway {parent}");
+        return refuse(message).into_iter().map(|n| n.with_code("IST0101")).collect();
+    };
+    if !state.accepted.holds {
+        return refuse(format!("{}: {}", state.accepted.reason, state.accepted.message));
+    }
+    check_listeners(resource, &state.listeners)
+}
+
+fn check_listeners(resource: &ResourceRef, listeners: &[ListenerState]) -> Diagnostics {
+    let mut notes = Diagnostics::new();
+    for (i, listener) in listeners.iter().enumerate() {
         let field = FieldPath::from(format!("spec.listeners[{i}]").as_str());
         let ListenerState { accepted, resolved, conflicted, reach, .. } = listener;
         let text = |f: &Finding| format!("{}: {}", f.reason, f.message);

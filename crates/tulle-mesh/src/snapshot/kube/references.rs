@@ -3,11 +3,22 @@
 use tulle_base::Host;
 
 use super::Snapshot;
-use crate::kube::{Backend, Finding, KubeGateway, KubeRoute, ObjectName};
+use crate::kube::{Backend, Finding, KubeGateway, KubeRoute, Listener, ListenerSet, ObjectName};
 
-/// The certificates that a Gateway names.
+/// The certificates and authorities that a Gateway names.
 pub(super) fn of_gateway(gateway: &KubeGateway) -> impl Iterator<Item = &ObjectName> {
-    gateway.listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(|t| &t.certificates)
+    let of_ports = gateway.client_checks_of.iter().filter_map(|(_, checks)| checks.as_ref());
+    let authorities = gateway.client_checks.iter().chain(of_ports).flat_map(|c| &c.authorities);
+    of_listeners(&gateway.listeners).chain(authorities).chain(&gateway.client_certificate)
+}
+
+/// The certificates that a ListenerSet names.
+pub(super) fn of_set(set: &ListenerSet) -> impl Iterator<Item = &ObjectName> {
+    of_listeners(&set.listeners)
+}
+
+fn of_listeners(listeners: &[Listener]) -> impl Iterator<Item = &ObjectName> {
+    listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(|t| &t.certificates)
 }
 
 /// Whether an object of the Gateway API of `kind` in `namespace` may refer to `to`.
@@ -16,17 +27,21 @@ pub(super) fn may(snapshot: &Snapshot, kind: &str, namespace: &str, to: &ObjectN
     to.name.namespace == namespace || grants().any(|g| g.allows(kind, namespace, to))
 }
 
-/// What is wrong with a certificate that a Gateway in `namespace` names.
-pub(super) fn certificate(snapshot: &Snapshot, namespace: &str, to: &ObjectName) -> Option<Finding> {
+/// What is wrong with a certificate that an object of a kind in a namespace names.
+pub(super) fn certificate(
+    snapshot: &Snapshot,
+    (kind, namespace): (&str, &str),
+    to: &ObjectName,
+) -> Option<Finding> {
     if !to.group.is_empty() || to.kind != "Secret" {
         let message =
             format!("{} of {:?} is no kind that holds certificates; write a Secret", to.kind, to.group);
         return Some(Finding::no("InvalidCertificateRef", message));
     }
     // Whether it exists is nobody's business who may not refer to it.
-    if !may(snapshot, "Gateway", namespace, to) {
+    if !may(snapshot, kind, namespace, to) {
         let message = format!(
-            "no ReferenceGrant in {} lets Gateways of {namespace} use Secret {}",
+            "no ReferenceGrant in {} lets {kind}s of {namespace} use Secret {}",
             to.name.namespace, to.name
         );
         return Some(Finding::no("RefNotPermitted", message));
@@ -41,6 +56,30 @@ pub(super) fn certificate(snapshot: &Snapshot, namespace: &str, to: &ObjectName)
         }
         Some(None) => None,
     }
+}
+
+/// Authorities in PEM that an object of a kind in a namespace names, or what is wrong with them.
+pub(super) fn authorities<'a>(
+    snapshot: &'a Snapshot,
+    (kind, namespace): (&str, &str),
+    to: &ObjectName,
+) -> Result<&'a str, Finding> {
+    if !to.group.is_empty() || to.kind != "ConfigMap" {
+        let message =
+            format!("{} of {:?} is no kind that holds authorities; write a ConfigMap", to.kind, to.group);
+        return Err(Finding::no("InvalidCACertificateKind", message));
+    }
+    if !may(snapshot, kind, namespace, to) {
+        let message = format!(
+            "no ReferenceGrant in {} lets {kind}s of {namespace} use ConfigMap {}",
+            to.name.namespace, to.name
+        );
+        return Err(Finding::no("RefNotPermitted", message));
+    }
+    snapshot.authorities.get(&to.name).map(|pem| &**pem).ok_or_else(|| {
+        let message = format!("there is no ConfigMap {} with certificates in PEM in ca.crt", to.name);
+        Finding::no("InvalidCACertificateRef", message)
+    })
 }
 
 /// What is wrong with the destinations of a route: the worst reason, every message, and the hosts whose share fails. With

@@ -9,8 +9,8 @@ use super::Snapshot;
 use super::references;
 use crate::item::Item;
 use crate::kube::{
-    CONTROLLER, Finding, GROUP, GatewayState, KubeGateway, KubeRoute, Listener, Parent, ParentState,
-    RouteKind, RouteState,
+    CONTROLLER, Finding, GROUP, KubeRoute, Listener, ListenerState, Parent, ParentState, RouteKind,
+    RouteState,
 };
 use crate::meta::NsName;
 use crate::routing::{Destination, GatewayRef, HttpAction, HttpRoute, L4Route, RouteSet, Semantics};
@@ -39,6 +39,11 @@ pub(super) fn state(snapshot: &Snapshot, route: &KubeRoute) -> RouteState {
     for parent in &route.parents {
         let at = match (parent.object.group.as_str(), parent.object.kind.as_str()) {
             (GROUP, "Gateway") => match at_gateway(snapshot, route, parent) {
+                Some(at) => at,
+                // Somebody else's.
+                None => continue,
+            },
+            (GROUP, "ListenerSet") => match at_listener_set(snapshot, route, parent) {
                 Some(at) => at,
                 // Somebody else's.
                 None => continue,
@@ -164,7 +169,28 @@ fn at_gateway(snapshot: &Snapshot, route: &KubeRoute, parent: &Parent) -> Option
         return Some(At { controller: CONTROLLER.to_owned(), accepted, to: To::Nothing });
     };
     let state = snapshot.gateway_states.get(name)?;
-    let (accepted, listeners) = attach(snapshot, route, parent, gateway, state);
+    let (accepted, listeners) = attach(snapshot, route, parent, &gateway.listeners, &state.listeners);
+    Some(At { controller: state.controller.clone(), accepted, to: To::Listeners(listeners) })
+}
+
+/// `None` when the Gateway behind a ListenerSet is somebody else's.
+fn at_listener_set(snapshot: &Snapshot, route: &KubeRoute, parent: &Parent) -> Option<At> {
+    let name = &parent.object.name;
+    let nothing = |message: String| {
+        let accepted = Finding::no("NoMatchingParent", message);
+        Some(At { controller: CONTROLLER.to_owned(), accepted, to: To::Nothing })
+    };
+    let Some(set) = snapshot.listener_sets.get(name) else {
+        return nothing(format!("there is no ListenerSet {name}"));
+    };
+    let Some(state) = snapshot.set_states.get(name) else {
+        let there = set.parent.as_ref().is_some_and(|p| snapshot.kube_gateways.contains_key(p));
+        return if there { None } else { nothing(format!("there is no Gateway of ListenerSet {name}")) };
+    };
+    if !state.accepted.holds {
+        return nothing(format!("ListenerSet {name} is not taken by Gateway {}", state.gateway));
+    }
+    let (accepted, listeners) = attach(snapshot, route, parent, &set.listeners, &state.listeners);
     Some(At { controller: state.controller.clone(), accepted, to: To::Listeners(listeners) })
 }
 
@@ -173,8 +199,8 @@ fn attach(
     snapshot: &Snapshot,
     route: &KubeRoute,
     parent: &Parent,
-    gateway: &KubeGateway,
-    state: &GatewayState,
+    listeners: &[Listener],
+    states: &[ListenerState],
 ) -> (Finding, Vec<NsName>) {
     let meant = |l: &&Listener| {
         parent.section.as_ref().is_none_or(|s| *s == l.name) && parent.port.is_none_or(|p| p == l.port)
@@ -183,14 +209,14 @@ fn attach(
     let labels = snapshot.labels_of(namespace);
     let mut taken = Vec::new();
     let mut worst: Option<(u8, Finding)> = None;
-    for listener in gateway.listeners.iter().filter(meant) {
-        let known = state.listeners.iter().find(|s| s.name == listener.name);
-        let kinds = known.map(|s| s.kinds.as_slice()).unwrap_or_default();
+    for listener in listeners.iter().filter(meant) {
+        let Some(state) = states.iter().find(|s| s.name == listener.name) else { continue };
+        let kinds = &state.kinds;
         let name = &listener.name;
         let refusal = if !kinds.contains(&route.kind) {
             let message = format!("listener {name} takes no {}", route.kind.as_str());
             Some((1, Finding::no("NotAllowedByListeners", message)))
-        } else if !listener.allows(gateway.meta.namespace(), namespace, &labels) {
+        } else if !listener.allows(&parent.object.name.namespace, namespace, &labels) {
             let message = format!("listener {name} takes no routes from namespace {namespace}");
             Some((2, Finding::no("NotAllowedByListeners", message)))
         } else if !hosts_meet(&route.hostnames, listener.hostname.as_ref()) {
@@ -198,7 +224,7 @@ fn attach(
             let message = format!("no hostname of the route is within {host} of listener {name}");
             Some((3, Finding::no("NoMatchingListenerHostname", message)))
         } else {
-            taken.push(listener.internal(&gateway.name()));
+            taken.push(state.internal.clone());
             None
         };
         if let Some(refusal) = refusal
@@ -211,8 +237,10 @@ fn attach(
         return (Finding::yes("Accepted"), taken);
     }
     let nothing = || {
-        let names: Vec<&str> = gateway.listeners.iter().map(|l| l.name.as_str()).collect();
-        let message = format!("Gateway {} has no such listener, but {}", gateway.name(), names.join(", "));
+        let names: Vec<&str> = listeners.iter().map(|l| l.name.as_str()).collect();
+        let Parent { object, .. } = parent;
+        let message =
+            format!("{} {} has no such listener, but {}", object.kind, object.name, names.join(", "));
         Finding::no("NoMatchingParent", message)
     };
     (worst.map_or_else(nothing, |(_, finding)| finding), taken)

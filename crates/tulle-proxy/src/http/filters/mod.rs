@@ -11,6 +11,7 @@ mod header_mutation;
 mod health_check;
 mod jwt;
 mod local_rate_limit;
+mod session;
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
@@ -56,6 +57,8 @@ pub(crate) struct Left {
     authorized: Vec<(usize, ResponseChanges)>,
     /// The client speaks gRPC-Web.
     web: Option<grpc_web::Web>,
+    /// The session of the request.
+    pub(crate) session: Option<Box<session::Kept>>,
     /// Buckets that the client is told of, by the number of the filter in the chain.
     buckets: SmallVec<[(usize, Arc<TokenBucket>); 1]>,
 }
@@ -64,6 +67,7 @@ impl Left {
     fn is_empty(&self) -> bool {
         !self.cors
             && self.web.is_none()
+            && self.session.is_none()
             && self.buckets.is_empty()
             && self.headers.is_empty()
             && self.authorized.is_empty()
@@ -151,6 +155,16 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
                 changed = x.found.map(|found| changes(x, &found));
                 reply
             }
+            HttpFilterKind::StatefulSession(own) => {
+                let policy = match change {
+                    Some(FilterOverride::StatefulSession(policy)) => policy,
+                    _ => own,
+                };
+                if let Some(policy) = policy {
+                    session::ask(x, policy);
+                }
+                None
+            }
             // These act on the way upstream or at the end.
             HttpFilterKind::GrpcStats(_)
             | HttpFilterKind::IstioStats(_)
@@ -187,6 +201,7 @@ pub(crate) fn respond(x: &mut Exchange<'_>, length: Length) {
             HttpFilterKind::LocalRateLimit(_) => local_rate_limit::respond(x, number),
             HttpFilterKind::GlobalRateLimit(_) => global_rate_limit::respond(x, number),
             HttpFilterKind::ExtAuthz(_) => ext_authz::respond(x, number),
+            HttpFilterKind::StatefulSession(_) => session::respond(x),
             HttpFilterKind::HeaderMutation(filter) => header_mutation::response(x, filter, change),
             HttpFilterKind::HealthCheck(filter) => health_check::respond(x, filter),
             HttpFilterKind::Compressor(filter) => {

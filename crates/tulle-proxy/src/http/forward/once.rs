@@ -48,7 +48,15 @@ pub(super) async fn attempt(
     tries: &mut Tries,
 ) -> Tried {
     tries.stale = false;
-    let Some(chosen) = choose(x, plan, tries) else {
+    let chosen = match of_session(x, plan, tries) {
+        Ok(Some(chosen)) => Some(chosen),
+        Ok(None) => choose(x, plan, tries),
+        Err(status) => {
+            plan.cluster.stats.upstream_cx_none_healthy.inc();
+            return Tried::Over(Reply { status, ..Reply::no_host() });
+        }
+    };
+    let Some(chosen) = chosen else {
         plan.cluster.stats.upstream_cx_none_healthy.inc();
         return Tried::Over(Reply::no_host());
     };
@@ -90,6 +98,18 @@ pub(super) async fn attempt(
         AttemptEnd::Client(ClientFault::Encoding) => Tried::Over(x.undecodable()),
         AttemptEnd::Late(late) => late_before_response(x, plan, &chosen, late),
     }
+}
+
+/// The endpoint of the request's session, for its first try; an error is the status where it cannot be asked and no other shall be.
+fn of_session(x: &Exchange<'_>, plan: &Plan<'_>, tries: &mut Tries) -> Result<Option<Chosen>, u16> {
+    let Some(kept) = x.left.session.as_ref().filter(|_| tries.tried.is_empty()) else { return Ok(None) };
+    let Some(at) = kept.at() else { return Ok(None) };
+    let found = plan.cluster.at(at);
+    let gone = found.is_none();
+    let Some(chosen) = found.flatten() else { return kept.fails_with(gone).map_or(Ok(None), Err) };
+    tries.tried.push(chosen.host.address);
+    tries.priorities.push(chosen.host.endpoint.borrow().priority);
+    Ok(Some(chosen))
 }
 
 /// An endpoint, passing over those that have been tried if the policy says so.

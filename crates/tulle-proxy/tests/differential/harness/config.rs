@@ -1,5 +1,6 @@
 //! Parts of a bootstrap. Texts `{NAME}` stand for the address of the upstream NAME, `{port:NAME}` for its port and
-//! `{listener:NAME}` for the port of a listener; `"{port:NAME}"` may stand where a number is wanted.
+//! `{listener:NAME}` for the port of a listener; `"{port:NAME}"` may stand where a number is wanted. `{base64:NAME}` is the
+//! address as headers of sessions have it, `{session:NAME}`, `{ended:NAME}` and `{lasting:NAME}` as cookies do.
 
 use serde_json::{Value, json};
 

@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use self::{
@@ -251,6 +252,15 @@ impl Set {
             text = text.replace(&format!("\"{{port:{name}}}\""), &address.port().to_string());
             text = text.replace(&format!("{{port:{name}}}"), &address.port().to_string());
             text = text.replace(&format!("{{{name}}}"), &address.to_string());
+            let plain = address.to_string();
+            let message = [&[0x0a, plain.len() as u8], plain.as_bytes()].concat();
+            text = text.replace(&format!("{{base64:{name}}}"), &STANDARD.encode(&plain));
+            // Sessions that ended in 1970, and that last until 2100.
+            let ended = [&message[..], &[0x10, 1]].concat();
+            let lasting = [&message[..], &[0x10, 0x80, 0xae, 0x99, 0xa4, 0x0f]].concat();
+            text = text.replace(&format!("{{session:{name}}}"), &STANDARD.encode(message));
+            text = text.replace(&format!("{{ended:{name}}}"), &STANDARD.encode(ended));
+            text = text.replace(&format!("{{lasting:{name}}}"), &STANDARD.encode(lasting));
         }
         for (name, (_, address)) in &self.listeners {
             text = text.replace(&format!("\"{{listener:{name}}}\""), &address.port().to_string());

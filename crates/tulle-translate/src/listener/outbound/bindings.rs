@@ -143,7 +143,7 @@ impl Binding {
         let mut filter_chains: Vec<FilterChain> = Vec::new();
         if let Some((routes, made_by)) = &self.http {
             let prefix = format!("outbound_{}_{}", self.ip, self.port);
-            filter_chains.push(chains::http(mesh, view, &prefix, routes, made_by));
+            filter_chains.push(chains::http(snapshot, view, &prefix, routes, made_by));
         }
         let mut default = None;
         for chain in &self.tcp {

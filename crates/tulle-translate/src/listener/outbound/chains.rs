@@ -2,7 +2,6 @@
 
 use tulle_base::Provenance;
 use tulle_mesh::Snapshot;
-use tulle_mesh::config::MeshConfig;
 use tulle_mesh::routing::{GatewayRef, L4Match, L4Route, RouteSet};
 use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch};
@@ -57,7 +56,7 @@ impl TcpChain {
 
 /// The chain for HTTP without TLS. Any HTTP service of the port is behind its routes; `made_by` opened the port.
 pub(super) fn http(
-    mesh: &MeshConfig,
+    snapshot: &Snapshot,
     view: &View,
     prefix: &str,
     routes: &str,
@@ -70,13 +69,12 @@ pub(super) fn http(
             ..FilterChainMatch::default()
         }),
         filters: vec![hcm::with_rds(
-            mesh,
+            snapshot.mesh(),
+            view,
             hcm::Side::Outbound,
-            view.stock,
-            prefix,
-            routes,
+            (prefix, routes),
             &[],
-            view.topology,
+            snapshot.keeps_sessions(),
         )],
         metadata: provenance(made_by),
         ..FilterChain::default()
