@@ -4,9 +4,11 @@
 //!   scrapes, Prometheus text.
 //! * [`access_log`]: Envoy's access log formats, compiled once, rendered without allocating.
 //! * [`flags`], [`details`]: why a response is what it is, in Envoy's words.
+//! * [`audit`]: security events for auditors, one JSON object a line.
 //! * [`events`]: what can go wrong with a peer, with the counter, log line and answer that belong to it.
 
 pub mod access_log;
+pub mod audit;
 pub mod details;
 pub mod events;
 pub mod flags;

@@ -15,6 +15,13 @@ pub use operator::{Address, MetadataSource};
 pub use parse::FormatError;
 pub use record::{HeaderLookup, Headers, MetadataForm, MetadataLookup, NoHeaders, NoMetadata, RequestRecord};
 
+/// A time in the access log's default format, `2026-11-29T14:45:00.123Z`.
+pub(crate) fn rfc3339(since_epoch: std::time::Duration) -> String {
+    let mut out = Vec::with_capacity(24);
+    time::TimeFormat::default().write(since_epoch, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// Istio's default text format, one line with its line feed.
 pub const ISTIO_TEXT: &str = concat!(
     "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% ",
