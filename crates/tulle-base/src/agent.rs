@@ -24,6 +24,14 @@ pub struct AgentConfig {
     pub ca_root: PathBuf,
     /// File with the service account token (audience `istio-ca`); read again for every certificate request.
     pub token: PathBuf,
+    /// Unix socket for the workload's identity, as Istio's `workload-spiffe-uds/socket`. If somebody listens there when the proxy starts
+    /// (SPIRE's agent, or another SDS server), identity comes from there and not from the CA; else the proxy gives identity to other
+    /// processes of the pod there, by SDS and the SPIFFE Workload API. Absent: neither.
+    #[serde(default)]
+    pub workload_socket: Option<PathBuf>,
+    /// File for security events of the proxy (docs/security.md), appended to; absent: none are recorded.
+    #[serde(default)]
+    pub audit_log: Option<PathBuf>,
     /// How long a workload certificate shall live, in seconds; default 24 h. The control plane may give less.
     #[serde(default = "default_cert_ttl")]
     pub cert_ttl_seconds: u64,

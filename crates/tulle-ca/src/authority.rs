@@ -7,17 +7,20 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyUsagePurpose, NameConstraints, PublicKeyData, SanType, SerialNumber,
+    SubjectPublicKeyInfo, date_time_ymd,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tulle_base::SpiffeId;
 use tulle_identity::material::MaterialError;
 use tulle_identity::{CertInfo, Certificate, WorkloadKey};
+use zeroize::Zeroizing;
 
 use crate::csr::SigningRequest;
 use crate::files;
+use crate::key::{CaKey, CaKeyError};
 
 /// How long a self-signed root is valid: ten years, as Istio's.
 const ROOT_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -39,13 +42,49 @@ pub enum AuthorityError {
     /// A file of the layout is missing.
     #[error("{0} is missing")]
     Missing(PathBuf),
-    /// Key and certificates cannot be read.
-    #[error("{path}: not a key and a CA certificate: {source}")]
+    /// The certificate cannot be read.
+    #[error("{path}: not a CA certificate: {source}")]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the library said.
         source: rcgen::Error,
+    },
+    /// The key cannot be read.
+    #[error("{path}: {source}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CaKeyError,
+    },
+    /// Others than the owner may read the key.
+    #[error("{path}: its mode is {mode:o}, so that others may read the signing key; chmod 600 it")]
+    Mode {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The folder holds another root than the one in force.
+    #[error(
+        "{folder}: neither root-cert.pem nor next-root-cert.pem is the root in force ({path}); workloads that trust that root would \
+         refuse those certified by another: put the new files beside the old ones as next-*.pem and run tulle ca rotate, \
+         or remove {path} to break with the old root"
+    )]
+    OtherRoot {
+        /// The folder.
+        folder: PathBuf,
+        /// The file with the roots in force.
+        path: PathBuf,
+    },
+    /// The record of a rotation cannot be read.
+    #[error("{path}: not the state of a rotation: {reason}")]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// No certificate is in a file.
     #[error("{0} holds no certificate")]
@@ -87,7 +126,7 @@ pub enum IssueError {
 /// What was signed.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// PEM: the certificate, then intermediates, then the root(s) in one last entry.
+    /// PEM: the certificate, then intermediates; without the root.
     pub chain: Vec<String>,
     /// Serial number, lower-case hex.
     pub serial: String,
@@ -97,7 +136,8 @@ pub struct Issued {
 
 /// A signing key with its certificates. The key can be used, but not seen.
 pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, CaKey>,
+    signing: CertificateDer<'static>,
     /// From the signing certificate towards the root, the root left out.
     intermediates: Vec<CertificateDer<'static>>,
     roots: Vec<CertificateDer<'static>>,
@@ -125,16 +165,27 @@ impl Authority {
         let io = |source| AuthorityError::File { path: path.clone(), source };
         let stored = files::read(&path).map_err(io)?;
         let pem = match stored {
-            Some(pem) => pem,
+            Some(pem) => {
+                let mode = files::mode(&path).map_err(io)?;
+                if mode & 0o077 != 0 {
+                    return Err(AuthorityError::Mode { path, mode });
+                }
+                pem
+            }
             None => {
-                let pem = make_root(trust_domain, now)?;
+                let pem = Self::make(trust_domain, now)?;
                 files::write_private(&path, &pem).map_err(io)?;
                 tracing::info!(path = %path.display(), "made a new root certificate");
                 pem
             }
         };
-        let roots = certificates(&pem, &path)?;
-        Self::new(&pem, roots.first().cloned().into_iter().collect(), roots, &path, now)
+        Self::from_pem(&pem, &path, now)
+    }
+
+    /// Key and self-signed root in one text, which was read from `path`.
+    pub(crate) fn from_pem(pem: &str, path: &Path, now: SystemTime) -> Result<Self, AuthorityError> {
+        let roots = certificates(pem, path)?;
+        Self::new(pem, roots.first().cloned().into_iter().collect(), roots, path, now)
     }
 
     /// A key that somebody else made, in the layout of Istio's `cacerts`: `ca-key.pem`, `ca-cert.pem`, `root-cert.pem` and, where
@@ -143,8 +194,13 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError`], also when the four do not belong together.
     pub fn plugged(dir: &Path, now: SystemTime) -> Result<Self, AuthorityError> {
+        Self::plugged_as(dir, "", now)
+    }
+
+    /// The same, with `prefix` before the name of each file.
+    pub(crate) fn plugged_as(dir: &Path, prefix: &str, now: SystemTime) -> Result<Self, AuthorityError> {
         let load = |name: &str| {
-            let path = dir.join(name);
+            let path = dir.join(format!("{prefix}{name}"));
             let text =
                 files::read(&path).map_err(|source| AuthorityError::File { path: path.clone(), source })?;
             Ok::<_, AuthorityError>((path, text))
@@ -157,6 +213,11 @@ impl Authority {
         let (key_path, key) = need("ca-key.pem")?;
         let (cert_path, cert) = need("ca-cert.pem")?;
         let (root_path, root) = need("root-cert.pem")?;
+        if let Ok(mode) = files::mode(&key_path)
+            && mode & 0o007 != 0
+        {
+            tracing::warn!(path = %key_path.display(), mode = format_args!("{mode:o}"), "anybody may read the signing key");
+        }
         let roots = certificates(&root, &root_path)?;
         let mut chain = certificates(&cert, &cert_path)?;
         if let (path, Some(more)) = load("cert-chain.pem")? {
@@ -178,12 +239,13 @@ impl Authority {
     ) -> Result<Self, AuthorityError> {
         let unreadable = |source| AuthorityError::Unreadable { path: path.to_owned(), source };
         let signing = chain.first().ok_or_else(|| AuthorityError::NoCertificate(path.to_owned()))?.clone();
-        let key = KeyPair::from_pem(key).map_err(unreadable)?;
+        let key =
+            CaKey::from_pem(key).map_err(|source| AuthorityError::Key { path: path.to_owned(), source })?;
         let issuer = Issuer::from_ca_cert_der(&signing, key).map_err(unreadable)?;
         let info = CertInfo::read(&signing).map_err(|_| AuthorityError::NoCertificate(path.to_owned()))?;
         let not_after = UNIX_EPOCH + Duration::from_secs(u64::try_from(info.not_after).unwrap_or(0));
         let intermediates = chain.into_iter().filter(|c| !roots.contains(c)).collect();
-        let authority = Self { issuer, intermediates, roots, not_after };
+        let authority = Self { issuer, signing, intermediates, roots, not_after };
         authority.prove(now)?;
         Ok(authority)
     }
@@ -203,7 +265,6 @@ impl Authority {
         let (der, serial, not_after) = self.sign(&key, vec![uri(id)?], ttl, now)?;
         let mut chain = vec![pem(&der)];
         chain.extend(self.intermediates.iter().map(pem));
-        chain.push(self.root_pem());
         Ok(Issued { chain, serial, not_after })
     }
 
@@ -237,6 +298,11 @@ impl Authority {
     /// The root(s), DER.
     pub fn roots(&self) -> &[CertificateDer<'static>] {
         &self.roots
+    }
+
+    /// The signing certificate, DER.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.signing
     }
 
     /// When the signing certificate expires.
@@ -273,6 +339,25 @@ impl Authority {
         Ok((certificate.der().clone(), serial, not_after))
     }
 
+    /// A new root: key and certificate in PEM, one after the other.
+    pub(crate) fn make(trust_domain: &str, now: SystemTime) -> Result<Zeroizing<String>, AuthorityError> {
+        let path = PathBuf::from("a new root");
+        let (key, mut pem) = CaKey::generate().map_err(|source| AuthorityError::Key { path, source })?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, trust_domain);
+        params.distinguished_name.push(DnType::CommonName, "Tulle root CA");
+        params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
+        params.not_before = date_time_ymd(1970, 1, 1) + since_epoch(now.checked_sub(BACKDATE).unwrap_or(now));
+        params.not_after = date_time_ymd(1970, 1, 1) + since_epoch(now + ROOT_LIFE);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.name_constraints = Some(constraints(trust_domain));
+        let certificate = params.self_signed(&key)?;
+        pem.push_str(&certificate.pem());
+        Ok(pem)
+    }
+
     /// Issues a certificate and verifies it as a workload would.
     fn prove(&self, now: SystemTime) -> Result<(), AuthorityError> {
         let probe = WorkloadKey::generate().map_err(IssueError::Key)?;
@@ -295,20 +380,21 @@ impl Authority {
     }
 }
 
-/// A new root: key and certificate in PEM, one after the other.
-fn make_root(trust_domain: &str, now: SystemTime) -> Result<String, AuthorityError> {
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::OrganizationName, trust_domain);
-    params.distinguished_name.push(DnType::CommonName, "Tulle root CA");
-    params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
-    params.not_before = date_time_ymd(1970, 1, 1) + since_epoch(now.checked_sub(BACKDATE).unwrap_or(now));
-    params.not_after = date_time_ymd(1970, 1, 1) + since_epoch(now + ROOT_LIFE);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let certificate = params.self_signed(&key)?;
-    Ok(format!("{}{}", key.serialize_pem(), certificate.pem()))
+/// What a root of ours may certify beside SPIFFE ids: the control plane's names within the cluster, and no address. Constraints on
+/// URIs would have every SVID refused by verifiers that do not know them (webpki among them); that an SVID is of the right trust
+/// domain is checked by name.
+fn constraints(trust_domain: &str) -> NameConstraints {
+    let mut names = vec!["svc", "cluster.local", "istio-system"];
+    if !trust_domain.is_empty() && !names.contains(&trust_domain) {
+        names.push(trust_domain);
+    }
+    NameConstraints {
+        permitted_subtrees: names.into_iter().map(|n| GeneralSubtree::DnsName(n.to_owned())).collect(),
+        excluded_subtrees: vec![
+            GeneralSubtree::IpAddress(CidrSubnet::V4([0; 4], [0; 4])),
+            GeneralSubtree::IpAddress(CidrSubnet::V6([0; 16], [0; 16])),
+        ],
+    }
 }
 
 /// 127 random bits: positive, and at most 20 bytes (RFC 5280 section 4.1.2.2).
@@ -319,7 +405,7 @@ fn random_serial() -> Result<[u8; 16], IssueError> {
     Ok(serial)
 }
 
-fn certificates(pem: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthorityError> {
+pub(crate) fn certificates(pem: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthorityError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
@@ -328,7 +414,7 @@ fn certificates(pem: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// RFC 7468.
-fn pem(der: &CertificateDer<'static>) -> String {
+pub(crate) fn pem(der: &CertificateDer<'static>) -> String {
     let encoded = STANDARD.encode(der);
     let mut text = String::with_capacity(encoded.len() + encoded.len() / 64 + 60);
     text.push_str("-----BEGIN CERTIFICATE-----\n");

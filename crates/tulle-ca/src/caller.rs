@@ -28,6 +28,29 @@ pub struct Caller {
     pub id: SpiffeId,
     /// What says so.
     pub credential: Credential,
+    /// The pod that its token is bound to.
+    pub pod: Option<BoundPod>,
+}
+
+impl Caller {
+    /// Whose requests are counted together: the pod's, or else all of the identity's.
+    pub(crate) fn key(&self) -> String {
+        match &self.pod {
+            Some(pod) if !pod.uid.is_empty() => pod.uid.clone(),
+            _ => self.id.to_string(),
+        }
+    }
+}
+
+/// The pod that a token is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
 }
 
 /// Why a caller is not believed.
@@ -64,9 +87,14 @@ pub trait Bindings: Send + Sync {
     fn check(&self, subject: &TokenSubject) -> Result<(), String>;
 }
 
+/// Other names of the trust domain, which may change at any time.
+pub type Aliases = Arc<arc_swap::ArcSwap<Vec<String>>>;
+
 /// Decides who a caller is.
 pub(crate) struct Authenticator {
     pub(crate) trust_domain: String,
+    /// Other names of the trust domain: a certificate that carries one is renewed under the trust domain's own.
+    pub(crate) aliases: Aliases,
     pub(crate) tokens: TokenVerifier,
     pub(crate) bindings: Arc<dyn Bindings>,
 }
@@ -82,29 +110,36 @@ impl Authenticator {
         let by_token = token.map(|t| self.by_token(t, now));
         let by_certificate = certificate.map(|c| self.by_certificate(c));
         match (by_token, by_certificate) {
-            (Some(Ok(token)), Some(Ok(certificate))) if token != certificate => {
+            (Some(Ok((token, _))), Some(Ok(certificate))) if token != certificate => {
                 Err(AuthError::Contradiction {
                     token: token.to_string(),
                     certificate: certificate.to_string(),
                 })
             }
-            (Some(Ok(id)), _) => Ok(Caller { id, credential: Credential::Token }),
+            (Some(Ok((id, pod))), _) => Ok(Caller { id, credential: Credential::Token, pod }),
             (None | Some(Err(AuthError::Token(_))), Some(Ok(id))) => {
-                Ok(Caller { id, credential: Credential::Certificate })
+                Ok(Caller { id, credential: Credential::Certificate, pod: None })
             }
             (Some(Err(error)), _) | (None, Some(Err(error))) => Err(error),
             (None, None) => Err(AuthError::Nothing),
         }
     }
 
-    fn by_token(&self, token: &str, now: SystemTime) -> Result<SpiffeId, AuthError> {
+    fn by_token(&self, token: &str, now: SystemTime) -> Result<(SpiffeId, Option<BoundPod>), AuthError> {
         let subject = self.tokens.verify(token, now)?;
         self.bindings.check(&subject).map_err(AuthError::Unbound)?;
-        Ok(SpiffeId::new(&*self.trust_domain, subject.namespace, subject.service_account))
+        let TokenSubject { namespace, service_account, service_account_uid: _, pod } = subject;
+        let pod = pod.map(|(name, uid)| BoundPod { namespace: namespace.clone(), name, uid });
+        Ok((SpiffeId::new(&*self.trust_domain, namespace, service_account), pod))
     }
 
     fn by_certificate(&self, certificate: &PeerCertificate) -> Result<SpiffeId, AuthError> {
         let id = certificate.0.spiffe.clone().ok_or(AuthError::Certificate)?;
-        if id.trust_domain == self.trust_domain { Ok(id) } else { Err(AuthError::Certificate) }
+        let known = id.trust_domain == self.trust_domain || self.aliases.load().contains(&id.trust_domain);
+        if known {
+            Ok(SpiffeId::new(&*self.trust_domain, id.namespace, id.service_account))
+        } else {
+            Err(AuthError::Certificate)
+        }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 /// Largest key or certificate file that is read.
 const MAX_FILE: u64 = 1 << 20;
@@ -13,8 +15,40 @@ pub(crate) fn root_file(state_dir: &Path) -> PathBuf {
     state_dir.join("ca").join("root.pem")
 }
 
-/// Reads a file; `None` if there is none.
-pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
+/// The state of a rotation that is under way, with both keys.
+pub(crate) fn rotation_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("ca").join("rotation.json")
+}
+
+/// The roots in force, where the signing key is plugged in.
+pub(crate) fn in_force_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("ca").join("in-force.pem")
+}
+
+/// What was issued and has not expired.
+pub(crate) fn issued_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("ca").join("issued.jsonl")
+}
+
+/// Permissions of a file.
+pub(crate) fn mode(path: &Path) -> io::Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+}
+
+/// Removes a file, for good; one that is not there is no error.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    match path.parent() {
+        Some(dir) if dir.exists() => File::open(dir)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a file, which may hold a key; `None` if there is none.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
     let length = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -23,7 +57,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
     if length > MAX_FILE {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "larger than 1 MiB"));
     }
-    fs::read_to_string(path).map(Some)
+    fs::read_to_string(path).map(|text| Some(Zeroizing::new(text)))
 }
 
 /// Writes a file that only its owner may read. After a crash at any moment either the old content is there or the new one.
@@ -45,8 +79,6 @@ pub(crate) fn write_private(path: &Path, content: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -58,7 +90,7 @@ mod tests {
         fs::write(path.with_extension("new"), "half a ke").unwrap();
         write_private(&path, "one").unwrap();
         write_private(&path, "two").unwrap();
-        assert_eq!(read(&path).unwrap().as_deref(), Some("two"));
+        assert_eq!(read(&path).unwrap().unwrap().as_str(), "two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -6,16 +6,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 use std::time::{Duration, SystemTime};
 
 use tonic::body::Body;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tulle_proto::istio::ca::{CREATE_CERTIFICATE, IstioCertificateRequest, IstioCertificateResponse};
+use tulle_telemetry::audit::{AuditLog, Entry, Event};
 
-use crate::authority::Authority;
-use crate::caller::{Authenticator, Bindings, PeerCertificate};
+use crate::authorities::Authorities;
+use crate::caller::{Aliases, Authenticator, Bindings, Caller, Credential, PeerCertificate};
 use crate::csr::SigningRequest;
+use crate::issued::{Holding, IssuedBook, fingerprint};
+use crate::limit::Limiter;
 use crate::policy::TtlPolicy;
 use crate::token::TokenVerifier;
 
@@ -35,6 +39,30 @@ pub struct Counters {
     pub unreadable: AtomicU64,
     /// `csr_sign_err_count`: signing failures.
     pub unsigned: AtomicU64,
+    /// Sound requests that ask for what their sender may not have.
+    pub overreaching: AtomicU64,
+    /// Requests that came too often.
+    pub limited: AtomicU64,
+}
+
+/// What the service is made of.
+pub struct Setup {
+    /// Who signs.
+    pub authorities: Arc<Authorities>,
+    /// Trust domain of all identities.
+    pub trust_domain: String,
+    /// Other names of it.
+    pub aliases: Aliases,
+    /// Whose tokens are believed.
+    pub tokens: TokenVerifier,
+    /// What tokens are bound to.
+    pub bindings: Arc<dyn Bindings>,
+    /// For how long is signed.
+    pub policy: TtlPolicy,
+    /// Where what is issued is noted.
+    pub issued: Arc<IssuedBook>,
+    /// Where what is issued and refused is told.
+    pub audit: AuditLog,
 }
 
 /// The service. Cheap to clone.
@@ -42,23 +70,23 @@ pub struct Counters {
 pub struct CaService(Arc<Inner>);
 
 struct Inner {
-    authority: Arc<Authority>,
+    authorities: Arc<Authorities>,
     authenticator: Authenticator,
     policy: TtlPolicy,
+    issued: Arc<IssuedBook>,
+    audit: AuditLog,
+    limiter: Limiter,
     counters: Arc<Counters>,
 }
 
 impl CaService {
-    /// Signs with `authority` for callers that `tokens` (or their certificate) vouch for.
-    pub fn new(
-        authority: Arc<Authority>,
-        trust_domain: &str,
-        tokens: TokenVerifier,
-        bindings: Arc<dyn Bindings>,
-        policy: TtlPolicy,
-    ) -> Self {
-        let authenticator = Authenticator { trust_domain: trust_domain.to_owned(), tokens, bindings };
-        Self(Arc::new(Inner { authority, authenticator, policy, counters: Arc::default() }))
+    /// A service.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { authorities, trust_domain, aliases, tokens, bindings, policy, issued, audit } = setup;
+        let authenticator = Authenticator { trust_domain, aliases, tokens, bindings };
+        let limiter = Limiter::new(Instant::now());
+        let counters = Arc::default();
+        Self(Arc::new(Inner { authorities, authenticator, policy, issued, audit, limiter, counters }))
     }
 
     /// What was done so far.
@@ -115,13 +143,30 @@ impl Inner {
         let certificate = request.extensions().get::<PeerCertificate>();
         let caller = self.authenticator.authenticate(token, certificate, now).map_err(|error| {
             count(&self.counters.unauthenticated);
-            tracing::warn!(%error, "certificate refused: caller not authenticated");
-            Status::unauthenticated(error.to_string())
+            // The certificate, where there is one, was verified, so that it says who asks even if the token does not.
+            let who = certificate.and_then(|c| c.0.principal()).map(ToString::to_string).unwrap_or_default();
+            self.refuse(&who, None, Status::unauthenticated(error.to_string()))
         })?;
-        let IstioCertificateRequest { csr, validity_duration, metadata } = request.get_ref();
+        let signed = self.sign(&caller, request.get_ref(), now);
+        signed.map_err(|status| self.refuse(&caller.id.to_string(), Some(&caller), status))
+    }
+
+    fn sign(
+        &self,
+        caller: &Caller,
+        request: &IstioCertificateRequest,
+        now: SystemTime,
+    ) -> Result<Response<IstioCertificateResponse>, Status> {
+        self.limiter.take(&caller.key(), Instant::now()).map_err(|wait| {
+            count(&self.counters.limited);
+            let wait = wait.as_millis().max(1);
+            Status::resource_exhausted(format!(
+                "too many certificates were asked for; try again in {wait} ms"
+            ))
+        })?;
+        let IstioCertificateRequest { csr, validity_duration, metadata } = request;
         for option in metadata.iter().flat_map(|m| m.fields.keys()) {
             if matches!(option.as_str(), "ImpersonatedIdentity" | "CertSigner") {
-                tracing::warn!(identity = %caller.id, option, "certificate refused: option not granted");
                 return Err(Status::permission_denied(format!("{option} is not granted to anybody here")));
             }
         }
@@ -129,25 +174,67 @@ impl Inner {
             .map_err(|_| Status::invalid_argument("validity_duration is negative"))?;
         let csr = SigningRequest::read(csr).map_err(|error| {
             count(&self.counters.unreadable);
-            tracing::warn!(identity = %caller.id, %error, "certificate refused: bad signing request");
             Status::invalid_argument(error.to_string())
         })?;
+        csr.check(&caller.id, &self.authenticator.aliases.load()).map_err(|error| {
+            count(&self.counters.overreaching);
+            Status::permission_denied(error.to_string())
+        })?;
         let ttl = self.policy.grant(Duration::from_secs(requested));
-        let issued = self.authority.issue(&caller.id, &csr, ttl, now).map_err(|error| {
+        let in_force = self.authorities.current();
+        let mut issued = in_force.signing.issue(&caller.id, &csr, ttl, now).map_err(|error| {
             count(&self.counters.unsigned);
             tracing::error!(identity = %caller.id, %error, "certificate not signed");
             Status::internal(error.to_string())
         })?;
         count(&self.counters.issued);
-        tracing::info!(
-            identity = %caller.id,
-            credential = ?caller.credential,
-            serial = issued.serial,
-            ttl_s = ttl.as_secs(),
-            "certificate issued"
-        );
+        let root = in_force.signing.roots().first().map(fingerprint).unwrap_or_default();
+        self.tell(caller, &issued, ttl, &root, now);
+        issued.chain.push(in_force.roots_pem());
         Ok(Response::new(IstioCertificateResponse { cert_chain: issued.chain }))
     }
+
+    /// Notes what was issued, in the book, the audit log and the log.
+    fn tell(&self, caller: &Caller, issued: &crate::Issued, ttl: Duration, root: &str, now: SystemTime) {
+        let Caller { id, credential, pod } = caller;
+        let not_after = issued.not_after.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let holding = Holding {
+            pod: pod.as_ref().map(|p| (p.namespace.clone(), p.name.clone())),
+            uid: pod.as_ref().map(|p| p.uid.clone()).unwrap_or_default(),
+            id: id.to_string(),
+            serial: issued.serial.clone(),
+            not_after,
+            root: root.to_owned(),
+        };
+        self.issued.note(holding, now);
+        let credential = match credential {
+            Credential::Token => "token",
+            Credential::Certificate => "certificate",
+        };
+        let entry = Entry::new(Event::CertificateIssued, id.to_string(), id.to_string())
+            .with("serial", issued.serial.as_str())
+            .with("credential", credential)
+            .with("pod", pod_name(caller))
+            .with("notAfter", not_after)
+            .with("root", root);
+        self.audit.record(entry);
+        tracing::info!(
+            identity = %id, credential, serial = issued.serial, ttl_s = ttl.as_secs(), "certificate issued"
+        );
+    }
+
+    fn refuse(&self, who: &str, caller: Option<&Caller>, status: Status) -> Status {
+        tracing::warn!(identity = who, code = ?status.code(), reason = status.message(), "certificate refused");
+        let entry = Entry::new(Event::CertificateRefused, who, who)
+            .refused(status.message())
+            .with("pod", caller.map(pod_name).unwrap_or_default());
+        self.audit.record(entry);
+        status
+    }
+}
+
+fn pod_name(caller: &Caller) -> String {
+    caller.pod.as_ref().map(|p| format!("{}/{}", p.namespace, p.name)).unwrap_or_default()
 }
 
 /// The token of an `authorization: Bearer` header.

@@ -8,14 +8,19 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType};
+use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tulle_base::SpiffeId;
-use tulle_ca::{Authority, Bindings, CaService, PeerCertificate, TokenSubject, TokenVerifier, TtlPolicy};
+use tulle_ca::{
+    Authorities, Authority, Bindings, CaService, IssuedBook, PeerCertificate, Setup, TokenSubject,
+    TokenVerifier, TtlPolicy,
+};
 use tulle_identity::material::read_certificates;
 use tulle_identity::{CertInfo, PeerIdentity, WorkloadKey};
 use tulle_proto::istio::ca::{CREATE_CERTIFICATE, IstioCertificateRequest, IstioCertificateResponse};
+use tulle_telemetry::audit::{AuditLog, Sink};
 
 struct OnlyPod(&'static str);
 
@@ -32,20 +37,44 @@ struct World {
     service: CaService,
     signer: KeyPair,
     authority: Arc<Authority>,
-    _dir: tempfile::TempDir,
+    audit: AuditLog,
+    dir: tempfile::TempDir,
 }
 
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let authority =
-            Arc::new(Authority::self_signed(dir.path(), "cluster.local", SystemTime::now()).unwrap());
+        let authorities =
+            Arc::new(Authorities::open(dir.path(), None, "cluster.local", SystemTime::now()).unwrap());
+        let authority = authorities.current().signing.clone();
         let signer = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let tokens = TokenVerifier::from_pem(&signer.public_key_pem()).unwrap();
         let policy = TtlPolicy::new(Duration::from_secs(3600));
-        let service =
-            CaService::new(authority.clone(), "cluster.local", tokens, Arc::new(OnlyPod("pod-uid")), policy);
-        Self { service, signer, authority, _dir: dir }
+        let audit_file = dir.path().join("audit.log");
+        let audit = AuditLog::start("control-plane", "test", &[Sink::File(audit_file)]).unwrap();
+        let service = CaService::new(Setup {
+            authorities,
+            trust_domain: "cluster.local".to_owned(),
+            aliases: Arc::new(Arc::new(vec!["old.example".to_owned()]).into()),
+            tokens,
+            bindings: Arc::new(OnlyPod("pod-uid")),
+            policy,
+            issued: Arc::new(IssuedBook::open(dir.path(), SystemTime::now())),
+            audit: audit.clone(),
+        });
+        Self { service, signer, authority, audit, dir }
+    }
+
+    /// The audit log, once everything that was recorded is in it.
+    fn audited(&self) -> Vec<Value> {
+        loop {
+            let text = std::fs::read_to_string(self.dir.path().join("audit.log")).unwrap();
+            let lines: Vec<Value> = text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+            if lines.len() as u64 >= self.audit.recorded() {
+                return lines;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn token(&self, change: impl FnOnce(&mut Value)) -> String {
@@ -95,8 +124,12 @@ impl<'a> Ask<'a> {
 }
 
 fn csr() -> String {
+    csr_of("cart")
+}
+
+fn csr_of(account: &str) -> String {
     let key = WorkloadKey::generate().unwrap();
-    key.signing_request(&SpiffeId::new("cluster.local", "shop", "cart")).unwrap()
+    key.signing_request(&SpiffeId::new("cluster.local", "shop", account)).unwrap()
 }
 
 fn now() -> u64 {
@@ -143,38 +176,141 @@ async fn a_good_token_gets_exactly_its_own_name() {
     assert_ne!(info.serial, again.serial);
 }
 
+/// A request for these names, as a client that lies would send it.
+fn asking(names: Vec<SanType>, authority: bool) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names;
+    if authority {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    }
+    params.serialize_request(&key).unwrap().pem().unwrap()
+}
+
 #[tokio::test]
-async fn names_in_the_request_are_not_believed() {
+async fn requests_for_another_identity_are_refused() {
+    let world = World::new();
+    let token = world.token(|_| {});
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    let own = || uri("spiffe://cluster.local/ns/shop/sa/cart");
+    let dns = SanType::DnsName("istiod.istio-system.svc".try_into().unwrap());
+    let address = SanType::IpAddress([10, 0, 0, 1].into());
+    let cases = [
+        (
+            vec![uri("spiffe://cluster.local/ns/kube-system/sa/admin")],
+            "spiffe://cluster.local/ns/kube-system/sa/admin",
+        ),
+        (vec![own(), uri("spiffe://cluster.local/ns/shop/sa/pay")], "spiffe://cluster.local/ns/shop/sa/pay"),
+        (vec![uri("spiffe://evil.example/ns/shop/sa/cart")], "spiffe://evil.example/ns/shop/sa/cart"),
+        (vec![uri("spiffe://cluster.local/ns/shop/sa/cart/")], "sa/cart/"),
+        (vec![uri("https://cluster.local/ns/shop/sa/cart")], "https://"),
+        (vec![own(), dns], "the DNS name istiod.istio-system.svc"),
+        (vec![address], "an IP address"),
+    ];
+    for (names, asked) in cases {
+        let refused = world.ask(Ask { csr: asking(names, false), ..Ask::token(&token) }).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{asked}");
+        let (message, caller) =
+            (refused.message(), "but its sender is spiffe://cluster.local/ns/shop/sa/cart");
+        assert!(message.contains(asked) && message.contains(caller), "{asked}: {message}");
+    }
+    let refused = world.ask(Ask { csr: asking(vec![own()], true), ..Ask::token(&token) }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("certificate authority"), "{}", refused.message());
+    let counters = world.service.counters();
+    assert_eq!(counters.overreaching.load(std::sync::atomic::Ordering::Relaxed), 8);
+    assert_eq!(counters.issued.load(std::sync::atomic::Ordering::Relaxed), 0);
+    let audited = world.audited();
+    assert!(audited.iter().all(|l| l["event"] == "certificate.refused" && l["outcome"] == "refused"));
+    assert_eq!(audited.len(), 8);
+    assert_eq!(audited[0]["actor"], "spiffe://cluster.local/ns/shop/sa/cart");
+    assert_eq!(audited[0]["details"]["pod"], "shop/cart-0");
+
+    // What a request may ask for gets the caller's own name, under the trust domain's own name.
+    for names in [vec![], vec![own()], vec![uri("spiffe://old.example/ns/shop/sa/cart")]] {
+        let chain = world.ask(Ask { csr: asking(names, false), ..Ask::token(&token) }).await.unwrap();
+        let info = leaf(&chain);
+        assert_eq!(info.uri_sans, ["spiffe://cluster.local/ns/shop/sa/cart"]);
+        assert!(info.dns_sans.is_empty() && info.subject.is_empty());
+    }
+    let audited = world.audited();
+    let issued = audited.last().unwrap();
+    assert_eq!((issued["event"].as_str(), issued["number"].as_u64()), (Some("certificate.issued"), Some(11)));
+    assert_eq!(issued["details"]["credential"], "token");
+}
+
+#[tokio::test]
+async fn what_is_issued_is_no_authority() {
     let world = World::new();
     let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec!["istiod.istio-system.svc".to_owned()]).unwrap();
-    params
-        .subject_alt_names
-        .push(SanType::URI("spiffe://cluster.local/ns/kube-system/sa/admin".try_into().unwrap()));
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let csr = params.serialize_request(&key).unwrap().pem().unwrap();
+    let csr = CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
     let token = world.token(|_| {});
     let chain = world.ask(Ask { csr, ..Ask::token(&token) }).await.unwrap();
-    let info = leaf(&chain);
-    assert_eq!(info.uri_sans, ["spiffe://cluster.local/ns/shop/sa/cart"]);
-    assert!(info.dns_sans.is_empty());
-    // Nor is it a CA: what it signs leads nowhere.
+    // What it signs leads nowhere.
     let der = read_certificates(chain[0].as_bytes()).unwrap();
     let issuer = rcgen::Issuer::from_ca_cert_der(&der[0], key).unwrap();
     let victim = KeyPair::generate().unwrap();
-    let forged = CertificateParams::new(vec!["x".to_owned()]).unwrap().signed_by(&victim, &issuer).unwrap();
-    let anchor = webpki::anchor_from_trusted_cert(&world.authority.roots()[0]).unwrap();
-    let (forged, anchors) = (webpki::EndEntityCert::try_from(forged.der()).unwrap(), [anchor]);
-    let verdict = forged.verify_for_usage(
+    let forged =
+        CertificateParams::new(vec!["x.svc".to_owned()]).unwrap().signed_by(&victim, &issuer).unwrap();
+    assert!(!leads(&world, forged.der(), &der));
+}
+
+/// Whether a verifier that trusts the root believes a certificate with these intermediates.
+fn leads(world: &World, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> bool {
+    let anchors = [webpki::anchor_from_trusted_cert(&world.authority.roots()[0]).unwrap()];
+    let leaf = webpki::EndEntityCert::try_from(leaf).unwrap();
+    leaf.verify_for_usage(
         webpki::ALL_VERIFICATION_ALGS,
         &anchors,
-        &der,
+        intermediates,
         rustls_pki_types::UnixTime::now(),
         webpki::KeyUsage::server_auth(),
         None,
         None,
-    );
-    assert!(verdict.is_err());
+    )
+    .is_ok()
+}
+
+/// A stolen root cannot speak for hosts outside of the mesh to those who honour its constraints.
+#[test]
+fn the_root_is_constrained_to_names_of_the_cluster() {
+    let world = World::new();
+    let id = SpiffeId::new("cluster.local", "istio-system", "istiod");
+    let certify = |dns: &str| {
+        let names = [dns.to_owned()];
+        let made =
+            world.authority.serving_certificate(&id, &names, Duration::from_secs(60), SystemTime::now());
+        made.unwrap().chain()[0].clone()
+    };
+    for inside in ["istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "istiod.istio-system"]
+    {
+        assert!(leads(&world, &certify(inside), &[]), "{inside}");
+    }
+    for outside in ["bank.example", "svc.example", "localhost"] {
+        assert!(!leads(&world, &certify(outside), &[]), "{outside}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_too_often_waits() {
+    let world = World::new();
+    let token = world.token(|_| {});
+    let request = csr();
+    for _ in 0..20 {
+        world.ask(Ask { csr: request.clone(), ..Ask::token(&token) }).await.unwrap();
+    }
+    let refused = loop {
+        // A slow machine may earn one more meanwhile.
+        if let Err(refused) = world.ask(Ask { csr: request.clone(), ..Ask::token(&token) }).await {
+            break refused;
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("try again in"), "{}", refused.message());
+    assert!(world.service.counters().limited.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    // Others are not held up.
+    let other = SpiffeId::new("cluster.local", "shop", "other");
+    world.ask(Ask { token: None, certificate: Some(&other), csr: csr_of("other"), ttl: 0 }).await.unwrap();
 }
 
 #[tokio::test]
@@ -353,7 +489,7 @@ fn a_plugged_in_intermediate_is_proven_at_the_start() {
     let request = tulle_ca::SigningRequest::read(&csr()).unwrap();
     let id = SpiffeId::new("cluster.local", "a", "b");
     let issued = authority.issue(&id, &request, Duration::from_secs(60), SystemTime::now()).unwrap();
-    assert_eq!(issued.chain.len(), 3);
+    assert_eq!(issued.chain.len(), 2, "the root is not in it");
     assert_eq!(issued.chain[1].replace("\r\n", "\n"), intermediate.pem().replace("\r\n", "\n"));
     // Another root does not vouch for it.
     let stranger = KeyPair::generate().unwrap();

@@ -49,7 +49,12 @@ impl From<Refused> for Status {
 
 /// Reads the node and holds it against the client certificate. A stream in the clear has none: whoever can reach that port is
 /// told what any proxy may know, and that is not secret.
-pub(crate) fn admit(node: &[u8], peer: &Peer, trust_domain: &str) -> Result<Proxy, Refused> {
+pub(crate) fn admit(
+    node: &[u8],
+    peer: &Peer,
+    trust_domain: &str,
+    aliases: &[String],
+) -> Result<Proxy, Refused> {
     if node.len() > MAX_NODE {
         return Err(Refused::Unreadable("it is too large"));
     }
@@ -63,11 +68,21 @@ pub(crate) fn admit(node: &[u8], peer: &Peer, trust_domain: &str) -> Result<Prox
     let identity = PeerIdentity::read(&chain).ok().flatten().and_then(|i| i.spiffe);
     let certificate = identity.ok_or_else(|| Refused::NoIdentity(trust_domain.to_owned()))?;
     let claimed = SpiffeId::new(trust_domain, proxy.namespace(), &*proxy.service_account);
-    if certificate == claimed {
-        Ok(proxy)
-    } else if certificate.trust_domain == trust_domain {
-        Err(Refused::SomebodyElse { certificate: certificate.to_string(), node: claimed.to_string() })
-    } else {
-        Err(Refused::NoIdentity(trust_domain.to_owned()))
+    let ours = certificate.trust_domain == trust_domain || aliases.contains(&certificate.trust_domain);
+    let same = (&certificate.namespace, &certificate.service_account)
+        == (&claimed.namespace, &claimed.service_account);
+    match (ours, same) {
+        (true, true) => Ok(proxy),
+        (true, false) => {
+            Err(Refused::SomebodyElse { certificate: certificate.to_string(), node: claimed.to_string() })
+        }
+        (false, _) => Err(Refused::NoIdentity(trust_domain.to_owned())),
     }
+}
+
+/// Who the client certificate says is there; empty without one.
+pub(crate) fn principal(peer: &Peer) -> String {
+    let leaf = peer.certificate.as_ref().map(|leaf| [leaf.as_ref().into()]);
+    let identity = leaf.and_then(|chain| PeerIdentity::read(&chain).ok().flatten());
+    identity.and_then(|i| i.principal().map(ToString::to_string)).unwrap_or_default()
 }

@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use tulle_api::kubernetes::PodSpec;
 use tulle_api::{Kind, Object};
-use tulle_ca::{Bindings, TokenSubject};
+use tulle_ca::{Bindings, Holding, TokenSubject};
+
+/// Name of the proxy's container.
+const PROXY: &str = "istio-proxy";
 
 /// Namespace and name.
 type Key = (String, String);
@@ -12,8 +16,15 @@ type Key = (String, String);
 #[derive(Default)]
 struct Known {
     synced: bool,
-    pods: HashMap<Key, String>,
+    pods: HashMap<Key, Pod>,
     accounts: HashMap<Key, String>,
+}
+
+#[derive(Clone, Debug)]
+struct Pod {
+    uid: String,
+    /// Whether it is running, and has a proxy.
+    proxied: bool,
 }
 
 /// The uids of pods and service accounts.
@@ -23,12 +34,23 @@ pub(crate) struct Accounts(RwLock<Known>);
 impl Accounts {
     /// Takes in an object that is new or changed.
     pub(crate) fn put(&self, object: &Object) {
-        self.change(object, |map, key| drop(map.insert(key, object.meta.uid.clone())));
+        let (key, uid) = (key(object), object.meta.uid.clone());
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match object.kind() {
+            Kind::Pod => drop(known.pods.insert(key, Pod { uid, proxied: is_proxied(object) })),
+            Kind::ServiceAccount => drop(known.accounts.insert(key, uid)),
+            _ => {}
+        }
     }
 
     /// Takes out an object that is gone.
     pub(crate) fn delete(&self, object: &Object) {
-        self.change(object, |map, key| drop(map.remove(&key)));
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match object.kind() {
+            Kind::Pod => drop(known.pods.remove(&key(object))),
+            Kind::ServiceAccount => drop(known.accounts.remove(&key(object))),
+            _ => {}
+        }
     }
 
     /// Everything that exists is known from now on.
@@ -36,15 +58,31 @@ impl Accounts {
         self.0.write().unwrap_or_else(PoisonError::into_inner).synced = true;
     }
 
-    fn change(&self, object: &Object, change: impl FnOnce(&mut HashMap<Key, String>, Key)) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let map = match object.kind() {
-            Kind::Pod => &mut known.pods,
-            Kind::ServiceAccount => &mut known.accounts,
-            _ => return,
-        };
-        change(map, (object.meta.namespace.clone(), object.meta.name.clone()));
+    /// Running pods that have a proxy.
+    pub(crate) fn proxies(&self) -> Vec<Key> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.pods.iter().filter(|(_, pod)| pod.proxied).map(|(key, _)| key.clone()).collect()
     }
+
+    /// Whether somebody may still use a certificate: one of a pod that is gone went with it.
+    pub(crate) fn may_hold(&self, holding: &Holding) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match &holding.pod {
+            Some(pod) => known.pods.get(pod).is_some_and(|p| holding.uid.is_empty() || p.uid == holding.uid),
+            None => true,
+        }
+    }
+}
+
+fn key(object: &Object) -> Key {
+    (object.meta.namespace.clone(), object.meta.name.clone())
+}
+
+fn is_proxied(pod: &Object) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s["phase"].as_str());
+    let Some(spec) = pod.get::<PodSpec>() else { return false };
+    let mut containers = spec.init_containers.iter().chain(&spec.containers);
+    phase == Some("Running") && containers.any(|c| c.name == PROXY)
 }
 
 impl Bindings for Accounts {
@@ -56,7 +94,7 @@ impl Bindings for Accounts {
         let TokenSubject { namespace, service_account, service_account_uid, pod } = subject;
         if let Some((name, uid)) = pod {
             let found = known.pods.get(&(namespace.clone(), name.clone()));
-            if found.is_none_or(|found| !uid.is_empty() && found != uid) {
+            if found.is_none_or(|found| !uid.is_empty() && found.uid != *uid) {
                 return Err(format!("pod {namespace}/{name} with uid {uid}"));
             }
         }
@@ -72,8 +110,6 @@ impl Bindings for Accounts {
 
 #[cfg(test)]
 mod tests {
-    use tulle_api::kubernetes::PodSpec;
-
     use super::*;
 
     #[test]

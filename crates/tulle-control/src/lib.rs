@@ -24,6 +24,7 @@ mod own;
 mod press;
 mod rooms;
 mod roots;
+mod rotation;
 mod secrets;
 mod server;
 mod serving;
@@ -32,6 +33,7 @@ mod source;
 mod standing;
 mod status;
 mod stop;
+mod trust;
 mod types;
 mod views;
 mod world;
@@ -45,13 +47,19 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tulle_ca::{Authority, AuthorityError, CaService, IssueError, TokenError, TokenVerifier, TtlPolicy};
-use tulle_identity::{Certificate, Watched};
+use tulle_ca::{
+    Aliases, Authorities, AuthorityError, CaService, IssueError, IssuedBook, Setup, TokenError,
+    TokenVerifier, TtlPolicy,
+};
+use tulle_identity::{Certificate, TrustSource, Watched};
 use tulle_mesh::MeshConfig;
 use tulle_store::Store;
+use tulle_telemetry::audit::{AuditLog, Sink};
 use tulle_xds::server::{AdsService, Hub, Limits};
 
 pub use serving::TlsError;
+pub use tulle_telemetry::audit::Sink as AuditSink;
+
 pub use source::{EtcdAccess, Source, SourceError};
 
 /// What a control plane needs.
@@ -79,6 +87,8 @@ pub struct Config {
     pub monitoring: Vec<SocketAddr>,
     /// Discovery streams at a time; default 20,000.
     pub max_streams: usize,
+    /// Where security events are told; default `audit.log` in the state directory.
+    pub audit: Vec<Sink>,
 }
 
 impl Config {
@@ -90,6 +100,7 @@ impl Config {
     /// The defaults, with all ports on `ip`; `::` takes IPv4 as well.
     pub fn listening(ip: IpAddr, state_dir: PathBuf, token_keys: String) -> Self {
         let any = |port| SocketAddr::new(ip, port);
+        let audit = state_dir.join("audit.log");
         Self {
             state_dir,
             cacerts: None,
@@ -102,6 +113,7 @@ impl Config {
             secure: any(15012),
             monitoring: vec![any(15014), any(8080)],
             max_streams: 20_000,
+            audit: vec![Sink::File(audit)],
         }
     }
 }
@@ -121,6 +133,9 @@ pub enum StartError {
     /// No TLS.
     #[error("TLS of the discovery port: {0}")]
     Tls(#[from] TlsError),
+    /// The audit log cannot be written.
+    #[error("the audit log: {0}")]
+    Audit(std::io::Error),
     /// A port is not free.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -155,15 +170,23 @@ impl ControlPlane {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
+        std::fs::create_dir_all(&config.state_dir).map_err(StartError::Audit)?;
+        let audit = AuditLog::start("control-plane", &config.identifier, &config.audit);
+        let audit = audit.map_err(StartError::Audit)?;
         let identity = Identity::new(&config)?;
+        let issued = Arc::new(IssuedBook::open(&config.state_dir, SystemTime::now()));
+        let aliases = Aliases::default();
         let accounts = Arc::new(bindings::Accounts::default());
-        let ca = CaService::new(
-            identity.authority.clone(),
-            &config.trust_domain,
-            TokenVerifier::from_pem(&config.token_keys)?,
-            accounts.clone(),
-            identity.policy,
-        );
+        let ca = CaService::new(Setup {
+            authorities: identity.authorities.clone(),
+            trust_domain: config.trust_domain.clone(),
+            aliases: aliases.clone(),
+            tokens: TokenVerifier::from_pem(&config.token_keys)?,
+            bindings: accounts.clone(),
+            policy: identity.policy,
+            issued: issued.clone(),
+            audit: audit.clone(),
+        });
         let catalog = types::catalog();
         let types = types::Types::of(&catalog).ok_or(StartError::Catalog)?;
         let (hub, events) = Hub::start(catalog, Limits::default(), config.max_streams, &config.identifier);
@@ -183,7 +206,8 @@ impl ControlPlane {
             metrics: metrics.clone(),
             directory: directory.clone(),
             standing: standing.clone(),
-            authority: identity.authority.clone(),
+            authorities: identity.authorities.clone(),
+            audit: audit.clone(),
             counters: ca.counters(),
             ready: ready.clone(),
             started: Instant::now(),
@@ -195,7 +219,35 @@ impl ControlPlane {
         };
         let (wanted, wanted_keys) = watch::channel(keys::Wanted::new());
         let (fetched_sender, fetched) = mpsc::unbounded_channel();
+        let (trusted, trusted_receiver) =
+            watch::channel(trust::Trusted::of(1, &identity.authorities.current()));
+        let (pushed, pushed_receiver) = watch::channel(0);
+        let (published, published_receiver) = watch::channel(0);
+        let (ca_requests, requests) = mpsc::unbounded_channel();
+        let rotation = rotation::Rotation {
+            authorities: identity.authorities.clone(),
+            issued,
+            store: store.clone(),
+            hub: hub.clone(),
+            types,
+            directory: directory.clone(),
+            accounts: accounts.clone(),
+            audit: audit.clone(),
+            namespace: mesh.root_namespace.clone(),
+            trust_domain: mesh.trust_domain.clone(),
+            trusted,
+            pushed: pushed_receiver,
+            published: published_receiver,
+            ready: ready.clone(),
+            requests,
+            stop: stopped.clone(),
+        };
         let outside = world::Outside {
+            trusted: trusted_receiver.clone(),
+            pushed,
+            ca_requests,
+            aliases,
+            audit,
             wanted,
             fetched,
             store: store.clone(),
@@ -210,16 +262,23 @@ impl ControlPlane {
             ready: ready_sender,
             stop: stopped.clone(),
         };
-        let root_pem = identity.authority.root_pem();
+        let root_pem = identity.authorities.current().roots_pem();
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(world::World::new(outside, types, mesh).run());
-        tasks.spawn(roots::publish(store.clone(), root_pem.clone(), namespace_receiver, stopped.clone()));
+        tasks.spawn(world::World::new(outside, types, mesh, identity.trust.clone()).run());
+        tasks.spawn(roots::publish(
+            store.clone(),
+            trusted_receiver.clone(),
+            published,
+            namespace_receiver,
+            stopped.clone(),
+        ));
+        tasks.spawn(rotation.run());
         tasks.spawn(keys::keep(keys::Fetcher::new(), wanted_keys, fetched_sender, stopped.clone()));
         tasks.spawn(status::write(store, status_receiver, stopped.clone()));
         let (plain, secure, monitoring) =
             ports.serve(&mut tasks, services, identity.tls.clone(), &shown, &stopped);
-        tasks.spawn(identity.renew(stopped));
+        tasks.spawn(identity.renew(trusted_receiver, stopped));
         tracing::info!(%plain, %secure, "control plane listens");
         Ok(Self { stop, ready, tasks, plain, secure, monitoring, root_pem })
     }
@@ -244,7 +303,9 @@ impl ControlPlane {
 
 /// The signing key, and what the control plane shows for itself.
 struct Identity {
-    authority: Arc<Authority>,
+    authorities: Arc<Authorities>,
+    /// By which it knows its clients.
+    trust: TrustSource,
     policy: TtlPolicy,
     serving: serving::Serving,
     certificate: Watched<Certificate>,
@@ -254,19 +315,21 @@ struct Identity {
 impl Identity {
     fn new(config: &Config) -> Result<Self, StartError> {
         let now = SystemTime::now();
-        let authority = Arc::new(match &config.cacerts {
-            Some(dir) => Authority::plugged(dir, now)?,
-            None => Authority::self_signed(&config.state_dir, &config.trust_domain, now)?,
-        });
+        let (state, cacerts) = (&config.state_dir, config.cacerts.as_deref());
+        let authorities = Arc::new(Authorities::open(state, cacerts, &config.trust_domain, now)?);
         let policy = TtlPolicy::new(config.cert_ttl);
         let serving = serving::Serving::new(&config.trust_domain, &config.namespace, policy.longest());
-        let certificate = serving.begin(&authority)?;
-        let tls = serving::tls(&authority, &config.trust_domain, certificate.clone())?;
-        Ok(Self { authority, policy, serving, certificate, tls })
+        let certificate = serving.begin(&authorities)?;
+        // The mesh's settings are not known yet; what they add is put in when they are.
+        let mesh = MeshConfig { trust_domain: config.trust_domain.clone(), ..MeshConfig::default() };
+        let roots = authorities.current().roots();
+        let trust = Watched::of(trust::bundle(roots, &mesh).map_err(TlsError::Roots)?);
+        let tls = serving::tls(trust.clone(), certificate.clone()).map_err(TlsError::Build)?;
+        Ok(Self { authorities, trust, policy, serving, certificate, tls })
     }
 
-    async fn renew(self, stop: stop::Stop) {
-        self.serving.renew(self.authority, self.certificate, stop).await;
+    async fn renew(self, trusted: watch::Receiver<trust::Trusted>, stop: stop::Stop) {
+        self.serving.renew(self.authorities, trusted, self.certificate, stop).await;
     }
 }
 

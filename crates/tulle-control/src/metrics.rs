@@ -81,6 +81,14 @@ metrics! {
     CsrUnreadable = "citadel_server_csr_parsing_err_count", Kind::Counter;
     /// Signing failures.
     CsrUnsigned = "citadel_server_csr_sign_err_count", Kind::Counter;
+    /// Requests for what their sender may not have.
+    CsrOverreaching = "tulle_ca_overreaching_requests", Kind::Counter;
+    /// Requests that came too often.
+    CsrLimited = "tulle_ca_limited_requests", Kind::Counter;
+    /// Audit events recorded.
+    AuditRecorded = "tulle_audit_events", Kind::Counter;
+    /// Audit events lost.
+    AuditLost = "tulle_audit_lost_events", Kind::Counter;
     /// Unix time at which the signing certificate expires.
     RootExpiry = "citadel_server_root_cert_expiry_timestamp", Kind::Gauge;
     /// Seconds since the start.

@@ -13,7 +13,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tulle_ca::{Authority, Counters};
+use tulle_ca::{Authorities, Counters};
+use tulle_telemetry::audit::AuditLog;
 use tulle_xds::server::Hub;
 
 use crate::metrics::{Metric, Metrics};
@@ -34,7 +35,8 @@ pub(crate) struct Shown {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) directory: Directory,
     pub(crate) standing: Standing,
-    pub(crate) authority: Arc<Authority>,
+    pub(crate) authorities: Arc<Authorities>,
+    pub(crate) audit: AuditLog,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) started: Instant,
@@ -94,18 +96,24 @@ impl Shown {
     fn metrics(&self) -> Response<Full<Bytes>> {
         use std::sync::atomic::Ordering::Relaxed;
         let metrics = &self.metrics;
-        let Counters { requests, issued, unauthenticated, unreadable, unsigned } = &*self.counters;
+        let Counters { requests, issued, unauthenticated, unreadable, unsigned, overreaching, limited } =
+            &*self.counters;
         for (metric, counter) in [
             (Metric::CsrCount, requests),
             (Metric::CsrIssued, issued),
             (Metric::CsrUnauthenticated, unauthenticated),
             (Metric::CsrUnreadable, unreadable),
             (Metric::CsrUnsigned, unsigned),
+            (Metric::CsrOverreaching, overreaching),
+            (Metric::CsrLimited, limited),
         ] {
             metrics.set(metric, &[], counter.load(Relaxed) as f64);
         }
-        let expiry = self.authority.not_after().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let expiry =
+            self.authorities.current().signing.not_after().duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics.set(Metric::RootExpiry, &[], expiry.as_secs() as f64);
+        metrics.set(Metric::AuditRecorded, &[], self.audit.recorded() as f64);
+        metrics.set(Metric::AuditLost, &[], self.audit.lost() as f64);
         metrics.set(Metric::Uptime, &[], self.started.elapsed().as_secs_f64());
         metrics.set(Metric::Info, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         let mut response = text(StatusCode::OK, metrics.render());

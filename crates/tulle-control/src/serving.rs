@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
+use tokio::sync::watch;
 use tulle_base::SpiffeId;
-use tulle_ca::{Authority, IssueError};
+use tulle_ca::{Authorities, IssueError};
 use tulle_identity::tls::{ClientAuth, TlsBuildError};
 use tulle_identity::{
-    Certificate, CertificateSource, PeerRules, ServerTls, TrustBundle, VerifyPeer, Watched,
+    Certificate, CertificateSource, PeerRules, ServerTls, TrustSource, VerifyPeer, Watched,
 };
 
 use crate::stop::Stop;
+use crate::trust::Trusted;
 
 /// Longest wait before a failed renewal is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -36,24 +38,33 @@ impl Serving {
         Self { id: SpiffeId::new(trust_domain, namespace, "istiod"), names, ttl }
     }
 
-    fn issue(&self, authority: &Authority) -> Result<Certificate, IssueError> {
-        authority.serving_certificate(&self.id, &self.names, self.ttl, SystemTime::now())
+    fn issue(&self, authorities: &Authorities) -> Result<Certificate, IssueError> {
+        let signing = authorities.current().signing.clone();
+        signing.serving_certificate(&self.id, &self.names, self.ttl, SystemTime::now())
     }
 
     /// Issues the first certificate, into a new cell.
-    pub(crate) fn begin(&self, authority: &Authority) -> Result<Watched<Certificate>, IssueError> {
-        Ok(Watched::of(self.issue(authority)?))
+    pub(crate) fn begin(&self, authorities: &Authorities) -> Result<Watched<Certificate>, IssueError> {
+        Ok(Watched::of(self.issue(authorities)?))
     }
 
-    /// Renews the certificate at half of its life, until told to stop. Connections that stand are not touched.
-    pub(crate) async fn renew(self, authority: Arc<Authority>, cell: Watched<Certificate>, mut stop: Stop) {
+    /// Renews the certificate at half of its life, and at once when something else is `trusted`, until told to stop. Connections
+    /// that stand are not touched.
+    pub(crate) async fn renew(
+        self,
+        authorities: Arc<Authorities>,
+        mut trusted: watch::Receiver<Trusted>,
+        cell: Watched<Certificate>,
+        mut stop: Stop,
+    ) {
         let mut wait = self.ttl / 2;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                Ok(()) = trusted.changed() => {}
                 () = stop.said() => return,
             }
-            wait = match self.issue(&authority) {
+            wait = match self.issue(&authorities) {
                 Ok(certificate) => {
                     tracing::info!(serial = certificate.info().serial, "renewed the serving certificate");
                     cell.set(Arc::new(certificate));
@@ -70,16 +81,13 @@ impl Serving {
 
 /// TLS for port 15012: a client may show its certificate (and must, for discovery), a bad one is refused at once.
 pub(crate) fn tls(
-    authority: &Authority,
-    trust_domain: &str,
+    trust: TrustSource,
     certificate: Watched<Certificate>,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let bundle = TrustBundle::from_der(authority.roots().to_vec())?.for_trust_domain(trust_domain);
+) -> Result<Arc<ServerConfig>, TlsBuildError> {
     let mut tls = ServerTls::new(CertificateSource::one(certificate));
-    tls.client_auth =
-        ClientAuth::Optional(VerifyPeer::Chain { trust: Watched::of(bundle), rules: PeerRules::default() });
+    tls.client_auth = ClientAuth::Optional(VerifyPeer::Chain { trust, rules: PeerRules::default() });
     tls.alpn = vec![b"h2".to_vec()];
-    Ok(tls.build()?)
+    tls.build()
 }
 
 /// Why there is no TLS.

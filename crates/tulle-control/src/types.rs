@@ -18,6 +18,7 @@ pub(crate) struct Types {
     pub(crate) rds: TypeId,
     pub(crate) nds: TypeId,
     pub(crate) sds: TypeId,
+    pub(crate) trust: TypeId,
 }
 
 /// Clusters and endpoints first, then listeners and routes: make before break. Endpoints and routes that do not exist are
@@ -38,6 +39,7 @@ pub(crate) fn catalog() -> Catalog {
         TypeConfig::ordered(type_url::ROUTE_CONFIGURATION, 1).with_stand_in(routes),
         TypeConfig::independent(type_url::NAME_TABLE),
         TypeConfig::independent(type_url::SECRET),
+        TypeConfig::independent(type_url::TRUST_BUNDLE),
     ])
 }
 
@@ -51,6 +53,7 @@ impl Types {
             rds: catalog.find(type_url::ROUTE_CONFIGURATION)?,
             nds: catalog.find(type_url::NAME_TABLE)?,
             sds: catalog.find(type_url::SECRET)?,
+            trust: catalog.find(type_url::TRUST_BUNDLE)?,
         })
     }
 
@@ -62,6 +65,7 @@ impl Types {
             k if k == self.lds => "lds",
             k if k == self.rds => "rds",
             k if k == self.sds => "sds",
+            k if k == self.trust => "trust",
             _ => "nds",
         }
     }

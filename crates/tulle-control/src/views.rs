@@ -8,7 +8,7 @@ use tulle_mesh::{ChangedKeys, Snapshot};
 use tulle_proto::type_url;
 use tulle_translate::{ClusterName, Kind, Proxy, Types as Affected, View};
 use tulle_xds::resource::Follow;
-use tulle_xds::server::{Hub, Layers, TypeId};
+use tulle_xds::server::{Hub, Layers, SetId, TypeId};
 
 use crate::ledger::Holder;
 use crate::own::Own;
@@ -77,8 +77,8 @@ impl Shared {
         self.make(press, snapshot, affected);
     }
 
-    /// The sets that a proxy is bound to, type by type in the catalogue's order; `secrets` are kept elsewhere.
-    pub(crate) fn layers(&self, own: &Own, secrets: Layers) -> Vec<Layers> {
+    /// The sets that a proxy is bound to, type by type in the catalogue's order; `secrets` and `trust` are kept elsewhere.
+    pub(crate) fn layers(&self, own: &Own, secrets: Layers, trust: SetId) -> Vec<Layers> {
         let with = |shared: &Published, own: Option<&Published>| -> Layers {
             [Some(shared), own].into_iter().flatten().map(|p| p.id).collect()
         };
@@ -89,6 +89,7 @@ impl Shared {
             with(&self.routes, own.routes()),
             with(&self.names, None),
             secrets,
+            Layers::from([trust]),
         ]
     }
 

@@ -72,7 +72,8 @@ impl World {
     fn connector(&self, own: Watched<Certificate>) -> Connector {
         let roots = self.dir.path().join("root.pem");
         let own = CertificateSource::one(own);
-        Connector::mesh("istiod.istio-system.svc", vec![self.control.secure], roots, own).unwrap()
+        let known = Watched::empty();
+        Connector::mesh("istiod.istio-system.svc", vec![self.control.secure], roots, known, own).unwrap()
     }
 
     /// A certificate for `account`, as its token gets it.

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
-use crate::material::{MaterialError, TrustBundle};
+use crate::material::{MaterialError, TrustBundle, read_certificates, read_file};
 use crate::san::SanMatcher;
 use crate::secrets::{CertificateSource, TrustSource};
 use crate::tls::{ClientTls, PeerRules, TlsBuildError, VerifyPeer};
@@ -73,7 +73,18 @@ pub struct Connector {
 struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
-    roots: Option<(PathBuf, TrustSource)>,
+    roots: Option<Roots>,
+}
+
+/// The roots of the control plane.
+#[derive(Clone, Debug)]
+struct Roots {
+    /// The pod's file.
+    file: PathBuf,
+    /// What the workload trusts, which may be newer than the file.
+    known: TrustSource,
+    /// Both together, as far as they could be read.
+    trust: TrustSource,
 }
 
 impl Connector {
@@ -82,8 +93,8 @@ impl Connector {
         Self { host: host.into(), addresses: addresses.into(), mark: None, tls: None }
     }
 
-    /// TLS to a control plane: its certificate must lead to a root in the file `roots` (read again for every connection) and carry
-    /// the DNS name `host`; `own` is presented if it is there by then.
+    /// TLS to a control plane: its certificate must lead to a root in the file `roots` (read again for every connection) or in `known`
+    /// and carry the DNS name `host`; `own` is presented if it is there by then.
     ///
     /// # Errors
     /// [`ConnectError::Host`] or [`ConnectError::Tls`].
@@ -91,6 +102,7 @@ impl Connector {
         host: &str,
         addresses: Vec<SocketAddr>,
         roots: PathBuf,
+        known: TrustSource,
         own: CertificateSource,
     ) -> Result<Self, ConnectError> {
         let trust = Watched::empty();
@@ -100,7 +112,7 @@ impl Connector {
         });
         tls.certificate = Some(own);
         tls.alpn = vec![b"h2".to_vec()];
-        Self::tls(host, addresses, &tls, host, Some((roots, trust)))
+        Self::tls(host, addresses, &tls, host, Some(Roots { file: roots, known, trust }))
     }
 
     /// TLS as configured, with `server_name` as SNI (the cluster of a bootstrap).
@@ -121,7 +133,7 @@ impl Connector {
         addresses: Vec<SocketAddr>,
         tls: &ClientTls,
         server_name: &str,
-        roots: Option<(PathBuf, TrustSource)>,
+        roots: Option<Roots>,
     ) -> Result<Self, ConnectError> {
         let name = ServerName::try_from(server_name.to_owned())
             .map_err(|_| ConnectError::Host(server_name.to_owned()))?;
@@ -179,8 +191,16 @@ impl Connector {
     }
 
     fn refresh_roots(&self) -> Result<(), ConnectError> {
-        let Some((path, trust)) = self.tls.as_ref().and_then(|tls| tls.roots.as_ref()) else { return Ok(()) };
-        match TrustBundle::from_file(path) {
+        let Some(Roots { file, known, trust }) = self.tls.as_ref().and_then(|tls| tls.roots.as_ref()) else {
+            return Ok(());
+        };
+        let mut roots = known.get().map(|bundle| bundle.roots().to_vec()).unwrap_or_default();
+        match read_file(file).and_then(|pem| read_certificates(&pem)) {
+            Ok(more) => roots.extend(more),
+            Err(error) if roots.is_empty() && trust.get().is_none() => return Err(error.into()),
+            Err(error) => tracing::warn!(%error, "keeping the roots read before"),
+        }
+        match TrustBundle::from_der(roots) {
             Ok(bundle) => trust.set(Arc::new(bundle)),
             Err(error) if trust.get().is_none() => return Err(error.into()),
             Err(error) => tracing::warn!(%error, "keeping the roots read before"),

@@ -1,4 +1,5 @@
-//! The private key of a workload: made here, used here, never taken out.
+//! The private key of a workload: made here, used here, never taken out. What other processes of the pod are given is another key,
+//! made for them ([`WorkloadKey::generate_with_copy`]).
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use rustls::sign::{Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use tulle_base::SpiffeId;
+use zeroize::Zeroizing;
 
 /// Why a key or its signing request could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +27,7 @@ pub enum KeyError {
 
 /// An ECDSA P-256 key pair that signs and nothing else.
 ///
-/// The private part stays inside the crypto library, which wipes it when the last clone is dropped; it is never serialised.
+/// The private part stays inside the crypto library, which wipes it when the last clone is dropped.
 /// `Debug` prints the public part only.
 #[derive(Clone, Debug)]
 pub struct WorkloadKey {
@@ -43,6 +45,17 @@ impl WorkloadKey {
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeyError::Generate)?;
         let public = Arc::from(public.as_ref());
         Ok(Self { pair: Arc::new(pair), public })
+    }
+
+    /// A fresh key that is to be given away, and its copy (PKCS #8, DER), which wipes itself.
+    ///
+    /// # Errors
+    /// [`KeyError::Generate`] when the system gives no randomness.
+    pub fn generate_with_copy() -> Result<(Self, Zeroizing<Vec<u8>>), KeyError> {
+        let key = Self::generate()?;
+        let document = key.pair.to_pkcs8v1().map_err(|_| KeyError::Generate)?;
+        let copy = Zeroizing::new(document.as_ref().to_vec());
+        Ok((key, copy))
     }
 
     /// A certificate signing request (PKCS #10, PEM) whose only subject alternative name is `id` as URI. The subject is empty, as

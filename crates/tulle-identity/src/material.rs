@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor, UnixTime};
 
 use crate::cert::CertInfo;
 use crate::key::WorkloadKey;
@@ -132,10 +132,20 @@ impl Certificate {
 /// The roots that peers' certificates must lead to.
 #[derive(Debug)]
 pub struct TrustBundle {
-    anchors: Vec<TrustAnchor<'static>>,
+    /// Our own trust domain, then those that it is federated with.
+    parts: Vec<Part>,
     roots: Vec<CertificateDer<'static>>,
-    spiffe_domains: Vec<String>,
     revocations: Option<Revocations>,
+}
+
+/// Roots, and the trust domains that they may speak for.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Empty: the certificates need not be SVIDs.
+    pub(crate) domains: Vec<String>,
+    pub(crate) anchors: Vec<TrustAnchor<'static>>,
+    /// How many of the bundle's roots are this part's.
+    roots: usize,
 }
 
 impl TrustBundle {
@@ -160,28 +170,33 @@ impl TrustBundle {
     /// # Errors
     /// As there.
     pub fn from_der(roots: Vec<CertificateDer<'static>>) -> Result<Self, MaterialError> {
-        if roots.is_empty() {
-            return Err(MaterialError::NoCertificate);
-        }
-        let anchors = roots.iter().enumerate().map(|(index, root)| {
-            let anchor = webpki::anchor_from_trusted_cert(root)
-                .map_err(|source| MaterialError::Anchor { index, source })?;
-            Ok(anchor.to_owned())
-        });
-        Ok(Self {
-            anchors: anchors.collect::<Result<_, MaterialError>>()?,
-            roots,
-            spiffe_domains: Vec::new(),
-            revocations: None,
-        })
+        let part = Part { domains: Vec::new(), anchors: anchors(&roots)?, roots: roots.len() };
+        Ok(Self { parts: vec![part], roots, revocations: None })
     }
 
     /// Also asks of every peer's certificate that it is an SVID of `trust_domain`: exactly one URI SAN, a SPIFFE id there
     /// (X.509-SVID section 5.2). May be called again for further (alias) trust domains.
     #[must_use]
     pub fn for_trust_domain(mut self, trust_domain: impl Into<String>) -> Self {
-        self.spiffe_domains.push(trust_domain.into());
+        if let Some(own) = self.parts.first_mut() {
+            own.domains.push(trust_domain.into());
+        }
         self
+    }
+
+    /// Also takes SVIDs of other trust domains, which lead to these roots: each root speaks for its own trust domains alone (SPIFFE
+    /// Federation section 4). Only for a bundle that is bound to a trust domain already.
+    ///
+    /// # Errors
+    /// [`MaterialError`] when there is no root, or one of them cannot be a trust anchor.
+    pub fn federated(
+        mut self,
+        domains: Vec<String>,
+        roots: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, MaterialError> {
+        self.parts.push(Part { domains, anchors: anchors(&roots)?, roots: roots.len() });
+        self.roots.extend(roots);
+        Ok(self)
     }
 
     /// Also looks every peer's certificate up in these lists.
@@ -195,19 +210,52 @@ impl TrustBundle {
         self.revocations.as_ref()
     }
 
-    /// The trust domains whose SVIDs are taken; empty: the certificates need not be SVIDs.
+    /// Our own trust domain and its other names; empty: the certificates need not be SVIDs.
     pub fn trust_domains(&self) -> &[String] {
-        &self.spiffe_domains
+        self.parts.first().map_or(&[], |own| &own.domains)
     }
 
-    /// The roots (public).
+    /// The roots (public), our own first.
     pub fn roots(&self) -> &[CertificateDer<'static>] {
         &self.roots
     }
 
-    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
-        &self.anchors
+    /// The roots (public) with the trust domains that they speak for, our own first.
+    pub fn by_domain(&self) -> impl Iterator<Item = (&[String], &[CertificateDer<'static>])> {
+        let mut rest = &self.roots[..];
+        self.parts.iter().map(move |part| {
+            let (own, more) = rest.split_at(part.roots);
+            rest = more;
+            (&part.domains[..], own)
+        })
     }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Whether a chain (leaf first) leads to one of these roots at `now`, whatever names it carries.
+    pub fn is_led_to_by(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
+        let [leaf, intermediates @ ..] = chain else { return false };
+        let Ok(leaf) = webpki::EndEntityCert::try_from(leaf) else { return false };
+        let usage = webpki::KeyUsage::client_auth();
+        let all = webpki::ALL_VERIFICATION_ALGS;
+        self.parts.iter().any(|part| {
+            leaf.verify_for_usage(all, &part.anchors, intermediates, now, usage, None, None).is_ok()
+        })
+    }
+}
+
+fn anchors(roots: &[CertificateDer<'static>]) -> Result<Vec<TrustAnchor<'static>>, MaterialError> {
+    if roots.is_empty() {
+        return Err(MaterialError::NoCertificate);
+    }
+    let anchor = |(index, root)| {
+        let anchor = webpki::anchor_from_trusted_cert(root)
+            .map_err(|source| MaterialError::Anchor { index, source })?;
+        Ok(anchor.to_owned())
+    };
+    roots.iter().enumerate().map(anchor).collect()
 }
 
 /// All certificates in PEM text, in order; other sections are passed over.

@@ -1,6 +1,5 @@
 //! Keeps a workload's certificate fresh: asks for the first one, and for the next one at about half of each one's life.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,14 +9,19 @@ use tulle_base::backoff::Backoff;
 use crate::ca::{CaError, Issued, Issuer};
 use crate::cert::CertInfo;
 use crate::key::WorkloadKey;
-use crate::material::{Certificate, MaterialError, TrustBundle, read_certificates, read_file};
-use crate::secrets::TrustSource;
+use crate::material::Certificate;
+use crate::svid::Svid;
+use crate::trust::Trust;
 use crate::watched::Watched;
 
 /// Part of a certificate's life after which it is replaced (Istio's grace ratio).
 const RENEW_AT: f64 = 0.5;
 /// How far that part is spread, so that pods that started together do not renew together (Istio: 0.01).
 const JITTER: f64 = 0.01;
+/// How far renewals are spread that a new root asks for, so that the CA is not asked by everybody at once.
+const SPREAD: Duration = Duration::from_secs(1);
+/// Wait before a certificate is asked for again that came of another root than the one that signs.
+const AGAIN: Duration = Duration::from_secs(2);
 /// The longest that is slept at once, so that a suspended machine or a clock that was set is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
@@ -42,12 +46,12 @@ pub struct Rotation {
     pub id: SpiffeId,
     /// The life to ask for.
     pub ttl: Duration,
-    /// File with the mesh's roots, which count in addition to those the CA sends; read again at every renewal.
-    pub roots: Option<PathBuf>,
     /// Where the certificate goes.
     pub certificate: Watched<Certificate>,
-    /// Where the bundle goes, bound to the trust domain of `id`.
-    pub bundle: TrustSource,
+    /// Where the roots go that come with it, and what says which roots it is to lead to.
+    pub trust: Trust,
+    /// Where a copy with its key goes, for other processes of the workload; none: the key stays here.
+    pub copy: Option<Watched<Svid>>,
     /// Where the status goes.
     pub status: Watched<RotationStatus>,
 }
@@ -66,7 +70,11 @@ impl Rotation {
                     status.last_error = None;
                     status.certificate = Some(info.clone());
                     self.status.set(Arc::new(status.clone()));
-                    sleep_until(renew_at(&info, SystemTime::now(), fraction())).await;
+                    let due = renew_at(&info, SystemTime::now(), fraction());
+                    tokio::select! {
+                        () = sleep_until(due) => {}
+                        () = self.other_root() => {}
+                    }
                 }
                 Err(error) => {
                     status.failures += 1;
@@ -82,7 +90,13 @@ impl Rotation {
 
     /// Makes a key, has it certified and puts both in force.
     async fn renew(&self) -> Result<CertInfo, CaError> {
-        let key = WorkloadKey::generate()?;
+        let (key, copy) = match &self.copy {
+            None => (WorkloadKey::generate()?, None),
+            Some(cell) => {
+                let (key, copy) = WorkloadKey::generate_with_copy()?;
+                (key, Some((cell, copy)))
+            }
+        };
         let issued = self.issuer.issue(key.signing_request(&self.id)?, self.ttl).await?;
         let Issued { chain, roots } = issued;
         let certificate = Certificate::issued(chain, &key)?;
@@ -92,26 +106,27 @@ impl Rotation {
             return Err(CaError::WrongIdentity { wanted, found: info.uri_sans });
         }
         // Roots first: a peer may already use a certificate of a new root.
-        self.bundle.set(Arc::new(self.new_bundle(roots)?));
+        self.trust.issued_with(roots)?;
+        if let Some((cell, key)) = copy {
+            let chain = certificate.chain().to_vec();
+            cell.set(Arc::new(Svid { id: wanted, chain, key }));
+        }
         self.certificate.set(Arc::new(certificate));
         Ok(info)
     }
 
-    fn new_bundle(
-        &self,
-        mut roots: Vec<rustls_pki_types::CertificateDer<'static>>,
-    ) -> Result<TrustBundle, MaterialError> {
-        if let Some(path) = &self.roots {
-            let more = read_file(path).and_then(|pem| read_certificates(&pem));
-            match more {
-                Ok(more) => roots.extend(more),
-                Err(error) if roots.is_empty() => return Err(error),
-                Err(error) => tracing::warn!(%error, "mesh roots not read, using those of the CA"),
-            }
+    /// Until the certificate in force does not lead to a root that signs.
+    async fn other_root(&self) {
+        let mut seen = self.trust.signing().version();
+        // One that has just come of such a root: the CA has not come as far as the control plane, or has turned back.
+        if self.certificate.get().is_some_and(|c| !self.trust.is_current(&c)) {
+            return tokio::time::sleep(AGAIN).await;
         }
-        roots.sort_by(|a, b| a.as_ref().cmp(b.as_ref()));
-        roots.dedup();
-        Ok(TrustBundle::from_der(roots)?.for_trust_domain(self.id.trust_domain.clone()))
+        while self.certificate.get().is_none_or(|c| self.trust.is_current(&c)) {
+            seen = self.trust.signing().changed_since(seen).await;
+        }
+        tracing::info!(id = %self.id, "another root signs now; renewing the certificate");
+        tokio::time::sleep(SPREAD.mul_f64(fraction())).await;
     }
 }
 

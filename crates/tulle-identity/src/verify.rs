@@ -15,7 +15,7 @@ use tulle_base::SpiffeId;
 use webpki::{EndEntityCert, KeyUsage, RevocationOptions};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::material::TrustBundle;
+use crate::material::{Part, TrustBundle};
 use crate::san::{SanKind, SanMatcher};
 use crate::tls::{PeerRules, VerifyPeer};
 
@@ -78,8 +78,12 @@ impl PeerVerifier {
         };
         let bundle = trust.get().ok_or(NameError::NoBundle)?;
         let cert = EndEntityCert::try_from(leaf).map_err(certificate_error)?;
+        // Whose roots count is said by the name; one that may not be there is told as such only if the rest is good.
+        let (anchors, name) = match part_for(&cert, &bundle) {
+            Ok(part) => (&part.anchors[..], Ok(())),
+            Err(error) => (bundle.parts().first().map_or(&[][..], |own| &own.anchors), Err(error)),
+        };
         let check = |revocation: Option<RevocationOptions<'_>>| {
-            let anchors = bundle.anchors();
             cert.verify_for_usage(self.algorithms.all, anchors, intermediates, now, usage, revocation, None)
                 .map(drop)
         };
@@ -89,7 +93,7 @@ impl PeerVerifier {
             _ => lists.into_iter().flatten().try_for_each(|lists| lists.with_options(check)),
         }
         .map_err(certificate_error)?;
-        check_trust_domain(&cert, &bundle)?;
+        name?;
         if check_host && let Some(name) = server_name {
             cert.verify_is_valid_for_subject_name(name).map_err(certificate_error)?;
         }
@@ -116,17 +120,26 @@ impl PeerVerifier {
     }
 }
 
-fn check_trust_domain(cert: &EndEntityCert<'_>, bundle: &TrustBundle) -> Result<(), NameError> {
-    if bundle.trust_domains().is_empty() {
-        return Ok(());
+/// The roots that may speak for a certificate's trust domain.
+fn part_for<'a>(cert: &EndEntityCert<'_>, bundle: &'a TrustBundle) -> Result<&'a Part, NameError> {
+    let [own, federated @ ..] = bundle.parts() else { return Err(NameError::NoBundle) };
+    if own.domains.is_empty() {
+        return Ok(own);
     }
     let mut uris = cert.valid_uri_names();
     let (first, more) = (uris.next(), uris.count());
     let Some(uri) = first.filter(|_| more == 0) else {
         return Err(NameError::UriCount(usize::from(first.is_some()) + more));
     };
+    // Other trust domains have their own ways to name workloads.
+    let domain =
+        uri.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')).map(|(domain, _)| domain);
+    let foreign = |domain| federated.iter().find(|part| part.domains.iter().any(|d| d == domain));
+    if let Some(part) = domain.and_then(foreign) {
+        return Ok(part);
+    }
     let id = SpiffeId::parse(uri).map_err(|e| NameError::NotSpiffe(e.to_string()))?;
-    if bundle.trust_domains().contains(&id.trust_domain) { Ok(()) } else { Err(NameError::TrustDomain(id)) }
+    if own.domains.contains(&id.trust_domain) { Ok(own) } else { Err(NameError::TrustDomain(id)) }
 }
 
 fn check_digests(

@@ -315,3 +315,30 @@ fn a_revoked_certificate_is_refused_wherever_the_list_comes_from() {
     assert_eq!(pair.shake().unwrap_err(), rustls::CertificateError::Revoked.into());
     assert!(Revocations::from_pem(ca.pem.as_bytes(), false).is_err(), "a certificate is no list");
 }
+
+#[test]
+fn a_root_speaks_for_its_own_trust_domain_alone() {
+    let (own, foreign) = (Ca::named("own"), Ca::named("foreign"));
+    let pair = Pair::new(&own, vec![], true);
+    let roots = tulle_identity::material::read_certificates(foreign.pem.as_bytes()).unwrap();
+    let federated = own.bundle().federated(vec!["partner.example".to_owned()], roots).unwrap();
+    pair.trust.set(Arc::new(federated));
+    pair.shake().unwrap();
+    let shown = |ca: &Ca, name: &str| {
+        pair.server_cert.set(Arc::new(ca.issue(vec![uri(name)])));
+        pair.shake().map(drop).map_err(|e| explain(&e))
+    };
+    for name in ["spiffe://partner.example/ns/a/sa/b", "spiffe://partner.example/any/path"] {
+        assert_eq!(shown(&foreign, name), Ok(()), "{name}");
+    }
+    for (ca, name) in [
+        (&foreign, "spiffe://cluster.local/ns/shop/sa/server"),
+        (&own, "spiffe://partner.example/ns/a/sa/b"),
+        (&foreign, "spiffe://other.example/ns/a/sa/b"),
+        (&own, "spiffe://other.example/ns/a/sa/b"),
+        (&foreign, "spiffe://partner.example.evil/ns/a/sa/b"),
+        (&foreign, "spiffe://partner.example"),
+    ] {
+        assert!(shown(ca, name).is_err(), "{name}");
+    }
+}

@@ -15,7 +15,7 @@ use rustls_pki_types::CertificateDer;
 use tulle_base::SpiffeId;
 use tulle_identity::ca::{CaError, Issued, Issuer};
 use tulle_identity::rotate::Rotation;
-use tulle_identity::{Secrets, Watched};
+use tulle_identity::{Secrets, Trust, Watched};
 
 /// Signs everything for four seconds, after failing `failures` times.
 struct TestCa {
@@ -62,9 +62,9 @@ fn rotation(ca: Arc<TestCa>, secrets: &Secrets) -> Rotation {
         issuer: ca,
         id: SpiffeId::new("cluster.local", "shop", "cart"),
         ttl: Duration::from_secs(4),
-        roots: None,
         certificate: secrets.certificate("default"),
-        bundle: secrets.bundle("ROOTCA"),
+        trust: Trust::new("cluster.local", None, secrets.bundle("ROOTCA")),
+        copy: None,
         status: Watched::empty(),
     }
 }

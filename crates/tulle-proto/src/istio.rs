@@ -11,7 +11,7 @@ macro_rules! named {
         }
     };
 }
-use named;
+pub(crate) use named;
 
 pub mod alpn;
 pub mod ca;

@@ -8,8 +8,17 @@ pub const PREFIX: &str = "type.googleapis.com/";
 pub fn is_extension(type_url: &str) -> bool {
     let name = crate::any::full_name(type_url);
     let resource = |known: &str| {
-        [LISTENER, ROUTE_CONFIGURATION, CLUSTER, CLUSTER_LOAD_ASSIGNMENT, SECRET, NAME_TABLE, BOOTSTRAP]
-            .contains(&known)
+        [
+            LISTENER,
+            ROUTE_CONFIGURATION,
+            CLUSTER,
+            CLUSTER_LOAD_ASSIGNMENT,
+            SECRET,
+            NAME_TABLE,
+            TRUST_BUNDLE,
+            BOOTSTRAP,
+        ]
+        .contains(&known)
             || known.contains("envoy.admin.")
     };
     ALL.iter().any(|known| crate::any::full_name(known) == name && !resource(known))
@@ -58,6 +67,8 @@ type_urls! {
     SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret", crate::envoy::tls::Secret;
     /// NDS, Istio's name tables.
     NAME_TABLE = "istio.networking.nds.v1.NameTable", crate::istio::nds::NameTable;
+    /// Whom to trust; ours.
+    TRUST_BUNDLE = "tulle.identity.v1.TrustBundle", crate::trust::TrustBundle;
 
     // Network filters.
     /// `envoy.filters.network.http_connection_manager`.

@@ -27,3 +27,4 @@ mod tcp;
 mod telemetry;
 mod tls;
 pub mod worker;
+pub mod workload;

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use tulle_base::ResourceRef;
 use tulle_mesh::ChangedKeys;
+use tulle_telemetry::audit::{Entry, Event};
 use tulle_translate::{Kind, Proxy, View};
 use tulle_xds::server::{Layers, Peer, Protocol, StreamId, StreamOptions};
 
 use super::{Connected, ViewKey, World};
-use crate::admission::admit;
+use crate::admission::{admit, principal};
 use crate::metrics::Metric;
 use crate::own::Own;
 use crate::press::Press;
@@ -117,7 +118,7 @@ impl World {
             return;
         }
         shared.users += 1;
-        self.outside.hub.rebind(stream, shared.layers(&client.own, client.secrets.clone()));
+        self.outside.hub.rebind(stream, shared.layers(&client.own, client.secrets.clone(), self.trust.id()));
         (client.room, client.view, client.joined) = (room, view, self.epoch);
         self.ledger.touch_holder(client.own.holder);
         self.ledger.joined(shared.holder, stream);
@@ -142,10 +143,14 @@ impl World {
     pub(super) fn open(&mut self, opening: Opening) {
         let Opening { stream, node, peer, protocol } = opening;
         let snapshot = self.rooms.snapshot(0);
-        let proxy = match admit(&node, &peer, &snapshot.mesh().trust_domain) {
+        let mesh = snapshot.mesh();
+        let address = peer.address.map(|a| a.to_string()).unwrap_or_default();
+        let proxy = match admit(&node, &peer, &mesh.trust_domain, &mesh.trust_domain_aliases) {
             Ok(proxy) => proxy,
             Err(refused) => {
-                tracing::warn!(address = ?peer.address, reason = %refused, "stream refused");
+                tracing::warn!(address, reason = %refused, "stream refused");
+                let entry = Entry::new(Event::StreamRefused, principal(&peer), address);
+                self.outside.audit.record(entry.refused(refused.to_string()));
                 return self.outside.hub.refuse(stream, refused.into());
             }
         };
@@ -172,12 +177,14 @@ impl World {
             secrets = secrets.iter().copied().chain([set.id]).collect();
             granted = Some(set);
         }
-        self.outside.hub.admit(stream, options, shared.layers(&own, secrets.clone()));
+        self.outside.hub.admit(stream, options, shared.layers(&own, secrets.clone(), self.trust.id()));
         self.outside.standing.opened(stream);
         self.ledger.joined(shared.holder, stream);
         self.ledger.joined(own.holder, stream);
         self.outside.metrics.add(Metric::Encodes, &[], self.pool.take_encoded() as f64);
         tracing::info!(proxy = proxy.id, view, tls = peer.tls, "proxy connected");
+        let entry = Entry::new(Event::StreamAdmitted, principal(&peer), proxy.id.as_str());
+        self.outside.audit.record(entry.with("address", address));
         self.by_pod.entry(proxy.pod.clone()).or_default().insert(stream);
         let entry = Connected { proxy: proxy.clone(), view: view.clone(), since: at };
         self.outside.directory.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);

@@ -14,9 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tulle_api::{Kind, Object};
 use tulle_base::ResourceRef;
+use tulle_ca::Aliases;
+use tulle_identity::TrustSource;
 use tulle_mesh::policy::{Fetched, KeySource};
 use tulle_mesh::{Change, ChangedKeys, MeshConfig, NsName};
 use tulle_store::{Filter, Follow, Store, Update};
+use tulle_telemetry::audit::AuditLog;
 use tulle_translate::Proxy;
 use tulle_xds::server::{CoreEvent, Hub, HubEvent, StreamId};
 
@@ -28,11 +31,13 @@ use crate::metrics::{Metric, Metrics};
 use crate::press::Press;
 use crate::rooms::{RoomId, Rooms, Step, reference};
 use crate::roots;
+use crate::rotation;
 use crate::secrets::Secrets;
 use crate::sets::Pool;
 use crate::standing::Standing;
 use crate::status::Flow;
 use crate::stop::Stop;
+use crate::trust::{Trust, Trusted};
 use crate::types::Types;
 use crate::views::Shared;
 use clients::{Client, Opening};
@@ -70,6 +75,14 @@ pub(crate) struct Outside {
     /// Keys of tokens that are to be fetched, and those that were.
     pub(crate) wanted: watch::Sender<Wanted>,
     pub(crate) fetched: mpsc::UnboundedReceiver<(KeySource, Fetched)>,
+    /// The roots in force, and which version of them proxies are given.
+    pub(crate) trusted: watch::Receiver<Trusted>,
+    pub(crate) pushed: watch::Sender<u64>,
+    /// What is asked of the CA.
+    pub(crate) ca_requests: mpsc::UnboundedSender<Arc<Object>>,
+    /// Other names of the trust domain, for the CA.
+    pub(crate) aliases: Aliases,
+    pub(crate) audit: AuditLog,
 }
 
 /// A view of one room.
@@ -84,6 +97,7 @@ pub(crate) struct World {
     ledger: Ledger,
     pool: Pool,
     secrets: Secrets,
+    trust: Trust,
     views: HashMap<ViewKey, Shared>,
     clients: HashMap<StreamId, Client>,
     by_pod: HashMap<NsName, HashSet<StreamId>>,
@@ -104,12 +118,14 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(outside: Outside, types: Types, mesh: MeshConfig) -> Self {
+    pub(crate) fn new(outside: Outside, types: Types, mesh: MeshConfig, serving: TrustSource) -> Self {
         let secrets = Secrets::new(&outside.hub, types.sds);
+        let trust = Trust::new(&outside.hub, types.trust, serving);
         Self {
             outside,
             types,
             secrets,
+            trust,
             rooms: Rooms::new(mesh),
             documents: Documents::default(),
             ledger: Ledger::default(),
@@ -133,6 +149,7 @@ impl World {
         let mut follow = Follow::new(Filter::kinds(&kinds()));
         let store = self.outside.store.clone();
         let mut stop = self.outside.stop.clone();
+        self.publish_trust(Instant::now());
         loop {
             if self.synced && self.ledger.is_touched() {
                 self.outside.flow.soon(Instant::now(), self.quiet_until);
@@ -169,6 +186,7 @@ impl World {
                 Some((source, fetched)) = self.outside.fetched.recv() => {
                     self.everywhere(Change::Keys(source, fetched), Instant::now());
                 }
+                Ok(()) = self.outside.trusted.changed() => self.publish_trust(Instant::now()),
                 () = fault_ends => self.everywhere(Change::Time(unix_now()), Instant::now()),
                 () = stop.said() => return,
             }
@@ -197,6 +215,18 @@ impl World {
             self.spread(&step, at);
         }
         self.outside.hub.mark();
+    }
+
+    /// Something else is to be trusted.
+    fn publish_trust(&mut self, at: Instant) {
+        self.begin();
+        let trusted = self.outside.trusted.borrow_and_update().clone();
+        let mesh = self.rooms.truth().mesh();
+        self.outside.aliases.store(Arc::new(mesh.trust_domain_aliases.clone()));
+        self.trust.publish(&self.outside.hub, &trusted, mesh, at);
+        self.outside.hub.mark();
+        // Everybody who looks at how streams stand asks the hub after this.
+        self.outside.pushed.send_replace(trusted.version);
     }
 
     /// Has the keys fetched that tokens are checked with now.
@@ -262,6 +292,9 @@ impl World {
         self.want_keys(&step);
         self.outside.metrics.observe(Metric::SnapshotTime, &[], before.elapsed().as_secs_f64());
         self.say_settings(&changes, &step);
+        if step.keys.get(&0).is_some_and(|k| k.mesh) {
+            self.publish_trust(at);
+        }
         for resource in &step.noted {
             if self.documents.get(resource).is_some() {
                 self.ledger.touch(resource);
@@ -332,6 +365,10 @@ impl World {
         let event = if there { "put" } else { "delete" };
         let kind = object.kind();
         self.outside.metrics.add(Metric::ConfigEvents, &[("type", kind.info().kind), ("event", event)], 1.0);
+        if there && rotation::concerns(object, &self.rooms.truth().mesh().root_namespace) {
+            // The CA ends only when everything does.
+            let _ = self.outside.ca_requests.send(object.clone());
+        }
         if there {
             self.outside.accounts.put(object);
         } else {

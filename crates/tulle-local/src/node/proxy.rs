@@ -27,6 +27,8 @@ const AGENT_FILE: &str = "agent.json";
 /// Namespace and name of the control plane's service.
 const DISCOVERY: (&str, &str) = ("istio-system", "istiod");
 const DISCOVERY_PORT: u16 = 15012;
+/// Volume with the socket for identities.
+const SOCKET_VOLUME: &str = "workload-socket";
 
 /// The agent's configuration as a file, and the sockets for a gateway.
 pub(super) fn agent(
@@ -55,6 +57,10 @@ pub(super) fn agent(
         },
         ca_root: volume(ROOT_VOLUME, "root-cert.pem"),
         token: volume(TOKEN_VOLUME, "istio-token"),
+        // Istio's name for the volume that a pod shares with its proxy for this.
+        workload_socket: (fields.spec.volumes.iter().any(|v| v.name == SOCKET_VOLUME))
+            .then(|| volume(SOCKET_VOLUME, "socket")),
+        audit_log: None,
         cert_ttl_seconds: cluster.cert_ttl.as_secs(),
         dns: (!gateway).then_some(dns),
         concurrency: running.concurrency.map(threads),

@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server.
 
 use std::convert::Infallible;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,14 @@ use tokio::sync::Semaphore;
 
 use super::{Exposed, routes};
 use crate::boot::Main;
+use tulle_telemetry::audit::{Entry, Event};
 
 /// How many connections one port serves at a time; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// What programs ask for again and again, which is not recorded.
+const POLLED: [&str; 3] = ["/ready", "/stats", "/stats/prometheus"];
 
 /// An answer.
 #[derive(Debug)]
@@ -84,8 +87,8 @@ pub(crate) async fn serve(main: Rc<Main>, listener: TcpListener, exposed: Expose
     loop {
         // The semaphore is never closed.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(%error, "not accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -97,7 +100,7 @@ pub(crate) async fn serve(main: Rc<Main>, listener: TcpListener, exposed: Expose
             let _slot = slot;
             let service = service_fn(move |request| {
                 let main = Rc::clone(&main);
-                async move { Ok::<_, Infallible>(answer(&main, exposed, request).await) }
+                async move { Ok::<_, Infallible>(answer(&main, exposed, peer, request).await) }
             });
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -112,7 +115,12 @@ pub(crate) async fn serve(main: Rc<Main>, listener: TcpListener, exposed: Expose
     }
 }
 
-async fn answer(main: &Rc<Main>, exposed: Exposed, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    main: &Rc<Main>,
+    exposed: Exposed,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let (head, _body) = request.into_parts();
     let asked = Asked {
         method: head.method,
@@ -121,6 +129,12 @@ async fn answer(main: &Rc<Main>, exposed: Exposed, request: Request<Incoming>) -
         headers: head.headers,
     };
     let Reply { status, content_type, body } = routes::route(main, exposed, &asked).await;
+    // What is polled says nothing.
+    if exposed == Exposed::Admin && !POLLED.contains(&asked.path.as_str()) {
+        let what = format!("{} {}", asked.method, asked.path);
+        let entry = Entry::new(Event::AdminUsed, peer.to_string(), what).with("status", status.as_u16());
+        main.audit.record(entry);
+    }
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

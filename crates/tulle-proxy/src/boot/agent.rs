@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tulle_base::agent::{AgentConfig, NodeConfig, NodeType};
 use tulle_base::{Locality, SpiffeId};
-use tulle_identity::secrets::OWN_CERTIFICATE;
+use tulle_identity::secrets::{MESH_ROOTS, OWN_CERTIFICATE};
 use tulle_identity::{CertificateSource, Secrets};
 use tulle_proto::Message as _;
 use tulle_proto::envoy::core;
@@ -17,6 +17,7 @@ use tulle_proto::envoy::google::{Struct, Value};
 use super::fds::{self, FdError};
 use super::plan::{IdentityPlan, MeshServer, PROXY_MARK, Plan, XdsPlan, XdsServer};
 use crate::admin::Exposed;
+use tulle_telemetry::audit::Sink;
 
 /// Version of Istio whose dialect we speak, as control planes read it (`ISTIO_VERSION`).
 pub const ISTIO_VERSION: &str = "1.29.0";
@@ -34,6 +35,8 @@ impl Plan {
             discovery,
             ca_root,
             token,
+            workload_socket,
+            audit_log,
             cert_ttl_seconds,
             dns,
             concurrency,
@@ -52,6 +55,7 @@ impl Plan {
             host: discovery.host.clone(),
             addresses: discovery.addresses.clone(),
             roots: ca_root,
+            known: secrets.bundle(MESH_ROOTS),
             own: CertificateSource::one(secrets.certificate(OWN_CERTIFICATE)),
         };
         let identity = IdentityPlan {
@@ -59,6 +63,7 @@ impl Plan {
             ca: server.clone(),
             token,
             ttl: Duration::from_secs(cert_ttl_seconds),
+            socket: workload_socket,
         };
         let dns = dns.filter(|d| d.capture);
         Ok(Self {
@@ -74,6 +79,7 @@ impl Plan {
                 listeners: true,
                 clusters: true,
                 names: dns.is_some(),
+                trust: true,
             }),
             ports: ports(&node),
             dns,
@@ -85,6 +91,7 @@ impl Plan {
             workers: concurrency.unwrap_or_else(|| default_workers(node.kind)),
             app_probes,
             istio_stats: true,
+            audit: audit_log.into_iter().map(Sink::File).collect(),
             node,
         })
     }

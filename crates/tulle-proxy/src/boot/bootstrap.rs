@@ -94,6 +94,7 @@ impl Plan {
             workers: if workers == 0 { cores() } else { workers },
             app_probes: std::collections::BTreeMap::new(),
             istio_stats: false,
+            audit: Vec::new(),
         })
     }
 }
@@ -142,6 +143,7 @@ fn xds_plan(dynamic: &DynamicResources) -> Result<Option<XdsPlan>, BootstrapErro
         listeners,
         clusters,
         names: false,
+        trust: false,
     }))
 }
 

@@ -13,7 +13,8 @@ use tulle_base::agent::AppProbe;
 use tulle_base::drain::DrainState;
 use tulle_engine::runtime::Cluster;
 use tulle_identity::rotate::RotationStatus;
-use tulle_identity::{Secrets, Watched};
+use tulle_identity::{Certificate, Secrets, Trust, Watched};
+use tulle_telemetry::audit::AuditLog;
 use tulle_telemetry::metrics::{Extra, ExtraKind};
 use tulle_xds::ResourceError;
 
@@ -29,6 +30,12 @@ pub(crate) struct Main {
     pub(crate) remote: Remote,
     /// Certificates and roots by name.
     pub(crate) secrets: Secrets,
+    /// What the workload trusts; none without an identity of the mesh.
+    pub(crate) trust: RefCell<Option<Trust>>,
+    /// The certificate that other processes are given, once one has asked.
+    pub(crate) given: RefCell<Option<Watched<Certificate>>>,
+    /// Security events.
+    pub(crate) audit: AuditLog,
     /// How the workload's certificate stands.
     pub(crate) rotation: Option<Watched<RotationStatus>>,
     /// When the process began.
@@ -112,16 +119,20 @@ pub(super) struct Parts {
     pub(super) fleet: Fleet,
     pub(super) dns: Option<Rc<NameServer>>,
     pub(super) rotation: Option<Watched<RotationStatus>>,
+    pub(super) audit: AuditLog,
     pub(super) hooks: Hooks,
     pub(super) started: Instant,
 }
 
 impl Main {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { plan, book, fleet, dns, rotation, hooks, started } = parts;
+        let Parts { plan, book, fleet, dns, rotation, audit, hooks, started } = parts;
         Self {
             remote: fleet.remote(),
             secrets: plan.secrets,
+            trust: RefCell::default(),
+            given: RefCell::default(),
+            audit,
             rotation,
             started,
             workers: fleet.len(),

@@ -11,6 +11,7 @@ mod compile;
 mod counted;
 mod dump;
 mod fds;
+mod identity;
 mod main_thread;
 mod needs;
 mod plan;
@@ -19,6 +20,7 @@ mod run;
 mod saved;
 mod secrets;
 mod signals;
+mod trust;
 mod turn;
 mod xds;
 

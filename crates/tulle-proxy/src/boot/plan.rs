@@ -12,9 +12,10 @@ use tulle_base::SpiffeId;
 use tulle_base::agent::{AppProbe, DnsConfig, NodeConfig};
 use tulle_engine::runtime::tls::Secret;
 use tulle_engine::runtime::{Cluster, Listener};
-use tulle_identity::{CertificateSource, Secrets};
+use tulle_identity::{CertificateSource, Secrets, TrustSource};
 
 use crate::admin::Exposed;
+use tulle_telemetry::audit::Sink;
 
 /// The mark of the proxy's own sockets, by which the pod's redirection lets them pass.
 pub const PROXY_MARK: u32 = 1337;
@@ -58,6 +59,8 @@ pub struct Plan {
     pub app_probes: BTreeMap<String, AppProbe>,
     /// Whether statistics are limited to those that Istio shows.
     pub istio_stats: bool,
+    /// Where security events are told.
+    pub audit: Vec<Sink>,
 }
 
 /// Where dynamic resources come from.
@@ -73,6 +76,8 @@ pub struct XdsPlan {
     pub clusters: bool,
     /// Whether the mesh's names come from there.
     pub names: bool,
+    /// Whether it says whom to trust.
+    pub trust: bool,
 }
 
 /// How to reach the xDS server.
@@ -93,6 +98,8 @@ pub struct MeshServer {
     pub addresses: Vec<SocketAddr>,
     /// PEM file of the roots.
     pub roots: PathBuf,
+    /// What we trust, which may be newer.
+    pub known: TrustSource,
     /// Our certificate.
     pub own: CertificateSource,
 }
@@ -108,4 +115,20 @@ pub struct IdentityPlan {
     pub token: PathBuf,
     /// The life to ask for.
     pub ttl: Duration,
+    /// Where identity comes from in place of the CA, or is given away.
+    pub socket: Option<PathBuf>,
+}
+
+impl Plan {
+    /// The same without anything that is on the path of a request: whoever asks at the socket gets identity, nothing is proxied.
+    #[must_use]
+    pub fn identity_only(mut self) -> Self {
+        if let Some(xds) = &mut self.xds {
+            (xds.listeners, xds.clusters, xds.names) = (false, false, false);
+        }
+        (self.dns, self.mark, self.workers, self.state_dir) = (None, None, 1, None);
+        self.ports.clear();
+        self.inherited.clear();
+        self
+    }
 }

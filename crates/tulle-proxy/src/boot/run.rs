@@ -11,16 +11,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tulle_base::drain::{DrainState, DrainTimes};
-use tulle_identity::ca::CaClient;
-use tulle_identity::rotate::{Rotation, RotationStatus};
-use tulle_identity::secrets::{MESH_ROOTS, OWN_CERTIFICATE};
-use tulle_identity::{Watched, connect};
+use tulle_identity::Watched;
+use tulle_identity::rotate::RotationStatus;
+use tulle_identity::secrets::OWN_CERTIFICATE;
 use tulle_proto::Message as _;
+use tulle_telemetry::audit::AuditLog;
 
 use super::book::Book;
 use super::compile::Engine;
 use super::main_thread::{Main, Parts};
-use super::plan::{IdentityPlan, Plan};
+use super::plan::Plan;
 use super::signals::StopSignals;
 use super::turn::{Loop, Pending, start_resolvers};
 use super::xds::{self, ServerError};
@@ -102,6 +102,17 @@ pub enum BootError {
         /// What is wrong.
         problem: String,
     },
+    /// The socket for identities cannot be made.
+    #[error("{}: {source}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The audit log cannot be written.
+    #[error("the audit log: {0}")]
+    Audit(io::Error),
     /// A listener of the bootstrap cannot be opened.
     #[error("static_resources.listeners: {0}")]
     Listener(String),
@@ -164,7 +175,11 @@ async fn serve(
         .transpose()
         .map_err(|e: ServerError| BootError::Xds(e.to_string()))?;
     let book = Book::new(Box::new(Engine));
-    let parts = Parts { plan, book, fleet, dns, rotation: rotation.clone(), hooks, started };
+    let audit = match &plan.audit[..] {
+        [] => AuditLog::default(),
+        sinks => AuditLog::start("proxy", &plan.node.id(), sinks).map_err(BootError::Audit)?,
+    };
+    let parts = Parts { plan, book, fleet, dns, rotation: rotation.clone(), audit, hooks, started };
     let main = Rc::new(Main::new(parts));
     for (listener, exposed) in ports {
         tokio::task::spawn_local(admin::serve(Rc::clone(&main), listener, exposed));
@@ -175,7 +190,7 @@ async fn serve(
     }
     if let (Some(identity), Some(status)) = (identity, rotation) {
         main.progress.identity.set(Some(false));
-        start_identity(&main, identity, status)?;
+        super::identity::start(&main, identity, &node, status)?;
     }
 
     let fixed = main.book.borrow_mut().fix(listeners, clusters, Instant::now());
@@ -236,23 +251,6 @@ async fn start_dns(plan: &Plan) -> Result<Option<Rc<NameServer>>, BootError> {
         .await
         .map_err(|source| BootError::Dns { address: config.listen, source })?;
     Ok(Some(server))
-}
-
-fn start_identity(main: &Main, plan: IdentityPlan, status: Watched<RotationStatus>) -> Result<(), BootError> {
-    let IdentityPlan { id, ca, token, ttl } = plan;
-    let connector = xds::mesh_connector(&ca, main.mark)
-        .map_err(|e: connect::ConnectError| BootError::Xds(e.to_string()))?;
-    let rotation = Rotation {
-        issuer: Arc::new(CaClient::new(connector.channel(), token, main.cluster_id.clone())),
-        id,
-        ttl,
-        roots: Some(ca.roots),
-        certificate: main.secrets.certificate(OWN_CERTIFICATE),
-        bundle: main.secrets.bundle(MESH_ROOTS),
-        status,
-    };
-    tokio::task::spawn_local(rotation.run());
-    Ok(())
 }
 
 fn load_saved(main: &Main, dir: &std::path::Path) -> Vec<saved::Saved> {

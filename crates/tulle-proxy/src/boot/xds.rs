@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ pub(crate) enum ServerError {
 
 /// A running client with what it must be told at the start.
 pub(super) struct Link {
-    client: Client,
+    client: Rc<Client>,
 }
 
 /// Connects to the control plane and asks for what the plan wants. `remembered` is offered as in force already.
@@ -72,10 +73,13 @@ pub(super) fn start(
     if plan.listeners {
         client.subscribe(type_url::LISTENER, Interest::Wildcard);
     }
+    if plan.trust {
+        client.subscribe(type_url::TRUST_BUNDLE, Interest::Wildcard);
+    }
     if plan.names {
         client.subscribe(type_url::NAME_TABLE, Interest::Wildcard);
     }
-    (Link { client }, events)
+    (Link { client: Rc::new(client) }, events)
 }
 
 impl Link {
@@ -99,6 +103,10 @@ impl Link {
     }
 
     fn update(&self, main: &Main, update: Update) {
+        if &*update.type_url == type_url::TRUST_BUNDLE {
+            *main.counts.accepted.borrow_mut().entry("trust").or_default() += 1;
+            return super::trust::update(main, &self.client, update);
+        }
         let Update { type_url, changed, removed, ticket } = update;
         let changed: Vec<Raw> = changed
             .into_iter()
@@ -235,8 +243,10 @@ pub(super) fn mesh_connector(
     mesh: &MeshServer,
     mark: Option<u32>,
 ) -> Result<connect::Connector, connect::ConnectError> {
-    let MeshServer { host, addresses, roots, own } = mesh;
-    Ok(connect::Connector::mesh(host, addresses.clone(), roots.clone(), own.clone())?.marked(mark))
+    let MeshServer { host, addresses, roots, known, own } = mesh;
+    let connector =
+        connect::Connector::mesh(host, addresses.clone(), roots.clone(), known.clone(), own.clone())?;
+    Ok(connector.marked(mark))
 }
 
 fn to_cluster(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tulle_control::AuditSink as Sink;
 use tulle_control::{Config, ControlPlane, EtcdAccess, Source, SourceError, StartError};
 use tulle_store::{EtcdTls, StoreAddress};
 
@@ -48,6 +49,10 @@ pub(crate) struct Args {
     /// Address to listen on; :: takes IPv6 and IPv4.
     #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
     listen: IpAddr,
+    /// Where security events are told, one JSON object a line: a file, or - for stdout; may be given again. Default: audit.log in the
+    /// state directory.
+    #[arg(long, value_name = "FILE")]
+    audit_log: Vec<PathBuf>,
     /// Namespace that it runs in; policies there hold for the whole mesh.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     namespace: String,
@@ -101,6 +106,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         trust_domain,
         cert_ttl,
         listen,
+        audit_log,
         namespace,
     } = args;
     let token_keys = std::fs::read_to_string(&token_key)
@@ -112,6 +118,10 @@ pub(crate) fn run(args: Args) -> Outcome {
     config.trust_domain = trust_domain;
     config.cert_ttl = cert_ttl;
     config.namespace = namespace;
+    if !audit_log.is_empty() {
+        let sink = |path: PathBuf| if path.as_os_str() == "-" { Sink::Stdout } else { Sink::File(path) };
+        config.audit = audit_log.into_iter().map(sink).collect();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("control")
@@ -139,9 +149,11 @@ pub(crate) fn run(args: Args) -> Outcome {
 fn failure(error: StartError) -> Failure {
     match error {
         StartError::Tokens(_) | StartError::Authority(_) => Failure::usage(error),
-        StartError::Serving(_) | StartError::Tls(_) | StartError::Bind { .. } | StartError::Catalog => {
-            Failure::not_so(error)
-        }
+        StartError::Serving(_)
+        | StartError::Tls(_)
+        | StartError::Audit(_)
+        | StartError::Bind { .. }
+        | StartError::Catalog => Failure::not_so(error),
     }
 }
 

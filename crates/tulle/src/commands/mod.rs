@@ -2,6 +2,7 @@
 
 mod analyze;
 mod apply;
+mod ca;
 mod control_plane;
 mod delete;
 mod down;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Get(get::Args),
     Delete(delete::Args),
     Kubeconfig(kubeconfig::Args),
+    Ca(ca::Args),
     ControlPlane(control_plane::Args),
     Lab(lab::Args),
     Proxy(proxy::Args),
@@ -67,6 +69,7 @@ impl Command {
             Self::Get(args) => get::run(&args),
             Self::Delete(args) => delete::run(&args),
             Self::Kubeconfig(args) => kubeconfig::run(&args),
+            Self::Ca(args) => ca::run(&args),
             Self::ControlPlane(args) => control_plane::run(args),
             Self::Lab(args) => lab::run(args),
             Self::Proxy(args) => proxy::run(&args),

@@ -54,6 +54,11 @@ enum Role {
     ///
     /// Example: tulle proxy sidecar --agent-config /run/tulle/agent.json
     Sidecar(Agent),
+    /// Give identity to other processes of the pod, such as a stock Envoy: SDS and the SPIFFE Workload API at `workload_socket`. Proxies
+    /// nothing.
+    ///
+    /// Example: tulle proxy agent --agent-config /run/tulle/agent.json
+    Agent(Agent),
     /// Serve as a gateway.
     ///
     /// Example: tulle proxy router --agent-config /run/tulle/agent.json
@@ -78,6 +83,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let plan = match (role, encoded_bootstrap, bootstrap) {
         (Some(Role::Sidecar(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Sidecar)?,
         (Some(Role::Router(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Router)?,
+        (Some(Role::Agent(agent)), _, _) => {
+            from_agent(&agent.agent_config, NodeType::Sidecar)?.identity_only()
+        }
         (None, Some(fd), _) => {
             let encoded = std::fs::read(format!("/proc/self/fd/{fd}"))
                 .with_context(|| format!("descriptor {fd}"))
@@ -96,6 +104,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
     };
     end_on_panic();
+    if role.is_some() {
+        give_up_privileges();
+    }
     boot::run(plan, hooks()).map_err(Failure::not_so)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -123,6 +134,26 @@ fn end_on_panic() {
         report(panic);
         std::process::abort();
     }));
+}
+
+/// Keeps what a proxy needs (to mark its sockets, and to listen at low ports) and gives up everything else for good, also for programs
+/// that it starts: whoever takes over a proxy has no more than that. Where the kernel refuses, the proxy has what it was given.
+fn give_up_privileges() {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
+    let needed = CapabilitySet::NET_ADMIN | CapabilitySet::NET_BIND_SERVICE;
+    let less = capabilities(None).and_then(|have| {
+        let kept = CapabilitySets {
+            effective: have.effective & needed,
+            permitted: have.permitted & needed,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, kept)
+    });
+    for result in [less, set_no_new_privs(true)] {
+        if let Err(error) = result {
+            tracing::warn!(%error, "privileges stay that are not needed");
+        }
+    }
 }
 
 fn from_agent(file: &Path, kind: NodeType) -> Result<Plan, Failure> {
