@@ -65,7 +65,7 @@ fn the_workload_api_gives_an_identity_and_what_to_trust() {
     assert_eq!(svid.spiffe_id, web.id);
     let chain = certificates(&svid.x509_svid);
     assert_eq!(chain.len(), 2, "leaf and intermediate");
-    assert_eq!(CertInfo::read(&chain[0]).unwrap().uri_sans, [web.id.clone()]);
+    assert_eq!(CertInfo::read(&chain[0]).unwrap().uri_sans, std::slice::from_ref(&web.id));
     let own = web.secrets.certificate("default").get().unwrap();
     assert_ne!(own.chain()[0], chain[0], "the proxy's own key is not given away");
     assert!(response.federated_bundles.is_empty());
@@ -115,7 +115,7 @@ fn identity_comes_from_an_sds_server_in_place_of_the_ca() {
     ca.runtime.block_on(secrets.certificate("default").changed_since(0));
     ca.runtime.block_on(secrets.bundle("ROOTCA").changed_since(0));
     let certificate = secrets.certificate("default").get().unwrap();
-    assert_eq!(certificate.info().uri_sans, [cart.id.clone()]);
+    assert_eq!(certificate.info().uri_sans, std::slice::from_ref(&cart.id));
     assert_eq!(secrets.bundle("ROOTCA").get().unwrap().trust_domains(), ["cluster.local"]);
 
     // It serves with it: a client of the mesh believes it.
@@ -244,4 +244,37 @@ fn openssl_agrees_about_chain_and_names() {
     std::fs::write(&file, presented.unwrap()).unwrap();
     let names = verify(&["x509", "-in", &file, "-noout", "-ext", "subjectAltName"]);
     assert!(names.contains(&format!("URI:{}", cart.id)), "{names}");
+}
+
+/// A process in another network namespace reaches the socket's file, and is given nothing.
+#[test]
+fn processes_of_other_pods_get_no_identity() {
+    let ca = MeshCa::start();
+    let web = ca.workload("web");
+    let request = ca.dir.path().join("request");
+    std::fs::write(&request, [0; 5]).unwrap();
+    let ask = |around: &[&str]| {
+        let data = format!("@{}", request.display());
+        let curl = ["curl", "-s", "-m", "3", "--http2-prior-knowledge", "-o", "-", "--data-binary", &data];
+        let headers =
+            ["-H", "workload.spiffe.io: true", "-H", "content-type: application/grpc", "-H", "te: trailers"];
+        let url = [
+            "http://localhost/SpiffeWorkloadAPI/FetchX509SVID",
+            "--unix-socket",
+            web.socket.to_str().unwrap(),
+        ];
+        let all = [around, &curl[..], &headers[..], &url[..]].concat();
+        let output = Command::new(all[0]).args(&all[1..]).stdin(Stdio::null()).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+    };
+    let separate = ["unshare", "--map-root-user", "--net"];
+    let can = Command::new(separate[0]).args(&separate[1..]).arg("true").status().is_ok_and(|s| s.success());
+    let (Ok(own), true) = (ask(&[]), can) else {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "curl or unshare is missing");
+        eprintln!("skipped: curl or unshare is missing");
+        return;
+    };
+    assert!(own.contains(&web.id), "{own}");
+    let other = ask(&separate).unwrap();
+    assert!(!other.contains("spiffe://"), "{other}");
 }

@@ -54,8 +54,7 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// Makes the socket at `path`. Everybody in the pod may connect; who is of another pod is refused by its network namespace, where that
-/// can be seen.
+/// Makes the socket at `path`. Everybody in the pod may connect; who is of another pod is refused by its network namespace.
 ///
 /// # Errors
 /// What the system says.
@@ -73,6 +72,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 pub async fn serve(listener: UnixListener, identity: Identity) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let sds = sds::start(&identity);
+    let number = peer::number(&listener);
     loop {
         let socket = match listener.accept().await {
             Ok((socket, _)) => socket,
@@ -83,7 +83,7 @@ pub async fn serve(listener: UnixListener, identity: Identity) {
             }
         };
         let who = peer::describe(&socket);
-        if let Err(reason) = peer::check(&socket) {
+        if let Err(reason) = peer::check(&socket, number) {
             tracing::warn!(peer = who, reason, "identity refused");
             identity.audit.record(Entry::new(Event::IdentityServed, who, "").refused(reason));
             continue;

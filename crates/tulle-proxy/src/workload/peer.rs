@@ -1,6 +1,8 @@
 //! Who is at the other end of the socket.
 
-use tokio::net::UnixStream;
+use std::os::fd::AsRawFd as _;
+
+use tokio::net::{UnixListener, UnixStream};
 
 /// Process and user, for the audit log.
 pub(super) fn describe(socket: &UnixStream) -> String {
@@ -10,23 +12,33 @@ pub(super) fn describe(socket: &UnixStream) -> String {
     }
 }
 
-/// Refuses processes of other pods: those in another network namespace. Where processes of other containers cannot be seen (their
-/// process id is 0 then), nobody else has the socket.
+/// The number by which the system lists a socket.
+pub(super) fn number(listener: &UnixListener) -> Option<u64> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).ok()?;
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// Refuses processes of other pods: those in a network namespace whose list of sockets does not have ours (namespaces themselves cannot
+/// be looked at without privileges). Where processes of other containers cannot be seen (their process id is 0 then), nobody else has
+/// the socket.
 ///
 /// # Errors
 /// Why it is refused.
-pub(super) fn check(socket: &UnixStream) -> Result<(), &'static str> {
+pub(super) fn check(socket: &UnixStream, listener: Option<u64>) -> Result<(), &'static str> {
     let who = socket.peer_cred().map_err(|_| "the peer cannot be known")?;
     let Some(pid) = who.pid().filter(|pid| *pid > 0) else { return Ok(()) };
-    let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net"));
-    match (of("self"), of(&pid.to_string())) {
-        (Ok(own), Ok(other)) if own == other => Ok(()),
-        (Ok(_), Ok(_)) => Err("the peer is in the network namespace of another pod"),
-        // Another user's process, of the same pod or not: its namespaces cannot be seen without privileges.
-        (_, Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err("the peer's network namespace cannot be seen")
-        }
-        _ => Err("the peer is gone"),
+    let listener = listener.ok_or("the socket's own number cannot be known")?.to_string();
+    let sockets = std::fs::read(format!("/proc/{pid}/net/unix"))
+        .map_err(|_| "the peer is gone, or its network namespace cannot be seen")?;
+    // Columns: address, references, protocol, flags, type, state, number, path (which may be any bytes).
+    let is_ours = |line: &[u8]| {
+        let mut columns = line.split(u8::is_ascii_whitespace).filter(|c| !c.is_empty());
+        columns.nth(6) == Some(listener.as_bytes())
+    };
+    if sockets.split(|b| *b == b'\n').any(is_ours) {
+        Ok(())
+    } else {
+        Err("the peer is in the network namespace of another pod")
     }
 }
 
@@ -36,8 +48,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_of_this_pod_is_let_in() {
-        let (one, _other) = UnixStream::pair().unwrap();
-        assert_eq!(check(&one), Ok(()));
-        assert!(describe(&one).starts_with("pid "));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let _client = UnixStream::connect(&path).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        assert_eq!(check(&socket, number(&listener)), Ok(()));
+        assert!(check(&socket, Some(0)).unwrap_err().contains("another pod"));
+        assert!(check(&socket, None).is_err());
+        assert!(describe(&socket).starts_with("pid "));
     }
 }
