@@ -16,6 +16,7 @@
 mod admission;
 mod bindings;
 mod documents;
+mod federation;
 mod keys;
 mod ledger;
 mod metrics;
@@ -242,7 +243,11 @@ impl ControlPlane {
             requests,
             stop: stopped.clone(),
         };
+        let (bundles, wanted_bundles) = watch::channel(federation::Wanted::new());
+        let (bundle_sender, bundle_receiver) = mpsc::unbounded_channel();
         let outside = world::Outside {
+            bundles,
+            fetched_bundles: bundle_receiver,
             trusted: trusted_receiver.clone(),
             pushed,
             ca_requests,
@@ -274,6 +279,8 @@ impl ControlPlane {
             stopped.clone(),
         ));
         tasks.spawn(rotation.run());
+        let fetcher = keys::Fetcher::new();
+        tasks.spawn(federation::keep(fetcher, wanted_bundles, bundle_sender, stopped.clone()));
         tasks.spawn(keys::keep(keys::Fetcher::new(), wanted_keys, fetched_sender, stopped.clone()));
         tasks.spawn(status::write(store, status_receiver, stopped.clone()));
         let (plain, secure, monitoring) =
@@ -320,10 +327,8 @@ impl Identity {
         let policy = TtlPolicy::new(config.cert_ttl);
         let serving = serving::Serving::new(&config.trust_domain, &config.namespace, policy.longest());
         let certificate = serving.begin(&authorities)?;
-        // The mesh's settings are not known yet; what they add is put in when they are.
-        let mesh = MeshConfig { trust_domain: config.trust_domain.clone(), ..MeshConfig::default() };
         let roots = authorities.current().roots();
-        let trust = Watched::of(trust::bundle(roots, &mesh).map_err(TlsError::Roots)?);
+        let trust = Watched::of(trust::first_bundle(roots, &config.trust_domain).map_err(TlsError::Roots)?);
         let tls = serving::tls(trust.clone(), certificate.clone()).map_err(TlsError::Build)?;
         Ok(Self { authorities, trust, policy, serving, certificate, tls })
     }

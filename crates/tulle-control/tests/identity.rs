@@ -271,3 +271,48 @@ async fn the_control_planes_certificate_rotates_under_its_streams() {
     assert!(world.discover(own).await.is_ok());
     world.control.stop().await;
 }
+
+/// What is larger than anything honest is not read: neither headers nor messages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_control_plane_bounds_what_it_reads() {
+    use http_body_util::{BodyExt as _, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let world = World::start(Duration::from_secs(3600)).await;
+    let address = world.control.plain;
+    let ask = async |header: usize| {
+        // Not compressed, and four gigabytes long.
+        let body = vec![0, 0xff, 0xff, 0xff, 0xff];
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let executor = TokioExecutor::new();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(executor, TokioIo::new(socket)).await.unwrap();
+        tokio::spawn(connection);
+        let request =
+            http::Request::post("http://istiod/istio.v1.auth.IstioCertificateService/CreateCertificate")
+                .header("content-type", "application/grpc")
+                .header("authorization", "x".repeat(header))
+                .body(Full::new(bytes::Bytes::from(body)))
+                .unwrap();
+        let answered = async {
+            let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
+            let (head, body) = response.into_parts();
+            let trailers = body.collect().await.map_err(|e| e.to_string())?.trailers().cloned();
+            let all = trailers.unwrap_or_default();
+            let code = all.get("grpc-status").or_else(|| head.headers.get("grpc-status")).cloned();
+            Ok::<_, String>((head.status.as_u16(), code.and_then(|c| c.to_str().ok().map(str::to_owned))))
+        };
+        tokio::time::timeout(Duration::from_secs(10), answered).await.expect("an answer, or an end")
+    };
+    // RESOURCE_EXHAUSTED or OUT_OF_RANGE.
+    let (status, code) = ask(100).await.unwrap();
+    assert_eq!(status, 200);
+    assert!(matches!(code.as_deref(), Some("8" | "11")), "{code:?}");
+    match ask(64 << 10).await {
+        Ok((status, _)) => assert_eq!(status, 431),
+        Err(reset) => assert!(!reset.is_empty()),
+    }
+    // It goes on serving.
+    assert!(world.certify("cart").await.is_ok());
+    world.control.stop().await;
+}

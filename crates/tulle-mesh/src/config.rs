@@ -40,6 +40,8 @@ pub struct MeshConfig {
     pub listener_log: bool,
     /// Other trust domains whose identities count as the mesh's own.
     pub trust_domain_aliases: Vec<String>,
+    /// Further roots, beside those of the control plane.
+    pub anchors: Vec<TrustAnchors>,
     /// Whether clients use mutual TLS wherever the other side can and no rule says otherwise.
     pub auto_mtls: bool,
     /// TLS between workloads of the mesh, as servers accept it.
@@ -173,6 +175,24 @@ pub enum PathNormalization {
     DecodeAndMergeSlashes,
 }
 
+/// Roots that somebody else made, and for whom they speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustAnchors {
+    /// The trust domains; empty is our own.
+    pub trust_domains: Vec<String>,
+    /// Where they are.
+    pub source: AnchorSource,
+}
+
+/// Where roots are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AnchorSource {
+    /// Written down, PEM.
+    Pem(String),
+    /// At the address of a SPIFFE bundle.
+    SpiffeBundle(String),
+}
+
 impl Default for MeshConfig {
     fn default() -> Self {
         Self {
@@ -191,6 +211,7 @@ impl Default for MeshConfig {
             access_log_format: String::new(),
             listener_log: true,
             trust_domain_aliases: Vec::new(),
+            anchors: Vec::new(),
             auto_mtls: true,
             mesh_mtls: TlsBounds::default(),
             tls_defaults: TlsBounds::default(),

@@ -71,8 +71,7 @@ record! {
         /// Other trust domains whose identities count as the mesh's own.
         pub trust_domain_aliases: Vec<String> = "trustDomainAliases",
         /// Additional trust anchors.
-        pub ca_certificates: Vec<CertificateData> = "caCertificates"
-            => planned("the anchors of the mesh are those of the control plane"),
+        pub ca_certificates: Vec<CertificateData> = "caCertificates",
         /// `exportTo` of services that set none; `*` by default.
         pub default_service_export_to: Vec<String> = "defaultServiceExportTo",
         /// `exportTo` of VirtualServices that set none; `*` by default.
@@ -225,7 +224,8 @@ record! {
     /// Additional trust anchors.
     pub struct CertificateData {
         /// Signers whose certificates they check.
-        pub cert_signers: Vec<String> = "certSigners",
+        pub cert_signers: Vec<String> = "certSigners"
+            => no_effect("no signer of Kubernetes certifies workloads here"),
         /// Trust domains that they are for.
         pub trust_domains: Vec<String> = "trustDomains",
     }

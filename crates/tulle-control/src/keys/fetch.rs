@@ -28,7 +28,7 @@ const BUNDLES: [&str; 3] =
 /// What came.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    pub(super) text: String,
+    pub(crate) text: String,
     /// How long it may be used, if the server says so.
     pub(super) max_age: Option<Duration>,
 }
@@ -60,6 +60,15 @@ impl Fetcher {
         Self { any_address: true, ..Self::new() }
     }
 
+    /// The same, trusting `root` alone.
+    #[cfg(test)]
+    pub(crate) fn trusting(root: CertificateDer<'static>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(root).unwrap();
+        let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Self { tls: Arc::new(tls), any_address: true }
+    }
+
     /// Fetches the set of `source`.
     pub(super) async fn fetch(&self, source: &KeySource) -> Result<Answer, String> {
         match source {
@@ -72,6 +81,14 @@ impl Fetcher {
                 self.get(&keys).await.map_err(|e| format!("{keys}: {e}"))
             }
         }
+    }
+
+    /// Fetches a text over HTTPS.
+    pub(crate) async fn secure(&self, address: &str) -> Result<Answer, String> {
+        if !is_https(address) {
+            return Err("is not https".to_owned());
+        }
+        self.get(address).await
     }
 
     async fn get(&self, address: &str) -> Result<Answer, String> {

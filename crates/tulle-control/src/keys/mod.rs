@@ -3,7 +3,7 @@
 //! Sets that were fetched stay in force while fetching fails, a day at most; then, and before the first success, they admit nobody.
 
 mod address;
-mod fetch;
+pub(crate) mod fetch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,6 +7,8 @@
 mod gate;
 mod report;
 
+pub(crate) use report::actor;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -143,7 +145,7 @@ impl Rotation {
             Some(Err(error)) => return tracing::warn!(%error, "a request to the CA cannot be read"),
             Some(Ok(_)) | None => return,
         };
-        let actor = report::actor(object);
+        let actor = actor(object);
         let before = self.authorities.current().phase;
         let now = SystemTime::now();
         let done = match request.action {

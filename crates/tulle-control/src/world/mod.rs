@@ -19,12 +19,13 @@ use tulle_identity::TrustSource;
 use tulle_mesh::policy::{Fetched, KeySource};
 use tulle_mesh::{Change, ChangedKeys, MeshConfig, NsName};
 use tulle_store::{Filter, Follow, Store, Update};
-use tulle_telemetry::audit::AuditLog;
+use tulle_telemetry::audit::{AuditLog, Entry, Event};
 use tulle_translate::Proxy;
 use tulle_xds::server::{CoreEvent, Hub, HubEvent, StreamId};
 
 use crate::bindings::Accounts;
 use crate::documents::{Documents, Taken, has_status};
+use crate::federation;
 use crate::keys::Wanted;
 use crate::ledger::Ledger;
 use crate::metrics::{Metric, Metrics};
@@ -37,7 +38,7 @@ use crate::sets::Pool;
 use crate::standing::Standing;
 use crate::status::Flow;
 use crate::stop::Stop;
-use crate::trust::{Trust, Trusted};
+use crate::trust::{self, Trust, Trusted};
 use crate::types::Types;
 use crate::views::Shared;
 use clients::{Client, Opening};
@@ -78,6 +79,9 @@ pub(crate) struct Outside {
     /// The roots in force, and which version of them proxies are given.
     pub(crate) trusted: watch::Receiver<Trusted>,
     pub(crate) pushed: watch::Sender<u64>,
+    /// Bundles of other trust domains that are to be fetched, and those that were.
+    pub(crate) bundles: watch::Sender<federation::Wanted>,
+    pub(crate) fetched_bundles: mpsc::UnboundedReceiver<federation::Bundle>,
     /// What is asked of the CA.
     pub(crate) ca_requests: mpsc::UnboundedSender<Arc<Object>>,
     /// Other names of the trust domain, for the CA.
@@ -187,6 +191,11 @@ impl World {
                     self.everywhere(Change::Keys(source, fetched), Instant::now());
                 }
                 Ok(()) = self.outside.trusted.changed() => self.publish_trust(Instant::now()),
+                Some(bundle) = self.outside.fetched_bundles.recv() => {
+                    if self.trust.fetched(bundle) {
+                        self.publish_trust(Instant::now());
+                    }
+                }
                 () = fault_ends => self.everywhere(Change::Time(unix_now()), Instant::now()),
                 () = stop.said() => return,
             }
@@ -223,6 +232,12 @@ impl World {
         let trusted = self.outside.trusted.borrow_and_update().clone();
         let mesh = self.rooms.truth().mesh();
         self.outside.aliases.store(Arc::new(mesh.trust_domain_aliases.clone()));
+        self.outside.bundles.send_if_modified(|held| {
+            let wanted = trust::wanted(mesh);
+            let other = *held != wanted;
+            *held = wanted;
+            other
+        });
         self.trust.publish(&self.outside.hub, &trusted, mesh, at);
         self.outside.hub.mark();
         // Everybody who looks at how streams stand asks the hub after this.
@@ -338,10 +353,12 @@ impl World {
         match self.documents.put(&object, self.epoch, refused) {
             Taken::Same => None,
             Taken::Changed => {
+                self.tell_change(&object, "written", None);
                 self.ledger.changed(&resource);
                 Some(Change::Put(object))
             }
             Taken::Invalid => {
+                self.tell_change(&object, "written", Some("it is invalid; its status says why"));
                 self.ledger.touch(&resource);
                 let label = [("type", object.kind().info().kind)];
                 self.outside.metrics.add(Metric::RejectedConfigs, &label, 1.0);
@@ -353,11 +370,26 @@ impl World {
     fn delete(&mut self, object: &Object) -> Change {
         let resource = object.resource();
         if has_status(object.kind()) {
+            self.tell_change(object, "deleted", None);
             self.documents.delete(&resource);
             self.ledger.forget(&resource);
             self.outside.flow.forget(&resource);
         }
         Change::Delete(resource)
+    }
+
+    /// Tells the audit log what the mesh is configured by; what was there at the start is no change.
+    fn tell_change(&self, object: &Object, change: &'static str, refused: Option<&str>) {
+        if !self.synced {
+            return;
+        }
+        let entry = Entry::new(Event::ConfigChanged, rotation::actor(object), object.resource().to_string())
+            .with("change", change)
+            .with("version", object.meta.resource_version.as_str());
+        self.outside.audit.record(match refused {
+            Some(reason) => entry.refused(reason),
+            None => entry,
+        });
     }
 
     /// What else has to know of an object.

@@ -145,6 +145,7 @@ impl Proxy {
         client.subscribe(type_url::LISTENER, Interest::Wildcard);
         client.subscribe(type_url::ROUTE_CONFIGURATION, Interest::Names(vec!["80".into()]));
         client.subscribe(type_url::NAME_TABLE, Interest::Wildcard);
+        client.subscribe(type_url::TRUST_BUNDLE, Interest::Wildcard);
         let held = Arc::new(Mutex::new(BTreeMap::new()));
         let (tell, changed) = watch::channel(0);
         let shared = held.clone();

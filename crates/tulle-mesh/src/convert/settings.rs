@@ -11,8 +11,8 @@ use super::destination_rule::{keepalive, locality, outlier, pool};
 use super::provider::provider;
 use super::virtual_service::retry;
 use crate::config::{
-    AccessLogEncoding, ClientCert, GatewayTopology, InboundPolicy, MeshConfig, OutboundPolicy,
-    PathNormalization, TlsBounds,
+    AccessLogEncoding, AnchorSource, ClientCert, GatewayTopology, InboundPolicy, MeshConfig, OutboundPolicy,
+    PathNormalization, TlsBounds, TrustAnchors,
 };
 use crate::ingress::IngressMode;
 use crate::settings::Settings;
@@ -92,7 +92,7 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         enable_auto_mtls,
         trust_domain: _,
         trust_domain_aliases,
-        ca_certificates: _,
+        ca_certificates,
         default_service_export_to,
         default_virtual_service_export_to,
         default_destination_rule_export_to,
@@ -141,6 +141,10 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         if !out.trust_domain_aliases.contains(alias) {
             out.trust_domain_aliases.push(alias.clone());
         }
+    }
+    for written in ca_certificates {
+        let anchors = anchors(written);
+        out.anchors.extend(anchors.filter(|a| !out.anchors.contains(a)));
     }
     set(&mut out.service_export_to, list(default_service_export_to));
     set(&mut out.routes_export_to, list(default_virtual_service_export_to));
@@ -257,4 +261,14 @@ fn bounds(written: &api::MeshTlsConfig) -> TlsBounds {
         cipher_suites: cipher_suites.clone(),
         curves: ecdh_curves.clone(),
     }
+}
+
+/// Roots that somebody else made. (Those of Kubernetes signers are for certificates that signers issue: none does here.)
+fn anchors(written: &api::CertificateData) -> Option<TrustAnchors> {
+    let api::CertificateData { cert_signers: _, trust_domains, certificate_data } = written;
+    let source = match certificate_data.as_ref()? {
+        api::CertificateSource::Pem(pem) => AnchorSource::Pem(pem.clone()),
+        api::CertificateSource::SpiffeBundleUrl(url) => AnchorSource::SpiffeBundle(url.clone()),
+    };
+    Some(TrustAnchors { trust_domains: trust_domains.clone(), source })
 }
