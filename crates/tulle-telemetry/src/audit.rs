@@ -280,6 +280,9 @@ struct Rolled {
 
 impl Rolled {
     fn open(path: &Path, max: u64) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         let size = file.metadata()?.len();
         Ok(Self { path: path.to_owned(), file, size, max })
@@ -347,8 +350,11 @@ mod tests {
 
     use super::*;
 
+    /// Whether lines pass, and those that did.
+    type Passed = Mutex<(bool, Vec<String>)>;
+
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<(bool, Vec<String>)>, Condvar)>);
+    struct Gate(Arc<(Passed, Condvar)>);
 
     impl Output for Gate {
         fn put(&mut self, line: &str) -> io::Result<()> {

@@ -60,7 +60,7 @@ pub(super) fn agent(
         // Istio's name for the volume that a pod shares with its proxy for this.
         workload_socket: (fields.spec.volumes.iter().any(|v| v.name == SOCKET_VOLUME))
             .then(|| volume(SOCKET_VOLUME, "socket")),
-        audit_log: None,
+        audit_log: Some(dir.join("proxy-state").join("audit.log")),
         cert_ttl_seconds: cluster.cert_ttl.as_secs(),
         dns: (!gateway).then_some(dns),
         concurrency: running.concurrency.map(threads),

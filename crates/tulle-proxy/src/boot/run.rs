@@ -163,7 +163,11 @@ async fn serve(
         secrets::put(&plan.secrets, &name, &secret)
             .map_err(|e| BootError::Secret { name, problem: e.to_string() })?;
     }
-    let fleet = start_workers(&mut plan)?;
+    let audit = match &plan.audit[..] {
+        [] => AuditLog::default(),
+        sinks => AuditLog::start("proxy", &plan.node.id(), sinks).map_err(BootError::Audit)?,
+    };
+    let fleet = start_workers(&mut plan, audit.clone())?;
     let dns = start_dns(&plan).await?;
     let rotation = plan.identity.as_ref().map(|_| Watched::<RotationStatus>::empty());
     let (xds_plan, identity) = (plan.xds.take(), plan.identity.take());
@@ -175,10 +179,6 @@ async fn serve(
         .transpose()
         .map_err(|e: ServerError| BootError::Xds(e.to_string()))?;
     let book = Book::new(Box::new(Engine));
-    let audit = match &plan.audit[..] {
-        [] => AuditLog::default(),
-        sinks => AuditLog::start("proxy", &plan.node.id(), sinks).map_err(BootError::Audit)?,
-    };
     let parts = Parts { plan, book, fleet, dns, rotation: rotation.clone(), audit, hooks, started };
     let main = Rc::new(Main::new(parts));
     for (listener, exposed) in ports {
@@ -228,13 +228,14 @@ async fn serve(
     Ok(())
 }
 
-fn start_workers(plan: &mut Plan) -> Result<Fleet, BootError> {
+fn start_workers(plan: &mut Plan, audit: AuditLog) -> Result<Fleet, BootError> {
     let settings = Settings {
         workers: plan.workers,
         node: plan.node.clone(),
         service_cluster: service_cluster(&plan.xds_node),
         secrets: plan.secrets.clone(),
         mark: plan.mark,
+        audit,
         ..Settings::default()
     };
     Fleet::start(settings, std::mem::take(&mut plan.inherited)).map_err(BootError::Thread)

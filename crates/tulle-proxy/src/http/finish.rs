@@ -9,6 +9,7 @@ use tulle_telemetry::access_log::RequestRecord;
 use super::{exchange::Exchange, reply::grpc_status_of, side::Side};
 use crate::telemetry::{
     access_log::{Fields, Written},
+    audit,
     istio::{Ending, Parties, host_counts},
 };
 
@@ -43,6 +44,12 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
             x.conn.worker.telemetry.messages(&parties, sent.count, received.count);
         }
     }
+    audit::denied(x.conn, &x.record.details, || {
+        // Without the query, which may hold a token.
+        let head = &x.s.request;
+        let path = head.path.split('?').next().unwrap_or_default();
+        format!("{} {}{path}", head.method.as_str(), head.authority)
+    });
     if !x.manager.logs.is_empty() {
         with_line(x, Some(duration), b"", |line| {
             for log in &x.manager.logs {

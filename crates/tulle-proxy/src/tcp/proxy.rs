@@ -35,7 +35,7 @@ use crate::{
     },
     listener::facts::Conn,
     net::stream::Stream,
-    telemetry::istio::Parties,
+    telemetry::{audit, istio::Parties},
 };
 
 /// What is remembered of a connection for its log line.
@@ -76,6 +76,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
     } else {
         forward(&conn, &proxy, &stats, down, &mut outcomes).await;
     }
+    audit::denied(&conn, &outcomes.details, || format!("connection to {}", conn.arrival.destination));
     log(&conn, wall, &outcomes);
 }
 

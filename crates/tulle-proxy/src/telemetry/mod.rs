@@ -1,6 +1,7 @@
 //! What a worker counts and logs.
 
 pub(crate) mod access_log;
+pub(crate) mod audit;
 pub(crate) mod istio;
 pub(crate) mod peer;
 pub(crate) mod sink;

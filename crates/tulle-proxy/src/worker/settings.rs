@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tulle_base::{SpiffeId, agent::NodeConfig};
 use tulle_identity::Secrets;
+use tulle_telemetry::audit::AuditLog;
 
 /// Settings of all workers.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Settings {
     pub started: Instant,
     /// Most downstream connections per worker; beyond it new ones are reset at once. Default 100,000.
     pub max_connections: usize,
+    /// Security events; default none.
+    pub audit: AuditLog,
 }
 
 impl Default for Settings {
@@ -38,6 +41,7 @@ impl Default for Settings {
             trust_domain: "cluster.local".to_owned(),
             started: Instant::now(),
             max_connections: 100_000,
+            audit: AuditLog::default(),
         }
     }
 }
