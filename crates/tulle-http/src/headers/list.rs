@@ -84,9 +84,15 @@ impl HeaderList {
     /// Removes every field, and gives the memory back if it is more than `keep` bytes.
     pub(crate) fn shrink(&mut self, keep: usize) {
         self.clear();
-        if self.arena.capacity() + self.entries.capacity() * size_of::<Entry>() > keep {
+        if self.capacity() > keep {
             *self = Self::new();
         }
+    }
+
+    /// Bytes of memory held, used or not.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     /// How many field lines there are.

@@ -13,10 +13,11 @@ use tulle_http::h1::RequestError;
 use tulle_telemetry::events::DownstreamEvent;
 
 use super::{
-    exchange::{Incoming, Scratch, exchange},
+    exchange::{Incoming, exchange},
     h1::{H1, HeadFault},
     manager::LocalManager,
     replying::refuse,
+    scratch::Scratch,
     side::Side,
 };
 use crate::{listener::facts::Conn, net::stream::Stream};
@@ -38,10 +39,15 @@ enum Silence {
     Malformed(RequestError),
 }
 
+/// A status, response code details, and whether it counts as a protocol error.
+type Answer = (u16, &'static str, bool);
+
 /// Serves a connection until either side closes it.
+///
+/// What a request needs lives in memory of its own, which is there while the request is: a connection that waits costs little.
 pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Stream) {
     let mut manager = manager;
-    let mut scratch = Scratch::new(&conn.worker.timers);
+    let mut scratch = None;
     let mut side = Side::H1(Box::new(H1::new(stream, manager.h1)));
     manager.stats.downstream_cx_http1_total.inc();
     let mut version = conn.slot.version();
@@ -50,6 +56,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
         let Side::H1(h1) = &mut side else { return };
         match next_request(&conn, &manager, h1, &mut scratch, served == 0).await {
             Ok(incoming) => {
+                let Some(scratch) = &mut scratch else { return };
                 served = served.saturating_add(1);
                 if version != conn.slot.version() {
                     version = conn.slot.version();
@@ -57,38 +64,53 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
                 }
                 manager.stats.downstream_rq_http1_total.inc();
                 let incoming = limit(&conn, &manager, incoming, served);
-                if !exchange(&conn, &manager, &mut side, &mut scratch, incoming).await {
+                if !Box::pin(exchange(&conn, &manager, &mut side, scratch, incoming)).await {
                     break;
                 }
                 side.reset_bytes();
             }
             Err(Silence::Closed) => return,
-            Err(Silence::Idle) => {
-                if manager.config.timeouts.max_connection.is_some_and(|max| conn.start.elapsed() >= max) {
-                    manager.stats.downstream_cx_max_duration_reached.inc();
-                } else {
-                    manager.stats.downstream_cx_idle_timeout.inc();
+            Err(silence) => {
+                if let Some((start, answer)) = complaint(&conn, &manager, &silence) {
+                    let mut scratch =
+                        scratch.take().unwrap_or_else(|| conn.worker.scratches.take(&conn.worker.timers));
+                    Box::pin(refuse(&conn, &manager, &mut side, &mut scratch, start, answer)).await;
+                    conn.worker.scratches.give(scratch);
                 }
-                break;
-            }
-            Err(Silence::Slow) => {
-                let event = DownstreamEvent::SlowHeaders;
-                event.count_http(&manager.stats);
-                let answer = (408, event.details(), false);
-                refuse(&conn, &manager, &mut side, &mut scratch, Instant::now(), answer).await;
-                break;
-            }
-            Err(Silence::Malformed(error)) => {
-                malformed_event(error).count_http(&manager.stats);
-                tracing::debug!(peer = %conn.arrival.peer, %error, "malformed request");
-                let answer = (error.status(), error.details(), true);
-                refuse(&conn, &manager, &mut side, &mut scratch, Instant::now(), answer).await;
                 break;
             }
         }
     }
+    if let Some(scratch) = scratch {
+        conn.worker.scratches.give(scratch);
+    }
     if let Side::H1(h1) = side {
         close(&conn, *h1).await;
+    }
+}
+
+/// Counts why no request came; what the client is told, if anything.
+fn complaint(conn: &Conn, manager: &LocalManager, silence: &Silence) -> Option<(Instant, Answer)> {
+    match silence {
+        Silence::Closed => None,
+        Silence::Idle => {
+            if manager.config.timeouts.max_connection.is_some_and(|max| conn.start.elapsed() >= max) {
+                manager.stats.downstream_cx_max_duration_reached.inc();
+            } else {
+                manager.stats.downstream_cx_idle_timeout.inc();
+            }
+            None
+        }
+        Silence::Slow => {
+            let event = DownstreamEvent::SlowHeaders;
+            event.count_http(&manager.stats);
+            Some((Instant::now(), (408, event.details(), false)))
+        }
+        Silence::Malformed(error) => {
+            malformed_event(*error).count_http(&manager.stats);
+            tracing::debug!(peer = %conn.arrival.peer, %error, "malformed request");
+            Some((Instant::now(), (error.status(), error.details(), true)))
+        }
     }
 }
 
@@ -97,7 +119,7 @@ async fn next_request(
     conn: &Conn,
     manager: &LocalManager,
     h1: &mut H1,
-    scratch: &mut Scratch,
+    scratch: &mut Option<Box<Scratch>>,
     first: bool,
 ) -> Result<Incoming, Silence> {
     let times = &manager.config.timeouts;
@@ -105,11 +127,22 @@ async fn next_request(
     let mut begun = None;
     if !h1.has_unread() {
         h1.rest();
+        if let Some(scratch) = scratch.take() {
+            conn.worker.scratches.give(scratch);
+        }
         conn.deadline.set(rest_of_life(conn, times));
     }
-    let head = &mut scratch.request;
     let result = poll_fn(|cx| {
-        let polled = h1.poll_request(cx, head);
+        let polled = loop {
+            if let Some(scratch) = scratch {
+                break h1.poll_request(cx, &mut scratch.request);
+            }
+            match h1.poll_begun(cx) {
+                Poll::Ready(Ok(())) => *scratch = Some(conn.worker.scratches.take(&conn.worker.timers)),
+                Poll::Ready(Err(fault)) => break Poll::Ready(Err(fault)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
         if begun.is_none() && (polled.is_ready() || h1.has_unread()) {
             begun = Some(Instant::now());
             if polled.is_pending() {

@@ -16,9 +16,10 @@ use tulle_http::{
 use tulle_telemetry::events::DownstreamEvent;
 
 use super::{
-    exchange::{Incoming, Scratch, exchange},
+    exchange::{Incoming, exchange},
     h2::{DriveError, H2, H2Stream, Io, Notice, pings::Pings},
     manager::LocalManager,
+    scratch::Scratch,
     side::{Length, Side},
 };
 use crate::{listener::facts::Conn, net::stream::Stream, worker::timers::Deadline};
@@ -201,8 +202,7 @@ fn refused(manager: &LocalManager, why: Refusal) {
 /// Starts the task of a stream whose head has just come.
 fn begin(shared: &Rc<Shared>, manager: &Rc<LocalManager>, h2: &Rc<H2>, stream: StreamId, end: bool) {
     let worker = &shared.conn.worker;
-    let mut scratch =
-        worker.scratches.borrow_mut().pop().unwrap_or_else(|| Box::new(Scratch::new(&worker.timers)));
+    let mut scratch = worker.scratches.take(&worker.timers);
     h2.take_request(&mut scratch.request);
     let task = serve_stream(
         Rc::clone(shared),
@@ -238,10 +238,5 @@ async fn serve_stream(
     let incoming = Incoming { length, keep_alive: true, upgrade, expect_continue, start: Instant::now() };
     let mut side = Side::H2(Box::new(stream));
     exchange(conn, &manager, &mut side, &mut scratch, incoming).await;
-    scratch.request.clear();
-    scratch.response.clear();
-    let mut spare = conn.worker.scratches.borrow_mut();
-    if spare.len() < 256 {
-        spare.push(scratch);
-    }
+    conn.worker.scratches.give(scratch);
 }

@@ -1,9 +1,6 @@
 //! One request from its head to its log line.
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Instant};
 
 use tulle_engine::{
     decide::{
@@ -15,11 +12,10 @@ use tulle_engine::{
     },
     runtime::{RouteTable, http_manager::UnderscoreAction, metadata::Metadata, route::Action},
 };
-use tulle_http::{HeaderList, Known, RequestHead, ResponseHead, Version, h1};
+use tulle_http::{Known, ResponseHead, Version, h1};
 use tulle_telemetry::details as d;
 
 use super::{
-    attempt::Clocks,
     codec::Work,
     context,
     digits::Digits,
@@ -31,46 +27,10 @@ use super::{
     record::Record,
     reply::{Body, Reply},
     replying,
+    scratch::Scratch,
     side::{Length, Side},
 };
-use crate::{listener::facts::Conn, worker::timers::Timers};
-
-/// Memory that the requests of one connection use one after the other.
-#[derive(Debug)]
-pub(crate) struct Scratch {
-    /// The request under way.
-    pub(crate) request: RequestHead,
-    /// Its response.
-    pub(crate) response: ResponseHead,
-    /// The trailers of the response, where a log tells of them.
-    pub(crate) trailers: HeaderList,
-    /// Its clocks.
-    pub(crate) clocks: Clocks,
-    /// Values of header changes.
-    pub(crate) text: String,
-}
-
-impl Scratch {
-    /// Memory for requests of a task of the worker that `timers` belongs to.
-    pub(crate) fn new(timers: &Timers) -> Self {
-        Self {
-            request: RequestHead::default(),
-            response: ResponseHead::default(),
-            trailers: HeaderList::new(),
-            clocks: Clocks {
-                route: Default::default(),
-                per_try: Default::default(),
-                life: Default::default(),
-                request: Default::default(),
-                idle: timers.deadline(),
-                completed: None,
-                route_timeout: None,
-                idle_timeout: Duration::ZERO,
-            },
-            text: String::new(),
-        }
-    }
-}
+use crate::listener::facts::Conn;
 
 /// What is known of a request beyond its head when it comes in.
 #[derive(Clone, Copy, Debug)]

@@ -79,6 +79,11 @@ impl H1 {
         }
     }
 
+    /// Waits for the first byte of a message.
+    pub(crate) fn poll_begun<E>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HeadFault<E>>> {
+        if self.inbox.is_empty() { self.poll_more(cx) } else { Poll::Ready(Ok(())) }
+    }
+
     /// Reads the head of the next request.
     pub(crate) fn poll_request(
         &mut self,

@@ -27,6 +27,7 @@ mod peer;
 mod record;
 mod reply;
 mod replying;
+pub(crate) mod scratch;
 pub(crate) mod side;
 mod tunnel;
 pub(crate) mod upstream;

@@ -18,7 +18,7 @@ use super::{
     attempt::Late,
     context,
     digits::Digits,
-    exchange::{Exchange, Incoming, Scratch},
+    exchange::{Exchange, Incoming},
     filters::{self, Left},
     finish,
     flow::Flow,
@@ -26,6 +26,7 @@ use super::{
     manager::LocalManager,
     record::Record,
     reply::Reply,
+    scratch::Scratch,
     side::{Length, Side},
 };
 use crate::listener::facts::Conn;

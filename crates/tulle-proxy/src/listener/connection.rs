@@ -49,15 +49,32 @@ enum Refusal {
 }
 
 /// Serves one accepted connection, from the peer to this end, until it is over.
+///
+/// The beginning and each terminal filter have memory of their own, so that a connection costs what its present stage needs.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     accepted: Rc<Slot>,
     stream: TcpStream,
-    (peer, local): (SocketAddr, SocketAddr),
+    ends: (SocketAddr, SocketAddr),
 ) {
     let counted = worker.count(|g| &g.downstream);
-    let start = Instant::now();
     no_delay(&stream);
+    let Some((conn, stream)) = Box::pin(begin(worker, accepted, stream, ends)).await else { return };
+    let listener = Rc::clone(&conn.listener);
+    proceed(conn, stream).await;
+    listener.stats.downstream_cx_active.dec();
+    listener.stats.downstream_cx_destroy.inc();
+    drop(counted);
+}
+
+/// Finds out where the connection goes and sets its TLS up; `None` if it was refused.
+async fn begin(
+    worker: Rc<Worker>,
+    accepted: Rc<Slot>,
+    stream: TcpStream,
+    (peer, local): (SocketAddr, SocketAddr),
+) -> Option<(Rc<Conn>, Stream)> {
+    let start = Instant::now();
     let (slot, listener, mut arrival) = locate(&worker, accepted, &stream, unmapped(peer), unmapped(local));
     listener.stats.downstream_cx_total.inc();
     listener.stats.downstream_cx_active.inc();
@@ -65,11 +82,11 @@ pub(crate) async fn serve(
     let refusal = match settle(&listener, &mut tcp, &mut arrival).await {
         Ok(chain) => match wrap(&chain, &arrival, tcp).await {
             Ok((stream, tls)) => {
-                let conn = Rc::new(Conn {
+                let conn = Conn {
                     id: worker.next_id(),
                     deadline: worker.timers.deadline(),
                     slot,
-                    listener: Rc::clone(&listener),
+                    listener,
                     chain,
                     arrival,
                     tls,
@@ -77,24 +94,21 @@ pub(crate) async fn serve(
                     peer_id: Cell::new(None),
                     last_card: RefCell::default(),
                     limiter: std::cell::OnceCell::new(),
-                    worker: Rc::clone(&worker),
-                });
-                proceed(conn, stream).await;
-                None
+                    worker,
+                };
+                return Some((Rc::new(conn), stream));
             }
-            Err(refusal) => Some(refusal),
+            Err(refusal) => refusal,
         },
         Err(refusal) => {
             connect::reset_tcp(tcp);
-            Some(refusal)
+            refusal
         }
     };
-    if let Some(refusal) = refusal {
-        report(&listener, peer, &refusal);
-    }
+    report(&listener, peer, &refusal);
     listener.stats.downstream_cx_active.dec();
     listener.stats.downstream_cx_destroy.inc();
-    drop(counted);
+    None
 }
 
 /// The listener that the connection belongs to, and where it was going.
@@ -211,7 +225,7 @@ async fn proceed(conn: Rc<Conn>, stream: Stream) {
     match &conn.chain.config.terminal {
         Terminal::Tcp(proxy) => {
             let proxy = Arc::clone(proxy);
-            tcp::proxy::serve(conn, proxy, stream).await;
+            Box::pin(tcp::proxy::serve(conn, proxy, stream)).await;
         }
         Terminal::Http(_) => http::serve(conn, stream).await,
     }

@@ -116,7 +116,7 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
         return;
     };
     out.cluster = Some(Rc::clone(&cluster));
-    let Some((up, chosen, facts)) = connect(conn, proxy, &cluster, out).await else {
+    let Some((up, chosen, facts)) = Box::pin(connect(conn, proxy, &cluster, out)).await else {
         down.reset();
         return;
     };

@@ -16,7 +16,7 @@ use tulle_engine::runtime::{EndpointSet, RouteTable};
 use super::{Settings, timers::Timers};
 use crate::{
     cluster::{LocalCluster, sweep::Sweeper},
-    http::exchange::Scratch,
+    http::scratch::Scratches,
     listener::registry::Listeners,
     telemetry::Telemetry,
 };
@@ -46,9 +46,8 @@ pub(crate) struct Worker {
     pub(crate) telemetry: Telemetry,
     /// Closes idle upstream connections.
     pub(crate) sweeper: Sweeper,
-    /// Memory of streams that have ended, for the next ones.
-    #[allow(clippy::vec_box, reason = "they are moved into tasks and back: a pointer moves cheaper")]
-    pub(crate) scratches: RefCell<Vec<Box<Scratch>>>,
+    /// Memory of requests that have ended, for the next ones.
+    pub(crate) scratches: Scratches,
     /// Requests under an injected fault.
     pub(crate) faults: Cell<u32>,
     /// The address that stands for this machine where a client is on it.
@@ -87,7 +86,7 @@ impl Worker {
             routes: RefCell::default(),
             telemetry: Telemetry::new(&settings.node, &settings.principal()),
             sweeper: Sweeper::default(),
-            scratches: RefCell::default(),
+            scratches: Scratches::default(),
             faults: Cell::new(0),
             own_ip: settings.node.ip.parse().ok(),
             next_id: Cell::new((id as u64) << 48),

@@ -68,6 +68,14 @@ impl Deadline {
         self.timers.0.slots.borrow_mut()[self.key].due = None;
     }
 
+    /// Turns it off and drops what it knows of the task, which may be another one's from now on.
+    pub(crate) fn forget(&self) {
+        let mut slots = self.timers.0.slots.borrow_mut();
+        let slot = &mut slots[self.key];
+        slot.due = None;
+        slot.waker = None;
+    }
+
     /// Whether it has passed; otherwise the task is woken when it does, or when all tasks are.
     pub(crate) fn poll_passed(&self, cx: &Context<'_>) -> bool {
         let mut slots = self.timers.0.slots.borrow_mut();
