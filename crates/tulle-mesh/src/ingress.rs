@@ -1,6 +1,6 @@
 //! Ingress objects of Kubernetes, as written; what becomes of them in a mesh is in [`crate::snapshot`].
 //!
-//! All that are this mesh's become one [`crate::gateway::Gateway`], and a [`RouteSet`](crate::routing::RouteSet) for each of
+//! All that are this mesh's become one [`crate::gateway::Gateway`], and a [`RouteSet`] for each of
 //! their hosts: everything after that is the same as for Istio's kinds and the Gateway API's.
 
 use std::sync::Arc;

@@ -505,3 +505,30 @@ spec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: web, port: 80}]
     let state = mesh.0.route_state(&ResourceRef::new(GROUP, "UDPRoute", "shop", "dns")).unwrap();
     assert_eq!(word(&state.parents[0].accepted), no("NotAllowedByListeners"));
 }
+
+#[test]
+fn nothing_passes_where_nobody_may_be_asked() {
+    let asking = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{name: edge, sectionName: http}]
+  hostnames: [web.example.com]
+  rules:
+  - filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, backendRef: {name: api, namespace: other, port: 80}, http: {}}}]
+    backendRefs: [{name: web, port: 80}]
+";
+    let mut mesh = Mesh::of(&[BASE, EDGE, asking]);
+    assert_eq!(mesh.route("web"), (yes("Accepted"), no("RefNotPermitted")));
+    assert!(mesh.destinations("http").is_empty(), "it is answered with 500");
+    mesh.put(GRANT);
+    assert_eq!(mesh.route("web"), (yes("Accepted"), yes("ResolvedRefs")));
+    assert_eq!(mesh.destinations("http"), ["api.other.svc.cluster.local", "web.shop.svc.cluster.local"]);
+    mesh.put(&asking.replace("name: api, namespace: other", "kind: Backend, group: example.com, name: api"));
+    assert_eq!(mesh.route("web"), (yes("Accepted"), no("InvalidKind")));
+    assert!(mesh.destinations("http").is_empty());
+    mesh.put(&asking.replace("name: api", "name: nobody"));
+    assert_eq!(mesh.route("web"), (yes("Accepted"), no("BackendNotFound")));
+    assert_eq!(mesh.destinations("http").len(), 2, "there is nobody who would let it pass");
+}

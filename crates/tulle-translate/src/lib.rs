@@ -16,6 +16,7 @@ mod discovery;
 mod edge;
 mod endpoint;
 mod envoy_filter;
+mod external_auth;
 mod families;
 mod filters;
 mod jwt;

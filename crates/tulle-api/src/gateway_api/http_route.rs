@@ -154,8 +154,7 @@ record! {
         /// Cross-origin resource sharing.
         pub cors: Option<CorsFilter> = "cors",
         /// Asks somebody else whether the request may pass.
-        pub external_auth: Option<ExternalAuthFilter> = "externalAuth"
-            => planned("external authorization is not built, so requests get 500"),
+        pub external_auth: Option<ExternalAuthFilter> = "externalAuth",
         /// A filter of the implementation.
         pub extension_ref: Option<LocalObjectReference> = "extensionRef",
     }

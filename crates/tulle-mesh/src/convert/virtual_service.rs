@@ -129,6 +129,7 @@ fn http_route(
         fault: fault.as_ref().and_then(|f| fault_of(cx, &rule, f)),
         cors: cors_policy.as_ref().map(cors),
         headers: headers.as_ref().map(header_ops).unwrap_or_default(),
+        external_auth: Vec::new(),
         rule,
     }
 }

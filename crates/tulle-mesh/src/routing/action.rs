@@ -64,6 +64,33 @@ pub enum Session {
     Header(String),
 }
 
+/// Whom a rule asks whether a request may pass.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExternalAuth {
+    /// Who is asked.
+    pub destination: Destination,
+    /// How.
+    pub protocol: AuthProtocol,
+    /// Request headers that are sent along, lower case.
+    pub headers: Vec<String>,
+    /// Most bytes of the body that are sent along; `None` for nothing of it.
+    pub body: Option<u16>,
+}
+
+/// How an authorization service is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AuthProtocol {
+    /// By Envoy's service over gRPC. Without a list of headers it is told all.
+    Grpc,
+    /// By a request like the one that is asked about.
+    Http {
+        /// Put before the path.
+        prefix: String,
+        /// Headers of the answer that the request is given, lower case; empty for all.
+        answered: Vec<String>,
+    },
+}
+
 /// One destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Destination {

@@ -11,8 +11,9 @@ use crate::meta::{Meta, NsName};
 use crate::visibility::ExportTo;
 
 pub use action::{
-    Body, Cors, Delay, Destination, DirectResponse, Fault, FaultAbort, FaultStatus, Forward, HeaderOps,
-    HttpAction, Mirror, Redirect, RedirectPort, RegexRewrite, Retry, Rewrite, Session, WeightedDestination,
+    AuthProtocol, Body, Cors, Delay, Destination, DirectResponse, ExternalAuth, Fault, FaultAbort,
+    FaultStatus, Forward, HeaderOps, HttpAction, Mirror, Redirect, RedirectPort, RegexRewrite, Retry,
+    Rewrite, Session, WeightedDestination,
 };
 pub use matching::{HttpMatch, L4Match, StringMatch};
 
@@ -78,6 +79,8 @@ pub struct HttpRoute {
     pub cors: Option<Cors>,
     /// Header changes for the whole rule.
     pub headers: HeaderOps,
+    /// Who is asked whether requests may pass, each of these.
+    pub external_auth: Vec<ExternalAuth>,
 }
 
 /// One TLS or TCP rule.
@@ -108,6 +111,11 @@ impl RouteSet {
         self.http.iter().any(|r| matches!(&r.action, HttpAction::Forward(f) if f.session.is_some()))
     }
 
+    /// Whom its rules ask whether requests may pass.
+    pub fn external_auth(&self) -> impl Iterator<Item = &ExternalAuth> {
+        self.http.iter().flat_map(|r| &r.external_auth)
+    }
+
     /// Whether it applies to sidecars.
     pub fn applies_to_mesh(&self) -> bool {
         self.gateways.contains(&GatewayRef::Mesh)
@@ -118,10 +126,14 @@ impl RouteSet {
         self.gateways.iter().any(|g| matches!(g, GatewayRef::Named(n) if n == name))
     }
 
-    /// Every destination that is named in it, mirrors included, with the path of the field.
+    /// Every destination that is named in it, mirrors and authorization services included, with the path of the field.
     pub fn destinations(&self) -> Vec<(&Destination, String)> {
         let mut all = Vec::new();
         for route in &self.http {
+            for (i, auth) in route.external_auth.iter().enumerate() {
+                let path = format!("spec.{}.externalAuth[{i}].backendRef", route.rule);
+                all.push((&auth.destination, path));
+            }
             let HttpAction::Forward(forward) = &route.action else { continue };
             for (i, d) in forward.destinations.iter().enumerate() {
                 all.push((&d.destination, format!("spec.{}.route[{i}].destination", route.rule)));

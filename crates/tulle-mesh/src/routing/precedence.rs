@@ -69,6 +69,7 @@ mod tests {
             action: HttpAction::Forward(Forward::default()),
             fault: None,
             cors: None,
+            external_auth: Vec::new(),
             headers: Default::default(),
         }
     }

@@ -284,6 +284,7 @@ fn route(name: String, rule: String, block: HttpMatch, destination: Destination)
         action: HttpAction::Forward(forward),
         fault: None,
         cors: None,
+        external_auth: Vec::new(),
         headers: HeaderOps::default(),
     }
 }

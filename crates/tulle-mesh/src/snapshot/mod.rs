@@ -37,7 +37,7 @@ use crate::meta::NsName;
 use crate::policy::{
     AuthorizationPolicy, Fetched, KeySource, PeerAuthentication, RateLimit, RequestAuthentication,
 };
-use crate::routing::RouteSet;
+use crate::routing::{ExternalAuth, RouteSet};
 use crate::service::Service;
 use crate::sidecar::Sidecar;
 use crate::workload::Workload;
@@ -106,6 +106,8 @@ pub struct Snapshot {
     pub(crate) routes_of_gateway: Map<NsName, Arc<Vec<Arc<RouteSet>>>>,
     /// Documents with routes for sidecars that keep sessions at their endpoints.
     pub(crate) sessions: Set<ResourceRef>,
+    /// Documents with routes for sidecars that ask somebody whether requests may pass.
+    pub(crate) asking: Set<ResourceRef>,
     /// The documents that delegate to a VirtualService.
     pub(crate) delegated_by: Map<NsName, Set<ResourceRef>>,
     pub(crate) rules_in: Map<String, Arc<lookup::NamespaceRules>>,
@@ -270,6 +272,12 @@ impl Snapshot {
     /// Whether some route of sidecars keeps sessions at their endpoints.
     pub fn keeps_sessions(&self) -> bool {
         !self.sessions.is_empty()
+    }
+
+    /// Whom routes of sidecars ask whether requests may pass.
+    pub fn mesh_external_auth(&self) -> Vec<ExternalAuth> {
+        let sets = self.asking.iter().filter_map(|r| self.route_states.get(r)).flat_map(|s| &s.sets);
+        sets.filter(|set| set.applies_to_mesh()).flat_map(|set| set.external_auth()).cloned().collect()
     }
 
     /// Every gateway, by name.

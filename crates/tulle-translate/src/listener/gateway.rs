@@ -14,6 +14,7 @@ use super::outbound::with_stats;
 use super::{Made, direction, hcm, tcp};
 use crate::access_log;
 use crate::edge::{Bound, ServedAs, passes_to, servers};
+use crate::external_auth;
 use crate::filters;
 use crate::jwt;
 use crate::names::ClusterName;
@@ -68,10 +69,12 @@ fn listener(
     let mut chains: Vec<FilterChain> = Vec::new();
     // All plain HTTP servers of a port share a chain and its routes; it excludes everything else there.
     let http = bound.iter().find(|b| b.served_as() == Some(ServedAs::Http));
-    let sessions = bound
-        .iter()
-        .any(|b| snapshot.routes_of_gateway(&b.gateway.name()).iter().any(|routes| routes.has_sessions()));
-    let place = Filtered { guards, sessions };
+    let routes = || bound.iter().flat_map(|b| snapshot.routes_of_gateway(&b.gateway.name()).iter());
+    let wanted = hcm::Wanted {
+        sessions: routes().any(|routes| routes.has_sessions()),
+        auth: external_auth::filters(view, routes().flat_map(|routes| routes.external_auth())).collect(),
+    };
+    let place = Filtered { guards, wanted };
     if let Some(first) = http {
         chains.push(http_chain(snapshot, view, first, None, &place));
     } else {
@@ -158,8 +161,7 @@ fn distinct(chains: &mut Vec<FilterChain>) {
 /// What requests pass on their way to the routes.
 struct Filtered<'a> {
     guards: &'a rbac::Filters,
-    /// Some routes keep sessions at their endpoints.
-    sessions: bool,
+    wanted: hcm::Wanted,
 }
 
 fn http_chain(
@@ -167,7 +169,7 @@ fn http_chain(
     view: &View,
     b: &Bound,
     matches: Option<FilterChainMatch>,
-    Filtered { guards, sessions }: &Filtered<'_>,
+    Filtered { guards, wanted }: &Filtered<'_>,
 ) -> FilterChain {
     let routes = b.route_name().unwrap_or_default();
     let prefix = format!("outbound_0.0.0.0_{}", b.port);
@@ -181,7 +183,7 @@ fn http_chain(
             hcm::Side::Gateway,
             (&prefix, &routes),
             &guards.http,
-            *sessions,
+            wanted,
         )],
         transport_socket: tls.map(|t| server_tls(t, strings(&["h2", "http/1.1"]))),
         metadata: made_by(b),

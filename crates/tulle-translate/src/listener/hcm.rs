@@ -27,15 +27,22 @@ pub(super) enum Side {
     Gateway,
 }
 
+/// What routes need of filters.
+pub(super) struct Wanted {
+    /// Some keep sessions at their endpoints.
+    pub(super) sessions: bool,
+    /// Filters that ask whether requests may pass.
+    pub(super) auth: Vec<HttpFilter>,
+}
+
 /// A manager whose routes come from RDS.
-/// `sessions`: whether some of them keep sessions at their endpoints.
 pub(super) fn with_rds(
     mesh: &MeshConfig,
     view: &View,
     side: Side,
     (prefix, routes): (&str, &str),
     policies: &[HttpFilter],
-    sessions: bool,
+    wanted: &Wanted,
 ) -> Filter {
     let rds = Rds { route_config_name: routes.to_owned(), config_source: Some(ads()) };
     let mut manager = manager(mesh, side, prefix);
@@ -43,7 +50,7 @@ pub(super) fn with_rds(
         behind(&mut manager, view.topology);
     }
     manager.route_specifier = Some(RouteSpecifier::Rds(rds));
-    manager.http_filters = outbound_filters(side, view.stock, policies, sessions);
+    manager.http_filters = outbound_filters(side, view.stock, policies, wanted);
     network(&manager)
 }
 
@@ -76,7 +83,7 @@ pub(super) fn inbound(
     network(&manager)
 }
 
-fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter], sessions: bool) -> Vec<HttpFilter> {
+fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter], wanted: &Wanted) -> Vec<HttpFilter> {
     let mut all = Vec::new();
     if !stock {
         all.push(filters::peer_metadata_outbound());
@@ -87,10 +94,11 @@ fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter], sessions: 
         all.push(filters::istio_alpn());
     }
     all.extend([filters::fault(), filters::cors()]);
+    all.extend(wanted.auth.iter().cloned());
     if !stock {
         all.push(filters::stats_http(side == Side::Gateway));
     }
-    all.extend(sessions.then(filters::sessions));
+    all.extend(wanted.sessions.then(filters::sessions));
     all.push(filters::router());
     all
 }

@@ -20,6 +20,7 @@ use tulle_proto::envoy::route::{
 
 use super::action;
 use super::matching::route_match;
+use crate::external_auth;
 use crate::filters;
 use crate::names::ClusterName;
 use crate::pb::{boolv, pack, provenance, regex, u32v};
@@ -148,6 +149,9 @@ fn route_of(at: &Arrival<'_>, set: &RouteSet, rule: &HttpRoute, block: Option<&H
         }
         // Snapshots have the delegate's rules in its place.
         HttpAction::Delegate { .. } => {}
+    }
+    for auth in &rule.external_auth {
+        out.typed_per_filter_config.insert(external_auth::name(at.view, auth), pack(&external_auth::on()));
     }
     if let HttpAction::Forward(Forward { session: Some(session), .. }) = &rule.action {
         out.typed_per_filter_config

@@ -3,6 +3,7 @@
 //! They need root or user namespaces; where neither is allowed they fail, because then the product does not work either.
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub, reason = "tests")]
 
+mod asking;
 mod bad_input;
 mod bookinfo;
 mod changes;

@@ -2,8 +2,8 @@
 
 use super::{port, within};
 use crate::gateway_api::{
-    GrpcRouteFilter, HttpPathModifier, HttpPathModifierType, HttpRouteFilter, HttpRouteFilterType,
-    RequestMirrorFilter, RequestRedirectFilter,
+    ExternalAuthFilter, GrpcRouteFilter, HttpPathModifier, HttpPathModifierType, HttpRouteFilter,
+    HttpRouteFilterType, RequestMirrorFilter, RequestRedirectFilter,
 };
 use crate::schema::At;
 use crate::validate::common::at_most;
@@ -28,6 +28,9 @@ pub(super) fn http(given: &[HttpRouteFilter], prefix: bool, at: &At<'_>, rules: 
         union(kind.as_str(), &fields, &here, rules);
         if let Some(mirror) = &filter.request_mirror {
             check_mirror(mirror, &here.field("requestMirror"), rules);
+        }
+        if let Some(auth) = &filter.external_auth {
+            check_auth(auth, &here.field("externalAuth"), rules);
         }
         if let Some(redirect) = &filter.request_redirect {
             check_redirect(redirect, prefix, &here.field("requestRedirect"), rules);
@@ -97,6 +100,16 @@ fn check_mirror(given: &RequestMirrorFilter, at: &At<'_>, rules: &mut Rules) {
         &at.field("backendRef"),
         rules,
     );
+}
+
+fn check_auth(given: &ExternalAuthFilter, at: &At<'_>, rules: &mut Rules) {
+    let ExternalAuthFilter { protocol, backend_ref, grpc, http, forward_body: _ } = given;
+    let fields = [("GRPC", "grpc", grpc.is_some()), ("HTTP", "http", http.is_some())];
+    if let Some(kind) = protocol {
+        union(kind.as_str(), &fields, at, rules);
+    }
+    let to = (backend_ref.group.as_deref(), &backend_ref.kind);
+    super::routes::backend(to.0, to.1, backend_ref.port, &at.field("backendRef"), rules);
 }
 
 fn check_redirect(given: &RequestRedirectFilter, prefix: bool, at: &At<'_>, rules: &mut Rules) {

@@ -3,7 +3,9 @@
 use tulle_api::gateway_api as api;
 
 use super::matching::literal;
-use crate::routing::{Cors, HeaderOps, Mirror, Redirect, RedirectPort, RegexRewrite, Rewrite, StringMatch};
+use crate::routing::{
+    Cors, ExternalAuth, HeaderOps, Mirror, Redirect, RedirectPort, RegexRewrite, Rewrite, StringMatch,
+};
 
 /// Whatever filters do, taken together.
 #[derive(Default)]
@@ -13,6 +15,7 @@ pub(super) struct Effects {
     pub(super) rewrite: Option<Rewrite>,
     pub(super) mirrors: Vec<Mirror>,
     pub(super) cors: Option<Cors>,
+    pub(super) external_auth: Vec<ExternalAuth>,
     /// Something that cannot be done: requests are answered with 500.
     pub(super) fails: bool,
 }

@@ -6,8 +6,8 @@ use tulle_base::Host;
 use super::filter::{self, Effects};
 use super::{BackendName, Draft, matching};
 use crate::routing::{
-    Destination, DirectResponse, Forward, HeaderOps, HttpAction, HttpMatch, HttpRoute, L4Match, L4Route,
-    Mirror, Retry, Session, WeightedDestination,
+    AuthProtocol, Destination, DirectResponse, ExternalAuth, Forward, HeaderOps, HttpAction, HttpMatch,
+    HttpRoute, L4Match, L4Route, Mirror, Retry, Session, WeightedDestination,
 };
 
 /// Retries of a rule that does not say how many, as Istio has it.
@@ -33,11 +33,13 @@ impl Draft<'_, '_> {
         // What filters refer to is noted once, whatever the number of matches.
         let noted = self.mirrors(&path, filters.iter().map(|f| f.request_mirror.as_ref()));
         let unserved = self.unserved(&path, filters);
+        let external_auth = self.external_auth(&path, filters);
         let session = session_persistence.as_ref().map(|s| self.session(index, s));
         for block in blocks {
             let mut effects = effects(filters, &block);
             effects.mirrors.clone_from(&noted);
             effects.fails = unserved;
+            effects.external_auth.clone_from(&external_auth);
             let (timeout, retries) = limits(timeouts.as_ref(), retry.as_ref());
             let forward = Forward {
                 destinations: destinations.clone(),
@@ -117,7 +119,7 @@ impl Draft<'_, '_> {
     }
 
     fn push(&mut self, index: usize, name: &str, block: HttpMatch, effects: Effects, mut forward: Forward) {
-        let Effects { headers, redirect, rewrite, mirrors, cors, fails } = effects;
+        let Effects { headers, redirect, rewrite, mirrors, cors, external_auth, fails } = effects;
         forward.rewrite = rewrite;
         forward.mirrors = mirrors;
         let error = |status| HttpAction::Direct(DirectResponse { status, body: None });
@@ -142,6 +144,7 @@ impl Draft<'_, '_> {
             fault: None,
             cors,
             headers,
+            external_auth,
         });
     }
 
@@ -244,13 +247,40 @@ impl Draft<'_, '_> {
                 self.no_extension(&format!("{path}.extensionRef"), extension);
                 any = true;
             }
-            if f.external_auth.is_some() {
-                let message = "external authorization of routes is not built, so requests get 500";
-                self.problem(&format!("{path}.externalAuth"), "UnsupportedValue", false, message);
-                any = true;
-            }
         }
         any
+    }
+
+    /// Whom filters ask whether requests may pass.
+    fn external_auth(&mut self, path: &str, filters: &[api::HttpRouteFilter]) -> Vec<ExternalAuth> {
+        let mut out = Vec::new();
+        for (i, f) in filters.iter().enumerate() {
+            let Some(f) = &f.external_auth else { continue };
+            let api::ExternalAuthFilter { protocol, backend_ref, grpc, http, forward_body } = f;
+            let api::BackendObjectReference { group, kind, name, namespace, port } = backend_ref;
+            let to = BackendName { group: group.as_deref(), kind, name, namespace, port: *port };
+            let destination = self.destination(&format!("{path}.filters[{i}].externalAuth.backendRef"), &to);
+            let lower = |names: &[String]| names.iter().map(|n| n.to_ascii_lowercase()).collect();
+            let (protocol, headers) = match protocol {
+                Some(api::ExternalAuthProtocol::Http) => {
+                    let http = http.clone().unwrap_or_default();
+                    let api::HttpAuthConfig { path, allowed_headers, allowed_response_headers } = http;
+                    let answered = lower(&allowed_response_headers);
+                    let prefix = match path.trim_matches('/') {
+                        "" => String::new(),
+                        path => format!("/{path}"),
+                    };
+                    (AuthProtocol::Http { prefix, answered }, lower(&allowed_headers))
+                }
+                Some(api::ExternalAuthProtocol::Grpc) | None => {
+                    let api::GrpcAuthConfig { allowed_headers } = grpc.clone().unwrap_or_default();
+                    (AuthProtocol::Grpc, lower(&allowed_headers))
+                }
+            };
+            let body = forward_body.as_ref().and_then(|api::ForwardBodyConfig { max_size }| *max_size);
+            out.push(ExternalAuth { destination, protocol, headers, body: body.filter(|most| *most > 0) });
+        }
+        out
     }
 
     fn no_extension(&mut self, path: &str, extension: &api::LocalObjectReference) {
@@ -272,9 +302,8 @@ fn effects(filters: &[api::HttpRouteFilter], block: &HttpMatch) -> Effects {
             request_redirect,
             url_rewrite,
             cors,
-            // See `unserved`.
-            external_auth: _,
-            extension_ref: _,
+            external_auth: _, // see `external_auth`
+            extension_ref: _, // see `unserved`
         } = f;
         if let Some(change) = request_header_modifier {
             filter::request_headers(change, &mut out.headers);

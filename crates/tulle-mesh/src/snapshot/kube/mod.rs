@@ -296,6 +296,12 @@ impl Apply {
         } else {
             self.next.sessions.remove_mut(reference);
         }
+        let asks = |set: &Arc<RouteSet>| set.applies_to_mesh() && set.external_auth().next().is_some();
+        if new.iter().flat_map(|s| &s.sets).any(asks) {
+            self.next.asking.insert_mut(reference.clone());
+        } else {
+            self.next.asking.remove_mut(reference);
+        }
         for state in old.as_deref().into_iter().chain(new.as_ref()) {
             self.note_parents(state);
             let hosts: BTreeSet<_> =

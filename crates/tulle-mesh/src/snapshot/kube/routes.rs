@@ -13,7 +13,9 @@ use crate::kube::{
     RouteState,
 };
 use crate::meta::NsName;
-use crate::routing::{Destination, GatewayRef, HttpAction, HttpRoute, L4Route, RouteSet, Semantics};
+use crate::routing::{
+    Destination, DirectResponse, GatewayRef, HttpAction, HttpRoute, L4Route, RouteSet, Semantics,
+};
 use crate::service::{Service, ServicePort};
 use crate::visibility::ExportTo;
 
@@ -293,6 +295,12 @@ fn requests(route: &KubeRoute, failing: &[Host], ports: Option<&BTreeSet<u16>>) 
     let mut out = Vec::new();
     for rule in &route.http {
         let mut rule = rule.clone();
+        // Nothing passes unasked.
+        let unknown = |d: &Destination| d.is_nowhere() || failing.contains(&d.host);
+        if rule.external_auth.iter().any(|auth| unknown(&auth.destination)) {
+            rule.action = HttpAction::Direct(DirectResponse { status: 500, body: None });
+            rule.external_auth.clear();
+        }
         if let HttpAction::Forward(forward) = &mut rule.action {
             forward.destinations.iter_mut().for_each(|d| fail(&mut d.destination, failing));
             forward.mirrors.retain(|m| !failing.contains(&m.destination.host));

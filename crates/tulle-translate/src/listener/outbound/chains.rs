@@ -7,6 +7,7 @@ use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch};
 
 use super::with_stats;
+use crate::external_auth;
 use crate::listener::{hcm, tcp};
 use crate::names::ClusterName;
 use crate::pb::{cidr, provenance};
@@ -62,6 +63,10 @@ pub(super) fn http(
     routes: &str,
     made_by: &Provenance,
 ) -> FilterChain {
+    let wanted = hcm::Wanted {
+        sessions: snapshot.keeps_sessions(),
+        auth: external_auth::filters(view, &snapshot.mesh_external_auth()).collect(),
+    };
     FilterChain {
         filter_chain_match: Some(FilterChainMatch {
             transport_protocol: "raw_buffer".into(),
@@ -74,7 +79,7 @@ pub(super) fn http(
             hcm::Side::Outbound,
             (prefix, routes),
             &[],
-            snapshot.keeps_sessions(),
+            &wanted,
         )],
         metadata: provenance(made_by),
         ..FilterChain::default()
