@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     targets::access_log::TARGET,
     targets::api_requests::TARGET,
     targets::patches::TARGET,
+    targets::identity_requests::TARGET,
 ];
 
 /// The target `name`.

@@ -9,6 +9,7 @@ pub(super) mod hpack;
 pub(super) mod http1;
 pub(super) mod http1_grammar;
 pub(super) mod http2;
+pub(super) mod identity_requests;
 pub(super) mod manifests;
 pub(super) mod patches;
 pub(super) mod proto_json;
