@@ -76,7 +76,8 @@ fn rule(
     let matches = cx.required(&match_at, r#match.as_ref())?;
     let matches = route::route_match(cx, &match_at, matches)?;
     let requirement = match requirement_type {
-        None => None,
+        // An empty requirement asks for nothing.
+        None | Some(RequirementType::Requires(pb::JwtRequirement { requires_type: None })) => None,
         Some(RequirementType::Requires(message)) => {
             Some(requirement(cx, &at.field("requires"), message, providers)?)
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
+use smallvec::SmallVec;
 use tulle_http::{Known, Method, RequestHead};
 
 pub use self::token::JwtFault;
@@ -92,11 +93,8 @@ pub fn authenticate<'f>(
         }
         Requirement::All(list) => list.iter().try_for_each(|one| authenticate(filter, one, head, now, found)),
         Requirement::Any(list) => any(filter, list, head, now, found),
-        Requirement::AllowMissing => of_all(filter, head, now, found),
-        Requirement::AllowMissingOrFailed => {
-            // Each token by itself: a bad one does not hide a good one.
-            let _ = of_all(filter, head, now, found);
-            Ok(())
+        Requirement::AllowMissing | Requirement::AllowMissingOrFailed => {
+            allow(requirement, filter, &|_| true, head, now, found)
         }
     }
 }
@@ -111,11 +109,18 @@ fn any<'f>(
 ) -> Result<(), JwtFault> {
     let allows =
         |r: &&Requirement| matches!(r, Requirement::AllowMissing | Requirement::AllowMissingOrFailed);
+    // Only tokens of the providers beside them are allowed then, as Envoy has it.
+    let alone = list.iter().all(|r| allows(&r));
+    let among = |index| alone || list.iter().any(|r| uses(r, index));
     let mut fault = JwtFault::Missing;
     let regular = list.iter().filter(|r| !allows(r));
     for one in regular.chain(list.iter().filter(allows)) {
         let before = found.accepted.len();
-        match authenticate(filter, one, head, now, found) {
+        let met = match allows(&one) {
+            true => allow(one, filter, &among, head, now, found),
+            false => authenticate(filter, one, head, now, found),
+        };
+        match met {
             Ok(()) => return Ok(()),
             Err(this) => {
                 found.accepted.truncate(before);
@@ -129,6 +134,29 @@ fn any<'f>(
     Err(fault)
 }
 
+/// Whether a requirement is about the provider with this index.
+fn uses(requirement: &Requirement, index: usize) -> bool {
+    match requirement {
+        Requirement::Provider(own, _) => *own == index,
+        Requirement::All(list) | Requirement::Any(list) => list.iter().any(|one| uses(one, index)),
+        Requirement::AllowMissing | Requirement::AllowMissingOrFailed => false,
+    }
+}
+
+/// A requirement that allows something, about the tokens of the providers that are `among` them.
+fn allow<'f>(
+    requirement: &Requirement,
+    filter: &'f JwtAuthn,
+    among: &dyn Fn(usize) -> bool,
+    head: &RequestHead,
+    now: Duration,
+    found: &mut Authenticated<'f>,
+) -> Result<(), JwtFault> {
+    let checked = of_all(filter, among, head, now, found);
+    // Each token by itself: a bad one does not hide a good one.
+    if matches!(requirement, Requirement::AllowMissingOrFailed) { Ok(()) } else { checked }
+}
+
 /// All tokens where a provider has its own must be valid, and there must be one.
 fn of_provider<'f>(
     provider: &'f JwtProvider,
@@ -137,7 +165,8 @@ fn of_provider<'f>(
     now: Duration,
     found: &mut Authenticated<'f>,
 ) -> Result<(), JwtFault> {
-    let tokens: Vec<_> = locations(provider).filter_map(|at| Some((at, token_at(at, head)?))).collect();
+    let tokens: Vec<_> =
+        locations(provider).flat_map(|at| tokens_at(at, head).into_iter().map(move |t| (at, t))).collect();
     let checked = if tokens.is_empty() {
         Err(JwtFault::Missing)
     } else {
@@ -159,35 +188,37 @@ fn of_provider<'f>(
     checked
 }
 
-/// All tokens wherever some provider has its own must be valid; there need be none. Envoy lets a bad one pass behind a good one.
+/// All tokens wherever one of these providers has its own must be valid; there need be none. Envoy lets a bad one pass behind a good one.
 fn of_all<'f>(
     filter: &'f JwtAuthn,
+    among: &dyn Fn(usize) -> bool,
     head: &RequestHead,
     now: Duration,
     found: &mut Authenticated<'f>,
 ) -> Result<(), JwtFault> {
     let mut seen: Vec<Location<'f>> = Vec::new();
     let mut result = Ok(());
-    for location in filter.providers.iter().flat_map(locations) {
+    let chosen = || filter.providers.iter().enumerate().filter(|(index, _)| among(*index)).map(|(_, p)| p);
+    for location in chosen().flat_map(locations) {
         if seen.contains(&location) {
             continue;
         }
         seen.push(location);
-        let Some(text) = token_at(location, head) else { continue };
-        let checked = Token::parse(&text).and_then(|token| {
-            let has = |p: &&JwtProvider| locations(p).any(|at| at == location);
-            let issuer = |p: &&JwtProvider| !p.issuer.is_empty() && *p.issuer == *token.issuer();
-            let mut providers = filter.providers.iter().filter(has);
-            let provider = providers
-                .clone()
-                .find(issuer)
-                .or_else(|| providers.find(|p| p.issuer.is_empty()))
-                .ok_or(JwtFault::UnknownIssuer)?;
-            verify(&token, provider, &provider.audiences, now)?;
-            found.accepted.push(Accepted { provider, location, token });
-            Ok(())
-        });
-        result = result.and(checked);
+        for text in tokens_at(location, head) {
+            let checked = Token::parse(&text).and_then(|token| {
+                let has = |p: &&JwtProvider| locations(p).any(|at| at == location);
+                let issuer = |p: &&JwtProvider| !p.issuer.is_empty() && *p.issuer == *token.issuer();
+                let provider = chosen()
+                    .filter(has)
+                    .find(issuer)
+                    .or_else(|| chosen().filter(has).find(|p| p.issuer.is_empty()))
+                    .ok_or(JwtFault::UnknownIssuer)?;
+                verify(&token, provider, &provider.audiences, now)?;
+                found.accepted.push(Accepted { provider, location, token });
+                Ok(())
+            });
+            result = result.and(checked);
+        }
     }
     result
 }
@@ -198,28 +229,35 @@ fn locations(provider: &JwtProvider) -> impl Iterator<Item = Location<'_>> {
     headers.chain(parameters).chain(provider.from_cookies.iter().map(|name| Location::Cookie(name)))
 }
 
-fn token_at<'h>(location: Location<'_>, head: &'h RequestHead) -> Option<Cow<'h, str>> {
-    let text = match location {
+/// The tokens there: each line of a header has its own.
+fn tokens_at<'h>(location: Location<'_>, head: &'h RequestHead) -> SmallVec<[Cow<'h, str>; 1]> {
+    let mut found: SmallVec<[Cow<'h, str>; 1]> = SmallVec::new();
+    match location {
         Location::Header(name, prefix) => {
-            let value = head.headers.get_str(name)?;
-            let (_, rest) = value.split_once(prefix).filter(|_| !prefix.is_empty()).unwrap_or(("", value));
-            if !prefix.is_empty() && !value.contains(prefix) {
-                return None;
-            }
-            Cow::Borrowed(characters(rest))
-        }
-        Location::Parameter(name) => {
-            let value = matcher::query_value(head.query(), name)?;
-            match percent_decoded(value) {
-                Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
-                Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
+            let lines = head.headers.get_all(name).filter_map(|line| std::str::from_utf8(line).ok());
+            for line in lines {
+                match line.split_once(prefix).filter(|_| !prefix.is_empty()) {
+                    Some((_, rest)) => found.push(Cow::Borrowed(characters(rest))),
+                    None if prefix.is_empty() => found.push(Cow::Borrowed(characters(line))),
+                    None => {}
+                }
             }
         }
+        Location::Parameter(name) => found.extend(in_query(name, head)),
         Location::Cookie(name) => {
-            Cow::Borrowed(std::str::from_utf8(matcher::cookie_value(head, name)?).ok()?)
+            let value = matcher::cookie_value(head, name);
+            found.extend(value.and_then(|v| std::str::from_utf8(v).ok()).map(Cow::Borrowed));
         }
-    };
-    (!text.is_empty()).then_some(text)
+    }
+    found.retain(|text| !text.is_empty());
+    found
+}
+
+fn in_query<'h>(name: &str, head: &'h RequestHead) -> Option<Cow<'h, str>> {
+    Some(match percent_decoded(matcher::query_value(head.query(), name)?) {
+        Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
+    })
 }
 
 /// The first run of characters that a token may have; all of the text where there is none.

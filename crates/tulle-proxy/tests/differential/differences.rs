@@ -98,6 +98,7 @@ pub const DIFFERENCES: &[Difference] = &[
             ("grpc", &["hangs up"]),
             ("http1", &["te trailers"]),
             ("http2", &["te /h1"]),
+            ("rate limits", &["internal limits grpc"]),
         ],
     },
     Difference {
@@ -131,6 +132,66 @@ pub const DIFFERENCES: &[Difference] = &[
                 ],
             ),
         ],
+    },
+    Difference {
+        id: "buffer-limit",
+        reason: "the limit is the limit",
+        cases: &[(
+            "small filters",
+            &["buffer / 11 h2", "buffer / 100 h2", "buffer / 101 h2", "buffer /more 101 h2"],
+        )],
+    },
+    Difference {
+        id: "authorization",
+        reason: "a length that is known is said; what cannot be sent is a failure; queries are encoded; times are the upstream's",
+        cases: &[(
+            "ext authz",
+            &[
+                "body 0 chunked",
+                "body 10 chunked",
+                "whole 0 chunked",
+                "whole 10 chunked",
+                "bytes 0 chunked",
+                "bytes 10 chunked",
+                "bytes 11 chunked",
+                "grpc refuses strange fields",
+                "grpc changes the query",
+                "http refused",
+                "http redirects",
+                "http created",
+                "httpbody refused",
+                "httpbody redirects",
+                "httpbody created",
+                "httplisted refused",
+                "httplisted redirects",
+                "httplisted created",
+            ],
+        )],
+    },
+    Difference {
+        id: "compression",
+        reason: "the length is known; `*` says all already (RFC 9110 section 12.5.5); of two encodings the last one comes off first",
+        cases: &[(
+            "compression",
+            &[
+                "plain direct",
+                "etag direct",
+                "removing direct",
+                "codes direct",
+                "requests direct",
+                "both direct",
+                "plain vary star",
+                "types vary star",
+                "etag vary star",
+                "removing vary star",
+                "codes vary star",
+                "requests vary star",
+                "both vary star",
+                "unpacking packed twice",
+                "quiet packed twice",
+                "both packed twice",
+            ],
+        )],
     },
     Difference {
         id: "content-types",
@@ -225,6 +286,7 @@ pub const DIFFERENCES: &[Difference] = &[
         reason: "the same meaning (RFC 9110 section 5.3), and what is no list stays whole",
         cases: &[
             ("cors", &["two origins"]),
+            ("jwt", &["two headers"]),
             (
                 "generated changes",
                 &[
@@ -407,6 +469,7 @@ pub const DIFFERENCES: &[Difference] = &[
             ("retries", &["a chunked body with trailers is sent again"]),
             ("grpc", &["over h1", "h1 client", "h1 both"]),
             ("http1", &["trailers dropped", "trailers sent and dropped"]),
+            ("small filters", &["buffer /off trailers"]),
             (
                 "http2",
                 &[
@@ -420,6 +483,11 @@ pub const DIFFERENCES: &[Difference] = &[
                 ],
             ),
         ],
+    },
+    Difference {
+        id: "unread-bodies",
+        reason: "what is left of a request would be read as the next one",
+        cases: &[("ext authz", &["grpc /direct"])],
     },
     Difference {
         id: "upgrades",

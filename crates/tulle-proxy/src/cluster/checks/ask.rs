@@ -11,7 +11,7 @@ use tulle_engine::{
     },
 };
 use tulle_http::{
-    HeaderList, Method, RequestHead, ResponseHead, Version,
+    HeaderList, Known, Method, RequestHead, ResponseHead, Version,
     h1::{Persistence, RequestSent},
 };
 
@@ -146,6 +146,7 @@ async fn by_grpc(
     {
         head.headers.set(name, value.as_bytes());
     }
+    head.headers.set(Known::GrpcTimeout, format!("{}m", check.timeout.as_millis()).as_bytes());
     let mut message = Vec::new();
     if !grpc.service.is_empty() {
         prost::encoding::string::encode(1, &grpc.service.to_string(), &mut message);

@@ -1,7 +1,7 @@
 //! What an upstream answers, and what it saw.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
 };
@@ -150,6 +150,17 @@ struct Inner {
     seen: Vec<Seen>,
     answers: VecDeque<Answer>,
     named: HashMap<String, Answer>,
+    /// What each upstream answers to health checks, in every case.
+    checks: HashMap<String, Answer>,
+    /// The last health check that each upstream saw.
+    checked: BTreeMap<String, Seen>,
+}
+
+/// Whether a request is a health check by its path.
+fn is_check(line: &str) -> bool {
+    line.split(' ')
+        .nth(1)
+        .is_some_and(|path| path.starts_with("/health") || path.starts_with("/grpc.health.v1"))
 }
 
 /// What all upstreams of an area share: the script of the case under way and what was seen in it.
@@ -159,6 +170,17 @@ pub struct Stage(Arc<(Mutex<Inner>, Condvar)>);
 impl Stage {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0.0.lock().unwrap()
+    }
+
+    /// Forgets everything; what upstreams answer to health checks from now on.
+    pub fn reset(&self, checks: &[(String, Answer)]) {
+        let mut inner = self.lock();
+        *inner = Inner { checks: checks.iter().cloned().collect(), ..Inner::default() };
+    }
+
+    /// The last health check that each upstream saw.
+    pub fn checked(&self) -> Vec<Seen> {
+        self.lock().checked.values().cloned().collect()
     }
 
     /// Begins a case: its answers in the order of the requests that come to any upstream (the last one is given again and
@@ -187,6 +209,12 @@ impl Stage {
     /// A request's head is there: its place in the list, and what to answer.
     pub fn arrive(&self, seen: Seen) -> (usize, Answer) {
         let mut inner = self.lock();
+        if is_check(&seen.line)
+            && let Some(answer) = inner.checks.get(&seen.upstream).cloned()
+        {
+            inner.checked.insert(seen.upstream.clone(), Seen { complete: true, ..seen });
+            return (usize::MAX, answer);
+        }
         let answer = match inner.named.get(&seen.upstream) {
             Some(answer) => answer.clone(),
             None if inner.answers.len() > 1 => inner.answers.pop_front().unwrap(),

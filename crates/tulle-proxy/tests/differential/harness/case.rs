@@ -243,6 +243,8 @@ pub struct Case {
     pub until_closed: bool,
     /// The case of field names is compared.
     pub cased: bool,
+    /// The last health check that each upstream has seen is compared.
+    pub checks: bool,
 }
 
 impl Case {
@@ -266,6 +268,7 @@ impl Case {
             v6: false,
             until_closed: false,
             cased: false,
+            checks: false,
         }
     }
 
@@ -319,6 +322,12 @@ impl Case {
     /// The proxy must close the connection after the last response.
     pub fn closes(&mut self) -> &mut Self {
         self.until_closed = true;
+        self
+    }
+
+    /// The last health check that each upstream has seen is compared too.
+    pub fn checks(&mut self) -> &mut Self {
+        self.checks = true;
         self
     }
 

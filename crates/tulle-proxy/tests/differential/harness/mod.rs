@@ -21,7 +21,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use self::{
-    answer::Stage,
+    answer::{Answer, Stage},
     case::{Case, Talk},
     normal::Normal,
     proxies::Side,
@@ -36,6 +36,7 @@ pub struct Area {
     clusters: Vec<Value>,
     pub cases: Vec<Case>,
     log: Option<Value>,
+    checks: Vec<(String, Answer)>,
 }
 
 /// Bytes as text: those outside printable ASCII are escaped, but for line ends.
@@ -83,7 +84,14 @@ fn reserve_both() -> (Vec<socket2::Socket>, SocketAddr) {
 
 impl Area {
     pub fn new(name: &'static str) -> Self {
-        Self { name, listeners: Vec::new(), clusters: Vec::new(), cases: Vec::new(), log: None }
+        Self {
+            name,
+            listeners: Vec::new(),
+            clusters: Vec::new(),
+            cases: Vec::new(),
+            log: None,
+            checks: Vec::new(),
+        }
     }
 
     /// Every connection manager added from here on logs lines of this format, which are compared.
@@ -94,6 +102,11 @@ impl Area {
     /// A cluster of the upstreams with these names.
     pub fn cluster(&mut self, name: &str, upstreams: &[&str], extra: Value) {
         self.clusters.push(config::cluster(name, upstreams, &extra));
+    }
+
+    /// What an upstream answers to health checks (requests for `/health…`, and those of gRPC) in every case.
+    pub fn check(&mut self, upstream: &str, answer: Answer) {
+        self.checks.push((upstream.to_owned(), answer));
     }
 
     /// A listener with one chain of these filters.
@@ -146,10 +159,12 @@ impl Area {
         let stage = Stage::default();
         let set = Set::new(&self, &stage, dir.path());
         let resources = set.resources(&self);
+        stage.reset(&self.checks);
         let envoy = {
             let _side = Side::envoy(&program, &resources, dir.path(), set.probe.1);
             set.run(&self, &stage)
         };
+        stage.reset(&self.checks);
         let ours = {
             let _side = Side::ours(&resources);
             set.run(&self, &stage)
@@ -309,6 +324,10 @@ impl Set {
         let mut lines = Vec::new();
         received.iter().for_each(|r| normal.received(r, &mut lines));
         seen.iter().for_each(|s| normal.seen(s, &mut lines));
+        for check in stage.checked().iter().filter(|_| case.checks) {
+            lines.push("checked".to_owned());
+            normal.seen(check, &mut lines);
+        }
         for line in self.log_lines(logged, case) {
             lines.push(format!("log: {}", normal.text(&line)));
         }

@@ -1,8 +1,11 @@
 //! What a case looked like, as lines, without what may differ between two runs of the same proxy.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, io::Read as _, sync::LazyLock};
 
+use flate2::read::GzDecoder;
+use prost::Message as _;
 use regex::{Captures, Regex};
+use tulle_proto::envoy::{auth::CheckRequest, ratelimit::RateLimitRequest};
 
 use super::{answer::Seen, client::Received};
 
@@ -10,7 +13,7 @@ static UUID: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap());
 static DATE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$").unwrap());
-static PORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r":(\d{4,5})\b").unwrap());
+static PORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?::|PortValue\(\s*)(\d{4,5})\b").unwrap());
 
 /// What is left out of a run's texts.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,9 @@ pub struct Normal {
 /// Fields that are lists: several lines mean the same as one with commas (RFC 9110 section 5.3).
 const LISTS: &[&str] =
     &["x-forwarded-for", "x-forwarded-host", "via", "accept", "cache-control", "te", "vary", "connection"];
+
+/// Upstreams that proxies call for themselves.
+const CALLED: &[&str] = &["auth", "rls", "web"];
 
 impl Normal {
     /// A line of text.
@@ -76,7 +82,40 @@ impl Normal {
         to.extend(lines.into_iter().map(|(_, line)| format!("  {line}")));
     }
 
+    /// The message of a call that a proxy makes, without what differs between two calls.
+    fn call(&self, seen: &Seen) -> Option<String> {
+        let message = seen.body.get(5..)?;
+        let text = match seen.line.split(' ').nth(1)? {
+            "/envoy.service.auth.v3.Authorization/Check" => {
+                let mut attributes = CheckRequest::decode(message).ok()?.attributes?;
+                let mut maps = BTreeMap::new();
+                maps.extend(std::mem::take(&mut attributes.context_extensions));
+                if let Some(request) = &mut attributes.request {
+                    request.time = None;
+                    if let Some(http) = &mut request.http {
+                        http.id.clear();
+                        maps.extend(std::mem::take(&mut http.headers));
+                    }
+                }
+                format!("{attributes:#?}\n{maps:#?}")
+            }
+            "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit" => {
+                format!("{:#?}", RateLimitRequest::decode(message).ok()?)
+            }
+            _ => return None,
+        };
+        // Ports stand apart from their addresses there.
+        Some(self.text(&text))
+    }
+
     fn body(&self, body: &[u8], trailers: &[(String, String)], to: &mut Vec<String>) {
+        let mut unpacked = Vec::new();
+        let packed =
+            body.starts_with(&[0x1f, 0x8b]) && GzDecoder::new(body).read_to_end(&mut unpacked).is_ok();
+        if packed {
+            to.push("  (gzip)".to_owned());
+        }
+        let body = if packed { &unpacked } else { body };
         if !body.is_empty() {
             let mut text = self.text(&super::text(body));
             if text.len() > 2000 {
@@ -103,8 +142,23 @@ impl Normal {
     /// What an upstream saw.
     pub fn seen(&self, seen: &Seen, to: &mut Vec<String>) {
         to.push(format!("{}: {}", seen.upstream, self.text(&seen.line)));
-        self.fields(&seen.headers, to);
-        self.body(&seen.body, &seen.trailers, to);
+        let call = self.call(seen);
+        // Envoy's calls carry these as if they were forwarded.
+        let own = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            ["x-envoy-internal", "x-forwarded-for", "x-envoy-expected-rq-timeout-ms"].contains(&&*name)
+        };
+        let fields: Vec<_> = seen
+            .headers
+            .iter()
+            .filter(|(n, _)| !CALLED.contains(&&*seen.upstream) || !own(n))
+            .cloned()
+            .collect();
+        self.fields(&fields, to);
+        match call {
+            Some(call) => to.extend(call.lines().map(|line| format!("  {line}"))),
+            None => self.body(&seen.body, &seen.trailers, to),
+        }
         if !seen.complete {
             to.push("  (unfinished)".to_owned());
         }
