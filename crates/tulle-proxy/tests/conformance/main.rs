@@ -21,6 +21,7 @@ mod h2_floods;
 mod h2_messages;
 mod h2_streams;
 mod h2_upstreams;
+mod memory;
 mod peers;
 mod table;
 mod timeouts;
