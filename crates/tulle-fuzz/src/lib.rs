@@ -40,6 +40,9 @@ pub const TARGETS: &[Target] = &[
     targets::api_requests::TARGET,
     targets::patches::TARGET,
     targets::identity_requests::TARGET,
+    targets::first_bytes::TARGET,
+    targets::dns::TARGET,
+    targets::jwt::TARGET,
 ];
 
 /// The target `name`.

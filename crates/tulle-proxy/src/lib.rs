@@ -23,6 +23,7 @@ mod dns;
 mod http;
 pub mod listener;
 mod net;
+pub mod parsers;
 mod tcp;
 mod telemetry;
 mod tls;

@@ -224,9 +224,18 @@ fn answers_without_end_are_bounded() {
         ("fields without end", endless("HTTP/1.1 200 OK\r\n", "x: y\r\n".repeat(100))),
         ("a status line without end", endless("HTTP/1.1 200 ", "y".repeat(1000))),
         ("informational responses", endless("", "HTTP/1.1 103 Early Hints\r\nlink: <x>\r\n\r\n")),
-        ("a chunk size without end", endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "0".repeat(1000))),
-        ("an extension without end", endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", "x".repeat(1000))),
-        ("trailers without end", endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", "x: y\r\n".repeat(100))),
+        (
+            "a chunk size without end",
+            endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "0".repeat(1000)),
+        ),
+        (
+            "an extension without end",
+            endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", "x".repeat(1000)),
+        ),
+        (
+            "trailers without end",
+            endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", "x: y\r\n".repeat(100)),
+        ),
     ] {
         let watched = Watched::start(app.address);
         let asking: Vec<_> = (0..PEERS / 4).map(|_| connect(watched.at, ASK)).collect();
@@ -256,7 +265,8 @@ fn requests_without_end_are_bounded() {
     watched.holds("heads that are not complete", slow.len());
     drop(slow);
     let push = |_| {
-        let mut stream = connect(watched.at, "POST /stuck HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+        let mut stream =
+            connect(watched.at, "POST /stuck HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
         stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
         let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1000)).repeat(64);
         while stream.write_all(chunk.as_bytes()).is_ok() {}
@@ -274,10 +284,13 @@ fn floods_are_bounded() {
     let (get, post) = (block(&GET), block(&POST));
     let opened = |flags, id, head: &[u8]| frame(HEADERS, END_HEADERS | flags, id, head);
     let resets: Vec<u8> = (0..20_000u32)
-        .flat_map(|n| [opened(END_STREAM, 2 * n + 1, &get), frame(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])].concat())
+        .flat_map(|n| {
+            [opened(END_STREAM, 2 * n + 1, &get), frame(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])].concat()
+        })
         .collect();
     let field = block(&[("x", &"y".repeat(1000))]);
-    let heads: Vec<u8> = [frame(HEADERS, END_STREAM, 1, &get), frame(CONTINUATION, 0, 1, &field).repeat(2000)].concat();
+    let heads: Vec<u8> =
+        [frame(HEADERS, END_STREAM, 1, &get), frame(CONTINUATION, 0, 1, &field).repeat(2000)].concat();
     let nothing: Vec<u8> = [opened(0, 1, &post), frame(DATA, 0, 1, b"").repeat(100_000)].concat();
     let trailers: Vec<u8> = (0..20_000u32)
         .flat_map(|n| [opened(0, 2 * n + 1, &post), frame(HEADERS, 0, 2 * n + 1, &field)].concat())
