@@ -8,7 +8,7 @@ use tulle_proto::envoy::{core, google, route as pb};
 use super::context::{At, Context, UNSUPPORTED};
 use super::route_table::Inherited;
 use super::template::template;
-use super::value::{flag, text};
+use super::value::{flag, named, one_line, text};
 use super::{destination, matcher, rate_limit, redirect, retry};
 use crate::runtime::filter::FilterOverrides;
 use crate::runtime::route::{
@@ -150,7 +150,9 @@ fn host_rewrite(
     use pb::route_action::HostRewriteSpecifier as Spec;
     Some(match message {
         None => HostRewrite::None,
-        Some(Spec::HostRewriteLiteral(host)) => HostRewrite::Literal(text(host)),
+        Some(Spec::HostRewriteLiteral(host)) => {
+            HostRewrite::Literal(one_line(cx, &at.field("host_rewrite_literal"), host))
+        }
         Some(Spec::AutoHostRewrite(on)) if on.value => HostRewrite::FromEndpoint,
         Some(Spec::AutoHostRewrite(_)) => HostRewrite::None,
         Some(Spec::HostRewriteHeader(name)) => {
@@ -184,7 +186,7 @@ fn path_rewrite(
         }
         (None, "", "") => PathRewrite::None,
         (None, "", full) => PathRewrite::Full(template(cx, &at.field("path_rewrite"), full)?),
-        (None, prefix, _) => PathRewrite::Prefix(text(prefix)),
+        (None, prefix, _) => PathRewrite::Prefix(one_line(cx, &at.field("prefix_rewrite"), prefix)),
     })
 }
 
@@ -311,7 +313,8 @@ fn upgrades(
                 cx.refuse(&inner, "is for CONNECT only");
             }
         }
-        out.push((text(&kind), flag(enabled.as_ref(), true)));
+        let kind = named(cx, &at.field("upgrade_type"), &kind);
+        out.push((kind, flag(enabled.as_ref(), true)));
     }
     (out, terminate)
 }

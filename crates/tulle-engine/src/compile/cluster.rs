@@ -13,7 +13,7 @@ use super::lb::{LbFields, lb};
 use super::matcher::header_key;
 use super::outlier::{breakers, outlier};
 use super::upstream::{OldFields, upstream};
-use super::value::{config_source, fields, metadata, number, provenance, text};
+use super::value::{config_source, fields, metadata, named, number, provenance, text};
 use super::{net, tls};
 use crate::runtime::cluster::{
     Cluster, Discovery, DnsFamily, DnsSettings, LbPolicy, OriginalDst, ServiceMeta, TransportMatch,
@@ -364,7 +364,7 @@ fn transports(
         let criteria =
             r#match.as_ref().map(|message| fields(cx, &at.field("match"), message)).unwrap_or_default();
         let transport = tls::upstream(cx, &at.field("transport_socket"), transport_socket.as_ref())?;
-        transports.push(TransportMatch { name: text(name), criteria, transport });
+        transports.push(TransportMatch { name: named(cx, &at.field("name"), name), criteria, transport });
     }
     let transport = tls::upstream(cx, &at.field("transport_socket"), default)?;
     transports.push(TransportMatch { name: text(""), criteria: Default::default(), transport });

@@ -7,7 +7,7 @@ use tulle_proto::istio::{metadata_exchange, stats};
 use tulle_proto::type_url;
 
 use super::context::{At, Context, UNSUPPORTED};
-use super::value::{flag, metadata, provenance, text, texts};
+use super::value::{flag, metadata, named, provenance, text, texts};
 use super::{http_filter, http_manager, net, rbac, tcp_proxy, tls};
 use crate::runtime::listener::{FilterChain, FilterChainMatch, NetworkFilter, SourceType, Terminal};
 
@@ -80,7 +80,11 @@ fn chain_match(
     } = message;
     refuse!(cx, at, address_suffix: UNSUPPORTED, suffix_len: UNSUPPORTED);
     let destination_port = match destination_port {
-        Some(port) => Some(cx.port(&at.field("destination_port"), port.value)?),
+        Some(port) => {
+            let at = at.field("destination_port");
+            cx.between(&at, port.value, 1, 65_535)?;
+            Some(cx.port(&at, port.value)?)
+        }
         None => None,
     };
     let ports_at = at.field("source_ports");
@@ -148,7 +152,8 @@ enum Found {
 
 fn filter(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Filter) -> Option<Found> {
     use pb::filter::ConfigType;
-    let pb::Filter { name: _the_type_decides, config_type } = message;
+    let pb::Filter { name, config_type } = message;
+    named(cx, &at.field("name"), name);
     let any = match config_type {
         Some(ConfigType::TypedConfig(any)) => any,
         Some(ConfigType::ConfigDiscovery(_)) => {

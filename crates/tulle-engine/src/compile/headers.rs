@@ -5,6 +5,7 @@ use tulle_proto::envoy::core;
 use super::context::{At, Context};
 use super::matcher::header_name;
 use super::template::template;
+use super::value::one_line;
 use crate::runtime::headers::{AppendAction, HeaderAdd, HeaderOps};
 
 /// The changes of one level and direction; `add` and `remove` are the two fields.
@@ -57,7 +58,9 @@ pub(super) fn header_add(
             return None;
         }
     };
-    let value = template(cx, &header_at.field("value"), value)?;
+    let value_at = header_at.field("value");
+    one_line(cx, &value_at, value);
+    let value = template(cx, &value_at, value)?;
     let action = match (cx.choice(&at.field("append_action"), *append_action)?, append) {
         (Action::AppendIfExistsOrAdd, Some(flag)) if !flag.value => AppendAction::Overwrite,
         (Action::AppendIfExistsOrAdd, _) => AppendAction::Append,

@@ -7,7 +7,7 @@ use tulle_proto::envoy::http_connection_manager::{self as hcm, http_connection_m
 use tulle_proto::envoy::{core, google};
 
 use super::context::{At, Context, NO_HTTP3, UNSUPPORTED};
-use super::value::{config_source, data, flag, number, percent_fraction, text};
+use super::value::{config_source, data, flag, number, one_line, percent_fraction, text};
 use super::{access_log, headers, http_filter, http_options, net, route_table};
 use crate::runtime::http_manager::{
     BodyFormat, Codec, EscapedSlashes, ForwardClientCert, ForwardClientCertMode, HostHandling, HttpManager,
@@ -156,7 +156,7 @@ pub(super) fn http_manager(
         access_logs,
         timeouts: timeouts(cx, at, message, &common),
         server: server?,
-        via: text(&message.via),
+        via: one_line(cx, &at.field("via"), &message.via),
         remote_address,
         client_cert: client_cert?,
         path: PathHandling {
@@ -358,7 +358,8 @@ fn server(cx: &mut Context<'_>, at: &At<'_>, name: &str, mode: i32) -> Option<Se
         Mode::AppendIfAbsent => ServerHeaderMode::AppendIfAbsent,
         Mode::PassThrough => ServerHeaderMode::PassThrough,
     };
-    Some(ServerHeader { name: text(if name.is_empty() { "envoy" } else { name }), mode })
+    let name = if name.is_empty() { "envoy" } else { name };
+    Some(ServerHeader { name: one_line(cx, &at.field("server_name"), name), mode })
 }
 
 fn scheme(
@@ -391,10 +392,11 @@ fn upgrades(cx: &mut Context<'_>, at: &At<'_>, list: &[part::UpgradeConfig]) -> 
         if upgrade_type.eq_ignore_ascii_case("connect-udp") {
             cx.refuse(&at.field("upgrade_type"), UNSUPPORTED);
         }
-        upgrades.push(Upgrade {
-            kind: text(&upgrade_type.to_ascii_lowercase()),
-            enabled: flag(enabled.as_ref(), true),
-        });
+        let kind = text(&upgrade_type.to_ascii_lowercase());
+        if upgrades.iter().any(|other: &Upgrade| other.kind == kind) {
+            cx.refuse(&at.field("upgrade_type"), format!("{kind:?} is there twice"));
+        }
+        upgrades.push(Upgrade { kind, enabled: flag(enabled.as_ref(), true) });
     }
     upgrades
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tulle_proto::envoy::{cluster as pb, core, kind, lb_policies};
+use tulle_proto::envoy::{cluster as pb, core, google, kind, lb_policies};
 use tulle_proto::type_url;
 
 use super::context::{At, Context, UNSUPPORTED};
@@ -52,7 +52,10 @@ pub(super) fn lb(cx: &mut Context<'_>, at: &At<'_>, fields: &LbFields<'_>) -> Op
             let at = at.field("least_request_lb_config");
             common.slow_start = slow_start(cx, &at.field("slow_start_config"), slow_start_config.as_ref())?;
             let bias = bias(cx, &at.field("active_request_bias"), active_request_bias.as_ref())?;
-            LbPolicy::LeastRequest { choices: number(choice_count.as_ref(), 2).max(2), bias }
+            LbPolicy::LeastRequest {
+                choices: choices(cx, &at.field("choice_count"), choice_count.as_ref())?,
+                bias,
+            }
         }
         pb::cluster::LbPolicy::Random => LbPolicy::Random,
         pb::cluster::LbPolicy::ClusterProvided => LbPolicy::ClusterProvided,
@@ -228,7 +231,10 @@ fn least_request(
     }
     extension_common(cx, at, slow_start_config.as_ref(), locality_lb_config.as_ref(), common)?;
     let bias = bias(cx, &at.field("active_request_bias"), active_request_bias.as_ref())?;
-    Some(LbPolicy::LeastRequest { choices: number(choice_count.as_ref(), 2).max(2), bias })
+    Some(LbPolicy::LeastRequest {
+        choices: choices(cx, &at.field("choice_count"), choice_count.as_ref())?,
+        bias,
+    })
 }
 
 fn extension_common(
@@ -301,4 +307,9 @@ fn slow_start(
     };
     let window: Option<Duration> = window;
     Some(window.map(|window| SlowStart { window, aggression, min_weight_percent }))
+}
+
+/// How many endpoints are compared: two if nothing is said, and no fewer.
+fn choices(cx: &mut Context<'_>, at: &At<'_>, count: Option<&google::UInt32Value>) -> Option<u32> {
+    cx.between(at, number(count, 2), 2, u32::MAX)
 }

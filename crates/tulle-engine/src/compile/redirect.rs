@@ -7,7 +7,7 @@ use tulle_proto::envoy::route as pb;
 use super::context::{At, Context, UNSUPPORTED};
 use super::matcher;
 use super::template::template;
-use super::value::{data, number, text};
+use super::value::{data, number, one_line, text};
 use crate::runtime::route::{DirectResponse, InternalRedirect, Redirect, RedirectPath};
 
 pub(super) fn internal_redirect(
@@ -69,9 +69,12 @@ pub(super) fn redirect(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Redirect
         Some(Path::PathRedirect(path)) if path.is_empty() => RedirectPath::Keep,
         // A plain path may hold percent signs (escapes); only `path_rewrite` has variables.
         Some(Path::PathRedirect(path)) => {
-            RedirectPath::Full(crate::runtime::headers::Template::Text(text(path)))
+            let path = one_line(cx, &at.field("path_redirect"), path);
+            RedirectPath::Full(crate::runtime::headers::Template::Text(path))
         }
-        Some(Path::PrefixRewrite(prefix)) => RedirectPath::Prefix(text(prefix)),
+        Some(Path::PrefixRewrite(prefix)) => {
+            RedirectPath::Prefix(one_line(cx, &at.field("prefix_rewrite"), prefix))
+        }
         Some(Path::RegexRewrite(regex)) => {
             RedirectPath::Regex(matcher::substitution(cx, &at.field("regex_rewrite"), regex)?)
         }
@@ -82,7 +85,7 @@ pub(super) fn redirect(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Redirect
     Some(Redirect {
         status,
         scheme: text(scheme),
-        host: text(host_redirect),
+        host: one_line(cx, &at.field("host_redirect"), host_redirect),
         port: cx.port(&at.field("port_redirect"), *port_redirect)?,
         path,
         strip_query: *strip_query,

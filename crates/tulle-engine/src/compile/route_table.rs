@@ -7,7 +7,7 @@ use tulle_proto::envoy::route as pb;
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::overrides::overrides;
-use super::value::{flag, metadata, provenance, text, texts};
+use super::value::{flag, metadata, named, provenance, text, texts};
 use super::{destination, headers, matcher, rate_limit, retry, route};
 use crate::runtime::filter::FilterOverrides;
 use crate::runtime::retry::RetryPolicy;
@@ -193,7 +193,7 @@ fn virtual_host(
         pb::virtual_host::TlsRequirementType::All => RequireTls::All,
     };
     Some(VirtualHost {
-        name: text(name),
+        name: named(cx, &at.field("name"), name),
         domains: texts(domains),
         routes,
         require_tls,

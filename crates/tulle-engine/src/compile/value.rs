@@ -14,6 +14,22 @@ pub(super) fn text(text: &str) -> Arc<str> {
     Arc::from(text)
 }
 
+/// A name, which must not be empty.
+pub(super) fn named(cx: &mut Context<'_>, at: &At<'_>, name: &str) -> Arc<str> {
+    if name.is_empty() {
+        cx.refuse(at, "must not be empty");
+    }
+    text(name)
+}
+
+/// A part of a header's value or of a request line: it must not end a line.
+pub(super) fn one_line(cx: &mut Context<'_>, at: &At<'_>, value: &str) -> Arc<str> {
+    if value.contains(['\r', '\n', '\0']) {
+        cx.refuse(at, "must not hold line ends or zero bytes");
+    }
+    text(value)
+}
+
 pub(super) fn texts(list: &[String]) -> Vec<Arc<str>> {
     list.iter().map(|item| text(item)).collect()
 }

@@ -38,6 +38,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod configs;
+mod configs_differences;
 mod differences;
 mod harness;
 

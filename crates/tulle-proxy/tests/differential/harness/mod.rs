@@ -196,7 +196,7 @@ impl Area {
 }
 
 /// The stock Envoy to compare with: `ENVOY`, which `./test` sets. Empty: another step compares.
-fn envoy() -> Option<String> {
+pub fn envoy() -> Option<String> {
     match std::env::var("ENVOY") {
         Ok(program) if !program.is_empty() => Some(program),
         Ok(_) => None,
