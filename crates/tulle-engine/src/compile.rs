@@ -41,6 +41,7 @@ mod matcher;
 mod net;
 mod outlier;
 mod overrides;
+mod proxy_protocol;
 mod rate_limit;
 mod rbac;
 mod redirect;

@@ -222,6 +222,11 @@ pub mod retry_host {
 pub mod tls {
     pub use super::pb::envoy::extensions::transport_sockets::tls::v3::*;
 }
+/// `envoy.extensions.transport_sockets.proxy_protocol.v3`.
+pub mod upstream_proxy_protocol {
+    pub use super::pb::envoy::extensions::transport_sockets::proxy_protocol::v3::*;
+}
+
 /// `envoy.extensions.transport_sockets.raw_buffer.v3`.
 pub mod raw_buffer {
     pub use super::pb::envoy::extensions::transport_sockets::raw_buffer::v3::*;

@@ -205,6 +205,10 @@ type_urls! {
     /// No TLS.
     RAW_BUFFER = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
         crate::envoy::raw_buffer::RawBuffer;
+    /// The PROXY protocol towards endpoints.
+    UPSTREAM_PROXY_PROTOCOL =
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+        crate::envoy::upstream_proxy_protocol::ProxyProtocolUpstreamTransport;
     /// A cluster's HTTP options.
     HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         crate::envoy::upstream_http::HttpProtocolOptions;

@@ -126,6 +126,17 @@ fn secrets_are_not_written() {
         tls::Secret { name: "s".into(), r#type: Some(tls::secret::Type::TlsCertificate(certificate)) };
     let text = Json::load().unwrap().any(&tulle_proto::pack(&secret)).to_string();
     assert!(text.contains("public") && text.contains("[redacted]") && !text.contains("hush"), "{text}");
+
+    // Where a key lies is no secret, and the reader needs it.
+    let key = tulle_proto::envoy::core::DataSource {
+        specifier: Some(tulle_proto::envoy::core::data_source::Specifier::Filename("/etc/key.pem".into())),
+        ..Default::default()
+    };
+    let certificate = tls::TlsCertificate { private_key: Some(key), ..Default::default() };
+    let secret =
+        tls::Secret { name: "s".into(), r#type: Some(tls::secret::Type::TlsCertificate(certificate)) };
+    let text = Json::load().unwrap().any(&tulle_proto::pack(&secret)).to_string();
+    assert!(text.contains("/etc/key.pem") && !text.contains("[redacted]"), "{text}");
 }
 
 #[test]

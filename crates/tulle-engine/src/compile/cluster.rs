@@ -14,7 +14,7 @@ use super::matcher::header_key;
 use super::outlier::{breakers, outlier};
 use super::upstream::{OldFields, upstream};
 use super::value::{config_source, fields, metadata, named, number, provenance, text};
-use super::{net, tls};
+use super::{net, proxy_protocol};
 use crate::runtime::cluster::{
     Cluster, Discovery, DnsFamily, DnsSettings, LbPolicy, OriginalDst, ServiceMeta, TransportMatch,
 };
@@ -363,11 +363,15 @@ fn transports(
         let pb::cluster::TransportSocketMatch { name, r#match, transport_socket } = message;
         let criteria =
             r#match.as_ref().map(|message| fields(cx, &at.field("match"), message)).unwrap_or_default();
-        let transport = tls::upstream(cx, &at.field("transport_socket"), transport_socket.as_ref())?;
-        transports.push(TransportMatch { name: named(cx, &at.field("name"), name), criteria, transport });
+        let socket_at = at.field("transport_socket");
+        let (transport, proxy_protocol) =
+            proxy_protocol::upstream(cx, &socket_at, transport_socket.as_ref())?;
+        let name = named(cx, &at.field("name"), name);
+        transports.push(TransportMatch { name, criteria, transport, proxy_protocol });
     }
-    let transport = tls::upstream(cx, &at.field("transport_socket"), default)?;
-    transports.push(TransportMatch { name: text(""), criteria: Default::default(), transport });
+    let (transport, proxy_protocol) = proxy_protocol::upstream(cx, &at.field("transport_socket"), default)?;
+    let criteria = Default::default();
+    transports.push(TransportMatch { name: text(""), criteria, transport, proxy_protocol });
     Some(transports)
 }
 

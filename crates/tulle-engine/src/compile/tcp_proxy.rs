@@ -7,7 +7,7 @@ use tulle_proto::envoy::{kind, tcp_proxy as pb};
 use super::access_log;
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{number, text};
-use crate::runtime::listener::{TcpClusters, TcpProxy};
+use crate::runtime::listener::{TcpClusters, TcpProxy, TcpTunnel};
 
 pub(super) fn tcp_proxy(cx: &mut Context<'_>, at: &At<'_>, message: &pb::TcpProxy) -> Option<TcpProxy> {
     let pb::TcpProxy {
@@ -37,7 +37,6 @@ pub(super) fn tcp_proxy(cx: &mut Context<'_>, at: &At<'_>, message: &pb::TcpProx
     refuse!(cx, at,
         on_demand: UNSUPPORTED,
         metadata_match: "subsets of endpoints are not supported",
-        tunneling_config: UNSUPPORTED,
         proxy_protocol_tlvs: UNSUPPORTED,
         upstream_connect_mode: "only IMMEDIATE is supported",
     );
@@ -77,6 +76,10 @@ pub(super) fn tcp_proxy(cx: &mut Context<'_>, at: &At<'_>, message: &pb::TcpProx
         interval = cx.limit(&at.field("access_log_flush_interval"), access_log_flush_interval.as_ref(), None);
         on_connect = *flush_access_log_on_connected;
     }
+    let tunnel = match tunneling_config {
+        Some(message) => Some(tunnel(cx, &at.field("tunneling_config"), message)?),
+        None => None,
+    };
     let clusters = clusters(cx, at, cluster_specifier.as_ref());
     let attempts = number(max_connect_attempts.as_ref(), 1);
     cx.between(&at.field("max_connect_attempts"), attempts, 1, u32::MAX);
@@ -84,6 +87,7 @@ pub(super) fn tcp_proxy(cx: &mut Context<'_>, at: &At<'_>, message: &pb::TcpProx
     Some(TcpProxy {
         stat_prefix: text(stat_prefix),
         clusters: clusters?,
+        tunnel,
         idle_timeout: cx.limit(
             &at.field("idle_timeout"),
             idle_timeout.as_ref(),
@@ -96,6 +100,39 @@ pub(super) fn tcp_proxy(cx: &mut Context<'_>, at: &At<'_>, message: &pb::TcpProx
         log_on_connect: on_connect,
         hash_source_ip,
     })
+}
+
+fn tunnel(cx: &mut Context<'_>, at: &At<'_>, message: &pb::tcp_proxy::TunnelingConfig) -> Option<TcpTunnel> {
+    let pb::tcp_proxy::TunnelingConfig {
+        hostname,
+        use_post,
+        headers_to_add,
+        propagate_response_headers,
+        post_path,
+        propagate_response_trailers,
+        request_id_extension,
+        request_id_header,
+        request_id_metadata_key,
+        formatters,
+    } = message;
+    refuse!(cx, at, headers_to_add: UNSUPPORTED, request_id_extension: UNSUPPORTED);
+    no_effect!(cx, at,
+        propagate_response_headers: "nothing reads them",
+        propagate_response_trailers: "nothing reads them",
+        request_id_header: "there is no request id",
+        request_id_metadata_key: "there is no request id",
+        formatters: "there are no commands to format",
+    );
+    let at = at.field("hostname");
+    if hostname.is_empty() || hostname.contains('%') || !hostname.bytes().all(|b| b.is_ascii_graphic()) {
+        cx.refuse(&at, "must be HOST:PORT, without commands");
+        return None;
+    }
+    if !*use_post && !post_path.is_empty() {
+        cx.refuse(&at, "post_path needs use_post");
+    }
+    let path = if post_path.is_empty() { "/" } else { post_path };
+    Some(TcpTunnel { hostname: text(hostname), post_path: use_post.then(|| text(path)) })
 }
 
 fn clusters(

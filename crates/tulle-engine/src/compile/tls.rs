@@ -17,8 +17,12 @@ use crate::runtime::tls::{
 
 const SUITES: &str =
     "write ECDHE-ECDSA- or ECDHE-RSA-, then AES128-GCM-SHA256, AES256-GCM-SHA384 or CHACHA20-POLY1305";
-const SOCKETS: &[&str] =
-    &[type_url::DOWNSTREAM_TLS_CONTEXT, type_url::UPSTREAM_TLS_CONTEXT, type_url::RAW_BUFFER];
+const SOCKETS: &[&str] = &[
+    type_url::DOWNSTREAM_TLS_CONTEXT,
+    type_url::UPSTREAM_TLS_CONTEXT,
+    type_url::UPSTREAM_PROXY_PROTOCOL,
+    type_url::RAW_BUFFER,
+];
 
 fn typed<'m>(
     cx: &mut Context<'_>,

@@ -118,6 +118,7 @@ mod tests {
 
     fn chain(name: &str, matches: FilterChainMatch) -> Arc<FilterChain> {
         let tcp = TcpProxy {
+            tunnel: None,
             stat_prefix: "t".into(),
             clusters: TcpClusters::Single("c".into()),
             idle_timeout: None,

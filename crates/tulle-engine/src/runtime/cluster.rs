@@ -203,6 +203,17 @@ pub struct TransportMatch {
     pub criteria: Fields,
     /// How bytes are wrapped.
     pub transport: UpstreamTransport,
+    /// Which version of the PROXY protocol begins a connection, before TLS; `None` for none.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// How bytes are wrapped towards endpoints.

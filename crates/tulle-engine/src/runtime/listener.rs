@@ -243,6 +243,8 @@ pub struct TcpProxy {
     pub stat_prefix: Arc<str>,
     /// Where connections go.
     pub clusters: TcpClusters,
+    /// Bytes go inside of HTTP, by way of the endpoint; `None` for as they are.
+    pub tunnel: Option<TcpTunnel>,
     /// How long both directions may be silent; `None` for ever. Default 1 h.
     pub idle_timeout: Option<Duration>,
     /// How long a connection may live; `None` for ever.
@@ -257,6 +259,15 @@ pub struct TcpProxy {
     pub log_on_connect: bool,
     /// Whether the client's address decides the endpoint (hash policy `source_ip`).
     pub hash_source_ip: bool,
+}
+
+/// TCP inside of HTTP (`TunnelingConfig`): the endpoint is asked to connect to somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpTunnel {
+    /// `HOST:PORT` to connect to: the target of CONNECT, and the authority of POST.
+    pub hostname: Arc<str>,
+    /// The path, where POST is used; `None` for CONNECT.
+    pub post_path: Option<Arc<str>>,
 }
 
 /// Where connections go.

@@ -64,7 +64,7 @@ pub(super) fn message(pool: &DescriptorPool, message: &DynamicMessage, depth: u3
         _ => {
             let mut members = Map::new();
             for (descriptor, value) in message.fields() {
-                let json = if SECRET_FIELDS.contains(&descriptor.full_name()) {
+                let json = if SECRET_FIELDS.contains(&descriptor.full_name()) && !names_a_file(value) {
                     Json::String(REDACTED.to_owned())
                 } else {
                     field(pool, &descriptor, value, depth)
@@ -74,6 +74,13 @@ pub(super) fn message(pool: &DescriptorPool, message: &DynamicMessage, depth: u3
             Json::Object(members)
         }
     }
+}
+
+/// Whether a source of data says where the secret is, and not what it is.
+fn names_a_file(value: &Value) -> bool {
+    let Value::Message(source) = value else { return false };
+    source.descriptor().full_name() == "envoy.config.core.v3.DataSource"
+        && source.fields().all(|(field, _)| matches!(field.name(), "filename" | "watched_directory"))
 }
 
 fn field(pool: &DescriptorPool, descriptor: &FieldDescriptor, value: &Value, depth: u32) -> Json {

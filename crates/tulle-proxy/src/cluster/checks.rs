@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tulle_engine::{
-    decide::health::{CheckResult, Checked, Point, Prober},
-    runtime::net::Address,
-};
+use tulle_engine::decide::health::{CheckResult, Checked, Point, Prober};
 
 use super::LocalCluster;
 use crate::worker::Worker;
@@ -43,7 +40,7 @@ async fn run(worker: Weak<Worker>, name: Arc<str>, point: sync::Weak<Point>) {
         let (Some(worker), Some(point)) = (worker.upgrade(), point.upgrade()) else { return };
         let Some(cluster) = worker.cluster(&name) else { continue };
         let Some(config) = cluster.config.health_check.clone() else { continue };
-        let Address::Ip(address) = *point.address() else { return };
+        let Some(address) = super::local::place(point.address()) else { return };
         let Some(host) = cluster.hosts().into_iter().find(|host| host.address == address) else { continue };
         let stats = &cluster.stats;
         stats.health_check_attempt.inc();

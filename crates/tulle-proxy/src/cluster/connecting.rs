@@ -12,15 +12,18 @@ use std::{
 };
 
 use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::TlsConnector;
+use tulle_engine::runtime::cluster::ProxyProtocol;
 
 use super::{
-    host::{Host, PoolKey, UpstreamFacts},
+    host::{Between, Host, PoolKey, UpstreamFacts},
     local::{Hold, LocalCluster, LocalTransport},
 };
 use crate::{
     net::{
         connect::{self, Keepalive, SocketPlan},
+        proxy_header,
         stream::{Stream, Tcp},
     },
     worker::Worker,
@@ -109,7 +112,13 @@ async fn establish(
             Some(tls.config(alpn, &worker.settings.secrets).map_err(|_| ConnectFault::BrokenTls)?)
         }
     };
-    let one = |address| reach(worker, cluster, address, key, tls.clone());
+    let version = cluster.config.transports.get(key.transport).and_then(|t| t.proxy_protocol);
+    let preamble = version.map(|version| (version, key.owner.as_deref().copied()));
+    if let Some(path) = host.socket() {
+        let socket = connect::connect_unix(&path).await.map_err(ConnectFault::Io)?;
+        return wrap(socket, preamble, key, host.address.ip(), tls).await;
+    }
+    let one = |address| reach(worker, cluster, address, (key, preamble), tls.clone());
     match host.addresses(cluster.config.happy_eyeballs)[..] {
         [only] => one(only).await,
         ref several => first_of(several, one).await,
@@ -160,7 +169,7 @@ async fn reach(
     worker: &Worker,
     cluster: &LocalCluster,
     address: SocketAddr,
-    key: &PoolKey,
+    (key, preamble): (&PoolKey, Option<Preamble>),
     tls: Option<Arc<ClientConfig>>,
 ) -> Result<Stream, ConnectFault> {
     let sources = &cluster.config.source_addresses;
@@ -171,9 +180,28 @@ async fn reach(
         keepalive: cluster.config.keepalive.map(Keepalive::from),
     };
     let socket = connect::connect(address, &plan).await.map_err(ConnectFault::Io)?;
+    wrap(socket, preamble, key, address.ip(), tls).await
+}
+
+/// What begins a connection: which version of the PROXY protocol, and who is told of.
+type Preamble = (ProxyProtocol, Option<Between>);
+
+/// Says who the client is, and puts TLS around what follows.
+async fn wrap(
+    mut socket: TcpStream,
+    preamble: Option<Preamble>,
+    key: &PoolKey,
+    ip: IpAddr,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<Stream, ConnectFault> {
+    if let Some((version, client)) = preamble {
+        let own = || Some((socket.local_addr().ok()?, socket.peer_addr().ok()?));
+        let header = proxy_header::encode(version, client, own());
+        socket.write_all(&header).await.map_err(ConnectFault::Io)?;
+    }
     let tcp = Tcp::new(socket);
     let Some(config) = tls else { return Ok(Stream::Plain(tcp)) };
-    let name = server_name(&key.sni, address.ip());
+    let name = server_name(&key.sni, ip);
     let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(ConnectFault::Tls)?;
     Ok(Stream::TlsClient(Box::new(stream)))
 }

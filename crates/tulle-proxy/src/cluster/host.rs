@@ -11,7 +11,10 @@ use std::{
 
 use smallvec::SmallVec;
 use tokio::sync::Notify;
-use tulle_engine::runtime::{Endpoint, net::HappyEyeballs};
+use tulle_engine::runtime::{
+    Endpoint,
+    net::{Address, HappyEyeballs},
+};
 use tulle_telemetry::metrics::PeerId;
 
 use super::local::Hold;
@@ -29,7 +32,12 @@ pub(crate) struct PoolKey {
     pub(crate) class: Class,
     /// Server name.
     pub(crate) sni: Arc<str>,
+    /// The client that it is for alone; `None` for everybody.
+    pub(crate) owner: Option<Box<Between>>,
 }
+
+/// A client, and what it connected to.
+pub(crate) type Between = (SocketAddr, SocketAddr);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +149,24 @@ impl Host {
 
     /// Whether `endpoint`, at the same first address, has the same further ones: otherwise it is another host, as in Envoy.
     pub(crate) fn same_addresses(&self, endpoint: &Endpoint) -> bool {
-        self.endpoint.borrow().additional_addresses == endpoint.additional_addresses
+        let own = self.endpoint.borrow();
+        own.address == endpoint.address && own.additional_addresses == endpoint.additional_addresses
+    }
+
+    /// The path of the Unix socket that it is, if it is one.
+    pub(crate) fn socket(&self) -> Option<Arc<str>> {
+        match &self.endpoint.borrow().address {
+            Address::Pipe(path) => Some(Arc::clone(path)),
+            Address::Ip(_) | Address::Name(..) => None,
+        }
+    }
+
+    /// Closes the idle connections of a client that is gone; busy ones end with their request.
+    pub(crate) fn forget(&self, client: &Between) {
+        let of_client = |key: &PoolKey| key.owner.as_deref() == Some(client);
+        self.idle.borrow_mut().retain(|(key, _)| !of_client(key));
+        let shared: Vec<_> = self.shared.borrow().iter().filter(|(key, _)| of_client(key)).cloned().collect();
+        shared.iter().for_each(|(_, connection)| connection.h2.leave());
     }
 
     /// Where to connect to, in the order of trying.

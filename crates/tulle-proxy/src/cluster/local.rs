@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,7 +18,7 @@ use tulle_engine::decide::{
 };
 use tulle_engine::runtime::{
     Cluster, Endpoint, EndpointSet,
-    cluster::{Discovery, UpstreamTransport},
+    cluster::{Discovery, ProxyProtocol, UpstreamTransport},
     endpoint::Health,
     net::{Address, TcpKeepalive},
     tls::UpstreamTls,
@@ -233,7 +233,7 @@ impl LocalCluster {
             .endpoints
             .iter()
             .map(|endpoint| {
-                let Address::Ip(address) = endpoint.address else { return None };
+                let address = place(&endpoint.address)?;
                 let transport = self.config.transport_for(&endpoint.transport_socket_match);
                 Some(match known.remove(&address) {
                     Some(host) if host.transport == transport && host.same_addresses(endpoint) => {
@@ -274,10 +274,7 @@ impl LocalCluster {
         }
         let mut loaded = self.loaded.borrow_mut();
         let Loaded { hosts, balancer, drops: _ } = loaded.as_mut()?;
-        let passed_over = |host: &balance::Host| match host.endpoint.address {
-            Address::Ip(address) => avoid(address),
-            _ => true,
-        };
+        let passed_over = |host: &balance::Host| place(&host.endpoint.address).is_none_or(avoid);
         let slow = self.config.lb_common.slow_start.is_some();
         let now = if slow { self.started.elapsed() } else { Duration::ZERO };
         let wish = balance::Wish { hash, passed_over: &passed_over, attempts, tried_priorities, now };
@@ -303,6 +300,11 @@ impl LocalCluster {
     pub(crate) fn has(&self, address: SocketAddr) -> bool {
         let loaded = self.loaded.borrow();
         loaded.as_ref().and_then(|l| l.balancer.at(&Address::Ip(address))).is_some_and(|(_, fit)| fit)
+    }
+
+    /// Which version of the PROXY protocol connections to `host` begin with.
+    pub(crate) fn proxy_protocol(&self, host: &Host) -> Option<ProxyProtocol> {
+        self.config.transports.get(host.transport)?.proxy_protocol
     }
 
     /// Whether the cluster's drop policy wants a request dropped.
@@ -413,6 +415,20 @@ impl LocalCluster {
     /// Closes idle connections: the cluster is gone or has been replaced.
     pub(crate) fn retire(&self) {
         self.hosts().iter().for_each(|host| host.retire());
+    }
+}
+
+/// By what an endpoint is known. A Unix socket has no address: one of those that nobody routes (RFC 6666) stands for it, made
+/// of its path.
+pub(crate) fn place(address: &Address) -> Option<SocketAddr> {
+    match address {
+        Address::Ip(address) => Some(*address),
+        Address::Pipe(path) => {
+            let hash = tulle_engine::decide::hash::xxh64(path.as_bytes(), 0);
+            let bits = (0x0100_u128 << 112) | u128::from(hash);
+            Some(SocketAddr::new(Ipv6Addr::from_bits(bits).into(), 0))
+        }
+        Address::Name(..) => None,
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) response: &'a mut Flow,
     /// The clocks.
     pub(crate) clocks: &'a mut Clocks,
+    /// Whether it is a tunnel, whose client may end its direction long before the other one ends.
+    pub(crate) tunnel: bool,
 }
 
 impl Delivery<'_> {
@@ -72,7 +74,8 @@ impl Delivery<'_> {
             let _ = self.poll_rest(cx);
         }
         if self.request.done {
-            if self.down.poll_gone(cx).is_ready() {
+            let half_closed = self.tunnel && matches!(self.down, Side::H1(_));
+            if !half_closed && self.down.poll_gone(cx).is_ready() {
                 return Poll::Ready(DeliveryEnd::Client(ClientFault::Gone));
             }
         } else if self.rest.bytes.is_empty() {

@@ -14,7 +14,7 @@ mod downstream_h2;
 pub(crate) mod exchange;
 mod filters;
 mod finish;
-mod flow;
+pub(crate) mod flow;
 mod forward;
 mod grpc;
 mod grpc_web;

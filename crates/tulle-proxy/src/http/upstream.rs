@@ -83,7 +83,7 @@ pub(crate) fn pool_key(cluster: &LocalCluster, host: &Host, request: &RequestHea
         (UpstreamProtocol::Http2(_), _) | (UpstreamProtocol::Downstream(..), Version::Http2) => Class::Http2,
         _ => Class::Http1,
     };
-    PoolKey { transport: host.transport, class, sni: server_name(cluster, host, request) }
+    PoolKey { transport: host.transport, class, sni: server_name(cluster, host, request), owner: None }
 }
 
 fn server_name(cluster: &LocalCluster, host: &Host, request: &RequestHead) -> Arc<str> {

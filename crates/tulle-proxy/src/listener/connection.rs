@@ -94,6 +94,7 @@ async fn begin(
                     peer_id: Cell::new(None),
                     last_card: RefCell::default(),
                     limiter: std::cell::OnceCell::new(),
+                    own_pools: RefCell::default(),
                     worker,
                 };
                 return Some((Rc::new(conn), stream));

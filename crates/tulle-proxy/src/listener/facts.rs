@@ -22,6 +22,7 @@ use super::{
     registry::Slot,
 };
 use crate::{
+    cluster::{Host, LocalCluster, host::Between},
     http::manager::LocalManager,
     worker::{Worker, timers::Deadline},
 };
@@ -53,6 +54,16 @@ pub(crate) struct Conn {
     pub(crate) last_card: RefCell<(Vec<u8>, PeerId)>,
     /// Buckets of a local rate limit that holds for each connection.
     pub(crate) limiter: OnceCell<Limiter>,
+    /// Endpoints that have upstream connections for this client alone.
+    pub(crate) own_pools: RefCell<Vec<Rc<Host>>>,
+}
+
+impl Drop for Conn {
+    /// Nobody else may use those connections.
+    fn drop(&mut self) {
+        let between = self.between();
+        self.own_pools.take().iter().for_each(|host| host.forget(&between));
+    }
 }
 
 /// What was known before a chain was chosen.
@@ -116,6 +127,24 @@ impl Arrival {
 }
 
 impl Conn {
+    /// The client and what it connected to: tells its connections apart from others'.
+    pub(crate) fn between(&self) -> Between {
+        (self.arrival.peer, self.arrival.destination)
+    }
+
+    /// What connections to `host` are told of this client, where they are for it alone: the endpoint is told who it is, or the
+    /// cluster shares no connections.
+    pub(crate) fn owner(&self, cluster: &LocalCluster, host: &Rc<Host>) -> Option<Box<Between>> {
+        if !cluster.config.pool_per_downstream && cluster.proxy_protocol(host).is_none() {
+            return None;
+        }
+        let mut own = self.own_pools.borrow_mut();
+        if !own.iter().any(|h| Rc::ptr_eq(h, host)) {
+            own.push(Rc::clone(host));
+        }
+        Some(Box::new(self.between()))
+    }
+
     /// The names that [`Conn::view`] refers to: URI SANs and DNS SANs of the client.
     pub(crate) fn names(&self) -> (Names<'_>, Names<'_>) {
         match self.identity() {

@@ -1,9 +1,14 @@
 //! Opening upstream connections.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    os::{fd::OwnedFd, linux::net::SocketAddrExt as _},
+    time::Duration,
+};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// How an upstream socket is set up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +67,30 @@ impl From<Keepalive> for TcpKeepalive {
         }
         out
     }
+}
+
+/// Connects to the Unix socket at `path`; a leading `@` means the abstract namespace.
+///
+/// # Errors
+/// What the kernel says of the path or the peer.
+pub(crate) async fn connect_unix(path: &str) -> io::Result<TcpStream> {
+    let stream = match path.strip_prefix('@') {
+        Some(name) => {
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            // Connecting to a socket of this machine does not wait, but for a place in its queue.
+            let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
+            stream.set_nonblocking(true)?;
+            UnixStream::from_std(stream)?
+        }
+        None => UnixStream::connect(path).await?,
+    };
+    from_unix(stream)
+}
+
+/// A connection of a Unix socket as what all others are: reading and writing are the same, and it has no address.
+fn from_unix(stream: UnixStream) -> io::Result<TcpStream> {
+    let descriptor = OwnedFd::from(stream.into_std()?);
+    TcpStream::from_std(descriptor.into())
 }
 
 /// Small writes go out at once.

@@ -4,4 +4,5 @@ pub(crate) mod buffer;
 pub(crate) mod connect;
 pub(crate) mod original_dst;
 pub(crate) mod outbox;
+pub(crate) mod proxy_header;
 pub(crate) mod stream;

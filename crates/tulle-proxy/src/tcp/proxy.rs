@@ -25,7 +25,10 @@ use tulle_telemetry::{
     metrics::{Reporter, TcpKey, proxy::TcpStats},
 };
 
-use super::relay::{Direction as Flow, End, Limits, Report, relay};
+use super::{
+    relay::{Direction as Flow, End, Limits, Report, relay},
+    tunnel,
+};
 use crate::{
     cluster::{
         LocalCluster, PoolKey,
@@ -33,23 +36,24 @@ use crate::{
         host::{Class, UpstreamFacts},
         local::{Chosen, Hold, LocalTransport, Wanted},
     },
+    http::side::Side,
     listener::facts::Conn,
     net::stream::Stream,
     telemetry::{audit, istio::Parties},
 };
 
 /// What is remembered of a connection for its log line.
-struct Outcomes {
-    flags: ResponseFlags,
+pub(super) struct Outcomes {
+    pub(super) flags: ResponseFlags,
     details: String,
-    transport_failure: String,
+    pub(super) transport_failure: String,
     bytes: (u64, u64),
     cluster: Option<Rc<LocalCluster>>,
     upstream: Option<(Chosen, Rc<UpstreamFacts>)>,
     /// The endpoint that was tried last.
     tried: Option<SocketAddr>,
     /// Tries to connect.
-    attempts: u32,
+    pub(super) attempts: u32,
 }
 
 /// Serves a connection to its end.
@@ -116,7 +120,14 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
         return;
     };
     out.cluster = Some(Rc::clone(&cluster));
-    let Some((up, chosen, facts)) = Box::pin(connect(conn, proxy, &cluster, out)).await else {
+    let connected = match &proxy.tunnel {
+        None => Box::pin(connect(conn, proxy, &cluster, out)).await.map(|(up, c, facts)| (Far::Bytes(up), c, facts)),
+        Some(through) => {
+            let opened = Box::pin(tunnel::open(conn, proxy, through, &cluster, out)).await;
+            opened.map(|(up, c, facts)| (Far::Http(up), c, facts))
+        }
+    };
+    let Some((far, chosen, facts)) = connected else {
         down.reset();
         return;
     };
@@ -131,14 +142,11 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
             total.set((total.get().0 + received, total.get().1 + sent));
             counter.moved(received, sent);
         };
-        let worker = Rc::clone(&conn.worker);
         // Bytes have no natural end: a relay lives until the worker is stopped at the deadline of the drain.
         let closing = |_: &mut std::task::Context<'_>| false;
-        let _ = worker;
         let limits = Limits { deadline: &deadline, idle, on_moved: &mut moved, closing: &closing };
-        let (mut down, mut up) = (down, up);
-        let relayed = relay(&mut down, &mut up, Flow::default(), Flow::default(), limits);
-        let report = match proxy.max_duration {
+        let relayed = far.relay(down, limits);
+        match proxy.max_duration {
             None => relayed.await,
             Some(max) => match tokio::time::timeout(max, relayed).await {
                 Ok(report) => report,
@@ -149,14 +157,7 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
                     Report { received, sent, end: End::Idle }
                 }
             },
-        };
-        // A side that was cut off learns it from a reset, not from an orderly end.
-        match report.end {
-            End::Downstream(_) => up.reset(),
-            End::Upstream(_) => down.reset(),
-            End::Finished | End::Idle | End::Drained => {}
         }
-        report
     };
     stats.downstream_cx_rx_bytes_total.add(report.received);
     stats.downstream_cx_tx_bytes_total.add(report.sent);
@@ -174,6 +175,31 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
         }
     }
     counter.close(out.flags);
+}
+
+/// The way to the endpoint.
+enum Far {
+    /// A connection of its own.
+    Bytes(Stream),
+    /// A message body.
+    Http(Side),
+}
+
+impl Far {
+    /// Moves bytes both ways to the end. A side that was cut off learns it from a reset, not from an orderly end.
+    async fn relay(self, mut down: Stream, limits: Limits<'_>) -> Report {
+        let mut up = match self {
+            Self::Http(side) => return tunnel::relay(down, side, limits).await,
+            Self::Bytes(up) => up,
+        };
+        let report = relay(&mut down, &mut up, Flow::default(), Flow::default(), limits).await;
+        match report.end {
+            End::Downstream(_) => up.reset(),
+            End::Upstream(_) => down.reset(),
+            End::Finished | End::Idle | End::Drained => {}
+        }
+        report
+    }
 }
 
 fn pick(clusters: &TcpClusters) -> &str {
@@ -220,7 +246,8 @@ async fn connect(
             Some(LocalTransport::Tls(tls)) => Arc::clone(&tls.context.sni),
             _ => Arc::clone(&cluster.no_name),
         };
-        let key = PoolKey { transport: chosen.host.transport, class: Class::Tcp, sni };
+        let owner = cluster.proxy_protocol(&chosen.host).map(|_| Box::new(conn.between()));
+        let key = PoolKey { transport: chosen.host.transport, class: Class::Tcp, sni, owner };
         match connecting::connect(worker, cluster, &chosen.host, &key, None, hold).await {
             Ok((stream, facts)) => {
                 cluster.stats.upstream_cx_total.inc();

@@ -91,6 +91,7 @@ areas!(
     http1,
     http2,
     tcp,
+    carried,
     ipv6,
     access_log,
     generated_routes,

@@ -60,7 +60,7 @@ async fn by_tcp(
         Some(LocalTransport::Tls(tls)) => tls.context.sni.clone(),
         _ => cluster.no_name.clone(),
     };
-    let key = PoolKey { transport: host.transport, class: Class::Tcp, sni };
+    let key = PoolKey { transport: host.transport, class: Class::Tcp, sni, owner: None };
     let (mut stream, _facts) =
         connecting::connect(worker, cluster, host, &key, None, Hold::uncounted()).await.ok()?;
     let mut rest: &[u8] = &check.send;

@@ -73,6 +73,7 @@ pub(super) async fn deliver(
         request: &mut x.flow,
         response: &mut x.back,
         clocks: &mut x.s.clocks,
+        tunnel: answer.tunnel,
     };
     let end = delivery.run().await;
     let whole = delivery.rest.ended;

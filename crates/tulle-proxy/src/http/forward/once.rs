@@ -63,6 +63,7 @@ pub(super) async fn attempt(
     begin(x, plan, &chosen);
     let worker = Rc::clone(&x.conn.worker);
     let mut key = upstream::pool_key(&plan.cluster, &chosen.host, &x.s.request);
+    key.owner = x.conn.owner(&plan.cluster, &chosen.host);
     if plan.terminates {
         key.class = Class::Tcp;
     }

@@ -131,6 +131,8 @@ impl Answer {
 pub struct Seen {
     /// The upstream.
     pub upstream: String,
+    /// What the PROXY protocol told it.
+    pub told: String,
     /// Its connection's number.
     pub connection: usize,
     /// First line, or method and target of HTTP/2.

@@ -142,6 +142,9 @@ impl Normal {
     /// What an upstream saw.
     pub fn seen(&self, seen: &Seen, to: &mut Vec<String>) {
         to.push(format!("{}: {}", seen.upstream, self.text(&seen.line)));
+        if !seen.told.is_empty() {
+            to.push(format!("  told: {}", self.text(&seen.told)));
+        }
         let call = self.call(seen);
         // Envoy's calls carry these as if they were forwarded.
         let own = |name: &str| {

@@ -1,7 +1,7 @@
 //! An upstream that records what it sees and answers as the case says, in HTTP/1 or, to a client that begins so, HTTP/2.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read as _, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
@@ -61,12 +61,13 @@ impl Drop for Upstream {
     }
 }
 
-fn serve(stream: TcpStream, name: &str, connection: usize, stage: &Stage) {
+fn serve(mut stream: TcpStream, name: &str, connection: usize, stage: &Stage) {
     stream.set_nodelay(true).unwrap();
+    let told = if name.starts_with("told") { read_preamble(&mut stream) } else { String::new() };
     let mut first = [0; 14];
     let port = stream.peer_addr().map_or(0, |a| a.port());
     let is_h2 = matches!(stream.peek(&mut first), Ok(14)) && &first == b"PRI * HTTP/2.0";
-    let template = Seen { upstream: name.to_owned(), connection, port, ..Seen::default() };
+    let template = Seen { upstream: name.to_owned(), connection, port, told, ..Seen::default() };
     if is_h2 {
         upstream_h2::serve(stream, &template, stage);
         return;
@@ -75,6 +76,38 @@ fn serve(stream: TcpStream, name: &str, connection: usize, stage: &Stage) {
     let mut reader = BufReader::new(stream);
     while one(&mut reader, &mut writer, &template, stage).is_some() {}
     let _ = writer.shutdown(Shutdown::Both);
+}
+
+/// What the PROXY protocol says at the beginning of a connection: a line of version 1, or the parts of version 2.
+fn read_preamble(stream: &mut TcpStream) -> String {
+    let mut read = |count: usize| {
+        let mut bytes = vec![0; count];
+        stream.read_exact(&mut bytes).map(|()| bytes).unwrap_or_default()
+    };
+    let mut first = read(12);
+    if first.starts_with(b"PROXY ") {
+        while !first.is_empty() && !first.ends_with(b"\r\n") {
+            first.extend(read(1));
+        }
+        let line = super::text(&first).trim_end().to_owned();
+        let parts: Vec<&str> = line.split(' ').collect();
+        // With colons, so that ports are told by their names.
+        return match parts[..] {
+            [proxy, family, from, to, source, destination] => {
+                format!("{proxy} {family} {from}:{source} {to}:{destination}")
+            }
+            _ => line,
+        };
+    }
+    let head = read(4);
+    let [kind, family, high, low] = head[..] else { return "(nothing)".to_owned() };
+    let body = read(usize::from(u16::from_be_bytes([high, low])));
+    let port = |at: usize| u16::from_be_bytes([body[at], body[at + 1]]);
+    let address = |at: usize| body[at..at + 4].iter().map(u8::to_string).collect::<Vec<_>>().join(".");
+    match (family, body.len()) {
+        (0x11, 12) => format!("{kind:x} {family:x} {}:{} {}:{}", address(0), port(8), address(4), port(10)),
+        _ => format!("{kind:x} {family:x} {body:?}"),
+    }
 }
 
 /// Reads one request and answers it; `None` ends the connection.
