@@ -55,6 +55,8 @@ pub struct TrafficPolicy {
     pub outlier: Option<Outlier>,
     /// TLS toward the host.
     pub tls: Option<ClientTls>,
+    /// TCP goes inside of HTTP, by way of the host.
+    pub tunnel: Option<Tunnel>,
     /// A PROXY protocol header is sent first, of this version.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Default retries of routes that set none (ours; Istio has no such field).
@@ -76,6 +78,15 @@ pub struct PortPolicy {
     pub outlier: Option<Outlier>,
     /// TLS.
     pub tls: Option<ClientTls>,
+}
+
+/// TCP inside of HTTP: the host is asked to connect to somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Asked for with POST instead of CONNECT.
+    pub post: bool,
+    /// `HOST:PORT` that the host is to connect to.
+    pub target: String,
 }
 
 /// Version of the PROXY protocol.

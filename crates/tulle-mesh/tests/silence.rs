@@ -12,11 +12,6 @@ use tulle_mesh::{Change, MeshConfig, Snapshot};
 const SILENT: &[(&str, &str, &str)] = &[
     (
         "DestinationRule",
-        "host: a.b, trafficPolicy: {tunnel: {targetHost: a.b, targetPort: 80}}",
-        "spec.trafficPolicy.tunnel",
-    ),
-    (
-        "DestinationRule",
         "host: a.b, subsets: [{name: v1, trafficPolicy: {loadBalancer: {zoneAwareLbSetting: {enabled: true}}}}]",
         "spec.subsets[0].trafficPolicy.loadBalancer.zoneAwareLbSetting",
     ),
@@ -25,23 +20,21 @@ const SILENT: &[(&str, &str, &str)] = &[
         "host: a.b, trafficPolicy: {portLevelSettings: [{port: {number: 80}, loadBalancer: {zoneAwareLbSetting: {enabled: true}}}]}",
         "spec.trafficPolicy.portLevelSettings[0].loadBalancer.zoneAwareLbSetting",
     ),
-    ("Sidecar", "inboundConnectionPool: {tcp: {maxConnections: 1}}", "spec.inboundConnectionPool"),
     (
         "Sidecar",
-        "outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: a.b, port: {number: 80}}}",
-        "spec.outboundTrafficPolicy.egressProxy",
-    ),
-    ("Sidecar", "egress: [{port: {number: 80}, bind: 127.0.0.1, hosts: ['*/*']}]", "spec.egress[0].bind"),
-    ("Sidecar", "egress: [{captureMode: NONE, hosts: ['*/*']}]", "spec.egress[0].captureMode"),
-    (
-        "Sidecar",
-        "ingress: [{port: {number: 80, protocol: HTTP, name: http}, bind: 127.0.0.1}]",
-        "spec.ingress[0].bind",
+        "inboundConnectionPool: {http: {h2UpgradePolicy: UPGRADE}}",
+        "spec.inboundConnectionPool.http.h2UpgradePolicy",
     ),
     (
         "Sidecar",
-        "ingress: [{port: {number: 80, protocol: HTTP, name: http}, connectionPool: {tcp: {maxConnections: 1}}}]",
-        "spec.ingress[0].connectionPool",
+        "ingress: [{port: {number: 80, protocol: HTTP, name: http}, connectionPool: {http: {useClientProtocol: true}}}]",
+        "spec.ingress[0].connectionPool.http.useClientProtocol",
+    ),
+    (
+        "Sidecar",
+        "ingress: [{port: {number: 80, protocol: HTTPS, name: https}, \
+         tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}}]",
+        "spec.ingress[0].tls",
     ),
     (
         "Gateway",

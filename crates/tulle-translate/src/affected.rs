@@ -2,6 +2,7 @@
 
 use tulle_base::Host;
 use tulle_mesh::envoy_filter::Patched;
+use tulle_mesh::port::Serving;
 use tulle_mesh::{ChangedKeys, Snapshot};
 
 use crate::edge::servers;
@@ -73,6 +74,8 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
         out.endpoints = true;
         out.routes = true;
         out.listeners |= before.passes();
+        // How bytes are carried is the listeners'.
+        out.listeners |= destinations.iter().any(|host| carries_bytes(after, before, host));
     }
     let patched = patches.iter().filter(|(ns, _)| *ns == proxy.namespace() || *ns == root);
     for (_, Patched { listeners, routes, clusters }) in patched {
@@ -115,4 +118,15 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
 /// Whether the proxy saw the host before, or sees it now.
 fn sees(after: &Snapshot, before: &View, host: &Host) -> bool {
     before.service(host).is_some() || after.service(host, &before.namespace).is_some()
+}
+
+/// Whether connections are forwarded as bytes to a service that `host` covers.
+fn carries_bytes(snapshot: &Snapshot, view: &View, host: &Host) -> bool {
+    let opaque = |p: &tulle_mesh::service::ServicePort| p.protocol.serving() != Some(Serving::Http);
+    view.services().any(|s| host.covers(&s.hostname) && s.ports.iter().any(opaque))
+        || snapshot
+            .routes()
+            .flat_map(|(_, set)| set.tls.iter().chain(&set.tcp))
+            .flat_map(|rule| &rule.destinations)
+            .any(|to| host.covers(&to.destination.host))
 }

@@ -18,7 +18,7 @@ use tulle_proto::type_url;
 use crate::discovery::discovery;
 use crate::locality::{Group, Preference, group, preference};
 use crate::names::{ClusterName, Direction};
-use crate::pb::{address, structure, text, u32v};
+use crate::pb::{address, pipe, structure, text, u32v};
 use crate::resource::Resource;
 use crate::sources::Sources;
 use crate::view::View;
@@ -162,7 +162,11 @@ pub(crate) fn single(name: &str, address: Address) -> ClusterLoadAssignment {
 }
 
 fn lb_endpoint(snapshot: &Snapshot, view: &View, e: &Endpoint) -> LbEndpoint {
-    let mut all = view.families.reachable(e.addresses()).into_iter().map(|ip| Some(address(ip, e.port)));
+    let place = |at: &str| match at.strip_prefix("unix://") {
+        Some(path) => pipe(path),
+        None => address(at, e.port),
+    };
+    let mut all = view.families.reachable(e.addresses()).into_iter().map(|at| Some(place(at)));
     let health = match e.health {
         Health::Healthy => HealthStatus::Healthy,
         Health::Draining => HealthStatus::Draining,

@@ -1,7 +1,7 @@
 //! TLS contexts, toward endpoints and toward clients.
 
 use tulle_mesh::config::MeshConfig;
-use tulle_mesh::destination::ClientTls;
+use tulle_mesh::destination::{ClientTls, ProxyProtocol};
 use tulle_proto::envoy::core::{DataSource, TransportSocket, data_source, transport_socket};
 use tulle_proto::envoy::raw_buffer::RawBuffer;
 use tulle_proto::envoy::tls::certificate_validation_context::TrustChainVerification;
@@ -11,6 +11,7 @@ use tulle_proto::envoy::tls::{
     common_tls_context::{self, ValidationContextType},
     tls_parameters,
 };
+use tulle_proto::envoy::upstream_proxy_protocol::ProxyProtocolUpstreamTransport;
 
 use crate::pb::{ads, boolv, exact, inline, matcher, pack, sds};
 
@@ -212,6 +213,24 @@ pub(crate) fn raw_buffer() -> TransportSocket {
     TransportSocket {
         name: "envoy.transport_sockets.raw_buffer".into(),
         config_type: Some(transport_socket::ConfigType::TypedConfig(pack(&RawBuffer {}))),
+    }
+}
+
+/// The PROXY protocol, then what `inner` says (nothing: as it is).
+pub(crate) fn proxy_protocol(version: ProxyProtocol, inner: Option<TransportSocket>) -> TransportSocket {
+    use tulle_proto::envoy::core::{ProxyProtocolConfig, proxy_protocol_config::Version};
+    let version = match version {
+        ProxyProtocol::V1 => Version::V1,
+        ProxyProtocol::V2 => Version::V2,
+    };
+    let socket = ProxyProtocolUpstreamTransport {
+        config: Some(ProxyProtocolConfig { version: version as i32, ..ProxyProtocolConfig::default() }),
+        transport_socket: Some(inner.unwrap_or_else(raw_buffer)),
+        ..ProxyProtocolUpstreamTransport::default()
+    };
+    TransportSocket {
+        name: "envoy.transport_sockets.upstream_proxy_protocol".into(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(pack(&socket))),
     }
 }
 

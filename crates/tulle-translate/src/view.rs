@@ -7,15 +7,18 @@ use tulle_base::{Host, Labels};
 use tulle_mesh::Snapshot;
 use tulle_mesh::config::{GatewayTopology, OutboundPolicy};
 use tulle_mesh::gateway::ServerHost;
+use tulle_mesh::port::Protocol;
 use tulle_mesh::routing::RouteSet;
-use tulle_mesh::service::Service;
-use tulle_mesh::sidecar::{Egress, NamespaceMatch, Sidecar};
+use tulle_mesh::service::{Service, ServicePort};
+use tulle_mesh::sidecar::{Egress, Sidecar};
 
 use crate::edge;
 use crate::envoy_filter::{self, Patches};
 use crate::families::Families;
 use crate::locality::Client;
+use crate::names::PASSTHROUGH;
 use crate::proxy::{Kind, Proxy};
+use crate::route::cluster_of;
 
 /// What a proxy sees, made once per snapshot and key.
 #[derive(Clone, Debug)]
@@ -41,10 +44,12 @@ pub struct View {
     pub(crate) families: Families,
     /// Where unknown traffic goes.
     pub(crate) outbound: OutboundPolicy,
+    /// The cluster that takes unknown traffic which may pass.
+    pub(crate) unknown_to: String,
     /// Patches of what it gets.
     pub(crate) patches: Patches,
     services: BTreeMap<Host, Arc<Service>>,
-    /// Hosts that are seen on some ports only (Sidecar egress with a port).
+    /// Hosts that are seen on some ports only (Sidecar egress with a port), as far as connections are redirected.
     ports: BTreeMap<Host, BTreeSet<u16>>,
     sidecar: Option<Arc<Sidecar>>,
 }
@@ -110,12 +115,17 @@ impl View {
             passing: passing_of(snapshot, proxy),
             client_certificate: certificate_of(snapshot, proxy),
             outbound,
+            unknown_to: PASSTHROUGH.to_owned(),
             patches: Patches::of(snapshot, proxy),
             services: BTreeMap::new(),
             ports: BTreeMap::new(),
             sidecar,
         };
         view.collect(snapshot);
+        if let Some(proxy) = view.sidecar.as_ref().and_then(|s| s.egress_proxy.as_ref()) {
+            // 0: no connection that arrives says which port is meant.
+            view.unknown_to = cluster_of(&view, proxy, 0);
+        }
         view
     }
 
@@ -154,9 +164,35 @@ impl View {
         self.egress().is_some()
     }
 
-    /// Whether listeners and virtual hosts are made for `port` of `host`.
+    /// Whether connections that are redirected find `port` of `host`.
     pub(crate) fn sees_port(&self, host: &Host, port: u16) -> bool {
         self.ports.get(host).is_none_or(|ports| ports.contains(&port))
+    }
+
+    /// Whether `port` of `service` is among the routes of its port: what a Sidecar says of one port is all that there is on it.
+    pub(crate) fn routes_port(&self, service: &Service, port: u16) -> bool {
+        let mut all = self.egress().into_iter().flatten();
+        match all.find(|e| e.port == Some(port)) {
+            Some(egress) => egress.names(service.namespace(), &service.hostname, &self.namespace),
+            None => self.sees_port(&service.hostname, port),
+        }
+    }
+
+    /// What is spoken on a port of a service: what the Sidecar says of the port, else what the service says.
+    pub(crate) fn protocol(&self, port: &ServicePort) -> Protocol {
+        let mut all = self.egress().into_iter().flatten();
+        let said = all.find(|e| e.port == Some(port.number)).and_then(|e| e.protocol);
+        said.filter(|_| port.protocol != Protocol::Udp).unwrap_or(port.protocol)
+    }
+
+    /// Listeners of their own that the Sidecar asks for, each with its place in the document.
+    pub(crate) fn own_egress(&self) -> impl Iterator<Item = (usize, &Egress)> {
+        self.egress().into_iter().flatten().enumerate().filter(|(_, e)| e.is_own())
+    }
+
+    /// The services of one entry of the Sidecar.
+    pub(crate) fn services_of<'a>(&'a self, egress: &'a Egress) -> impl Iterator<Item = &'a Arc<Service>> {
+        self.services().filter(|s| egress.names(s.namespace(), &s.hostname, &self.namespace))
     }
 
     /// Whether the routes are seen, by export and by scope: some host of them is among the hosts imported.
@@ -188,9 +224,9 @@ impl View {
                 self.services.insert(service.hostname.clone(), self.reached(service));
                 continue;
             };
-            if let Some(ports) = imported(egress, service.namespace(), &service.hostname, &self.namespace) {
+            if let Some(seen) = imported(egress, service.namespace(), &service.hostname, &self.namespace) {
                 let host = service.hostname.clone();
-                if !ports.is_empty() {
+                if let Seen::Ports(ports) = seen {
                     self.ports.insert(host.clone(), ports);
                 }
                 self.services.insert(host, self.reached(service));
@@ -257,27 +293,22 @@ fn sidecar_of<'a>(snapshot: &'a Snapshot, proxy: &Proxy) -> Option<&'a Arc<Sidec
     }
 }
 
-/// Whether `host` of `namespace` is imported by some egress entry; the ports, when every entry that does names one.
-fn imported(egress: &[Egress], namespace: &str, host: &Host, own: &str) -> Option<BTreeSet<u16>> {
-    let (mut ports, mut all_ports, mut found) = (BTreeSet::new(), false, false);
-    for entry in egress {
-        let excluded = entry.hosts.iter().any(|h| {
-            matches!(&h.namespace, NamespaceMatch::Excluded(ns) if ns == namespace) && h.host.covers(host)
-        });
-        let named = entry
-            .hosts
-            .iter()
-            .any(|h| h.namespace.matches(namespace, own) && (h.host.covers(host) || host.covers(&h.host)));
-        if named && !excluded {
-            found = true;
-            match entry.port {
-                Some(port) => drop(ports.insert(port)),
-                None => all_ports = true,
-            }
-        }
+/// On which ports connections that are redirected find a host.
+enum Seen {
+    All,
+    Ports(BTreeSet<u16>),
+}
+
+/// How `host` of `namespace` is imported, if it is.
+fn imported(egress: &[Egress], namespace: &str, host: &Host, own: &str) -> Option<Seen> {
+    let named: Vec<&Egress> = egress.iter().filter(|e| e.names(namespace, host, own)).collect();
+    if named.is_empty() {
+        return None;
     }
-    if all_ports {
-        ports.clear();
+    // Listeners of their own are looked for where they stand.
+    let captured = || named.iter().filter(|e| !e.is_own());
+    if captured().any(|e| e.port.is_none()) {
+        return Some(Seen::All);
     }
-    found.then_some(ports)
+    Some(Seen::Ports(captured().filter_map(|e| e.port).collect()))
 }

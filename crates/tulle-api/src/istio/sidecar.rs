@@ -15,8 +15,7 @@ record! {
         /// Outbound listeners; everything visible by default.
         pub egress: Vec<IstioEgressListener> = "egress",
         /// Limits of inbound connections; wins over the DestinationRule.
-        pub inbound_connection_pool: Option<ConnectionPoolSettings> = "inboundConnectionPool"
-            => planned("limits of inbound connections are not built"),
+        pub inbound_connection_pool: Option<ConnectionPoolSettings> = "inboundConnectionPool",
         /// What becomes of traffic to unknown destinations; ALLOW_ANY when unset.
         pub outbound_traffic_policy: Option<OutboundTrafficPolicy> = "outboundTrafficPolicy",
     }
@@ -28,16 +27,15 @@ record! {
         /// The port.
         pub port: Port = "port",
         /// IP address to bind.
-        pub bind: String = "bind" => planned("listeners on own addresses are not built"),
+        pub bind: String = "bind",
         /// How traffic gets there.
         pub capture_mode: Option<CaptureMode> = "captureMode",
         /// Where the application listens: `127.0.0.1:PORT`, `[::1]:PORT`, `0.0.0.0:PORT`, `[::]:PORT` or `unix://` path.
         pub default_endpoint: String = "defaultEndpoint",
         /// TLS; SIMPLE and MUTUAL only.
-        pub tls: Option<ServerTlsSettings> = "tls" => planned("own certificates of sidecars are not built"),
+        pub tls: Option<ServerTlsSettings> = "tls",
         /// Limits of connections; wins over every other setting.
-        pub connection_pool: Option<ConnectionPoolSettings> = "connectionPool"
-            => planned("limits of inbound connections are not built"),
+        pub connection_pool: Option<ConnectionPoolSettings> = "connectionPool",
     }
 }
 
@@ -47,7 +45,7 @@ record! {
         /// The port; every port by default.
         pub port: Option<Port> = "port",
         /// IP address to bind; needs a port.
-        pub bind: String = "bind" => planned("listeners on own addresses are not built"),
+        pub bind: String = "bind",
         /// How traffic gets there.
         pub capture_mode: Option<CaptureMode> = "captureMode",
         /// Hosts as `namespace/dnsName`; namespaces may be `*`, `.` and `~`, and `~ns` excludes.
@@ -73,7 +71,7 @@ record! {
         /// The mode; an empty policy means REGISTRY_ONLY.
         pub mode: Option<OutboundTrafficMode> = "mode",
         /// Sends unknown traffic through this; needs ALLOW_ANY.
-        pub egress_proxy: Option<Destination> = "egressProxy" => planned("egress proxies are not built"),
+        pub egress_proxy: Option<Destination> = "egressProxy",
     }
 }
 

@@ -21,9 +21,9 @@ record! {
         /// Settings of single ports, which replace those above as a whole.
         pub port_level_settings: Vec<PortTrafficPolicy> = "portLevelSettings",
         /// Tunnels TCP through the destination.
-        pub tunnel: Option<TunnelSettings> = "tunnel" => planned("tunnels are not built"),
+        pub tunnel: Option<TunnelSettings> = "tunnel",
         /// Sends the PROXY protocol to the destination.
-        pub proxy_protocol: Option<ProxyProtocol> = "proxyProtocol" => planned("the PROXY protocol is not sent"),
+        pub proxy_protocol: Option<ProxyProtocol> = "proxyProtocol",
         /// Limits retries to a share of the requests under way.
         pub retry_budget: Option<RetryBudget> = "retryBudget",
         /// Default retries for the host where the VirtualService sets none.
@@ -55,7 +55,7 @@ record! {
         pub locality_lb_setting: Option<LocalityLoadBalancerSetting> = "localityLbSetting",
         /// Preference for the own zone; excludes `localityLbSetting`.
         pub zone_aware_lb_setting: Option<ZoneAwareLoadBalancerSetting> = "zoneAwareLbSetting"
-            => planned("preference by zone is not built"),
+            => no_effect("how clients spread over zones is not known; localityLbSetting prefers near endpoints"),
         /// Slow start.
         pub warmup_duration_secs: Option<WrittenDuration> = "warmupDurationSecs" => deprecated("write warmup.duration"),
         /// Slow start of new endpoints; for ROUND_ROBIN and LEAST_REQUEST only.

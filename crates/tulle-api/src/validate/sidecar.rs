@@ -108,6 +108,7 @@ fn check_ingress_tls(tls: &ServerTlsSettings, port: &Port, at: &At<'_>, rules: &
         ("httpsRedirect", tls.https_redirect == Some(true)),
         ("credentialName", !tls.credential_name.is_empty()),
         ("credentialNames", !tls.credential_names.is_empty()),
+        ("caCertCredentialName", !tls.ca_cert_credential_name.is_empty()),
         ("tlsCertificates", !tls.tls_certificates.is_empty()),
     ];
     for (field, _) in refused.iter().filter(|(_, set)| *set) {
@@ -163,6 +164,13 @@ fn check_egress(egress: &[IstioEgressListener], meta: &ObjectMeta, at: &At<'_>, 
                 }
                 check_port(port, bind, true, &here, rules);
             }
+        }
+        if port.is_none() && *capture_mode == Some(CaptureMode::None) && !hosts.is_empty() {
+            rules.note(
+                &here,
+                "each port of these hosts is listened for on this machine itself",
+                "name the port, so that no application is in the way",
+            );
         }
         if bind.starts_with("unix://") && *capture_mode == Some(CaptureMode::Iptables) {
             rules.error(

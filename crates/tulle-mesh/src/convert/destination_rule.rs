@@ -9,7 +9,7 @@ use crate::config::MeshConfig;
 use crate::destination::{
     Algorithm, ClientTls, ClientTlsMode, ConnectionPool, ConsistentHash, DestinationRule, HashKey, HashTable,
     Keepalive, LoadBalancer, LocalityLb, Outlier, PortPolicy, ProxyProtocol, RetryBudget, Subset,
-    TrafficPolicy, Warmup,
+    TrafficPolicy, Tunnel, Warmup,
     locality::{Distribute, Failover, LocalityPattern, PriorityLabel},
 };
 use crate::visibility::ExportTo;
@@ -58,12 +58,6 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
         retry_budget,
         retries,
     } = p;
-    cx.not_applied(tunnel.is_some(), &format!("{path}.tunnel"), "tunnels are not built");
-    cx.not_applied(
-        proxy_protocol.is_some(),
-        &format!("{path}.proxyProtocol"),
-        "the PROXY protocol is not sent",
-    );
     let ports = port_level_settings.iter().enumerate().filter_map(|(i, p)| {
         let path = format!("{path}.portLevelSettings[{i}]");
         let api::PortTrafficPolicy { port, load_balancer, connection_pool, outlier_detection, tls } = p;
@@ -85,6 +79,7 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
         connection_pool: connection_pool.as_ref().map(pool),
         outlier: outlier_detection.as_ref().map(outlier),
         tls: tls.as_ref().map(client_tls),
+        tunnel: tunnel.as_ref().and_then(|t| self::tunnel(cx, path, t)),
         proxy_protocol: proxy_protocol.as_ref().map(|api::ProxyProtocol { version }| match version {
             Some(api::ProxyProtocolVersion::V2) => ProxyProtocol::V2,
             Some(api::ProxyProtocolVersion::V1) | None => ProxyProtocol::V1,
@@ -93,6 +88,27 @@ fn policy(cx: &mut Cx<'_>, path: &str, p: &api::TrafficPolicy) -> TrafficPolicy 
         retry_budget: retry_budget.as_ref().map(budget),
         ports,
     }
+}
+
+fn tunnel(cx: &mut Cx<'_>, path: &str, t: &api::TunnelSettings) -> Option<Tunnel> {
+    let api::TunnelSettings { protocol, target_host, target_port } = t;
+    let post = match protocol.to_ascii_uppercase().as_str() {
+        "" | "CONNECT" => false,
+        "POST" => true,
+        _ => {
+            let message = format!("{protocol:?} is no way to ask for a tunnel, so that there is none");
+            cx.warn(&format!("{path}.tunnel.protocol"), message, "write CONNECT or POST");
+            return None;
+        }
+    };
+    let port = cx.port(Some(*target_port), &format!("{path}.tunnel.targetPort"))?;
+    // As addresses are written: IPv6 in brackets.
+    let target = if target_host.contains(':') {
+        format!("[{target_host}]:{port}")
+    } else {
+        format!("{target_host}:{port}")
+    };
+    Some(Tunnel { post, target })
 }
 
 fn budget(b: &api::RetryBudget) -> RetryBudget {
@@ -116,7 +132,7 @@ fn balancer(cx: &mut Cx<'_>, path: &str, l: &api::LoadBalancerSettings) -> LoadB
     cx.not_applied(
         zone_aware_lb_setting.is_some(),
         &format!("{path}.zoneAwareLbSetting"),
-        "preference by zone is not built",
+        "how clients spread over zones is not known; localityLbSetting prefers near endpoints",
     );
     let algorithm = match lb_policy {
         Some(api::LbPolicy::Simple(simple)) => match simple {

@@ -64,7 +64,7 @@ fn server_host(cx: &Cx<'_>, text: &str) -> ServerHost {
     ServerHost { namespace, host: Host::new(host) }
 }
 
-fn server_tls(t: &api::ServerTlsSettings) -> ServerTls {
+pub(super) fn server_tls(t: &api::ServerTlsSettings) -> ServerTls {
     let api::ServerTlsSettings {
         https_redirect,
         mode,

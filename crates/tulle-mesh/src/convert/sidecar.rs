@@ -4,29 +4,34 @@ use tulle_api::istio as api;
 use tulle_base::{Host, Selector};
 
 use super::cx::Cx;
+use super::destination_rule::pool;
+use super::gateway::server_tls;
+use super::virtual_service::destination;
 use crate::config::OutboundPolicy;
+use crate::destination::ConnectionPool;
 use crate::port::Protocol;
-use crate::sidecar::{Egress, EgressHost, Ingress, NamespaceMatch, Sidecar};
+use crate::sidecar::{Bind, Egress, EgressHost, Ingress, LocalEndpoint, NamespaceMatch, Sidecar};
 
 /// What a Sidecar says.
 pub(super) fn sidecar(cx: &mut Cx<'_>, spec: &api::Sidecar) -> Sidecar {
     let api::Sidecar { workload_selector, ingress, egress, inbound_connection_pool, outbound_traffic_policy } =
         spec;
-    cx.not_applied(
-        inbound_connection_pool.is_some(),
-        "spec.inboundConnectionPool",
-        "limits of inbound connections are not built",
-    );
-    let outbound =
-        outbound_traffic_policy.as_ref().map(|api::OutboundTrafficPolicy { mode, egress_proxy }| {
-            let path = "spec.outboundTrafficPolicy.egressProxy";
-            cx.not_applied(egress_proxy.is_some(), path, "egress proxies are not built");
-            match mode {
-                Some(api::OutboundTrafficMode::AllowAny) => OutboundPolicy::AllowAny,
-                // The value of an empty block is 0, which is REGISTRY_ONLY (traps 14).
-                Some(api::OutboundTrafficMode::RegistryOnly) | None => OutboundPolicy::RegistryOnly,
+    let mut egress_proxy = None;
+    let outbound = outbound_traffic_policy.as_ref().map(|policy| {
+        let api::OutboundTrafficPolicy { mode, egress_proxy: proxy } = policy;
+        let path = "spec.outboundTrafficPolicy.egressProxy";
+        match mode {
+            Some(api::OutboundTrafficMode::AllowAny) => {
+                egress_proxy = proxy.as_ref().map(|d| destination(cx, d, path));
+                OutboundPolicy::AllowAny
             }
-        });
+            // The value of an empty block is 0, which is REGISTRY_ONLY (traps 14).
+            Some(api::OutboundTrafficMode::RegistryOnly) | None => {
+                cx.not_applied(proxy.is_some(), path, "only what may pass goes there; write mode: ALLOW_ANY");
+                OutboundPolicy::RegistryOnly
+            }
+        }
+    });
     Sidecar {
         meta: cx.meta.clone(),
         selector: workload_selector
@@ -36,6 +41,10 @@ pub(super) fn sidecar(cx: &mut Cx<'_>, spec: &api::Sidecar) -> Sidecar {
         egress: (!egress.is_empty())
             .then(|| egress.iter().enumerate().map(|(i, e)| egress_of(cx, i, e)).collect()),
         outbound,
+        egress_proxy,
+        inbound_pool: inbound_connection_pool
+            .as_ref()
+            .map(|p| inbound_pool(cx, "spec.inboundConnectionPool", p)),
         ingress: ingress.iter().enumerate().filter_map(|(i, l)| ingress_of(cx, i, l)).collect(),
     }
 }
@@ -43,15 +52,20 @@ pub(super) fn sidecar(cx: &mut Cx<'_>, spec: &api::Sidecar) -> Sidecar {
 fn egress_of(cx: &mut Cx<'_>, index: usize, e: &api::IstioEgressListener) -> Egress {
     let api::IstioEgressListener { port, bind, capture_mode, hosts } = e;
     let path = format!("spec.egress[{index}]");
-    cx.not_applied(!bind.is_empty(), &format!("{path}.bind"), "listeners on own addresses are not built");
-    cx.not_applied(
-        *capture_mode == Some(api::CaptureMode::None),
-        &format!("{path}.captureMode"),
-        "traffic is always redirected by the kernel",
-    );
-    let number = port.as_ref().and_then(|api::Port { number, protocol: _, name: _, target_port: _ }| *number);
+    let none = api::Port::default();
+    let api::Port { number, protocol, name: _, target_port: _ } = port.as_ref().unwrap_or(&none);
+    let bind = match bind.strip_prefix("unix://") {
+        Some(socket) => Bind::Socket(socket.to_owned()),
+        None if bind.is_empty() => Bind::Unsaid,
+        None => Bind::Ip(bind.clone()),
+    };
+    // A socket has no port: 0 stands for it.
+    let number = number.filter(|n| *n != 0 || !matches!(bind, Bind::Socket(_)));
     Egress {
         port: cx.port(number, &format!("{path}.port.number")),
+        protocol: Protocol::parse(protocol),
+        captured: *capture_mode != Some(api::CaptureMode::None) && !matches!(bind, Bind::Socket(_)),
+        bind,
         hosts: hosts.iter().map(|h| egress_host(h)).collect(),
     }
 }
@@ -73,19 +87,35 @@ fn egress_host(text: &str) -> EgressHost {
 fn ingress_of(cx: &mut Cx<'_>, index: usize, l: &api::IstioIngressListener) -> Option<Ingress> {
     let api::IstioIngressListener { port, bind, capture_mode, default_endpoint, tls, connection_pool } = l;
     let path = format!("spec.ingress[{index}]");
-    cx.not_applied(!bind.is_empty(), &format!("{path}.bind"), "listeners on own addresses are not built");
-    cx.not_applied(
-        *capture_mode == Some(api::CaptureMode::None),
-        &format!("{path}.captureMode"),
-        "traffic is always redirected by the kernel",
-    );
-    cx.not_applied(tls.is_some(), &format!("{path}.tls"), "own certificates are not built");
-    cx.not_applied(connection_pool.is_some(), &format!("{path}.connectionPool"), "it is not built");
     let api::Port { number, protocol, name, target_port: _ } = port;
+    let endpoint = LocalEndpoint::parse(default_endpoint).unwrap_or_else(|| {
+        let message = format!("{default_endpoint:?} is no endpoint, so that the same port is asked");
+        cx.warn(
+            &format!("{path}.defaultEndpoint"),
+            message,
+            "write 127.0.0.1:PORT, 0.0.0.0:PORT or unix://PATH",
+        );
+        LocalEndpoint::Same
+    });
     Some(Ingress {
         port: cx.port(*number, &format!("{path}.port.number"))?,
         protocol: Protocol::parse(protocol).unwrap_or(Protocol::Sniff),
         name: name.clone(),
-        default_endpoint: default_endpoint.clone(),
+        endpoint,
+        bind: bind.clone(),
+        captured: *capture_mode != Some(api::CaptureMode::None),
+        tls: tls.as_ref().map(server_tls),
+        pool: connection_pool.as_ref().map(|p| inbound_pool(cx, &format!("{path}.connectionPool"), p)),
     })
+}
+
+/// Limits toward the application. Which version of HTTP it speaks is said by its port, as in Istio.
+fn inbound_pool(cx: &mut Cx<'_>, path: &str, p: &api::ConnectionPoolSettings) -> ConnectionPool {
+    let mut out = pool(p);
+    let reason = "applications get the protocol of their port";
+    let upgrades = std::mem::take(&mut out.h2_upgrade).is_some();
+    cx.not_applied(upgrades, &format!("{path}.http.h2UpgradePolicy"), reason);
+    let keeps = std::mem::take(&mut out.use_client_protocol);
+    cx.not_applied(keeps, &format!("{path}.http.useClientProtocol"), reason);
+    out
 }

@@ -173,7 +173,7 @@ fn weighted(cx: &mut Cx<'_>, rule: &str, index: usize, d: &api::HttpRouteDestina
     }
 }
 
-fn destination(cx: &mut Cx<'_>, d: &api::Destination, path: &str) -> Destination {
+pub(super) fn destination(cx: &mut Cx<'_>, d: &api::Destination, path: &str) -> Destination {
     let api::Destination { host, subset, port } = d;
     let number = port.as_ref().and_then(|api::PortSelector { number }| *number);
     Destination {

@@ -2,7 +2,7 @@
 
 use super::{
     ClientTls, ConnectionPool, DestinationRule, LoadBalancer, Outlier, ProxyProtocol, RetryBudget,
-    TrafficPolicy,
+    TrafficPolicy, Tunnel,
 };
 use crate::routing::Retry;
 
@@ -17,6 +17,8 @@ pub struct Effective<'a> {
     pub outlier: Option<&'a Outlier>,
     /// TLS.
     pub tls: Option<&'a ClientTls>,
+    /// TCP inside of HTTP.
+    pub tunnel: Option<&'a Tunnel>,
     /// PROXY protocol header.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Default retries.
@@ -41,6 +43,8 @@ impl DestinationRule {
                 connection_pool: b.connection_pool.or(out.connection_pool),
                 outlier: b.outlier.or(out.outlier),
                 tls: b.tls.or(out.tls),
+                // Whom the host is to connect to is said for each subset, as in Istio.
+                tunnel: b.tunnel,
                 proxy_protocol: b.proxy_protocol.or(out.proxy_protocol),
                 retries: b.retries.or(out.retries),
                 retry_budget: b.retry_budget.or(out.retry_budget),
@@ -71,6 +75,7 @@ fn blocks(policy: &TrafficPolicy) -> Effective<'_> {
         connection_pool: policy.connection_pool.as_ref(),
         outlier: policy.outlier.as_ref(),
         tls: policy.tls.as_ref(),
+        tunnel: policy.tunnel.as_ref(),
         proxy_protocol: policy.proxy_protocol,
         retries: policy.retries.as_ref(),
         retry_budget: policy.retry_budget,

@@ -9,8 +9,9 @@ use crate::annotations::FAULT_EXPIRES;
 use crate::destination::DestinationRule;
 use crate::item::Item;
 use crate::meta::NsName;
-use crate::policy::RequestAuthentication;
+use crate::policy::{MtlsMode, RequestAuthentication};
 use crate::routing::{Destination, GatewayRef, HttpAction, RouteSet};
+use crate::sidecar::Sidecar;
 
 /// The problems of one document with the rest of the snapshot.
 pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
@@ -23,6 +24,7 @@ pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
         Item::BackendTls(policy) => super::kube::check_backend_tls(snapshot, &policy.meta.resource),
         Item::Ingress(ingress) => super::ingress::check(snapshot, ingress),
         Item::Tokens(policy) => of_tokens(snapshot, policy),
+        Item::Sidecar(sidecar) => of_sidecar(snapshot, sidecar),
         _ => Diagnostics::new(),
     }
 }
@@ -86,6 +88,25 @@ fn of_tokens(snapshot: &Snapshot, policy: &RequestAuthentication) -> Diagnostics
                 .with_fix("see that the control plane reaches the address, or write the keys in jwks")
                 .with_resource(policy.meta.resource.clone()),
         );
+    }
+    notes
+}
+
+/// TLS of the workload's own that the mesh's stands in the way of.
+fn of_sidecar(snapshot: &Snapshot, sidecar: &Sidecar) -> Diagnostics {
+    let labels = sidecar.selector.as_ref().map(|s| s.0.clone()).unwrap_or_default();
+    let modes = snapshot.peer_modes(sidecar.meta.namespace(), &labels);
+    let mut notes = Diagnostics::new();
+    for (i, ingress) in sidecar.ingress.iter().enumerate() {
+        if ingress.tls.is_some() && modes.of_port(ingress.port) != MtlsMode::Disable {
+            let path = FieldPath::from(format!("spec.ingress[{i}].tls").as_str());
+            let message = format!("has no effect: port {} takes mutual TLS of the mesh", ingress.port);
+            notes.push(
+                Diagnostic::warning(path, message)
+                    .with_fix("set the port to DISABLE in portLevelMtls of a PeerAuthentication")
+                    .with_resource(sidecar.meta.resource.clone()),
+            );
+        }
     }
     notes
 }

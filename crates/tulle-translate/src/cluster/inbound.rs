@@ -7,7 +7,7 @@ use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::port::Protocol;
 use tulle_proto::envoy::cluster::cluster::DiscoveryType;
 
-use super::{Draft, metadata};
+use super::{Draft, metadata, policy};
 use crate::envoy_filter::Patches;
 use crate::families::Families;
 use crate::listener::inbound::{Port, ports};
@@ -43,9 +43,9 @@ fn of_port(snapshot: &Snapshot, families: Families, port: &Port) -> Draft {
             draft
         }
         None => original_dst(snapshot, families, name),
-        Some((ip, number)) => {
+        Some(at) => {
             let mut draft = Draft::new(snapshot, name.clone(), DiscoveryType::Static);
-            draft.cluster.load_assignment = Some(crate::endpoint::single(&name, address(ip, *number)));
+            draft.cluster.load_assignment = Some(crate::endpoint::single(&name, at.clone()));
             draft
         }
     };
@@ -59,6 +59,10 @@ fn of_port(snapshot: &Snapshot, families: Families, port: &Port) -> Draft {
         Protocol::Sniff => draft.downstream_protocol(),
         _ => {}
     }
+    if let Some(pool) = &port.pool {
+        policy::limit(&mut draft, pool);
+    }
+    port.limited_by.iter().for_each(|sidecar| draft.sources.add_ref(sidecar));
     draft.sources.add_ref(&port.made_by.resource);
     let fields = provenance_fields(&port.made_by);
     draft.cluster.metadata = match &port.service {

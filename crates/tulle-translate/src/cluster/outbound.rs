@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tulle_mesh::Snapshot;
-use tulle_mesh::destination::{Algorithm, ClientTls, ClientTlsMode, DestinationRule, Effective};
+use tulle_mesh::destination::{
+    Algorithm, ClientTls, ClientTlsMode, DestinationRule, Effective, ProxyProtocol,
+};
 use tulle_mesh::endpoint::ServiceEndpoints;
 use tulle_mesh::port::Protocol;
 use tulle_mesh::service::{Registry, Service, ServicePort};
@@ -19,7 +21,7 @@ use crate::names::ClusterName;
 use crate::pb::{ads, duration, provenance_fields, structure, text};
 use crate::proxy::Kind;
 use crate::resource::{Resource, Resources};
-use crate::tls::{alpn, mesh_upstream, raw_buffer, strings, user_upstream};
+use crate::tls::{alpn, mesh_upstream, proxy_protocol, raw_buffer, strings, user_upstream};
 use crate::view::View;
 
 /// Every outbound cluster of a view.
@@ -125,6 +127,9 @@ impl Builder<'_> {
         });
         if !name.by_sni {
             self.tls(&mut draft, name, port, policy.tls.or(backend.as_ref().map(|(_, tls)| tls)));
+        }
+        if let Some(version) = policy.proxy_protocol {
+            tell_clients(&mut draft, version);
         }
         if let Some((policy, _)) = &backend {
             draft.sources.add(&policy.meta);
@@ -260,6 +265,17 @@ impl Builder<'_> {
             }
             (_, false, _) => strings(alpn::MTLS_TCP),
         }
+    }
+}
+
+/// Connections begin with the PROXY protocol, whatever follows.
+fn tell_clients(draft: &mut Draft, version: ProxyProtocol) {
+    let cluster = &mut draft.cluster;
+    for one in &mut cluster.transport_socket_matches {
+        one.transport_socket = Some(proxy_protocol(version, one.transport_socket.take()));
+    }
+    if cluster.transport_socket.is_some() || cluster.transport_socket_matches.is_empty() {
+        cluster.transport_socket = Some(proxy_protocol(version, cluster.transport_socket.take()));
     }
 }
 

@@ -24,8 +24,7 @@ use crate::pb::{duration, regex, u32v, u64v};
 /// Applies limits, ejection and balancing. TLS is the caller's.
 pub(super) fn apply(draft: &mut Draft, policy: &Effective<'_>) {
     if let Some(pool) = policy.connection_pool {
-        limits(draft, pool);
-        http_settings(draft, pool);
+        limit(draft, pool);
     }
     if let Some(outlier) = policy.outlier {
         ejection(draft, outlier);
@@ -34,6 +33,12 @@ pub(super) fn apply(draft: &mut Draft, policy: &Effective<'_>) {
         retry_budget(draft, budget);
     }
     balancing(draft, policy.load_balancer);
+}
+
+/// Applies limits.
+pub(super) fn limit(draft: &mut Draft, pool: &ConnectionPool) {
+    limits(draft, pool);
+    http_settings(draft, pool);
 }
 
 fn limits(draft: &mut Draft, pool: &ConnectionPool) {

@@ -11,7 +11,8 @@ use tulle_proto::envoy::core::{Address, TrafficDirection};
 use tulle_proto::envoy::listener::{FilterChain, FilterChainMatch, Listener};
 
 use super::outbound::with_stats;
-use super::{Made, direction, hcm, tcp};
+use super::tcp::{self, Carried};
+use super::{Made, direction, hcm};
 use crate::access_log;
 use crate::edge::{Bound, ServedAs, passes_to, servers};
 use crate::external_auth;
@@ -246,7 +247,7 @@ fn passing_chains(snapshot: &Snapshot, view: &View, b: &Bound) -> Vec<FilterChai
                         application_protocols: alpn::all_mtls(),
                         ..FilterChainMatch::default()
                     }),
-                    filters: with_stats(view, tcp::to_cluster(snapshot.mesh(), &cluster)),
+                    filters: with_stats(view, tcp::to_cluster(snapshot.mesh(), &cluster, Carried::default())),
                     metadata: made_by(b),
                     ..FilterChain::default()
                 });
@@ -266,7 +267,7 @@ fn rule_chains(
 ) -> Vec<FilterChain> {
     let gateway = GatewayRef::Named(b.gateway.name());
     let port = b.server().port;
-    let Some(terminal) = tcp::to_destinations(snapshot.mesh(), view, &rule.destinations, port) else {
+    let Some(terminal) = tcp::to_destinations(snapshot, view, &rule.destinations, port) else {
         return Vec::new();
     };
     let terminated = b.served_as() == Some(ServedAs::TlsTcp);

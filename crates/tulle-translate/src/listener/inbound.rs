@@ -5,26 +5,31 @@ mod chains;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use tulle_base::Provenance;
+use tulle_base::{Provenance, ResourceRef};
 use tulle_mesh::Snapshot;
+use tulle_mesh::config::MeshConfig;
+use tulle_mesh::destination::ConnectionPool;
 use tulle_mesh::envoy_filter::PatchContext;
+use tulle_mesh::gateway::ServerTls;
 use tulle_mesh::policy::PeerModes;
 use tulle_mesh::port::{Protocol, Serving};
 use tulle_mesh::service::Service;
-use tulle_proto::envoy::core::TrafficDirection;
+use tulle_mesh::sidecar::{Ingress, LocalEndpoint, Sidecar};
+use tulle_proto::envoy::core::{Address, TrafficDirection};
 use tulle_proto::envoy::kind::Int32Range;
 use tulle_proto::envoy::listener::{
     FilterChain, FilterChainMatch, Listener, ListenerFilter, ListenerFilterChainMatchPredicate,
     listener_filter_chain_match_predicate::{MatchSet, Rule},
 };
 
-use super::{INBOUND_PORT, Made, direction, tcp};
+use super::tcp::{self, Carried};
+use super::{INBOUND_PORT, Made, direction};
 use crate::access_log;
 use crate::envoy_filter::Patches;
 use crate::filters;
 use crate::jwt;
 use crate::names::BLACK_HOLE;
-use crate::pb::{address, duration, u32v};
+use crate::pb::{address, duration, pipe, u32v};
 use crate::proxy::Proxy;
 use crate::rate_limit;
 use crate::rbac;
@@ -45,27 +50,30 @@ pub(crate) struct Port {
     /// Who declares it.
     pub(crate) made_by: Provenance,
     /// Where the application listens, if elsewhere.
-    pub(crate) endpoint: Option<(String, u16)>,
+    pub(crate) endpoint: Option<Address>,
+    /// Limits of connections to the application.
+    pub(crate) pool: Option<ConnectionPool>,
+    /// The Sidecar that says of them.
+    pub(crate) limited_by: Option<ResourceRef>,
+    /// TLS that is ended here.
+    pub(crate) tls: Option<ServerTls>,
+    /// What its listener is named after; empty for every address.
+    pub(crate) bind: String,
+    /// Whether its listener takes connections itself; otherwise they are redirected to `virtualInbound`.
+    pub(crate) bound: bool,
 }
 
 /// The declared ports of a proxy's workload: its Sidecar's ingress, else those of services that select it.
 pub(crate) fn ports(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Port> {
-    if let Some(sidecar) = snapshot.sidecar(proxy.namespace(), &proxy.labels)
-        && !sidecar.ingress.is_empty()
-    {
-        let port = |(i, ingress): (usize, &tulle_mesh::sidecar::Ingress)| Port {
-            target: ingress.port,
-            number: ingress.port,
-            protocol: ingress.protocol,
-            service: None,
-            made_by: sidecar.meta.provenance(format!("ingress[{i}]")),
-            endpoint: default_endpoint(&ingress.default_endpoint, &proxy.ip),
-        };
-        let mut all: Vec<Port> = sidecar.ingress.iter().enumerate().map(port).collect();
+    let sidecar = snapshot.sidecar(proxy.namespace(), &proxy.labels);
+    if let Some(sidecar) = sidecar.filter(|s| !s.ingress.is_empty()) {
+        let listeners = sidecar.ingress.iter().enumerate();
+        let mut all: Vec<Port> = listeners.map(|(i, ingress)| written(sidecar, i, ingress, proxy)).collect();
         all.sort_by_key(|p| p.target);
         all.dedup_by_key(|p| p.target);
         return all;
     }
+    let limits = sidecar.and_then(|s| Some((s.inbound_pool.as_ref()?, &s.meta.resource)));
     let declared = snapshot.inbound_ports(proxy.namespace(), &proxy.labels, &proxy.pod, &proxy.ip);
     let port = |p: tulle_mesh::snapshot::InboundPort| {
         let port = &p.service.ports[p.port];
@@ -76,6 +84,11 @@ pub(crate) fn ports(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Port> {
             made_by: p.service.meta.provenance(format!("ports[{}]", p.port)),
             service: Some(Arc::clone(&p.service)),
             endpoint: None,
+            pool: limits.map(|(pool, _)| pool.clone()),
+            limited_by: limits.map(|(_, resource)| resource.clone()),
+            tls: None,
+            bind: String::new(),
+            bound: false,
         }
     };
     declared
@@ -85,32 +98,58 @@ pub(crate) fn ports(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Port> {
         .collect()
 }
 
-/// `127.0.0.1:PORT` or `0.0.0.0:PORT` (the pod's own address); sockets by path are not built.
-fn default_endpoint(text: &str, ip: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let host = match host {
-        "0.0.0.0" | "[::]" => ip,
-        other => other.trim_start_matches('[').trim_end_matches(']'),
+/// A port as a Sidecar writes it.
+fn written(sidecar: &Sidecar, index: usize, ingress: &Ingress, proxy: &Proxy) -> Port {
+    let endpoint = match &ingress.endpoint {
+        // The listener itself stands where the application would be looked for.
+        LocalEndpoint::Same if !ingress.captured => Some(address(proxy.families.loopback(), ingress.port)),
+        LocalEndpoint::Same => None,
+        LocalEndpoint::Pod(port) => Some(address(&proxy.ip, *port)),
+        LocalEndpoint::Ip(ip, port) => Some(address(ip, *port)),
+        LocalEndpoint::Socket(path) => Some(pipe(path)),
     };
-    Some((host.to_owned(), port.parse().ok()?))
+    let pool = ingress.pool.as_ref().or(sidecar.inbound_pool.as_ref());
+    Port {
+        target: ingress.port,
+        number: ingress.port,
+        protocol: ingress.protocol,
+        service: None,
+        made_by: sidecar.meta.provenance(format!("ingress[{index}]")),
+        endpoint,
+        pool: pool.cloned(),
+        limited_by: pool.map(|_| sidecar.meta.resource.clone()),
+        tls: ingress.tls.clone(),
+        bind: ingress.bind.clone(),
+        bound: !ingress.captured,
+    }
+}
+
+impl Port {
+    /// The name of its listener, whether that is one of its own or a part of `virtualInbound`.
+    pub(crate) fn listener_name(&self) -> String {
+        let bind = if self.bind.is_empty() { "0.0.0.0" } else { &self.bind };
+        format!("{bind}_{}", self.target)
+    }
 }
 
 /// The listener, and those that patches add; nothing if one takes it away.
 pub(crate) fn listeners(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
     let patches = Patches::of(snapshot, proxy);
-    let (listener, sources) = listener(snapshot, proxy, &patches);
     let mut out = Made::new(&patches, PatchContext::SidecarInbound);
-    out.add(listener, sources);
+    for (listener, sources) in all(snapshot, proxy, &patches) {
+        out.add(listener, sources);
+    }
     out.finish()
 }
 
-fn listener(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> (Listener, Sources) {
+/// `virtualInbound`, and the listeners that a Sidecar places by itself.
+fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, Sources)> {
     let mesh = snapshot.mesh();
     let (namespace, labels) = (proxy.namespace(), &proxy.labels);
     let modes = snapshot.peer_modes(namespace, labels);
     let authorizations = snapshot.authorizations(namespace, labels);
     let mut rbac = rbac::filters(&authorizations);
-    let ports = ports(snapshot, proxy);
+    let (placed, ports): (Vec<Port>, Vec<Port>) = ports(snapshot, proxy).into_iter().partition(|p| p.bound);
     let mut sources = Sources::default();
     let limits = rate_limit::filters(snapshot, namespace, labels, &mut sources);
     // Who somebody is comes before what he may do.
@@ -140,10 +179,13 @@ fn listener(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> (Listener,
     for chain in &mut all {
         decided_by(chain, &modes);
     }
+    let own: Vec<_> = placed.iter().map(|p| (p, builder.port(p, modes.of_port(p.target)))).collect();
     let mut sources = sources.into_inner();
     authorizations.iter().for_each(|p| sources.add(&p.meta));
     snapshot.peers_in_force(namespace, labels).iter().for_each(|p| sources.add(&p.meta));
-    ports.iter().for_each(|p| sources.add_ref(&p.made_by.resource));
+    ports.iter().chain(&placed).for_each(|p| sources.add_ref(&p.made_by.resource));
+    let own = own.into_iter().map(|(port, chains)| (of_port(mesh, proxy, port, chains), sources.clone()));
+    let own: Vec<_> = own.collect();
     let listener = Listener {
         name: "virtualInbound".into(),
         address: Some(address(proxy.families.wildcard(), INBOUND_PORT)),
@@ -156,7 +198,29 @@ fn listener(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> (Listener,
         access_log: access_log::of_listener(mesh),
         ..Listener::default()
     };
-    (listener, sources)
+    std::iter::once((listener, sources)).chain(own).collect()
+}
+
+/// A listener for one port, to which nothing is redirected.
+fn of_port(mesh: &MeshConfig, proxy: &Proxy, port: &Port, chains: Vec<FilterChain>) -> Listener {
+    let wildcard = port.bind.is_empty();
+    let ip = if wildcard { proxy.families.wildcard() } else { port.bind.as_str() };
+    let mut listener_filters = vec![filters::tls_inspector()];
+    if port.protocol.serving() == Some(Serving::Auto) {
+        listener_filters.push(filters::http_inspector());
+    }
+    Listener {
+        name: port.listener_name(),
+        address: Some(address(ip, port.target)),
+        additional_addresses: if wildcard { proxy.families.more_addresses(port.target) } else { Vec::new() },
+        filter_chains: chains,
+        listener_filters,
+        listener_filters_timeout: Some(duration(mesh.protocol_detection_timeout)),
+        continue_on_listener_filters_timeout: true,
+        traffic_direction: direction(TrafficDirection::Inbound),
+        access_log: access_log::of_listener(mesh),
+        ..Listener::default()
+    }
 }
 
 /// Chains that nobody declared remember the policy that chose their mode.
@@ -172,7 +236,7 @@ fn black_hole(snapshot: &Snapshot, proxy: &Proxy) -> FilterChain {
     if !proxy.stock_envoy {
         filters.push(filters::stats_tcp(false));
     }
-    filters.push(tcp::to_cluster(snapshot.mesh(), BLACK_HOLE));
+    filters.push(tcp::to_cluster(snapshot.mesh(), BLACK_HOLE, Carried::default()));
     FilterChain {
         name: "virtualInbound-blackhole".into(),
         filter_chain_match: Some(FilterChainMatch {

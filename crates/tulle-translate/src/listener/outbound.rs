@@ -8,11 +8,12 @@ use tulle_mesh::config::OutboundPolicy;
 use tulle_proto::envoy::core::TrafficDirection;
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch, Listener};
 
-use super::{INBOUND_PORT, Made, OUTBOUND_PORT, direction, tcp};
+use super::tcp::{self, Carried};
+use super::{INBOUND_PORT, Made, OUTBOUND_PORT, direction};
 use crate::access_log;
 use crate::envoy_filter::outbound;
 use crate::filters;
-use crate::names::{BLACK_HOLE, PASSTHROUGH};
+use crate::names::BLACK_HOLE;
 use crate::pb::{address, boolv, u32v};
 use crate::resource::Resource;
 use crate::sources::Sources;
@@ -47,7 +48,7 @@ fn virtual_outbound(snapshot: &Snapshot, view: &View) -> Listener {
             destination_port: u32v(u32::from(OUTBOUND_PORT)),
             ..FilterChainMatch::default()
         }),
-        filters: with_stats(view, tcp::to_cluster(mesh, BLACK_HOLE)),
+        filters: with_stats(view, tcp::to_cluster(mesh, BLACK_HOLE, Carried::default())),
         ..FilterChain::default()
     };
     Listener {
@@ -65,12 +66,12 @@ fn virtual_outbound(snapshot: &Snapshot, view: &View) -> Listener {
 /// Where connections to unknown destinations go.
 fn catch_all(snapshot: &Snapshot, view: &View, name: &str) -> FilterChain {
     let cluster = match view.outbound {
-        OutboundPolicy::AllowAny => PASSTHROUGH,
+        OutboundPolicy::AllowAny => view.unknown_to.as_str(),
         OutboundPolicy::RegistryOnly => BLACK_HOLE,
     };
     FilterChain {
         name: name.to_owned(),
-        filters: with_stats(view, tcp::to_cluster(snapshot.mesh(), cluster)),
+        filters: with_stats(view, tcp::to_cluster(snapshot.mesh(), cluster, Carried::default())),
         ..FilterChain::default()
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn cluster_of(view: &View, destination: &Destination, port: u16) -> S
 }
 
 /// The destination policy for a cluster.
-pub(super) fn with_policy<T>(
+pub(crate) fn with_policy<T>(
     snapshot: &Snapshot,
     view: &View,
     cluster: &str,

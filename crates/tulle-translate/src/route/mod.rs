@@ -18,7 +18,7 @@ use crate::resource::Resource;
 use crate::sources::Sources;
 use crate::view::View;
 
-pub(crate) use action::{cluster_of, inbound};
+pub(crate) use action::{cluster_of, inbound, with_policy};
 
 /// Largest body of a direct response, in bytes, as Istio sets it.
 const MAX_DIRECT_BODY: u32 = 1024 * 1024;

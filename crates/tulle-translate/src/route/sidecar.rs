@@ -6,16 +6,16 @@ use std::sync::Arc;
 use tulle_base::Host;
 use tulle_mesh::Snapshot;
 use tulle_mesh::config::OutboundPolicy;
-use tulle_mesh::port::Serving;
+use tulle_mesh::port::{Protocol, Serving};
 use tulle_mesh::routing::{GatewayRef, RouteSet};
 use tulle_mesh::service::{Service, ServicePort};
+use tulle_mesh::sidecar::{Bind, Egress};
 use tulle_proto::envoy::route::{DirectResponseAction, Route, RouteAction, VirtualHost, route, route_action};
 
 use super::http::{Arrival, default_route, merged_routes, routes};
 use super::matching::route_match;
 use super::{action, configuration as encode, domains};
 use crate::envoy_filter::Ports;
-use crate::names::PASSTHROUGH;
 use crate::resource::Resource;
 use crate::view::View;
 
@@ -23,6 +23,11 @@ use crate::view::View;
 pub(crate) fn configuration(snapshot: &Snapshot, view: &View, name: &str) -> Option<Resource> {
     if let Ok(port) = name.parse::<u16>() {
         let mut hosts = virtual_hosts(snapshot, view, port);
+        hosts.push(catch_all(view));
+        return Some(encode(snapshot, view, name, Ports::Named, hosts));
+    }
+    if let Some(path) = name.strip_prefix("unix://") {
+        let mut hosts = of_socket(snapshot, view, path)?;
         hosts.push(catch_all(view));
         return Some(encode(snapshot, view, name, Ports::Named, hosts));
     }
@@ -37,10 +42,10 @@ pub(crate) fn configuration(snapshot: &Snapshot, view: &View, name: &str) -> Opt
 
 /// The names of all configurations that the listeners of a view refer to.
 pub(crate) fn names(view: &View) -> Vec<String> {
-    let mut all = BTreeSet::new();
+    let mut all: BTreeSet<String> = own_names(view).collect();
     for service in view.services() {
         for port in service.ports.iter().filter(|p| view.sees_port(&service.hostname, p.number)) {
-            match port.protocol.serving() {
+            match view.protocol(port).serving() {
                 Some(Serving::Http) => drop(all.insert(port.number.to_string())),
                 Some(Serving::Auto) if has_own_listener(service) => {
                     all.insert(format!("{}:{}", service.hostname, port.number));
@@ -53,36 +58,86 @@ pub(crate) fn names(view: &View) -> Vec<String> {
     all.into_iter().collect()
 }
 
+/// Of listeners that stand for themselves: by port, or by the path of the socket.
+fn own_names(view: &View) -> impl Iterator<Item = String> {
+    view.own_egress().flat_map(move |(_, egress)| {
+        let ports = view.services_of(egress).flat_map(|s| &s.ports);
+        let here = ports.filter(|p| egress.port.is_none_or(|number| number == p.number));
+        let http = here.filter(|p| matches!(own_serving(egress, p), Some(Serving::Http | Serving::Auto)));
+        http.map(|p| own_routes(egress, p)).collect::<Vec<_>>()
+    })
+}
+
+/// How a listener of its own serves a port of a service.
+pub(crate) fn own_serving(egress: &Egress, port: &ServicePort) -> Option<Serving> {
+    let said = egress.protocol.filter(|_| port.protocol != Protocol::Udp);
+    said.unwrap_or(port.protocol).serving()
+}
+
+/// The name of the routes for requests to a port at a listener of its own.
+pub(crate) fn own_routes(egress: &Egress, port: &ServicePort) -> String {
+    match &egress.bind {
+        Bind::Socket(path) => format!("unix://{path}"),
+        Bind::Unsaid | Bind::Ip(_) => port.number.to_string(),
+    }
+}
+
+/// The virtual hosts behind a socket: every HTTP port of the services that are named beside it, by host and port.
+fn of_socket(snapshot: &Snapshot, view: &View, path: &str) -> Option<Vec<VirtualHost>> {
+    let at_path = |e: &&Egress| matches!(&e.bind, Bind::Socket(own) if own == path);
+    let egress = view.own_egress().map(|(_, e)| e).find(at_path)?;
+    let mut hosts = Claimed::default();
+    for service in view.services_of(egress) {
+        for port in &service.ports {
+            if matches!(own_serving(egress, port), Some(Serving::Http | Serving::Auto)) {
+                hosts.push(virtual_host(snapshot, view, service, port));
+            }
+        }
+    }
+    Some(hosts.sorted())
+}
+
+/// Virtual hosts that share no domain: it belongs to the first that claims it; Envoy refuses a second claim.
+#[derive(Default)]
+struct Claimed {
+    out: Vec<VirtualHost>,
+    domains: BTreeSet<String>,
+}
+
+impl Claimed {
+    fn push(&mut self, mut host: VirtualHost) {
+        host.domains.retain(|d| self.domains.insert(d.to_ascii_lowercase()));
+        if !host.domains.is_empty() {
+            self.out.push(host);
+        }
+    }
+
+    fn sorted(mut self) -> Vec<VirtualHost> {
+        self.out.sort_by(|a, b| a.name.cmp(&b.name));
+        self.out
+    }
+}
+
 /// Whether a sniffed port of `service` is bound to the service's (or its pods') own addresses.
 pub(crate) fn has_own_listener(service: &Service) -> bool {
     service.bindable_addresses().next().is_some() || service.is_headless()
 }
 
 fn virtual_hosts(snapshot: &Snapshot, view: &View, number: u16) -> Vec<VirtualHost> {
-    let mut out = Vec::new();
-    let mut claimed: BTreeSet<String> = BTreeSet::new();
-    let mut push = |mut host: VirtualHost, out: &mut Vec<VirtualHost>| {
-        // A domain belongs to the first that claims it; Envoy refuses a second claim.
-        host.domains.retain(|d| claimed.insert(d.to_ascii_lowercase()));
-        if !host.domains.is_empty() {
-            out.push(host);
-        }
-    };
-    for service in view.services().filter(|s| view.sees_port(&s.hostname, number)) {
-        if let Some(port) = service
-            .port(number)
-            .filter(|p| matches!(p.protocol.serving(), Some(Serving::Http | Serving::Auto)))
-        {
-            push(virtual_host(snapshot, view, service, port), &mut out);
+    let mut hosts = Claimed::default();
+    for service in view.services().filter(|s| view.routes_port(s, number)) {
+        let http =
+            |p: &&ServicePort| matches!(view.protocol(p).serving(), Some(Serving::Http | Serving::Auto));
+        if let Some(port) = service.port(number).filter(http) {
+            hosts.push(virtual_host(snapshot, view, service, port));
         }
     }
     if number == 80 {
         for host in hosts_without_service(snapshot, view) {
-            push(host, &mut out);
+            hosts.push(host);
         }
     }
-    out.sort_by(|a, b| a.name.cmp(&b.name));
-    out
+    hosts.sorted()
 }
 
 fn virtual_host(snapshot: &Snapshot, view: &View, service: &Arc<Service>, port: &ServicePort) -> VirtualHost {
@@ -179,7 +234,7 @@ fn catch_all(view: &View) -> VirtualHost {
     let (name, action) = match view.outbound {
         OutboundPolicy::AllowAny => {
             let mut pass = RouteAction {
-                cluster_specifier: Some(route_action::ClusterSpecifier::Cluster(PASSTHROUGH.to_owned())),
+                cluster_specifier: Some(route_action::ClusterSpecifier::Cluster(view.unknown_to.clone())),
                 ..RouteAction::default()
             };
             action::timeouts(&mut pass, None);

@@ -179,6 +179,7 @@ impl Apply {
                 let ns = policy.meta.namespace().to_owned();
                 let rivals = self.next.peers_in.get(&ns).cloned().unwrap_or_default();
                 self.recheck.extend(rivals.iter().map(|p| p.meta.resource.clone()));
+                self.sidecars_with_tls(&ns);
                 update_aged(&mut self.next.peers_in, &ns, reference, adding.then_some(policy), |p| &p.meta);
                 self.peers_changed(&ns);
                 self.keys.policies.insert(ns);
@@ -249,6 +250,15 @@ impl Apply {
             }
             self.recheck.insert(policy.meta.resource.clone());
         }
+    }
+
+    /// Whether the TLS of Sidecars is in force depends on the PeerAuthentications of their namespace and of the root namespace.
+    fn sidecars_with_tls(&mut self, namespace: &str) {
+        let root = namespace == self.next.mesh.root_namespace;
+        let all = self.next.sidecars_in.iter().filter(|(ns, _)| root || *ns == namespace);
+        let all = all.flat_map(|(_, all)| all.iter()).filter(|s| s.ingress.iter().any(|i| i.tls.is_some()));
+        let all: Vec<ResourceRef> = all.map(|s| s.meta.resource.clone()).collect();
+        self.recheck.extend(all);
     }
 
     fn finish(mut self) -> (Snapshot, ChangedKeys, BTreeSet<ResourceRef>) {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use tulle_mesh::config::MeshConfig;
 use tulle_mesh::envoy_filter::PatchContext;
+use tulle_mesh::gateway::ServerTls;
 use tulle_mesh::policy::MtlsMode;
 use tulle_mesh::port::{Protocol, Serving};
 use tulle_proto::envoy::core::TransportSocket;
@@ -14,13 +15,14 @@ use tulle_proto::envoy::route::{RouteConfiguration, VirtualHost};
 use super::Port;
 use crate::envoy_filter::{self, Patches, Ports};
 use crate::filters;
-use crate::listener::{hcm, tcp};
+use crate::listener::hcm;
+use crate::listener::tcp::{self, Carried};
 use crate::names::{ClusterName, INBOUND_PASSTHROUGH};
 use crate::pb::{boolv, provenance, u32v};
 use crate::rbac;
 use crate::route::inbound as inbound_route;
 use crate::sources::Sources;
-use crate::tls::{alpn, mesh_downstream, strings};
+use crate::tls::{alpn, mesh_downstream, server, strings};
 
 /// Builds chains for one workload.
 pub(super) struct Builder<'a> {
@@ -119,14 +121,18 @@ impl Builder<'_> {
             Some(service) => service.hostname.as_str().to_owned(),
             None => format!("{}.{}", port.made_by.resource.name, port.made_by.resource.namespace),
         };
-        let target = Target {
-            port: port.target,
+        let mut target = Target {
+            port: if port.bound { 0 } else { port.target },
             cluster: ClusterName::inbound(port.target).to_string(),
             operation: format!("{host}:{}/*", port.number),
             number: port.number,
             protocol: port.protocol,
             declared: Some(port),
         };
+        if let (Some(tls), MtlsMode::Disable) = (&port.tls, mode) {
+            target.protocol = inside(port.protocol);
+            return vec![self.terminated(&target, tls)];
+        }
         let serving = port.protocol.serving().unwrap_or(Serving::Tcp);
         kinds(serving, mode).iter().map(|k| self.chain(&target, *k)).collect()
     }
@@ -144,9 +150,19 @@ impl Builder<'_> {
         kinds(Serving::Auto, mode).iter().map(|k| self.chain(&target, *k)).collect()
     }
 
+    /// The one chain of a port that ends TLS with the workload's own certificate.
+    fn terminated(&self, target: &Target<'_>, settings: &ServerTls) -> FilterChain {
+        let http = target.protocol.is_http();
+        let alpn = if http { strings(&["h2", "http/1.1"]) } else { Vec::new() };
+        FilterChain {
+            transport_socket: Some(server(settings, alpn)),
+            ..self.chain(target, tls(Alpn::Any, false, http))
+        }
+    }
+
     fn chain(&self, target: &Target<'_>, kind: Kind) -> FilterChain {
         let name = match (target.declared, kind.http) {
-            (Some(port), _) => format!("0.0.0.0_{}", port.target),
+            (Some(port), _) => port.listener_name(),
             (None, true) => "virtualInbound-catchall-http".to_owned(),
             (None, false) => "virtualInbound".to_owned(),
         };
@@ -191,7 +207,7 @@ impl Builder<'_> {
 
     fn http(&self, target: &Target<'_>) -> Filter {
         let prefix = match target.declared {
-            Some(port) => format!("inbound_0.0.0.0_{}", port.target),
+            Some(port) => format!("inbound_{}", port.listener_name()),
             None => target.cluster.clone(),
         };
         let mut route = inbound_route(&target.cluster, target.operation.clone(), target.protocol);
@@ -219,7 +235,17 @@ impl Builder<'_> {
         if !self.stock {
             all.push(filters::stats_tcp(false));
         }
-        all.push(tcp::to_cluster(self.mesh, &target.cluster));
+        let idle = target.declared.and_then(|p| p.pool.as_ref()).and_then(|p| p.tcp_idle_timeout);
+        all.push(tcp::to_cluster(self.mesh, &target.cluster, Carried { idle, ..Carried::default() }));
         all
+    }
+}
+
+/// What is spoken inside of TLS that ends here.
+fn inside(protocol: Protocol) -> Protocol {
+    match protocol {
+        Protocol::Https => Protocol::Http,
+        Protocol::Tls => Protocol::Tcp,
+        other => other,
     }
 }

@@ -7,6 +7,7 @@ use tulle_base::Provenance;
 use tulle_mesh::Snapshot;
 use tulle_mesh::port::Serving;
 use tulle_mesh::service::{Service, ServicePort};
+use tulle_mesh::sidecar::{Bind, Egress};
 use tulle_proto::envoy::core::TrafficDirection;
 use tulle_proto::envoy::listener::{FilterChain, Listener};
 
@@ -15,14 +16,16 @@ use super::{INBOUND_AND_OUTBOUND, catch_all};
 use crate::access_log;
 use crate::filters;
 use crate::listener::direction;
-use crate::pb::{address, boolv, duration};
-use crate::route::sidecar::has_own_listener;
+use crate::pb::{address, boolv, duration, pipe};
+use crate::route::sidecar::{has_own_listener, own_routes, own_serving};
 use crate::view::View;
 
 /// What meets on one address and port.
 pub(super) struct Binding {
-    ip: String,
+    place: Place,
     port: u16,
+    /// Whether it takes connections itself; otherwise those that are redirected come to it.
+    bound: bool,
     /// Requests, with the name of the route configuration and who opened the port.
     http: Option<(String, Provenance)>,
     /// Whether the first bytes decide between HTTP and TCP.
@@ -30,37 +33,96 @@ pub(super) struct Binding {
     tcp: Vec<TcpChain>,
 }
 
-/// Every binding of a view, by address and port. Services come oldest first: what they cannot share goes to the oldest.
+/// Where listeners stand.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Ip(String),
+    Socket(String),
+}
+
+/// Every binding of a view, by address and port. Services come oldest first: what they cannot share goes to the oldest. What
+/// a Sidecar places by itself comes before everything.
 pub(super) fn all(snapshot: &Snapshot, view: &View) -> Vec<Binding> {
-    let mut services: Vec<&Arc<Service>> = view.services().collect();
-    services.sort_by(|a, b| a.meta.by_age(&b.meta).then_with(|| a.hostname.cmp(&b.hostname)));
     let mut collector = Collector { snapshot, view, all: BTreeMap::new() };
-    for service in services {
+    for (index, egress) in view.own_egress() {
+        collector.own(index, egress);
+    }
+    let placed: Vec<(Place, u16)> = collector.all.keys().cloned().collect();
+    let mut others = Collector { snapshot, view, all: BTreeMap::new() };
+    for service in by_age(view.services()) {
         for port in &service.ports {
             let reserved = INBOUND_AND_OUTBOUND.contains(&port.number);
             if !reserved && view.sees_port(&service.hostname, port.number) {
-                collector.port(service, port);
+                let said = ServicePort { protocol: view.protocol(port), ..port.clone() };
+                others.port(service, &said);
             }
         }
     }
+    others.all.retain(|key, _| !placed.contains(key));
+    collector.all.append(&mut others.all);
     collector.all.into_values().filter(|b| b.http.is_some() || !b.tcp.is_empty()).collect()
+}
+
+fn by_age<'a>(services: impl Iterator<Item = &'a Arc<Service>>) -> Vec<&'a Arc<Service>> {
+    let mut all: Vec<&Arc<Service>> = services.collect();
+    all.sort_by(|a, b| a.meta.by_age(&b.meta).then_with(|| a.hostname.cmp(&b.hostname)));
+    all
 }
 
 struct Collector<'a> {
     snapshot: &'a Snapshot,
     view: &'a View,
-    all: BTreeMap<(String, u16), Binding>,
+    all: BTreeMap<(Place, u16), Binding>,
 }
 
 impl Collector<'_> {
     fn at(&mut self, ip: &str, port: u16) -> &mut Binding {
-        self.all.entry((ip.to_owned(), port)).or_insert_with(|| Binding {
-            ip: ip.to_owned(),
+        self.placed(Place::Ip(ip.to_owned()), port, false)
+    }
+
+    fn placed(&mut self, place: Place, port: u16, bound: bool) -> &mut Binding {
+        self.all.entry((place.clone(), port)).or_insert_with(|| Binding {
+            place,
             port,
+            bound,
             http: None,
             sniffed: false,
             tcp: Vec::new(),
         })
+    }
+
+    /// The listeners of an entry of the Sidecar that says where they stand, or that nothing is redirected to them.
+    fn own(&mut self, index: usize, egress: &Egress) {
+        let made_by = |service: &Service| match self.view.sidecar() {
+            Some(sidecar) => sidecar.meta.provenance(format!("egress[{index}]")),
+            None => service.meta.provenance(""),
+        };
+        let place = match &egress.bind {
+            Bind::Ip(ip) => Place::Ip(ip.clone()),
+            Bind::Socket(path) => Place::Socket(path.clone()),
+            Bind::Unsaid => Place::Ip(self.view.families.loopback().to_owned()),
+        };
+        let socket = matches!(egress.bind, Bind::Socket(_));
+        for service in by_age(self.view.services_of(egress)) {
+            for port in service.ports.iter().filter(|p| egress.port.is_none_or(|number| number == p.number)) {
+                let Some(serving) = own_serving(egress, port) else { continue };
+                if INBOUND_AND_OUTBOUND.contains(&port.number) {
+                    continue;
+                }
+                let (snapshot, view, who) = (self.snapshot, self.view, made_by(service));
+                let at = if socket { 0 } else { port.number };
+                let binding = self.placed(place.clone(), at, !egress.captured);
+                if serving != Serving::Tcp {
+                    binding.http.get_or_insert((own_routes(egress, port), who));
+                    binding.sniffed |= serving == Serving::Auto;
+                }
+                if serving != Serving::Http {
+                    let protocol = egress.protocol.unwrap_or(port.protocol);
+                    let said = ServicePort { protocol, ..port.clone() };
+                    binding.add_tcp(chains::tcp(snapshot, view, service, &said, &[]));
+                }
+            }
+        }
     }
 
     /// Every address.
@@ -124,16 +186,19 @@ impl Collector<'_> {
 
     /// Adds chains that no earlier one shadows.
     fn add_tcp(&mut self, ip: &str, port: u16, chains: Vec<TcpChain>) {
-        let binding = self.at(ip, port);
-        for chain in chains {
-            if !binding.tcp.iter().any(|c| c.same_match(&chain)) {
-                binding.tcp.push(chain);
-            }
-        }
+        self.at(ip, port).add_tcp(chains);
     }
 }
 
 impl Binding {
+    fn add_tcp(&mut self, chains: Vec<TcpChain>) {
+        for chain in chains {
+            if !self.tcp.iter().any(|c| c.same_match(&chain)) {
+                self.tcp.push(chain);
+            }
+        }
+    }
+
     /// The listener: HTTP by inspection where anything else may arrive, TCP by address and server name, the rest as one
     /// chain by default.
     pub(super) fn listener(&self, snapshot: &Snapshot, view: &View) -> Listener {
@@ -142,7 +207,7 @@ impl Binding {
         let inspects_tls = inspects_http || self.tcp.iter().any(TcpChain::by_server_name);
         let mut filter_chains: Vec<FilterChain> = Vec::new();
         if let Some((routes, made_by)) = &self.http {
-            let prefix = format!("outbound_{}_{}", self.ip, self.port);
+            let prefix = format!("outbound_{}", self.name());
             filter_chains.push(chains::http(snapshot, view, &prefix, routes, made_by));
         }
         let mut default = None;
@@ -160,16 +225,21 @@ impl Binding {
         if inspects_http {
             listener_filters.push(filters::http_inspector());
         }
-        let default = default.or_else(|| Some(catch_all(snapshot, view, "PassthroughFilterChain")));
+        // Who connects to the listener itself was going nowhere else.
+        let unknown = || (!self.bound).then(|| catch_all(snapshot, view, "PassthroughFilterChain"));
+        let default = default.or_else(unknown);
+        let (address, more) = match &self.place {
+            Place::Ip(ip) if ip == view.families.wildcard() => {
+                (address(ip, self.port), view.families.more_addresses(self.port))
+            }
+            Place::Ip(ip) => (address(ip, self.port), Vec::new()),
+            Place::Socket(path) => (pipe(path), Vec::new()),
+        };
         Listener {
-            name: format!("{}_{}", self.ip, self.port),
-            address: Some(address(&self.ip, self.port)),
-            additional_addresses: if self.ip == view.families.wildcard() {
-                view.families.more_addresses(self.port)
-            } else {
-                Vec::new()
-            },
-            bind_to_port: boolv(false),
+            name: self.name(),
+            address: Some(address),
+            additional_addresses: more,
+            bind_to_port: (!self.bound).then_some(false).and_then(boolv),
             filter_chains,
             default_filter_chain: default,
             listener_filters_timeout: (!listener_filters.is_empty())
@@ -179,6 +249,13 @@ impl Binding {
             traffic_direction: direction(TrafficDirection::Outbound),
             access_log: access_log::of_listener(mesh),
             ..Listener::default()
+        }
+    }
+
+    fn name(&self) -> String {
+        match &self.place {
+            Place::Ip(ip) => format!("{ip}_{}", self.port),
+            Place::Socket(path) => format!("unix://{path}"),
         }
     }
 }

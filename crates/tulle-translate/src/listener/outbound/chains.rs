@@ -8,7 +8,8 @@ use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch};
 
 use super::with_stats;
 use crate::external_auth;
-use crate::listener::{hcm, tcp};
+use crate::listener::hcm;
+use crate::listener::tcp::{self, Carried};
 use crate::names::ClusterName;
 use crate::pb::{cidr, provenance};
 use crate::route::sidecar::claim_where;
@@ -114,7 +115,7 @@ pub(super) fn tcp(
     vec![TcpChain {
         server_names,
         subnets: subnets.to_vec(),
-        terminal: tcp::to_cluster(snapshot.mesh(), &cluster),
+        terminal: tcp::to_cluster(snapshot.mesh(), &cluster, Carried::of(snapshot, view, &cluster)),
         made_by: service.meta.provenance(""),
     }]
 }
@@ -127,7 +128,7 @@ fn of_rule(
     port: u16,
     subnets: &[String],
 ) -> Vec<TcpChain> {
-    let Some(terminal) = tcp::to_destinations(snapshot.mesh(), view, &rule.destinations, port) else {
+    let Some(terminal) = tcp::to_destinations(snapshot, view, &rule.destinations, port) else {
         return Vec::new();
     };
     let chain = |block: Option<&L4Match>| TcpChain {
