@@ -13,19 +13,19 @@ use crate::harness::{Mesh, Spec};
 use crate::manifests::{client, documents, echo, injected_default, namespace, service};
 
 /// An authority of the test.
-struct Ca {
+pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub pem: String,
 }
 
 /// A certificate with its key, in PEM.
-struct Pair {
-    certificate: String,
-    key: String,
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
 }
 
 impl Ca {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -35,7 +35,7 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    fn issue(&self, name: &str, serial: u64) -> Pair {
+    pub fn issue(&self, name: &str, serial: u64) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.serial_number = Some(serial.into());
@@ -75,7 +75,7 @@ fn secret(name: &str, values: &[(&str, &str)]) -> String {
     yaml
 }
 
-fn certificate_secret(name: &str, pair: &Pair) -> String {
+pub fn certificate_secret(name: &str, pair: &Pair) -> String {
     secret(name, &[("tls.crt", &pair.certificate), ("tls.key", &pair.key)])
 }
 

@@ -11,6 +11,7 @@ mod families;
 mod gateway_api;
 mod gateways;
 mod harness;
+mod hosts;
 mod ingress;
 mod limits;
 mod manifests;
