@@ -214,7 +214,7 @@ kinds! {
     /// Endpoints outside of the cluster that register themselves.
     WorkloadGroup(istio::WorkloadGroup) {
         group: "networking.istio.io", versions: ["v1", "v1beta1", "v1alpha3"], plural: "workloadgroups", short: ["wg"],
-        namespaced: true, body: Spec, notice: Notice::Planned("workloads outside of the cluster cannot register yet")
+        namespaced: true, body: Spec
     }
     /// Patches of what proxies are told.
     EnvoyFilter(istio::EnvoyFilter) {

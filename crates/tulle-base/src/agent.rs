@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::readiness::ReadinessProbe;
+
 /// Everything a proxy must be told before it can ask the control plane for the rest. Unknown fields are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +57,10 @@ pub struct AgentConfig {
     /// (`/app-health/CONTAINER/readyz`).
     #[serde(default)]
     pub app_probes: BTreeMap<String, AppProbe>,
+    /// How the application of a workload outside of the cluster is asked whether it is well; the proxy tells the control plane.
+    /// Absent: it is not asked, and is well unless its group has a probe.
+    #[serde(default)]
+    pub readiness_probe: Option<ReadinessProbe>,
     /// The user id whose traffic is not captured, if the proxy runs as root in the pod; informational, the proxy marks its sockets.
     #[serde(default)]
     pub run_as_uid: Option<u32>,
@@ -105,6 +111,10 @@ pub struct NodeConfig {
     /// `region/zone/subzone`; empty when not known.
     #[serde(default)]
     pub locality: String,
+    /// WorkloadGroup of the namespace to register for (`AUTO_REGISTER_GROUP`): a WorkloadEntry is kept while the proxy is there.
+    /// Empty for none.
+    #[serde(default)]
+    pub auto_register_group: String,
     /// Name of the node the pod runs on (`NODE_NAME`).
     #[serde(default)]
     pub node_name: String,
@@ -209,6 +219,14 @@ pub enum AgentConfigError {
         /// Line, column and what is wrong there.
         source: serde_json::Error,
     },
+    /// The probe cannot be asked.
+    #[error("{path}: readiness_probe: {problem}")]
+    Probe {
+        /// The file.
+        path: PathBuf,
+        /// The field and what is wrong.
+        problem: String,
+    },
     /// The control plane has no address.
     #[error("{path}: discovery.addresses: no address of the control plane; give at least one IP:PORT")]
     NoDiscovery {
@@ -221,7 +239,8 @@ impl AgentConfig {
     /// Reads the JSON file that the node agent wrote.
     ///
     /// # Errors
-    /// [`AgentConfigError`] with the file's name: unreadable, not of this form, or without an address of the control plane.
+    /// [`AgentConfigError`] with the file's name: unreadable, not of this form, without an address of the
+    /// control plane, or with a probe that cannot be asked.
     pub fn load(path: &Path) -> Result<Self, AgentConfigError> {
         let bytes =
             std::fs::read(path).map_err(|source| AgentConfigError::Read { path: path.to_owned(), source })?;
@@ -229,6 +248,9 @@ impl AgentConfig {
             .map_err(|source| AgentConfigError::Parse { path: path.to_owned(), source })?;
         if config.discovery.addresses.is_empty() {
             return Err(AgentConfigError::NoDiscovery { path: path.to_owned() });
+        }
+        if let Some(Err(problem)) = config.readiness_probe.as_ref().map(ReadinessProbe::check) {
+            return Err(AgentConfigError::Probe { path: path.to_owned(), problem });
         }
         Ok(config)
     }

@@ -11,6 +11,7 @@ pub mod host;
 pub mod labels;
 pub mod locality;
 pub mod nearest;
+pub mod readiness;
 pub mod resource;
 pub mod spiffe;
 

@@ -69,6 +69,12 @@ impl Documents {
         self.0.remove(resource);
     }
 
+    /// The resources of a kind, as the store has them.
+    pub(crate) fn of_kind(&self, kind: Kind) -> Vec<Arc<Object>> {
+        let all = self.0.values().map(|d| &d.current).filter(|o| o.kind() == kind);
+        all.cloned().collect()
+    }
+
     pub(crate) fn get(&self, resource: &ResourceRef) -> Option<&Document> {
         self.0.get(resource)
     }

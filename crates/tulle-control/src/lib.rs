@@ -23,6 +23,7 @@ mod metrics;
 mod monitoring;
 mod own;
 mod press;
+mod register;
 mod rooms;
 mod roots;
 mod rotation;
@@ -218,6 +219,7 @@ impl ControlPlane {
             root_namespace: config.namespace,
             ..MeshConfig::default()
         };
+        let (register, registered) = mpsc::unbounded_channel();
         let (wanted, wanted_keys) = watch::channel(keys::Wanted::new());
         let (fetched_sender, fetched) = mpsc::unbounded_channel();
         let (trusted, trusted_receiver) =
@@ -255,6 +257,7 @@ impl ControlPlane {
             audit,
             wanted,
             fetched,
+            register,
             store: store.clone(),
             hub,
             events,
@@ -282,6 +285,7 @@ impl ControlPlane {
         let fetcher = keys::Fetcher::new();
         tasks.spawn(federation::keep(fetcher, wanted_bundles, bundle_sender, stopped.clone()));
         tasks.spawn(keys::keep(keys::Fetcher::new(), wanted_keys, fetched_sender, stopped.clone()));
+        tasks.spawn(register::keep(store.clone(), config.identifier, registered, stopped.clone()));
         tasks.spawn(status::write(store, status_receiver, stopped.clone()));
         let (plain, secure, monitoring) =
             ports.serve(&mut tasks, services, identity.tls.clone(), &shown, &stopped);

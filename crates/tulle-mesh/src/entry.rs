@@ -17,13 +17,19 @@ pub struct Entry {
     pub healthy: bool,
 }
 
-/// Whether a WorkloadEntry may be asked: no condition `Healthy` of its status says otherwise.
+/// Annotation of an entry whose workload checks its health (Istio's).
+pub const HEALTH_CHECKED: &str = "proxy.istio.io/health-checks-enabled";
+
+/// Whether a WorkloadEntry may be asked: no condition `Healthy` of its status says otherwise, and one that is checked has said
+/// that it is.
 pub fn is_healthy(object: &Object) -> bool {
     let conditions = object.status.as_ref().and_then(|s| s.get("conditions")?.as_array());
-    !conditions.into_iter().flatten().any(|c| {
-        let is = |key: &str, value: &str| c.get(key).and_then(Value::as_str) == Some(value);
-        is("type", "Healthy") && is("status", "False")
-    })
+    let text = |c: &Value, key: &str| c.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let health = conditions.into_iter().flatten().find(|c| text(c, "type") == "Healthy");
+    match health {
+        Some(condition) => text(condition, "status") != "False",
+        None => object.meta.annotations.get(HEALTH_CHECKED).is_none_or(|v| v != "true"),
+    }
 }
 
 impl Entry {

@@ -63,7 +63,6 @@ const SILENT: &[(&str, &str, &str)] = &[
         "spec.resolution",
     ),
     ("WorkloadEntry", "address: 1.2.3.4, network: far", "spec.network"),
-    ("WorkloadGroup", "template: {serviceAccount: a}", ""),
 ];
 
 #[test]

@@ -85,7 +85,7 @@ record! {
         pub locality_lb_setting: Option<LocalityLoadBalancerSetting> = "localityLbSetting",
         /// Preference for the own zone; off by default, wins over `localityLbSetting`.
         pub zone_aware_lb_setting: Option<ZoneAwareLoadBalancerSetting> = "zoneAwareLbSetting"
-            => planned("preference by zone is not built"),
+            => no_effect("how clients spread over zones is not known; localityLbSetting prefers near endpoints"),
         /// Time between look-ups of a name; 60s by default.
         pub dns_refresh_rate: Option<WrittenDuration> = "dnsRefreshRate",
         /// Whether HTTP/1.1 becomes HTTP/2; no by default.

@@ -91,7 +91,7 @@ record! {
             => planned("metrics are not configurable"),
         /// When a workload outside of the cluster is ready.
         pub readiness_probe: Option<ReadinessProbe> = "readinessProbe"
-            => planned("workloads outside of the cluster cannot register yet"),
+            => no_effect("a proxy outside of the cluster asks by the probe of its own configuration (docs/hosts.md)"),
         /// Which of Envoy's statistics are kept.
         pub proxy_stats_matcher: Option<ProxyStatsMatcher> = "proxyStatsMatcher"
             => planned("metrics are not configurable"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tulle_base::ResourceRef;
-use tulle_store::{Store, StoreError};
+use tulle_store::{Precondition, Store, StoreError};
 
 use crate::stop::Stop;
 
@@ -35,8 +35,12 @@ pub(crate) async fn write(
             waiting.insert(resource, status);
         }
         for (resource, status) in std::mem::take(&mut waiting) {
-            match store.put_status(&resource, status.clone()).await {
-                Ok(_) | Err(StoreError::NotFound(_)) => {}
+            let written = match resource.kind == "WorkloadEntry" {
+                true => beside_health(&*store, &resource, status.clone()).await,
+                false => store.put_status(&resource, status.clone()).await.map(drop),
+            };
+            match written {
+                Ok(()) | Err(StoreError::NotFound(_)) => {}
                 Err(error) => {
                     tracing::debug!(%resource, %error, "cannot write the status; trying again");
                     waiting.insert(resource, status);
@@ -44,4 +48,21 @@ pub(crate) async fn write(
             }
         }
     }
+}
+
+/// Writes the status of a WorkloadEntry, whose condition `Healthy` is its workload's and stays.
+async fn beside_health(
+    store: &dyn Store,
+    resource: &ResourceRef,
+    mut status: Value,
+) -> Result<(), StoreError> {
+    let Some(there) = store.get(resource).await? else { return Ok(()) };
+    let conditions = there.status.as_ref().and_then(|s| s["conditions"].as_array());
+    let health = conditions.into_iter().flatten().find(|c| c["type"] == "Healthy");
+    if let (Some(health), Some(all)) = (health, status["conditions"].as_array_mut()) {
+        all.push(health.clone());
+    }
+    let only_if =
+        Precondition { version: there.meta.resource_version.parse().ok(), ..Precondition::default() };
+    store.put_status_if(resource, status, only_if).await.map(drop)
 }

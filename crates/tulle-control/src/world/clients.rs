@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::PoisonError;
 use std::time::Instant;
 
+use tonic::Status;
 use tulle_base::ResourceRef;
 use tulle_mesh::ChangedKeys;
 use tulle_telemetry::audit::{Entry, Event};
@@ -15,6 +16,7 @@ use crate::admission::{admit, principal};
 use crate::metrics::Metric;
 use crate::own::Own;
 use crate::press::Press;
+use crate::register;
 use crate::rooms::{RoomId, Step};
 use crate::sets::Published;
 use crate::views::Shared;
@@ -154,6 +156,11 @@ impl World {
                 return self.outside.hub.refuse(stream, refused.into());
             }
         };
+        if let Err(refused) = self.register(stream, &proxy, peer.tls) {
+            tracing::warn!(proxy = proxy.id, reason = %refused, "workload not registered");
+            return self.outside.hub.refuse(stream, Status::failed_precondition(refused.to_string()));
+        }
+        let snapshot = self.rooms.snapshot(0);
         let at = Instant::now();
         let mut press = Press {
             hub: &self.outside.hub,
@@ -205,10 +212,20 @@ impl World {
         self.count_clients();
     }
 
+    /// Has a workload written down that asks for it; `known` says that its certificate was looked at.
+    fn register(&self, stream: StreamId, proxy: &Proxy, known: bool) -> Result<(), register::Refused> {
+        let Some(group) = register::wanted(proxy) else { return Ok(()) };
+        let document = self.documents.get(&group).filter(|d| !d.is_invalid());
+        let object = register::of(proxy, known, &group, document.map(|d| &*d.current))?;
+        self.tell_registrar(register::Told::Came(stream, Box::new(object)));
+        Ok(())
+    }
+
     pub(super) fn close(&mut self, stream: StreamId) {
         self.waiting.retain(|o| o.stream != stream);
         let Some(client) = self.clients.remove(&stream) else { return };
         tracing::info!(proxy = client.proxy.id, "proxy disconnected");
+        self.tell_registrar(register::Told::Left(stream));
         self.outside.directory.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream);
         self.outside.standing.closed(stream);
         if let Some(streams) = self.by_pod.get_mut(&client.proxy.pod) {

@@ -30,6 +30,7 @@ use crate::keys::Wanted;
 use crate::ledger::Ledger;
 use crate::metrics::{Metric, Metrics};
 use crate::press::Press;
+use crate::register;
 use crate::rooms::{RoomId, Rooms, Step, reference};
 use crate::roots;
 use crate::rotation;
@@ -87,6 +88,8 @@ pub(crate) struct Outside {
     /// Other names of the trust domain, for the CA.
     pub(crate) aliases: Aliases,
     pub(crate) audit: AuditLog,
+    /// Workloads that register themselves.
+    pub(crate) register: mpsc::UnboundedSender<register::Told>,
 }
 
 /// A view of one room.
@@ -436,6 +439,7 @@ impl World {
             services = self.rooms.truth().services().count(),
             "the mesh is known; serving proxies"
         );
+        self.tell_registrar(register::Told::Begin(self.documents.of_kind(Kind::WorkloadEntry)));
         for opening in std::mem::take(&mut self.waiting) {
             self.open(opening);
         }
@@ -513,7 +517,14 @@ impl World {
             CoreEvent::Refused { stream, kind, errors } => self.refused(stream, kind, errors),
             CoreEvent::Reached { stream, epoch } => self.reached(stream, epoch),
             CoreEvent::StaleNonce { .. } => metrics.add(Metric::ExpiredNonce, &[], 1.0),
-            CoreEvent::UnknownType { stream, type_url } => {
+            CoreEvent::UnknownType { stream, type_url, problem } if type_url == register::HEALTH => {
+                let client = self.clients.get(&stream);
+                if client.is_some_and(|client| register::wanted(&client.proxy).is_some()) {
+                    tracing::info!(proxy = self.name_of(stream), ?problem, "workload told its health");
+                    self.tell_registrar(register::Told::Health(stream, problem));
+                }
+            }
+            CoreEvent::UnknownType { stream, type_url, problem: _ } => {
                 tracing::debug!(
                     proxy = self.name_of(stream),
                     type_url,
@@ -536,6 +547,11 @@ impl World {
             self.ledger.touch_due(before.min(now), before.max(now));
         }
         self.try_again();
+    }
+
+    /// The task ends only when everything does.
+    fn tell_registrar(&self, told: register::Told) {
+        let _ = self.outside.register.send(told);
     }
 
     fn name_of(&self, stream: StreamId) -> String {

@@ -72,6 +72,7 @@ pub(super) fn agent(
         state_dir: Some(dir.join("proxy-state")),
         drain_seconds: running.drain.map_or(5, |d| d.as_secs_f64().ceil() as u64),
         app_probes: BTreeMap::new(),
+        readiness_probe: None,
         run_as_uid: None,
         mark_sockets: true,
     };
@@ -119,6 +120,7 @@ fn node(fields: &Fields<'_>, gateway: bool) -> NodeConfig {
         mesh_id: "cluster.local".into(),
         network: meta.labels.get("topology.istio.io/network").cloned().unwrap_or_default(),
         locality: locality.map(|l| l.replace('.', "/")).unwrap_or_default(),
+        auto_register_group: String::new(),
         node_name: NODE_NAME.into(),
         dns_domain: "cluster.local".into(),
     }

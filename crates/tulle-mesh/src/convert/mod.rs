@@ -94,9 +94,10 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
             cx.inform("it is in force in proxies that start after it");
             return None;
         }
+        // The control plane's, when a workload registers itself.
+        Spec::WorkloadGroup(_) => return None,
         // Kinds that are not in force yet say so.
-        Spec::WorkloadGroup(_)
-        | Spec::Telemetry(_)
+        Spec::Telemetry(_)
         | Spec::WasmPlugin(_)
         | Spec::TrafficExtension(_)
         | Spec::XBackend(_)

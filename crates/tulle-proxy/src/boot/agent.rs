@@ -44,6 +44,7 @@ impl Plan {
             state_dir,
             drain_seconds,
             app_probes,
+            readiness_probe,
             run_as_uid: _, // For people; sockets are marked whoever we are.
             mark_sockets,
         } = config;
@@ -90,6 +91,7 @@ impl Plan {
             mark: mark_sockets.then_some(PROXY_MARK),
             workers: concurrency.unwrap_or_else(|| default_workers(node.kind)),
             app_probes,
+            readiness_probe,
             istio_stats: true,
             audit: audit_log.into_iter().map(Sink::File).collect(),
             node,
@@ -135,6 +137,7 @@ pub fn xds_node(node: &NodeConfig, dns_capture: bool) -> core::Node {
         mesh_id,
         network,
         locality,
+        auto_register_group,
         node_name,
         dns_domain: _, // Part of the id.
     } = node;
@@ -150,6 +153,7 @@ pub fn xds_node(node: &NodeConfig, dns_capture: bool) -> core::Node {
         ("NETWORK", network),
         ("INSTANCE_IPS", &ips),
         ("NODE_NAME", node_name),
+        ("AUTO_REGISTER_GROUP", auto_register_group),
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
@@ -233,6 +237,7 @@ pub(crate) fn node_of_bootstrap(node: &core::Node) -> NodeConfig {
         mesh_id: get("MESH_ID"),
         network: get("NETWORK"),
         locality: locality.to_string(),
+        auto_register_group: get("AUTO_REGISTER_GROUP"),
         node_name: get("NODE_NAME"),
         dns_domain: "cluster.local".to_owned(),
     }

@@ -93,6 +93,7 @@ impl Plan {
             mark: None,
             workers: if workers == 0 { cores() } else { workers },
             app_probes: std::collections::BTreeMap::new(),
+            readiness_probe: None,
             istio_stats: false,
             audit: Vec::new(),
         })

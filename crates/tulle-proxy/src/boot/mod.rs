@@ -11,6 +11,7 @@ mod compile;
 mod counted;
 mod dump;
 mod fds;
+mod health;
 mod identity;
 mod main_thread;
 mod needs;

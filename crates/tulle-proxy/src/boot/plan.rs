@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tulle_base::SpiffeId;
 use tulle_base::agent::{AppProbe, DnsConfig, NodeConfig};
+use tulle_base::readiness::ReadinessProbe;
 use tulle_engine::runtime::tls::Secret;
 use tulle_engine::runtime::{Cluster, Listener};
 use tulle_identity::{CertificateSource, Secrets, TrustSource};
@@ -57,6 +58,8 @@ pub struct Plan {
     pub workers: usize,
     /// Probes of the application by their rewritten path.
     pub app_probes: BTreeMap<String, AppProbe>,
+    /// How the application is asked whether it is well, for the control plane to know.
+    pub readiness_probe: Option<ReadinessProbe>,
     /// Whether statistics are limited to those that Istio shows.
     pub istio_stats: bool,
     /// Where security events are told.

@@ -172,6 +172,7 @@ async fn serve(
     let rotation = plan.identity.as_ref().map(|_| Watched::<RotationStatus>::empty());
     let (xds_plan, identity) = (plan.xds.take(), plan.identity.take());
     let (node, state_dir, drain) = (plan.xds_node.clone(), plan.state_dir.take(), plan.drain);
+    let probe = plan.readiness_probe.take();
     let (listeners, clusters) = (std::mem::take(&mut plan.listeners), std::mem::take(&mut plan.clusters));
     let connector = xds_plan
         .as_ref()
@@ -216,6 +217,8 @@ async fn serve(
         }),
         resolved,
         results,
+        probe,
+        verdicts: None,
         state_dir,
         save_at: None,
     };

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tulle_base::readiness::ReadinessProbe;
 use tulle_identity::{Certificate, Watched};
 use tulle_xds::client::{Connector, Event, Events};
 
+use super::health::{self, Verdict};
 use super::main_thread::Main;
 use super::plan::{XdsPlan, XdsServer};
 use super::resolve::{self, Resolved};
@@ -31,6 +33,9 @@ pub(super) struct Loop {
     pub(super) pending: Option<Pending>,
     pub(super) resolved: mpsc::Sender<Resolved>,
     pub(super) results: mpsc::Receiver<Resolved>,
+    /// How the application is asked whether it is well; from when the control plane can be told.
+    pub(super) probe: Option<ReadinessProbe>,
+    pub(super) verdicts: Option<mpsc::Receiver<Verdict>>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) save_at: Option<Instant>,
 }
@@ -49,6 +54,7 @@ enum Wake {
     Identity,
     Xds(Option<Event>),
     Resolved(Option<Resolved>),
+    Health(Verdict),
     Tick,
 }
 
@@ -65,6 +71,7 @@ impl Loop {
                 _ = self.own.changed_since(0), if wait => Wake::Identity,
                 event = next_event(&mut self.events) => Wake::Xds(event),
                 resolved = self.results.recv() => Wake::Resolved(resolved),
+                verdict = next_verdict(&mut self.verdicts) => Wake::Health(verdict),
                 _ = tick.tick(), if look => Wake::Tick,
             };
             match wake {
@@ -83,6 +90,11 @@ impl Loop {
                     self.look_ready().await;
                 }
                 Wake::Resolved(None) => {}
+                Wake::Health(verdict) => {
+                    if let Some(link) = &self.link {
+                        link.tell_health(verdict);
+                    }
+                }
                 Wake::Tick => {
                     let late = self.main.book.borrow_mut().expire_warming(Instant::now());
                     xds::finish(&self.main, late);
@@ -105,6 +117,11 @@ impl Loop {
         link.subscribe_needs(&self.main);
         self.link = Some(link);
         self.events = Some(events);
+        if let Some(probe) = self.probe.take() {
+            let (tell, verdicts) = mpsc::channel(1);
+            tokio::task::spawn_local(health::keep_asking(probe, self.main.mark, tell));
+            self.verdicts = Some(verdicts);
+        }
     }
 
     fn has_to_look(&self) -> bool {
@@ -166,6 +183,18 @@ impl Loop {
 async fn next_event(events: &mut Option<Events>) -> Option<Event> {
     match events {
         Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Without a probe, never.
+async fn next_verdict(verdicts: &mut Option<mpsc::Receiver<Verdict>>) -> Verdict {
+    let next = match verdicts {
+        Some(verdicts) => verdicts.recv().await,
+        None => None,
+    };
+    match next {
+        Some(verdict) => verdict,
         None => std::future::pending().await,
     }
 }

@@ -21,6 +21,7 @@ use tulle_xds::client::{BoxIo, Client, Config, Connector, Event, Events, Interes
 
 use super::book::{Outcome, Raw, join};
 use super::compile::Problem;
+use super::health::{HEALTH, Verdict};
 use super::main_thread::Main;
 use super::plan::{MeshServer, XdsPlan, XdsServer};
 use super::saved::Saved;
@@ -100,6 +101,11 @@ impl Link {
             }
             Event::Update(update) => self.update(main, update),
         }
+    }
+
+    /// Tells the control plane whether the application is well.
+    pub(super) fn tell_health(&self, verdict: Verdict) {
+        self.client.report(HEALTH, verdict);
     }
 
     fn update(&self, main: &Main, update: Update) {

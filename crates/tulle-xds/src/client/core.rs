@@ -72,6 +72,8 @@ pub struct ClientCore {
     connected: bool,
     node_sent: bool,
     requests: VecDeque<DeltaDiscoveryRequest>,
+    /// What is told the server unasked, by type, and is told again on each new stream.
+    reports: BTreeMap<String, Option<String>>,
 }
 
 impl ClientCore {
@@ -84,6 +86,7 @@ impl ClientCore {
             connected: false,
             node_sent: false,
             requests: VecDeque::new(),
+            reports: BTreeMap::new(),
         }
     }
 
@@ -143,6 +146,23 @@ impl ClientCore {
         for index in 0..self.types.len() {
             self.first_request(index);
         }
+        for (type_url, problem) in self.reports.clone() {
+            self.push_report(type_url, problem);
+        }
+    }
+
+    /// Tells the server how something stands that it does not ask for, under a type of its own: well, or what is wrong. The last
+    /// report of a type is repeated on each new stream.
+    pub fn report(&mut self, type_url: &str, problem: Option<String>) {
+        self.reports.insert(type_url.to_owned(), problem.clone());
+        if self.connected {
+            self.push_report(type_url.to_owned(), problem);
+        }
+    }
+
+    fn push_report(&mut self, type_url: String, problem: Option<String>) {
+        let error_detail = problem.map(nack::whole);
+        self.push(DeltaDiscoveryRequest { type_url, error_detail, ..Default::default() });
     }
 
     /// The stream is gone. Nothing that was accepted is forgotten.
@@ -361,6 +381,22 @@ mod tests {
         let names: Vec<_> = again.initial_resource_versions.keys().cloned().collect();
         assert_eq!(names, ["a", "c"]);
         assert!(again.node.is_some());
+    }
+
+    #[test]
+    fn reports_are_repeated_on_each_new_stream() {
+        let mut core = ClientCore::new(Bytes::from_static(b"n"));
+        core.report("health", Some("down".into()));
+        assert!(core.next_request().is_none());
+        core.connected();
+        let told = drain(&mut core);
+        assert_eq!((told.len(), told[0].type_url.as_str(), told[0].node.is_some()), (1, "health", true));
+        assert_eq!(told[0].error_detail.as_ref().unwrap().message, "down");
+        core.report("health", None);
+        assert!(drain(&mut core)[0].error_detail.is_none());
+        core.disconnected();
+        core.connected();
+        assert_eq!(drain(&mut core).len(), 1);
     }
 
     #[test]

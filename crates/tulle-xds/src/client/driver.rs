@@ -143,6 +143,7 @@ impl Driver {
             Command::Subscribe(type_url, interest) => self.core.subscribe(&type_url, interest),
             Command::Unsubscribe(type_url, names) => self.core.unsubscribe(&type_url, &names),
             Command::Remember(type_url, name, version) => self.core.remember(&type_url, &name, &version),
+            Command::Report(type_url, problem) => self.core.report(&type_url, problem),
             Command::Answer(ticket, errors) => {
                 self.unanswered = self.unanswered.saturating_sub(1);
                 self.core.answer(ticket, errors);

@@ -105,6 +105,7 @@ enum Command {
     Unsubscribe(String, Vec<String>),
     Remember(String, String, String),
     Answer(Ticket, Vec<ResourceError>),
+    Report(String, Option<String>),
 }
 
 impl Client {
@@ -130,6 +131,11 @@ impl Client {
     /// [`ClientCore::remember`].
     pub fn remember(&self, type_url: &str, name: &str, version: &str) {
         self.send(Command::Remember(type_url.to_owned(), name.to_owned(), version.to_owned()));
+    }
+
+    /// Tells the server how something stands that it does not ask for; see [`ClientCore::report`].
+    pub fn report(&self, type_url: &str, problem: Option<String>) {
+        self.send(Command::Report(type_url.to_owned(), problem));
     }
 
     /// Answers that everything in the response is in force (ACK).

@@ -194,7 +194,7 @@ impl ServerCore {
         now: Instant,
     ) -> Result<(), Violation> {
         let Some(kind) = self.catalog.find(&request.type_url) else {
-            self.events.push_back(CoreEvent::UnknownType { stream: id, type_url: request.type_url });
+            self.unknown(id, request.type_url, request.error_detail);
             return Ok(());
         };
         if !request.response_nonce.is_empty() {
@@ -242,7 +242,7 @@ impl ServerCore {
         now: Instant,
     ) -> Result<(), Violation> {
         let Some(kind) = self.catalog.find(&request.type_url) else {
-            self.events.push_back(CoreEvent::UnknownType { stream: id, type_url: request.type_url });
+            self.unknown(id, request.type_url, request.error_detail);
             return Ok(());
         };
         if !request.response_nonce.is_empty()
@@ -329,6 +329,11 @@ impl ServerCore {
     /// Whether a stream waits for others of its types.
     pub fn has_blocked(&self) -> bool {
         !self.blocked.is_empty()
+    }
+
+    fn unknown(&mut self, stream: StreamId, type_url: String, error: Option<Status>) {
+        let problem = error.map(|status| status.message);
+        self.events.push_back(CoreEvent::UnknownType { stream, type_url, problem });
     }
 
     fn check(&self, id: StreamId, names: &[String]) -> Result<(), Violation> {

@@ -75,12 +75,14 @@ pub enum CoreEvent {
         /// The stream.
         stream: StreamId,
     },
-    /// A type that this server does not know was asked for.
+    /// A type that this server does not know was asked for, or reported on.
     UnknownType {
         /// The stream.
         stream: StreamId,
         /// The type.
         type_url: String,
+        /// What is wrong, if the request says that something is.
+        problem: Option<String>,
     },
 }
 

@@ -19,6 +19,8 @@ use crate::logging;
 use crate::outcome::{Failure, Outcome};
 use crate::resident;
 
+/// Names the WorkloadGroup to register for, as Istio's proxies are told; wins over the agent configuration.
+const AUTO_REGISTER_GROUP: &str = "ISTIO_META_AUTO_REGISTER_GROUP";
 const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
 
 /// Run the proxy alone: from an Envoy bootstrap file, or as a pod's sidecar or gateway.
@@ -159,6 +161,9 @@ fn give_up_privileges() {
 fn from_agent(file: &Path, kind: NodeType) -> Result<Plan, Failure> {
     let mut config = AgentConfig::load(file).map_err(Failure::usage)?;
     config.node.kind = kind;
+    if let Some(group) = std::env::var(AUTO_REGISTER_GROUP).ok().filter(|group| !group.is_empty()) {
+        config.node.auto_register_group = group;
+    }
     Plan::from_agent(config).map_err(Failure::usage)
 }
 
