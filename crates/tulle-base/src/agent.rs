@@ -121,6 +121,9 @@ pub struct NodeConfig {
     /// Domain below which services have their names; default `cluster.local`.
     #[serde(default = "default_trust_domain")]
     pub dns_domain: String,
+    /// Further metadata, for EnvoyFilters to match (`ISTIO_META_…` of the proxy's settings); what is above wins.
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The kinds of proxies that this build has.

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use tulle_api::kubernetes::PodSelector;
+
 use crate::destination::{ConnectionPool, Keepalive, LocalityLb, Outlier};
 use crate::ingress::IngressMode;
 use crate::provider::ExtensionProvider;
+use crate::proxies::ProxySettings;
 use crate::routing::Retry;
 
 /// The mesh's own settings (Istio's MeshConfig, as far as it is read).
@@ -84,6 +87,10 @@ pub struct MeshConfig {
     pub ingress_service: String,
     /// Label `istio` of its pods; empty for the one that goes with the Service.
     pub ingress_selector: String,
+    /// What HTTP of proxies is like.
+    pub proxies: ProxySettings,
+    /// The namespaces that are read: those that one of these selects; all if there is none.
+    pub discovery: Vec<PodSelector>,
 }
 
 /// What stands before gateways. `None` is not written.
@@ -233,6 +240,8 @@ impl Default for MeshConfig {
             ingress_mode: IngressMode::default(),
             ingress_service: "istio-ingressgateway".into(),
             ingress_selector: String::new(),
+            proxies: ProxySettings::default(),
+            discovery: Vec::new(),
         }
     }
 }

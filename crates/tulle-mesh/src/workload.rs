@@ -6,6 +6,7 @@ use tulle_base::{Labels, Locality, SpiffeId};
 
 use crate::config::GatewayTopology;
 use crate::meta::NsName;
+use crate::proxies::ProxySettings;
 
 /// One running instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Workload {
     pub named_ports: BTreeMap<String, u16>,
     /// What stands before it if it is a gateway, as its annotation says.
     pub topology: GatewayTopology,
+    /// What HTTP of its proxy is like, as its annotation says.
+    pub proxy: ProxySettings,
 }
 
 impl Workload {

@@ -55,6 +55,11 @@ impl Follow {
         }
     }
 
+    /// The objects that are there, as far as is known; some may not have been told yet.
+    pub fn known(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.known.values()
+    }
+
     /// The next update of `store`, which must be the same store each time. Waits while the store cannot be reached, and may
     /// be dropped half-way without losing an update.
     pub async fn next(&mut self, store: &dyn Store) -> Update {

@@ -162,6 +162,6 @@ pub(crate) fn stats_tcp(gateway: bool) -> Filter {
 }
 
 /// Forwards.
-pub(crate) fn router() -> HttpFilter {
-    http("envoy.filters.http.router", &Router::default())
+pub(crate) fn router(debug_headers: bool) -> HttpFilter {
+    http("envoy.filters.http.router", &Router { suppress_envoy_headers: !debug_headers, ..Router::default() })
 }

@@ -8,6 +8,7 @@ use tulle_mesh::Snapshot;
 use tulle_mesh::config::{GatewayTopology, OutboundPolicy};
 use tulle_mesh::gateway::ServerHost;
 use tulle_mesh::port::Protocol;
+use tulle_mesh::proxies::ProxySettings;
 use tulle_mesh::routing::RouteSet;
 use tulle_mesh::service::{Service, ServicePort};
 use tulle_mesh::sidecar::{Egress, Sidecar};
@@ -40,6 +41,8 @@ pub struct View {
     passing: Vec<ServerHost>,
     /// The Secret with the certificate that backends are shown, where a policy has TLS spoken with them; for gateways.
     pub(crate) client_certificate: Option<String>,
+    /// What its HTTP is like.
+    pub(crate) proxy: ProxySettings,
     /// What its listeners are bound to.
     pub(crate) families: Families,
     /// Where unknown traffic goes.
@@ -84,9 +87,13 @@ impl View {
         }
         Client::of(snapshot, proxy).write_key(&mut key);
         // The mesh's own settings are the same for everybody.
-        let own = snapshot.workload(&proxy.pod).map(|w| w.topology).unwrap_or_default();
-        if proxy.kind == Kind::Router && own != GatewayTopology::default() {
-            key.push_str(&format!("/behind={own:?}"));
+        if let Some(own) = snapshot.workload(&proxy.pod) {
+            if proxy.kind == Kind::Router && own.topology != GatewayTopology::default() {
+                key.push_str(&format!("/behind={:?}", own.topology));
+            }
+            if own.proxy != ProxySettings::default() {
+                key.push_str(&format!("/proxy={:?}", own.proxy));
+            }
         }
         if let Some(certificate) = certificate_of(snapshot, proxy) {
             key.push_str(&format!("/shows={certificate}"));
@@ -112,6 +119,7 @@ impl View {
             families: proxy.families,
             client: Client::of(snapshot, proxy),
             topology: topology_of(snapshot, proxy),
+            proxy: settings_of(snapshot, proxy),
             passing: passing_of(snapshot, proxy),
             client_certificate: certificate_of(snapshot, proxy),
             outbound,
@@ -283,6 +291,16 @@ fn topology_of(snapshot: &Snapshot, proxy: &Proxy) -> GatewayTopology {
     }
     let own = snapshot.workload(&proxy.pod).map(|w| w.topology).unwrap_or_default();
     own.or(snapshot.mesh().topology)
+}
+
+/// What a proxy's HTTP is like, as its pod says over the mesh.
+pub(crate) fn settings_of(snapshot: &Snapshot, proxy: &Proxy) -> ProxySettings {
+    let mesh = &snapshot.mesh().proxies;
+    let mut settings = snapshot.workload(&proxy.pod).map_or_else(|| mesh.clone(), |own| own.proxy.or(mesh));
+    if proxy.kind == Kind::Router {
+        settings.connections = settings.connections.of_gateway();
+    }
+    settings
 }
 
 /// Gateways ignore Sidecar (traps 14).

@@ -13,8 +13,7 @@ record! {
         /// Worker threads; 0 for one per core, by the processor limit when unset.
         pub concurrency: Option<i32> = "concurrency",
         /// Additional environment of the proxy.
-        pub environment_variables: BTreeMap<String, String> = "environmentVariables"
-            => planned("the environment of proxies is made by the node agent"),
+        pub environment_variables: BTreeMap<String, String> = "environmentVariables",
         /// The proxy's image.
         pub image: Option<ProxyImage> = "image"
             => no_effect("the proxy is this program, no images are pulled"),

@@ -22,7 +22,7 @@ record! {
             => no_effect("sidecars listen where pods are redirected to, which is 15006"),
         /// Port of an HTTP proxy for applications that ask for one.
         pub proxy_http_port: Option<i32> = "proxyHttpPort"
-            => planned("sidecars do not serve as HTTP proxies"),
+            => no_effect("sidecars serve what is redirected to them; an application that wants an explicit HTTP proxy has none"),
         /// Time to connect, at least 1ms; 10s by default.
         pub connect_timeout: Option<WrittenDuration> = "connectTimeout",
         /// Closes idle tunnels of the ambient mesh; 1h by default.
@@ -111,15 +111,14 @@ record! {
             => deprecated("say so in the DestinationRule"),
         /// An outside CA.
         pub ca: Option<MeshCa> = "ca"
-            => planned("certificates come from the authority of the control plane"),
+            => no_effect("certificates come from the authority of the control plane, which takes a signing key of yours"),
         /// Services that policies and telemetry name.
         pub extension_providers: Vec<MeshExtensionProvider> = "extensionProviders",
         /// Providers where a Telemetry names none.
         pub default_providers: Option<DefaultProviders> = "defaultProviders"
             => planned("telemetry is not configurable"),
         /// Namespaces that the control plane reads; all by default.
-        pub discovery_selectors: Vec<PodSelector> = "discoverySelectors"
-            => planned("every namespace is read"),
+        pub discovery_selectors: Vec<PodSelector> = "discoverySelectors",
         /// How paths are made comparable.
         pub path_normalization: Option<ProxyPathNormalization> = "pathNormalization",
         /// Retries of routes that set none; twice by default.

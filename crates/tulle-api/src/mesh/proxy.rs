@@ -19,10 +19,10 @@ record! {
             => no_effect("the proxy is this program"),
         /// Time that listeners drain when a proxy is replaced, at least 1s; 45s by default.
         pub drain_duration: Option<WrittenDuration> = "drainDuration"
-            => planned("proxies run with their own settings"),
+            => no_effect("a listener that changes keeps its sockets and connections, and connections of one that goes may finish"),
         /// Address of the control plane.
         pub discovery_address: String = "discoveryAddress"
-            => planned("proxies run with their own settings"),
+            => no_effect("whoever starts a proxy says where the control plane is"),
         /// Time between questions to the control plane.
         pub discovery_refresh_delay: Option<WrittenDuration> = "discoveryRefreshDelay"
             => no_effect("deprecated, the control plane sends by itself"),
@@ -37,7 +37,7 @@ record! {
             => planned("metrics are not sent, they are asked for"),
         /// Port of the administration interface; 15000 by default.
         pub proxy_admin_port: Option<i32> = "proxyAdminPort"
-            => planned("proxies run with their own settings"),
+            => no_effect("the commands that ask a proxy find it at 15000"),
         /// Zone of the proxy.
         pub availability_zone: String = "availabilityZone"
             => no_effect("deprecated, the zone is read from the node"),
@@ -56,8 +56,7 @@ record! {
         pub proxy_bootstrap_template_path: String = "proxyBootstrapTemplatePath"
             => no_effect("sidecars and gateways have no bootstrap file"),
         /// How traffic gets to the proxy; REDIRECT by default.
-        pub interception_mode: Option<InterceptionMode> = "interceptionMode"
-            => planned("proxies run with their own settings"),
+        pub interception_mode: Option<InterceptionMode> = "interceptionMode",
         /// Traces.
         pub tracing: Option<MeshTracing> = "tracing"
             => planned("traces are not configurable"),
@@ -71,14 +70,13 @@ record! {
         pub envoy_metrics_service: Option<RemoteService> = "envoyMetricsService"
             => planned("metrics are not sent, they are asked for"),
         /// Additional environment of the proxy.
-        pub proxy_metadata: BTreeMap<String, String> = "proxyMetadata"
-            => planned("proxies run with their own settings"),
+        pub proxy_metadata: BTreeMap<String, String> = "proxyMetadata",
         /// Runtime values of Envoy.
         pub runtime_values: BTreeMap<String, String> = "runtimeValues"
             => no_effect("the proxy has no runtime values"),
         /// Port of the agent's health checks and merged metrics; 15020 by default.
         pub status_port: Option<i32> = "statusPort"
-            => planned("proxies run with their own settings"),
+            => no_effect("probes and metrics are found at 15020, which redirection lets pass"),
         /// Additional labels of statistics.
         pub extra_stat_tags: Vec<String> = "extraStatTags"
             => planned("metrics are not configurable"),
@@ -87,8 +85,7 @@ record! {
         /// Time that connections drain when a pod ends; 5s by default.
         pub termination_drain_duration: Option<WrittenDuration> = "terminationDrainDuration",
         /// Id of the mesh; the trust domain by default.
-        pub mesh_id: String = "meshId"
-            => planned("metrics are not configurable"),
+        pub mesh_id: String = "meshId",
         /// When a workload outside of the cluster is ready.
         pub readiness_probe: Option<ReadinessProbe> = "readinessProbe"
             => no_effect("a proxy outside of the cluster asks by the probe of its own configuration (docs/hosts.md)"),
@@ -97,10 +94,10 @@ record! {
             => planned("metrics are not configurable"),
         /// Whether the application waits for the proxy; false by default.
         pub hold_application_until_proxy_starts: Option<bool> = "holdApplicationUntilProxyStarts"
-            => planned("proxies run with their own settings"),
+            => no_effect("the sidecar is a native one: applications always wait until it is ready"),
         /// Additional trust anchors for the control plane, as PEM.
         pub ca_certificates_pem: Vec<String> = "caCertificatesPem"
-            => planned("the anchors of the control plane are those of the node agent"),
+            => no_effect("the control plane is checked against the roots that a proxy is started with"),
         /// The proxy's image.
         pub image: Option<ProxyImage> = "image"
             => no_effect("the proxy is this program, no images are pulled"),
@@ -108,20 +105,18 @@ record! {
         pub private_key_provider: Option<PrivateKeyProvider> = "privateKeyProvider"
             => no_effect("private keys are used by the TLS library alone"),
         /// Headers that proxies add.
-        pub proxy_headers: Option<ProxyHeaders> = "proxyHeaders"
-            => planned("proxies run with their own settings"),
+        pub proxy_headers: Option<ProxyHeaders> = "proxyHeaders",
         /// Time between writes of the access log, at least 1ms; 1s by default.
         pub file_flush_interval: Option<WrittenDuration> = "fileFlushInterval"
-            => planned("access logs are written at once"),
+            => no_effect("access logs are written at once"),
         /// KiB of access log that are written at once; 64 by default.
         pub file_flush_min_size_kb: Option<u32> = "fileFlushMinSizeKb"
-            => planned("access logs are written at once"),
+            => no_effect("access logs are written at once"),
         /// Whether metrics may be compressed; true by default.
         pub stats_compression: Option<bool> = "statsCompression"
             => planned("metrics are not compressed"),
         /// Limits of connections.
-        pub connection_settings: Option<ConnectionSettings> = "connectionSettings"
-            => planned("proxies run with their own settings"),
+        pub connection_settings: Option<ConnectionSettings> = "connectionSettings",
     }
     oneof {
         /// The proxy's name in traces.
@@ -313,9 +308,11 @@ record! {
         /// What becomes of encoded slashes in a path.
         pub http_path_with_escaped_slashes_action: Option<EscapedSlashesAction> = "httpPathWithEscapedSlashesAction",
         /// Most connections of a listener.
-        pub listener_connection_limit: Option<i32> = "listenerConnectionLimit",
+        pub listener_connection_limit: Option<i32> = "listenerConnectionLimit"
+            => planned("connections of a listener are not counted against a limit"),
         /// Most connections of a proxy.
-        pub global_downstream_connection_limit: Option<i32> = "globalDownstreamConnectionLimit",
+        pub global_downstream_connection_limit: Option<i32> = "globalDownstreamConnectionLimit"
+            => planned("connections of a proxy are not counted against a limit"),
     }
 }
 

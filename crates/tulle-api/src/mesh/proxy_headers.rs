@@ -19,7 +19,8 @@ record! {
         /// Envoy's headers for debugging; on by default.
         pub envoy_debug_headers: Option<HeaderSwitch> = "envoyDebugHeaders",
         /// Headers of the exchange of peer metadata.
-        pub metadata_exchange_headers: Option<MetadataExchangeHeaders> = "metadataExchangeHeaders",
+        pub metadata_exchange_headers: Option<MetadataExchangeHeaders> = "metadataExchangeHeaders"
+            => no_effect("nobody outside of the mesh is told what runs in it, whatever the mode"),
         /// Whether HTTP/1.1 header names keep their case; false by default.
         pub preserve_http1_header_case: Option<bool> = "preserveHttp1HeaderCase",
         /// X-Forwarded-Host; off by default.

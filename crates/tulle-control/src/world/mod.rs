@@ -4,6 +4,7 @@
 //! A change is applied at once. What arrives meanwhile is taken together next time; nobody waits for a timer.
 
 mod clients;
+mod discovery;
 mod quarantine;
 mod report;
 
@@ -43,6 +44,7 @@ use crate::trust::{self, Trust, Trusted};
 use crate::types::Types;
 use crate::views::Shared;
 use clients::{Client, Opening};
+use discovery::{Discovery, Turned};
 
 /// Updates taken together at most.
 const BATCH: usize = 4096;
@@ -111,6 +113,7 @@ pub(crate) struct World {
     /// Who refuses what.
     refusing: HashMap<ResourceRef, HashSet<StreamId>>,
     namespaces: HashSet<String>,
+    discovery: Discovery,
     /// Streams that came before everything was known.
     waiting: Vec<Opening>,
     synced: bool,
@@ -128,6 +131,7 @@ impl World {
     pub(crate) fn new(outside: Outside, types: Types, mesh: MeshConfig, serving: TrustSource) -> Self {
         let secrets = Secrets::new(&outside.hub, types.sds);
         let trust = Trust::new(&outside.hub, types.trust, serving);
+        let discovery = Discovery::new(&mesh.root_namespace);
         Self {
             outside,
             types,
@@ -142,6 +146,7 @@ impl World {
             by_pod: HashMap::new(),
             refusing: HashMap::new(),
             namespaces: HashSet::new(),
+            discovery,
             waiting: Vec::new(),
             synced: false,
             told_later: HashSet::new(),
@@ -183,7 +188,7 @@ impl World {
                             () = std::future::ready(()) => break,
                         }
                     }
-                    self.take(batch, Instant::now());
+                    self.take(batch, &follow, Instant::now());
                 }
                 event = self.outside.events.recv() => match event {
                     Some(event) => self.hear(event),
@@ -267,8 +272,9 @@ impl World {
     }
 
     /// Takes in changes of the store.
-    fn take(&mut self, updates: Vec<Update>, at: Instant) {
+    fn take(&mut self, updates: Vec<Update>, follow: &Follow, at: Instant) {
         let mut changes = Vec::with_capacity(updates.len());
+        let mut turned = Turned::new();
         let mut synced = false;
         for update in &updates {
             if let Update::Put(object) = update {
@@ -292,17 +298,33 @@ impl World {
                 }
                 Update::Put(object) => {
                     self.note(&object, true);
-                    changes.extend(self.put(object));
+                    if object.kind() == Kind::Namespace {
+                        turned.extend(self.discovery.label(&object, true));
+                    }
+                    if self.discovery.sees(&object) {
+                        changes.extend(self.put(object));
+                    }
                 }
                 Update::Delete(object) => {
                     self.note(&object, false);
+                    if object.kind() == Kind::Namespace {
+                        turned.extend(self.discovery.label(&object, false));
+                    }
                     changes.push(self.delete(&object));
                 }
                 Update::Synced => synced = true,
             }
         }
+        changes.extend(self.turn(&turned, follow));
         let before = Instant::now();
         let mut step = self.rooms.step(&changes, &self.documents);
+        let selectors = self.rooms.truth().mesh().discovery.clone();
+        let turned = self.discovery.select(&selectors, follow.known().map(|o| o.meta.namespace.as_str()));
+        if !turned.is_empty() {
+            let more = self.turn(&turned, follow);
+            step.merge(self.rooms.step(&more, &self.documents));
+            changes.extend(more);
+        }
         // Faults that were over before they came do not begin.
         if self.rooms.truth().next_end().is_some() || self.rooms.truth().now() > 0 {
             step.merge(self.rooms.time(unix_now()));
@@ -330,6 +352,23 @@ impl World {
             }
         }
         self.outside.hub.mark();
+    }
+
+    /// What is in namespaces that are read from now on comes, what is in those that are not any more goes.
+    fn turn(&mut self, turned: &Turned, follow: &Follow) -> Vec<Change> {
+        if turned.is_empty() {
+            return Vec::new();
+        }
+        tracing::info!(?turned, "namespaces are read, or not any more");
+        let mut changes = Vec::new();
+        for object in follow.known().filter(|o| o.kind() != Kind::Secret) {
+            match turned.get(&object.meta.namespace) {
+                Some(true) => changes.extend(self.put(object.clone())),
+                Some(false) => changes.push(self.delete(object)),
+                None => {}
+            }
+        }
+        changes
     }
 
     /// Tells that settings of the mesh are in force, or why they are not: a ConfigMap has no status.

@@ -10,11 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tulle_api::kubernetes::{ConfigMap, PodSpec, Secret};
+use tulle_api::mesh::InterceptionMode;
 use tulle_api::{Object, Resource as _};
 
 use super::build::{Built, Cluster, Files, build, volume_files};
 use super::images::Images;
 use super::paths::Paths;
+use super::running::Running;
 use super::token::TokenSigner;
 use super::volumes::has_token;
 use super::{files, status};
@@ -177,7 +179,7 @@ impl Kubelet {
             return;
         };
         let mut entry = Entry { uid: object.meta.uid.clone(), ips: Some(ips), stage: Stage::Waiting };
-        let capture = match capture_of(object, spec) {
+        let capture = match capture_of(object, spec, &Running::of(view, object)) {
             Ok(capture) => capture,
             Err(message) => {
                 self.report(object, status::refused("InvalidAnnotation", &message));
@@ -432,20 +434,21 @@ impl Kubelet {
     }
 }
 
-/// What the pod's sidecar captures; `None` without one, or with interception mode NONE.
-fn capture_of(object: &Object, spec: &PodSpec) -> Result<Option<Capture>, String> {
+/// What the pod's sidecar captures; `None` without one, or with interception mode NONE. The annotation wins over the settings.
+fn capture_of(object: &Object, spec: &PodSpec, running: &Running) -> Result<Option<Capture>, String> {
     let has_proxy = spec.init_containers.iter().chain(&spec.containers).any(|c| c.name == PROXY);
     let injected = object.meta.annotations.get(DECIDED).is_some_and(|d| d == "sidecar");
     let mode = object.meta.annotations.get("sidecar.istio.io/interceptionMode").map(String::as_str);
-    match mode {
+    match mode.or(running.interception.map(InterceptionMode::as_str)) {
         _ if !has_proxy || !injected => Ok(None),
         Some("NONE") => Ok(None),
         None | Some("REDIRECT" | "") => {
-            Capture::from_annotations(&object.meta.annotations).map(Some).map_err(|e| e.to_string())
+            let capture = Capture::from_annotations(&object.meta.annotations).map_err(|e| e.to_string())?;
+            Ok(Some(Capture { dns: running.captures_dns(), ..capture }))
         }
-        Some(other) => Err(format!(
-            "annotation sidecar.istio.io/interceptionMode: {other} is not supported; use REDIRECT or NONE"
-        )),
+        Some(other) => {
+            Err(format!("sidecar.istio.io/interceptionMode: {other} is not supported; use REDIRECT or NONE"))
+        }
     }
 }
 

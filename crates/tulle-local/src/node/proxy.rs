@@ -49,7 +49,7 @@ pub(super) fn agent(
     let dns = dns(cluster.addresses);
     let running = Running::of(cluster.view, fields.pod);
     let config = AgentConfig {
-        node: node(fields, gateway),
+        node: node(fields, gateway, &running),
         trust_domain: "cluster.local".into(),
         discovery: DiscoveryConfig {
             host: "istiod.istio-system.svc".into(),
@@ -62,7 +62,7 @@ pub(super) fn agent(
             .then(|| volume(SOCKET_VOLUME, "socket")),
         audit_log: Some(dir.join("proxy-state").join("audit.log")),
         cert_ttl_seconds: cluster.cert_ttl.as_secs(),
-        dns: (!gateway).then_some(dns),
+        dns: (!gateway && running.captures_dns()).then_some(dns),
         concurrency: running.concurrency.map(threads),
         inherited_listeners: sockets
             .iter()
@@ -101,7 +101,7 @@ fn threads(wanted: usize) -> usize {
     }
 }
 
-fn node(fields: &Fields<'_>, gateway: bool) -> NodeConfig {
+fn node(fields: &Fields<'_>, gateway: bool, running: &Running) -> NodeConfig {
     let meta = &fields.pod.meta;
     let locality =
         meta.labels.get("topology.istio.io/locality").or_else(|| meta.labels.get("istio-locality"));
@@ -117,12 +117,13 @@ fn node(fields: &Fields<'_>, gateway: bool) -> NodeConfig {
         labels: meta.labels.clone(),
         annotations: meta.annotations.clone(),
         cluster_id: "Kubernetes".into(),
-        mesh_id: "cluster.local".into(),
+        mesh_id: if running.mesh_id.is_empty() { "cluster.local".into() } else { running.mesh_id.clone() },
         network: meta.labels.get("topology.istio.io/network").cloned().unwrap_or_default(),
         locality: locality.map(|l| l.replace('.', "/")).unwrap_or_default(),
         auto_register_group: String::new(),
         node_name: NODE_NAME.into(),
         dns_domain: "cluster.local".into(),
+        metadata: running.metadata(),
     }
 }
 

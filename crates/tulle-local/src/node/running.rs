@@ -8,7 +8,8 @@ use tulle_api::Object;
 use tulle_api::istio::ProxyConfig;
 use tulle_api::kubernetes::ConfigMap;
 use tulle_api::mesh::{
-    IstioOperator, MeshProxyConfig, PROXY_ANNOTATION, read_config_map, read_proxy_annotation,
+    InterceptionMode, IstioOperator, MeshProxyConfig, PROXY_ANNOTATION, read_config_map,
+    read_proxy_annotation,
 };
 
 use crate::cluster::view::View;
@@ -23,7 +24,16 @@ pub(super) struct Running {
     pub(super) concurrency: Option<usize>,
     /// How long it keeps accepting after it was told to stop.
     pub(super) drain: Option<Duration>,
+    /// How traffic gets to it.
+    pub(super) interception: Option<InterceptionMode>,
+    /// Id of the mesh in its metadata.
+    pub(super) mesh_id: String,
+    /// Its environment, of which what begins with `ISTIO_META_` is its metadata.
+    environment: BTreeMap<String, String>,
 }
+
+/// What the names of metadata begin with among the environment of a proxy.
+const METADATA: &str = "ISTIO_META_";
 
 impl Running {
     /// What is in force for a pod.
@@ -46,6 +56,7 @@ impl Running {
         configs.sort_by(|a, b| (a.0, age(b.1)).cmp(&(b.0, age(a.1))));
         for (_, _, config) in configs {
             out.concurrency = count(config.concurrency).or(out.concurrency);
+            out.environment.extend(config.environment_variables.clone());
         }
         if let Some(text) = pod.meta.annotations.get(PROXY_ANNOTATION)
             && let (Some(proxy), _) = read_proxy_annotation(text)
@@ -58,6 +69,22 @@ impl Running {
     fn take(&mut self, proxy: &MeshProxyConfig) {
         self.concurrency = count(proxy.concurrency).or(self.concurrency);
         self.drain = proxy.termination_drain_duration.as_ref().map(|d| d.get()).or(self.drain);
+        self.interception = proxy.interception_mode.or(self.interception);
+        if !proxy.mesh_id.is_empty() {
+            self.mesh_id.clone_from(&proxy.mesh_id);
+        }
+        self.environment.extend(proxy.proxy_metadata.clone());
+    }
+
+    /// What it is to tell of itself besides.
+    pub(super) fn metadata(&self) -> BTreeMap<String, String> {
+        let of = |(k, v): (&String, &String)| Some((k.strip_prefix(METADATA)?.to_owned(), v.clone()));
+        self.environment.iter().filter_map(of).collect()
+    }
+
+    /// Whether it answers the pod's questions for names; yes by default.
+    pub(super) fn captures_dns(&self) -> bool {
+        self.environment.get("ISTIO_META_DNS_CAPTURE").is_none_or(|v| v != "false")
     }
 }
 
@@ -127,6 +154,20 @@ mod tests {
         assert_eq!(add(&config("a", "shop", "{selector: {matchLabels: {app: a}}, concurrency: 5}")), Some(5));
         let annotated = running("concurrency: 0", &all);
         assert_eq!((annotated.concurrency, annotated.drain), (Some(0), Some(Duration::from_secs(9))));
+        let told = config(
+            "env",
+            "shop",
+            "{environmentVariables: {ISTIO_META_A: near, ISTIO_META_DNS_CAPTURE: 'false', OTHER: x}}",
+        );
+        let map = map.replace(
+            "{concurrency: 2}",
+            "{interceptionMode: NONE, meshId: m, proxyMetadata: {ISTIO_META_A: far, ISTIO_META_B: far}}",
+        );
+        let told = running("", &format!("{map}{told}"));
+        assert_eq!((told.interception, told.mesh_id.as_str()), (Some(InterceptionMode::None), "m"));
+        assert!(!told.captures_dns());
+        let pairs = [("A", "near"), ("B", "far"), ("DNS_CAPTURE", "false")];
+        assert_eq!(told.metadata(), pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
         // One that cannot be read says nothing.
         assert_eq!(running("concurrency: x", &all).concurrency, Some(5));
     }

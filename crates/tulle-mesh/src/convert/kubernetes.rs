@@ -240,6 +240,7 @@ pub(super) fn workload(cx: &mut Cx<'_>, object: &Object, spec: &k8s::PodSpec) ->
         .into_iter()
         .find(|s| !s.is_empty())
         .map_or("default", String::as_str);
+    let written = super::settings::of_pod(cx, object);
     Some(Workload {
         pod: NsName::new(meta.namespace.clone(), meta.name.clone()),
         ips: ips(status),
@@ -251,7 +252,8 @@ pub(super) fn workload(cx: &mut Cx<'_>, object: &Object, spec: &k8s::PodSpec) ->
         node: spec.node_name.clone(),
         ready: is_ready(status),
         named_ports: named_ports(spec),
-        topology: super::settings::of_pod(cx, object),
+        topology: written.topology,
+        proxy: written.settings,
         service_account: service_account.to_owned(),
         workload_name: workload,
         labels: meta.labels.clone(),

@@ -14,7 +14,9 @@ use crate::config::{
     AccessLogEncoding, AnchorSource, ClientCert, GatewayTopology, InboundPolicy, MeshConfig, OutboundPolicy,
     PathNormalization, TlsBounds, TrustAnchors,
 };
+use crate::headers::{CertParts, ProxyHeaders, Server};
 use crate::ingress::IngressMode;
+use crate::proxies::{ConnectionSettings, EscapedSlashes, ProxySettings, Underscores};
 use crate::settings::Settings;
 
 /// Name of the ConfigMap.
@@ -111,7 +113,7 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         ca: _,
         extension_providers,
         default_providers: _,
-        discovery_selectors: _,
+        discovery_selectors,
         path_normalization,
         default_http_retry_policy,
         mesh_mtls,
@@ -119,8 +121,13 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         default_traffic_policy,
         service_entry_visibility: _,
     } = written;
-    if let Some(proxy) = default_config {
-        out.topology = topology(proxy).or(out.topology);
+    if let Some(written) = default_config {
+        let Proxies { topology, settings } = proxies(written);
+        out.topology = topology.or(out.topology);
+        out.proxies = settings.or(&out.proxies);
+    }
+    if !discovery_selectors.is_empty() {
+        out.discovery.clone_from(discovery_selectors);
     }
     set(&mut out.connect_timeout, connect_timeout.as_ref().map(WrittenDuration::get));
     set(&mut out.protocol_detection_timeout, protocol_detection_timeout.as_ref().map(WrittenDuration::get));
@@ -170,19 +177,130 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
     }
 }
 
-/// What the annotation of a pod says of what stands before it.
-pub(super) fn of_pod(cx: &mut Cx<'_>, object: &Object) -> GatewayTopology {
+/// Settings of proxies that are the control plane's to apply.
+#[derive(Default)]
+pub(super) struct Proxies {
+    pub(super) topology: GatewayTopology,
+    pub(super) settings: ProxySettings,
+}
+
+/// What the annotation of a pod says of its proxy.
+pub(super) fn of_pod(cx: &mut Cx<'_>, object: &Object) -> Proxies {
     let Some(text) = object.meta.annotations.get(api::PROXY_ANNOTATION) else {
-        return GatewayTopology::default();
+        return Proxies::default();
     };
     let (read, found) = api::read_proxy_annotation(text);
     for problem in found {
         cx.notes.push(tulle_base::Diagnostic { resource: Some(cx.meta.resource.clone()), ..problem });
     }
-    read.as_ref().map(topology).unwrap_or_default()
+    read.as_ref().map(proxies).unwrap_or_default()
 }
 
 /// The rest of a proxy's settings is for the node agent, or says by its listing that it has no effect, or none yet.
+fn proxies(written: &api::MeshProxyConfig) -> Proxies {
+    Proxies {
+        topology: topology(written),
+        settings: ProxySettings {
+            headers: written.proxy_headers.as_ref().map(headers).unwrap_or_default(),
+            connections: written.connection_settings.as_ref().map(connections).unwrap_or_default(),
+        },
+    }
+}
+
+fn headers(written: &api::ProxyHeaders) -> ProxyHeaders {
+    let api::ProxyHeaders {
+        forwarded_client_cert,
+        set_current_client_cert_details,
+        request_id,
+        server,
+        attempt_count,
+        envoy_debug_headers,
+        metadata_exchange_headers: _,
+        preserve_http1_header_case: _,
+        x_forwarded_host,
+        x_forwarded_port,
+    } = written;
+    let on = |switch: &Option<api::HeaderSwitch>| switch.as_ref().and_then(|s| s.disabled).map(|off| !off);
+    let wanted = |header: &Option<api::OptInHeader>| header.as_ref().and_then(|h| h.enabled);
+    ProxyHeaders {
+        client_cert: forwarded_client_cert.and_then(client_cert),
+        client_parts: set_current_client_cert_details.as_ref().map(parts).unwrap_or_default(),
+        request_id: on(request_id),
+        server: server.as_ref().and_then(server_header),
+        attempt_count: on(attempt_count),
+        debug: on(envoy_debug_headers),
+        forwarded_host: wanted(x_forwarded_host),
+        forwarded_port: wanted(x_forwarded_port),
+    }
+}
+
+fn connections(written: &api::ConnectionSettings) -> ConnectionSettings {
+    let api::ConnectionSettings {
+        profile,
+        listener_per_connection_buffer_limit_bytes,
+        cluster_per_connection_buffer_limit_bytes,
+        http_idle_timeout,
+        http_max_connection_duration,
+        http_drain_timeout,
+        http_request_timeout,
+        http_request_headers_timeout,
+        http_stream_idle_timeout,
+        http_max_stream_duration,
+        http_max_concurrent_streams,
+        http2_initial_stream_window_size,
+        http2_initial_connection_window_size,
+        http_headers_with_underscores_action,
+        http_merge_slashes,
+        http_path_with_escaped_slashes_action,
+        listener_connection_limit: _,
+        global_downstream_connection_limit: _,
+    } = written;
+    let time = |written: &Option<WrittenDuration>| written.as_ref().map(WrittenDuration::get);
+    let number = |written: &Option<i32>| written.and_then(|n| u32::try_from(n).ok());
+    ConnectionSettings {
+        edge: profile.map(|p| p == api::ConnectionProfile::Edge),
+        downstream_buffer: number(listener_per_connection_buffer_limit_bytes),
+        upstream_buffer: number(cluster_per_connection_buffer_limit_bytes),
+        idle_timeout: time(http_idle_timeout),
+        max_connection: time(http_max_connection_duration),
+        drain_timeout: time(http_drain_timeout),
+        request_timeout: time(http_request_timeout),
+        head_timeout: time(http_request_headers_timeout),
+        stream_idle_timeout: time(http_stream_idle_timeout),
+        max_stream: time(http_max_stream_duration),
+        max_streams: number(http_max_concurrent_streams),
+        stream_window: number(http2_initial_stream_window_size),
+        connection_window: number(http2_initial_connection_window_size),
+        underscores: http_headers_with_underscores_action.and_then(|action| match action {
+            api::UnderscoresAction::Unspecified => None,
+            api::UnderscoresAction::Allow => Some(Underscores::Allow),
+            api::UnderscoresAction::RejectRequest => Some(Underscores::Reject),
+            api::UnderscoresAction::DropHeader => Some(Underscores::Drop),
+        }),
+        merge_slashes: *http_merge_slashes,
+        escaped_slashes: http_path_with_escaped_slashes_action.and_then(|action| match action {
+            api::EscapedSlashesAction::Unspecified => None,
+            api::EscapedSlashesAction::KeepUnchanged => Some(EscapedSlashes::Keep),
+            api::EscapedSlashesAction::RejectRequest => Some(EscapedSlashes::Reject),
+            api::EscapedSlashesAction::UnescapeAndRedirect => Some(EscapedSlashes::Redirect),
+            api::EscapedSlashesAction::UnescapeAndForward => Some(EscapedSlashes::Decode),
+        }),
+    }
+}
+
+fn parts(written: &api::SetCurrentClientCertDetails) -> CertParts {
+    let api::SetCurrentClientCertDetails { subject, cert, chain, dns, uri } = *written;
+    CertParts { subject, cert, chain, dns, uri }
+}
+
+fn server_header(written: &api::ServerHeader) -> Option<Server> {
+    let api::ServerHeader { disabled, value } = written;
+    match disabled {
+        Some(true) => Some(Server::Upstream),
+        _ => text(value).map(Server::Is),
+    }
+}
+
 fn topology(written: &api::MeshProxyConfig) -> GatewayTopology {
     let Some(topology) = &written.gateway_topology else { return GatewayTopology::default() };
     let api::GatewayTopology { num_trusted_proxies, forward_client_cert_details, proxy_protocol } = topology;

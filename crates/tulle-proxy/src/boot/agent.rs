@@ -140,6 +140,7 @@ pub fn xds_node(node: &NodeConfig, dns_capture: bool) -> core::Node {
         auto_register_group,
         node_name,
         dns_domain: _, // Part of the id.
+        metadata: further,
     } = node;
     let ips = node.ips().collect::<Vec<_>>().join(",");
     let mut metadata: BTreeMap<&str, Value> = [
@@ -163,6 +164,9 @@ pub fn xds_node(node: &NodeConfig, dns_capture: bool) -> core::Node {
     metadata.insert("INTERCEPTION_MODE", text("REDIRECT"));
     metadata.insert("LABELS", map(labels));
     metadata.insert("ANNOTATIONS", map(annotations));
+    for (key, value) in further {
+        metadata.entry(key).or_insert_with(|| text(value));
+    }
     if dns_capture {
         metadata.insert("DNS_CAPTURE", text("true"));
         metadata.insert("DNS_AUTO_ALLOCATE", text("true"));
@@ -240,6 +244,7 @@ pub(crate) fn node_of_bootstrap(node: &core::Node) -> NodeConfig {
         auto_register_group: get("AUTO_REGISTER_GROUP"),
         node_name: get("NODE_NAME"),
         dns_domain: "cluster.local".to_owned(),
+        metadata: BTreeMap::new(),
     }
 }
 

@@ -15,20 +15,23 @@ use crate::names::{ClusterName, INBOUND_PASSTHROUGH};
 use crate::pb::{address, duration, provenance_fields};
 use crate::proxy::Proxy;
 use crate::resource::{Resource, Resources};
+use crate::view::settings_of;
 
 /// Every inbound cluster of a sidecar.
 pub(crate) fn all(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Resource> {
     let (patches, place) = (Patches::of(snapshot, proxy), PatchContext::SidecarInbound);
+    let settings = settings_of(snapshot, proxy);
     let mut out = Resources::default();
     for port in &ports(snapshot, proxy) {
         let hosts: Vec<&Host> = port.service.iter().map(|s| &s.hostname).collect();
-        out.add(of_port(snapshot, proxy.families, port).finish(&patches, place, &hosts));
+        let draft = of_port(snapshot, proxy.families, port).buffer(&settings);
+        out.add(draft.finish(&patches, place, &hosts));
     }
     let mut draft = original_dst(snapshot, proxy.families, INBOUND_PASSTHROUGH.to_owned());
     draft.downstream_protocol();
     draft.http().common_http_protocol_options.get_or_insert_default().idle_timeout =
         Some(duration(std::time::Duration::from_secs(300)));
-    out.add(draft.finish(&patches, place, &[]));
+    out.add(draft.buffer(&settings).finish(&patches, place, &[]));
     super::add_patched(&mut out, &patches, place);
     out.sorted()
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use tulle_base::Host;
 use tulle_mesh::Snapshot;
 use tulle_mesh::envoy_filter::PatchContext;
+use tulle_mesh::proxies::ProxySettings;
 use tulle_mesh::service::{Registry, Service};
 use tulle_proto::envoy::cluster::{
     CircuitBreakers, Cluster, circuit_breakers::Thresholds, cluster as kinds, cluster::ClusterDiscoveryType,
@@ -56,6 +57,13 @@ impl Draft {
 
     fn http(&mut self) -> &mut HttpProtocolOptions {
         self.http.get_or_insert_default()
+    }
+
+    /// Bytes that are kept for an endpoint, if the proxy's settings say.
+    fn buffer(mut self, settings: &ProxySettings) -> Self {
+        let limit = settings.connections.upstream_buffer.and_then(u32v);
+        self.cluster.per_connection_buffer_limit_bytes = limit;
+        self
     }
 
     /// HTTP/2 always.

@@ -33,7 +33,7 @@ pub(crate) fn all(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
     let place = outbound(view.kind);
     out.add(black_hole(snapshot).finish(&view.patches, place, &[]));
     if view.kind == Kind::Sidecar {
-        out.add(passthrough(snapshot).finish(&view.patches, place, &[]));
+        out.add(passthrough(snapshot).buffer(&view.proxy).finish(&view.patches, place, &[]));
     }
     add_patched(&mut out, &view.patches, place);
     out.sorted()
@@ -147,6 +147,7 @@ impl Builder<'_> {
             fields.insert("subset".to_owned(), text(subset));
         }
         draft.cluster.metadata = metadata(fields, self.service);
+        let draft = draft.buffer(&self.view.proxy);
         self.out.add(draft.finish(&self.view.patches, outbound(self.view.kind), &[]));
     }
 

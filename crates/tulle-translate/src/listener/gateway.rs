@@ -19,7 +19,7 @@ use crate::external_auth;
 use crate::filters;
 use crate::jwt;
 use crate::names::ClusterName;
-use crate::pb::{address, cidr, pipe, provenance};
+use crate::pb::{address, cidr, pipe, provenance, u32v};
 use crate::proxy::Proxy;
 use crate::rate_limit;
 use crate::rbac;
@@ -110,6 +110,7 @@ fn listener(
             None => view.families.more_addresses(port),
         },
         filter_chains: chains,
+        per_connection_buffer_limit_bytes: view.proxy.connections.downstream_buffer.and_then(u32v),
         listener_filters: first.into_iter().chain(tls).collect(),
         traffic_direction: direction(TrafficDirection::Outbound),
         access_log: access_log::of_listener(mesh),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use tulle_mesh::config::{ClientCert, GatewayTopology, MeshConfig, PathNormalization};
+use tulle_mesh::headers::{CertParts, ProxyHeaders, Server};
+use tulle_mesh::proxies::{ConnectionSettings, EscapedSlashes, ProxySettings, Underscores};
 use tulle_proto::envoy::core::Http2ProtocolOptions;
+use tulle_proto::envoy::core::http_protocol_options::HeadersWithUnderscoresAction as UnderscoresAction;
 use tulle_proto::envoy::http_connection_manager::{
     HttpConnectionManager, HttpFilter, Rds, http_connection_manager as kinds,
     http_connection_manager::RouteSpecifier,
@@ -13,7 +16,7 @@ use tulle_proto::envoy::route::RouteConfiguration;
 
 use crate::access_log;
 use crate::filters;
-use crate::pb::{ads, boolv, duration};
+use crate::pb::{ads, boolv, duration, u32v};
 use crate::view::View;
 
 /// Which side a manager is on.
@@ -45,28 +48,29 @@ pub(super) fn with_rds(
     wanted: &Wanted,
 ) -> Filter {
     let rds = Rds { route_config_name: routes.to_owned(), config_source: Some(ads()) };
-    let mut manager = manager(mesh, side, prefix);
+    let mut manager = manager(mesh, &view.proxy, side, prefix);
     if side == Side::Gateway {
         behind(&mut manager, view.topology);
     }
     manager.route_specifier = Some(RouteSpecifier::Rds(rds));
-    manager.http_filters = outbound_filters(side, view.stock, policies, wanted);
+    manager.http_filters = outbound_filters(side, view, policies, wanted);
     network(&manager)
 }
 
 /// A manager of a sidecar's inbound side, with its routes inside and the filters of policies: who may, then how many.
 pub(super) fn inbound(
     mesh: &MeshConfig,
+    proxy: &ProxySettings,
     stock: bool,
     http2: bool,
     prefix: &str,
     routes: RouteConfiguration,
     policies: &[HttpFilter],
 ) -> Filter {
-    let mut manager = manager(mesh, Side::Inbound, prefix);
+    let mut manager = manager(mesh, proxy, Side::Inbound, prefix);
     manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes));
     if http2 {
-        manager.http2_protocol_options = Some(Http2ProtocolOptions::default());
+        manager.http2_protocol_options.get_or_insert_with(Http2ProtocolOptions::default);
     }
     // Peer metadata comes first: whoever is denied is told apart in metrics as well.
     let mut all = Vec::new();
@@ -78,12 +82,13 @@ pub(super) fn inbound(
     if !stock {
         all.push(filters::stats_http(false));
     }
-    all.push(filters::router());
+    all.push(filters::router(proxy.headers.debug.unwrap_or(true)));
     manager.http_filters = all;
     network(&manager)
 }
 
-fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter], wanted: &Wanted) -> Vec<HttpFilter> {
+fn outbound_filters(side: Side, view: &View, policies: &[HttpFilter], wanted: &Wanted) -> Vec<HttpFilter> {
+    let stock = view.stock;
     let mut all = Vec::new();
     if !stock {
         all.push(filters::peer_metadata_outbound());
@@ -99,7 +104,7 @@ fn outbound_filters(side: Side, stock: bool, policies: &[HttpFilter], wanted: &W
         all.push(filters::stats_http(side == Side::Gateway));
     }
     all.extend(wanted.sessions.then(filters::sessions));
-    all.push(filters::router());
+    all.push(filters::router(view.proxy.headers.debug.unwrap_or(true)));
     all
 }
 
@@ -107,7 +112,7 @@ fn network(manager: &HttpConnectionManager) -> Filter {
     filters::network("envoy.filters.network.http_connection_manager", manager)
 }
 
-fn manager(mesh: &MeshConfig, side: Side, prefix: &str) -> HttpConnectionManager {
+fn manager(mesh: &MeshConfig, proxy: &ProxySettings, side: Side, prefix: &str) -> HttpConnectionManager {
     use kinds::ForwardClientCertDetails as Forward;
     let mut out = HttpConnectionManager {
         stat_prefix: prefix.to_owned(),
@@ -125,12 +130,6 @@ fn manager(mesh: &MeshConfig, side: Side, prefix: &str) -> HttpConnectionManager
     match side {
         Side::Inbound => {
             out.forward_client_cert_details = Forward::AppendForward as i32;
-            out.set_current_client_cert_details = Some(kinds::SetCurrentClientCertDetails {
-                subject: boolv(true),
-                dns: true,
-                uri: true,
-                ..Default::default()
-            });
             out.server_header_transformation = kinds::ServerHeaderTransformation::PassThrough as i32;
         }
         Side::Gateway => {
@@ -145,22 +144,133 @@ fn manager(mesh: &MeshConfig, side: Side, prefix: &str) -> HttpConnectionManager
         }
         Side::Outbound => {}
     }
+    added(&mut out, &proxy.headers, side);
+    bounded(&mut out, &proxy.connections);
     out
+}
+
+/// What is written of connections; the listener and the clusters have the rest.
+fn bounded(out: &mut HttpConnectionManager, settings: &ConnectionSettings) {
+    let ConnectionSettings {
+        edge: _,
+        downstream_buffer: _,
+        upstream_buffer: _,
+        idle_timeout,
+        max_connection,
+        drain_timeout,
+        request_timeout,
+        head_timeout,
+        stream_idle_timeout,
+        max_stream,
+        max_streams,
+        stream_window,
+        connection_window,
+        underscores,
+        merge_slashes,
+        escaped_slashes,
+    } = settings;
+    let underscores = underscores.map(|action| match action {
+        Underscores::Allow => UnderscoresAction::Allow as i32,
+        Underscores::Reject => UnderscoresAction::RejectRequest as i32,
+        Underscores::Drop => UnderscoresAction::DropHeader as i32,
+    });
+    if idle_timeout.is_some() || max_connection.is_some() || max_stream.is_some() || underscores.is_some() {
+        let common = out.common_http_protocol_options.get_or_insert_with(Default::default);
+        common.idle_timeout = idle_timeout.map(duration);
+        common.max_connection_duration = max_connection.map(duration);
+        common.max_stream_duration = max_stream.map(duration);
+        common.headers_with_underscores_action = underscores.unwrap_or_default();
+    }
+    if max_streams.is_some() || stream_window.is_some() || connection_window.is_some() {
+        let http2 = out.http2_protocol_options.get_or_insert_with(Default::default);
+        http2.max_concurrent_streams = max_streams.and_then(u32v);
+        http2.initial_stream_window_size = stream_window.and_then(u32v);
+        http2.initial_connection_window_size = connection_window.and_then(u32v);
+    }
+    if let Some(time) = stream_idle_timeout {
+        out.stream_idle_timeout = Some(duration(*time));
+    }
+    out.request_timeout = request_timeout.map(duration);
+    out.request_headers_timeout = head_timeout.map(duration);
+    out.drain_timeout = drain_timeout.map(duration);
+    if let Some(merge) = merge_slashes {
+        out.merge_slashes = *merge;
+    }
+    if let Some(action) = escaped_slashes {
+        use kinds::PathWithEscapedSlashesAction as Action;
+        out.path_with_escaped_slashes_action = match action {
+            EscapedSlashes::Keep => Action::KeepUnchanged,
+            EscapedSlashes::Reject => Action::RejectRequest,
+            EscapedSlashes::Redirect => Action::UnescapeAndRedirect,
+            EscapedSlashes::Decode => Action::UnescapeAndForward,
+        } as i32;
+    }
+}
+
+/// The headers that are written otherwise than they are by default.
+fn added(out: &mut HttpConnectionManager, headers: &ProxyHeaders, side: Side) {
+    let ProxyHeaders {
+        client_cert,
+        client_parts,
+        request_id,
+        server,
+        attempt_count: _,  // the virtual hosts'
+        debug: _,          // the router's
+        forwarded_host: _, // the routes'
+        forwarded_port,
+    } = headers;
+    if let Some(false) = request_id {
+        out.generate_request_id = boolv(false);
+    }
+    match server {
+        None => {}
+        Some(Server::Upstream) => {
+            out.server_name.clear();
+            out.server_header_transformation = kinds::ServerHeaderTransformation::PassThrough as i32;
+        }
+        Some(Server::Is(value)) => {
+            out.server_name.clone_from(value);
+            out.server_header_transformation = kinds::ServerHeaderTransformation::Overwrite as i32;
+        }
+    }
+    if side != Side::Outbound {
+        out.append_x_forwarded_port = forwarded_port.unwrap_or(false);
+    }
+    // Of gateways, what stands before them decides.
+    if side == Side::Inbound {
+        if let Some(how) = client_cert {
+            out.forward_client_cert_details = forward(*how);
+        }
+        let CertParts { subject, cert, chain, dns, uri } = *client_parts;
+        out.set_current_client_cert_details = Some(kinds::SetCurrentClientCertDetails {
+            subject: boolv(subject.unwrap_or(true)),
+            cert: cert.unwrap_or(false),
+            chain: chain.unwrap_or(false),
+            dns: dns.unwrap_or(true),
+            uri: uri.unwrap_or(true),
+            ..Default::default()
+        });
+    }
+}
+
+fn forward(how: ClientCert) -> i32 {
+    use kinds::ForwardClientCertDetails as Forward;
+    let forward = match how {
+        ClientCert::Sanitize => Forward::Sanitize,
+        ClientCert::ForwardOnly => Forward::ForwardOnly,
+        ClientCert::AppendForward => Forward::AppendForward,
+        ClientCert::SanitizeSet => Forward::SanitizeSet,
+        ClientCert::AlwaysForwardOnly => Forward::AlwaysForwardOnly,
+    };
+    forward as i32
 }
 
 /// What stands before a gateway.
 fn behind(out: &mut HttpConnectionManager, topology: GatewayTopology) {
-    use kinds::ForwardClientCertDetails as Forward;
     let GatewayTopology { trusted_proxies, client_cert, proxy_protocol: _ } = topology; // the listener's
     out.xff_num_trusted_hops = trusted_proxies.unwrap_or(0);
     if let Some(how) = client_cert {
-        out.forward_client_cert_details = match how {
-            ClientCert::Sanitize => Forward::Sanitize,
-            ClientCert::ForwardOnly => Forward::ForwardOnly,
-            ClientCert::AppendForward => Forward::AppendForward,
-            ClientCert::SanitizeSet => Forward::SanitizeSet,
-            ClientCert::AlwaysForwardOnly => Forward::AlwaysForwardOnly,
-        } as i32;
+        out.forward_client_cert_details = forward(how);
     }
 }
 

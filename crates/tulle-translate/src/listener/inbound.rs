@@ -35,6 +35,7 @@ use crate::rate_limit;
 use crate::rbac;
 use crate::resource::Resource;
 use crate::sources::Sources;
+use crate::view;
 
 /// A port of the workload that its proxy serves by name.
 #[derive(Clone, Debug)]
@@ -157,8 +158,10 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
         rbac.http.insert(0, tokens);
     }
     let sources = RefCell::new(sources);
+    let settings = view::settings_of(snapshot, proxy);
     let builder = chains::Builder {
         mesh,
+        proxy: &settings,
         stock: proxy.stock_envoy,
         rbac: &rbac,
         patches,
@@ -191,6 +194,7 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
         address: Some(address(proxy.families.wildcard(), INBOUND_PORT)),
         additional_addresses: proxy.families.more_addresses(INBOUND_PORT),
         filter_chains: all,
+        per_connection_buffer_limit_bytes: settings.connections.downstream_buffer.and_then(u32v),
         listener_filters: inspectors(&ports),
         listener_filters_timeout: Some(duration(mesh.protocol_detection_timeout)),
         continue_on_listener_filters_timeout: true,

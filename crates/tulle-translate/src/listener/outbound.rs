@@ -57,6 +57,7 @@ fn virtual_outbound(snapshot: &Snapshot, view: &View) -> Listener {
         additional_addresses: view.families.more_addresses(OUTBOUND_PORT),
         use_original_dst: boolv(true),
         filter_chains: vec![black_hole, catch_all(snapshot, view, "virtualOutbound-catchall-tcp")],
+        per_connection_buffer_limit_bytes: view.proxy.connections.downstream_buffer.and_then(u32v),
         traffic_direction: direction(TrafficDirection::Outbound),
         access_log: access_log::of_listener(mesh),
         ..Listener::default()

@@ -9,7 +9,8 @@ mod matching;
 pub(crate) mod sidecar;
 
 use tulle_mesh::Snapshot;
-use tulle_proto::envoy::route::{RouteConfiguration, VirtualHost};
+use tulle_mesh::headers::ProxyHeaders;
+use tulle_proto::envoy::route::{RouteConfiguration, VirtualHost, route};
 use tulle_proto::type_url;
 
 use crate::envoy_filter::{self, Ports, outbound};
@@ -29,8 +30,11 @@ fn configuration(
     view: &View,
     name: &str,
     ports: Ports<'_>,
-    virtual_hosts: Vec<VirtualHost>,
+    mut virtual_hosts: Vec<VirtualHost>,
 ) -> Resource {
+    for host in &mut virtual_hosts {
+        add_headers(host, &view.proxy.headers);
+    }
     let mut sources = Sources::of_routes(snapshot, view, &virtual_hosts);
     let mut message = RouteConfiguration {
         name: name.to_owned(),
@@ -42,4 +46,18 @@ fn configuration(
     };
     envoy_filter::routes(&view.patches, outbound(view.kind), ports, &mut message, &mut sources);
     Resource::new(name, type_url::ROUTE_CONFIGURATION, &message, sources)
+}
+
+/// Headers of virtual hosts and routes that are written otherwise than they are by default.
+fn add_headers(host: &mut VirtualHost, headers: &ProxyHeaders) {
+    if headers.attempt_count == Some(false) {
+        host.include_request_attempt_count = false;
+    }
+    if headers.forwarded_host == Some(true) {
+        for route in &mut host.routes {
+            if let Some(route::Action::Route(action)) = &mut route.action {
+                action.append_x_forwarded_host = true;
+            }
+        }
+    }
 }

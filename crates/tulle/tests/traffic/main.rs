@@ -25,6 +25,7 @@ mod routing;
 mod secrets;
 mod security;
 mod sessions;
+mod settings;
 mod stated;
 mod status;
 mod survival;

@@ -7,6 +7,7 @@ use tulle_mesh::envoy_filter::PatchContext;
 use tulle_mesh::gateway::ServerTls;
 use tulle_mesh::policy::MtlsMode;
 use tulle_mesh::port::{Protocol, Serving};
+use tulle_mesh::proxies::ProxySettings;
 use tulle_proto::envoy::core::TransportSocket;
 use tulle_proto::envoy::http_connection_manager::HttpFilter;
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch};
@@ -27,6 +28,7 @@ use crate::tls::{alpn, mesh_downstream, server, strings};
 /// Builds chains for one workload.
 pub(super) struct Builder<'a> {
     pub(super) mesh: &'a MeshConfig,
+    pub(super) proxy: &'a ProxySettings,
     pub(super) stock: bool,
     pub(super) rbac: &'a rbac::Filters,
     pub(super) limits: &'a [HttpFilter],
@@ -227,7 +229,7 @@ impl Builder<'_> {
         envoy_filter::routes(self.patches, place, Ports::Named, &mut routes, &mut sources);
         drop(sources);
         let own: Vec<HttpFilter> = self.rbac.http.iter().chain(self.limits).cloned().collect();
-        hcm::inbound(self.mesh, self.stock, target.protocol.is_http2(), &prefix, routes, &own)
+        hcm::inbound(self.mesh, self.proxy, self.stock, target.protocol.is_http2(), &prefix, routes, &own)
     }
 
     fn tcp(&self, target: &Target<'_>) -> Vec<Filter> {

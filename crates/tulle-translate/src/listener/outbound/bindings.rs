@@ -16,7 +16,7 @@ use super::{INBOUND_AND_OUTBOUND, catch_all};
 use crate::access_log;
 use crate::filters;
 use crate::listener::direction;
-use crate::pb::{address, boolv, duration, pipe};
+use crate::pb::{address, boolv, duration, pipe, u32v};
 use crate::route::sidecar::{has_own_listener, own_routes, own_serving};
 use crate::view::View;
 
@@ -241,6 +241,7 @@ impl Binding {
             additional_addresses: more,
             bind_to_port: (!self.bound).then_some(false).and_then(boolv),
             filter_chains,
+            per_connection_buffer_limit_bytes: view.proxy.connections.downstream_buffer.and_then(u32v),
             default_filter_chain: default,
             listener_filters_timeout: (!listener_filters.is_empty())
                 .then(|| duration(mesh.protocol_detection_timeout)),
