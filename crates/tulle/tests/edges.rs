@@ -9,7 +9,17 @@ const LAYERS: &[(u8, &[&str])] = &[
     (0, &["tulle-base", "tulle-proto"]),
     (1, &["tulle-api", "tulle-http", "tulle-xds", "tulle-identity", "tulle-telemetry"]),
     (2, &["tulle-engine", "tulle-mesh", "tulle-store", "tulle-ca"]),
-    (3, &["tulle-translate", "tulle-analysis", "tulle-proxy", "tulle-apiserver", "tulle-lab"]),
+    (
+        3,
+        &[
+            "tulle-translate",
+            "tulle-analysis",
+            "tulle-proxy",
+            "tulle-apiserver",
+            "tulle-lab",
+            "tulle-dashboard",
+        ],
+    ),
     (4, &["tulle-local", "tulle-control"]),
     (5, &["tulle", "tulle-bench", "tulle-fuzz"]),
 ];
