@@ -43,6 +43,8 @@ pub const TARGETS: &[Target] = &[
     targets::first_bytes::TARGET,
     targets::dns::TARGET,
     targets::jwt::TARGET,
+    targets::telemetry_files::TARGET,
+    targets::queries::TARGET,
 ];
 
 /// The target `name`.
