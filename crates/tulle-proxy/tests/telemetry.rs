@@ -120,8 +120,7 @@ fn a_hop_is_counted_on_both_sides_with_who_called_whom() {
         ("response_code", "200"),
         ("response_flags", "-"),
     ];
-    for (proxy, reporter, security) in
-        [(&mut client, "source", "unknown"), (&mut server, "destination", "none")]
+    for (proxy, reporter, security) in [(&mut client, "source", "none"), (&mut server, "destination", "none")]
     {
         let text = metrics(proxy);
         let mut labels = common.to_vec();

@@ -168,10 +168,14 @@ fn service_labels(cluster: &LocalCluster, reporter: Reporter) -> Option<ServiceL
     }
 }
 
-/// Always `unknown` on the client's side, as Istio reports it.
+/// How the connection was secured. Istio's client side always says `unknown`; ours knows, unless there was no connection.
 fn security(parties: &Parties<'_>) -> SecurityPolicy {
     match parties.reporter {
-        Reporter::Source => SecurityPolicy::Unknown,
+        Reporter::Source => match parties.upstream {
+            Some(upstream) if upstream.principal.starts_with("spiffe://") => SecurityPolicy::MutualTls,
+            Some(_) => SecurityPolicy::None,
+            None => SecurityPolicy::Unknown,
+        },
         _ if parties.conn.is_mutual() => SecurityPolicy::MutualTls,
         _ => SecurityPolicy::None,
     }

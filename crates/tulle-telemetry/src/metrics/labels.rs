@@ -31,7 +31,8 @@ pub enum Protocol {
     Tcp,
 }
 
-/// How the connection was secured (`connection_security_policy`); always `unknown` for the source.
+/// How the connection was secured (`connection_security_policy`). For the source it is that to the endpoint, where Istio always says
+/// `unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum SecurityPolicy {
