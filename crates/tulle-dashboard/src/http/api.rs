@@ -54,6 +54,7 @@ impl From<Refused> for Reply {
 pub(super) fn answer(api: &Api, asked: &Asked, now: i64) -> Reply {
     let Some(path) = asked.path.strip_prefix("/api/v1/") else {
         return match asked.path.as_str() {
+            "/api/graph" => graph(api, asked, now).unwrap_or_else(Reply::from),
             "/" => Reply::text(200, PAGES),
             "/-/healthy" | "/-/ready" => Reply::text(200, "ready\n"),
             _ => Reply::text(404, "not found\n"),
@@ -88,7 +89,8 @@ pub(super) fn answer(api: &Api, asked: &Asked, now: i64) -> Reply {
 
 const PAGES: &str = "Tulle's telemetry, with Prometheus' query API:\n\
     /api/v1/query?query=...\n/api/v1/query_range?query=...&start=...&end=...&step=...\n\
-    /api/v1/series?match[]=...\n/api/v1/labels\n/api/v1/label/NAME/values\n/api/v1/metadata\n/api/v1/targets\n";
+    /api/v1/series?match[]=...\n/api/v1/labels\n/api/v1/label/NAME/values\n/api/v1/metadata\n/api/v1/targets\n\
+    /api/graph?window=1m\n";
 
 fn data(value: &serde_json::Value) -> Reply {
     Reply::json(success(|out| out.extend_from_slice(value.to_string().as_bytes())))
@@ -108,6 +110,19 @@ fn query(api: &Api, asked: &Asked, now: i64) -> Result<Reply, Refused> {
     let text = asked.params.get("query").unwrap_or("");
     let result = instant(&api.store, text, time, &limits(api, asked)?)?;
     Ok(written(&result))
+}
+
+/// The live graph; `window` is 1 min by default, `time` now.
+fn graph(api: &Api, asked: &Asked, now: i64) -> Result<Reply, Refused> {
+    const MINUTE: i64 = 60_000;
+    let time = asked.params.time("time", now)?;
+    let window = asked.params.duration("window")?.unwrap_or(MINUTE);
+    // Older and longer is coarser than ticks.
+    if !(10_000..=10 * MINUTE).contains(&window) {
+        return Err(bad("window", "give 10s to 10m".to_owned()).into());
+    }
+    let graph = crate::graph::graph(&api.store, time, window, api.limits.series)?;
+    Ok(Reply::json(crate::graph::to_json(&graph).to_string().into_bytes()))
 }
 
 fn query_range(api: &Api, asked: &Asked) -> Result<Reply, Refused> {

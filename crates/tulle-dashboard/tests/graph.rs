@@ -1,0 +1,123 @@
+//! The graph of ticks that are known.
+
+use tulle_dashboard::graph::{graph, to_json};
+use tulle_dashboard::store::{Buckets, Description, Kind, Limits, SeriesRef, SourceRef, Store, Tick, Value};
+
+const BEGIN: i64 = 1_700_000_000_000;
+
+struct Proxy<'a> {
+    store: &'a Store,
+    source: SourceRef,
+    pod: &'static str,
+    up: SeriesRef,
+}
+
+impl<'a> Proxy<'a> {
+    fn new(store: &'a Store, pod: &'static str) -> Self {
+        let source = store.source(pod);
+        let labels = [("namespace", "shop"), ("pod", pod)];
+        let up = Description { name: "up", kind: Kind::Gauge, labels: &labels, bounds: &[] };
+        let up = store.define(source, &up).expect("room");
+        Self { store, source, pod, up }
+    }
+
+    fn series(&self, name: &str, kind: Kind, labels: &[(&str, &str)]) -> SeriesRef {
+        let own = [("namespace", "shop"), ("pod", self.pod)];
+        let labels: Vec<_> = own.into_iter().chain(labels.iter().copied()).collect();
+        let bounds: &[f64] = if kind == Kind::Histogram { &[10.0, 100.0] } else { &[] };
+        self.store.define(self.source, &Description { name, kind, labels: &labels, bounds }).expect("room")
+    }
+
+    fn tick(&self, time: i64, changed: &[(SeriesRef, f64)]) {
+        let mut all = vec![(self.up, Value::Number(1.0))];
+        all.extend(changed.iter().map(|(s, v)| (*s, Value::Number(*v))));
+        self.store.tick(self.source, &Tick { time, changed: &all }).expect("in order");
+    }
+}
+
+const CART: [(&str, &str); 8] = [
+    ("source_workload", "web"),
+    ("source_workload_namespace", "shop"),
+    ("destination_workload", "cart"),
+    ("destination_workload_namespace", "shop"),
+    ("destination_service", "cart.shop.svc.cluster.local"),
+    ("destination_service_name", "cart"),
+    ("destination_service_namespace", "shop"),
+    ("request_protocol", "http"),
+];
+
+fn with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    CART.into_iter().chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn rates_errors_and_security_of_an_edge() {
+    let store = Store::new(Limits::default());
+    let (web, cart) = (Proxy::new(&store, "web-1"), Proxy::new(&store, "cart-1"));
+    let good = |proxy: &Proxy<'_>, reporter, policy| {
+        let more = [
+            ("reporter", reporter),
+            ("response_code", "200"),
+            ("response_flags", "-"),
+            ("connection_security_policy", policy),
+        ];
+        proxy.series("istio_requests_total", Kind::Counter, &with(&more))
+    };
+    let (sent, came) = (good(&web, "source", "unknown"), good(&cart, "destination", "mutual_tls"));
+    let more = [("reporter", "source"), ("response_code", "503"), ("response_flags", "UO")];
+    let overflow = web.series("istio_requests_total", Kind::Counter, &with(&more));
+    let duration =
+        web.series("istio_request_duration_milliseconds", Kind::Histogram, &with(&[("reporter", "source")]));
+    for i in 0..20_i32 {
+        let time = BEGIN + i64::from(i) * 5_000;
+        let mut changed = vec![(sent, f64::from(i) * 50.0)];
+        // Refused by the breaker since the last minute's middle: these never came.
+        if i > 13 {
+            changed.push((overflow, f64::from(i - 13) * 10.0));
+        }
+        web.tick(time, &changed);
+        let value = Value::Histogram(Buckets {
+            counts: Box::new([u64::from(i.unsigned_abs()) * 50, 0, 0]),
+            sum: 1.0,
+        });
+        // In the same tick as everything else, that is a moment later here.
+        store.tick(web.source, &Tick { time: time + 1, changed: &[(duration, value)] }).expect("in order");
+        cart.tick(time + 700, &[(came, f64::from(i) * 50.0)]);
+    }
+    let now = BEGIN + 97_000;
+    let json = to_json(&graph(&store, now, 60_000, 1_000).expect("few"));
+    let edge = &json["edges"][0];
+    assert_eq!(json["edges"].as_array().map(Vec::len), Some(1), "{json}");
+    let about = |name: &str, wanted: f64| {
+        let got = edge[name].as_f64().unwrap_or(f64::NAN);
+        assert!((got - wanted).abs() < 0.01 * wanted.max(0.1), "{name}: {got} for {wanted} in {edge}");
+    };
+    assert_eq!((&edge["source"], &edge["target"]), (&"shop/web".into(), &"shop/cart".into()));
+    assert_eq!((&edge["service"], &edge["reporter"]), (&"service:shop/cart".into(), &"source".into()));
+    about("rate", 11.0);
+    about("errors", 1.0);
+    about("errorRate", 1.0 / 11.0);
+    about("mtls", 1.0);
+    about("p50", 5.0);
+    assert!((edge["flags"]["UO"].as_f64().unwrap_or(0.0) - 1.0).abs() < 0.01, "{edge}");
+    let kinds: Vec<&str> =
+        json["nodes"].as_array().into_iter().flatten().filter_map(|n| n["kind"].as_str()).collect();
+    assert_eq!(kinds, ["service", "workload", "workload"]);
+}
+
+#[test]
+fn a_young_proxy_is_measured_over_what_there_is_and_a_silent_one_is_gone() {
+    let store = Store::new(Limits::default());
+    let web = Proxy::new(&store, "web-1");
+    web.tick(BEGIN, &[]);
+    let more = [("reporter", "source"), ("response_code", "0"), ("destination_workload", "unknown")];
+    let labels: Vec<_> = with(&more).into_iter().filter(|l| *l != ("destination_workload", "cart")).collect();
+    let series = web.series("istio_requests_total", Kind::Counter, &labels);
+    web.tick(BEGIN + 5_000, &[(series, 100.0)]);
+    let json = to_json(&graph(&store, BEGIN + 6_000, 60_000, 1_000).expect("few"));
+    let edge = &json["edges"][0];
+    assert_eq!((edge["rate"].as_f64(), edge["errorRate"].as_f64()), (Some(20.0), Some(1.0)), "{json}");
+    assert_eq!((&edge["target"], &edge["mtls"]), (&"service:shop/cart".into(), &serde_json::Value::Null));
+    let later = graph(&store, BEGIN + 60_000, 60_000, 1_000).expect("few");
+    assert!(later.edges.is_empty() && later.nodes.is_empty());
+}
