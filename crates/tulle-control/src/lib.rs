@@ -35,6 +35,7 @@ mod source;
 mod standing;
 mod status;
 mod stop;
+mod telemetry;
 mod trust;
 mod types;
 mod views;
@@ -91,6 +92,8 @@ pub struct Config {
     pub max_streams: usize,
     /// Where security events are told; default `audit.log` in the state directory.
     pub audit: Vec<Sink>,
+    /// Where telemetry is asked for; default `None`: it is not kept.
+    pub dashboard: Option<SocketAddr>,
 }
 
 impl Config {
@@ -116,6 +119,7 @@ impl Config {
             monitoring: vec![any(15014), any(8080)],
             max_streams: 20_000,
             audit: vec![Sink::File(audit)],
+            dashboard: None,
         }
     }
 }
@@ -146,6 +150,16 @@ pub enum StartError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The telemetry store, or its port, cannot be opened.
+    #[error(
+        "telemetry at {address}: {source}; choose another address, or see to the folder telemetry of the state directory"
+    )]
+    Telemetry {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The catalogue of types lacks one; cannot happen.
     #[error("the catalogue of types is incomplete")]
     Catalog,
@@ -162,6 +176,8 @@ pub struct ControlPlane {
     pub secure: SocketAddr,
     /// Addresses of the monitoring ports.
     pub monitoring: Vec<SocketAddr>,
+    /// Address of the port for telemetry.
+    pub dashboard: Option<SocketAddr>,
     /// The root certificate(s) that workloads must trust, PEM.
     pub root_pem: String,
 }
@@ -192,8 +208,16 @@ impl ControlPlane {
         let catalog = types::catalog();
         let types = types::Types::of(&catalog).ok_or(StartError::Catalog)?;
         let (hub, events) = Hub::start(catalog, Limits::default(), config.max_streams, &config.identifier);
-        let services = server::Services { ads: AdsService::new(&hub), ca: ca.clone() };
         let ports = Ports::bind(&config).await?;
+        let kept = open_telemetry(&config).await?;
+        let dashboard = kept.as_ref().map(|t| t.address);
+        let services = server::Services {
+            ads: AdsService::new(&hub),
+            ca: ca.clone(),
+            telemetry: kept
+                .as_ref()
+                .map(|t| telemetry::TelemetryService::new(t.store.clone(), t.clock.clone())),
+        };
 
         let (stop, stopped) = stop::Stop::new();
         let (ready_sender, ready) = watch::channel(false);
@@ -214,6 +238,7 @@ impl ControlPlane {
             ready: ready.clone(),
             started: Instant::now(),
         });
+        let namespace = config.namespace.clone();
         let mesh = MeshConfig {
             trust_domain: config.trust_domain,
             root_namespace: config.namespace,
@@ -289,9 +314,12 @@ impl ControlPlane {
         tasks.spawn(status::write(store, status_receiver, stopped.clone()));
         let (plain, secure, monitoring) =
             ports.serve(&mut tasks, services, identity.tls.clone(), &shown, &stopped);
+        if let Some(kept) = kept {
+            keep_telemetry(kept, &mut tasks, shown, namespace, &stopped);
+        }
         tasks.spawn(identity.renew(trusted_receiver, stopped));
         tracing::info!(%plain, %secure, "control plane listens");
-        Ok(Self { stop, ready, tasks, plain, secure, monitoring, root_pem })
+        Ok(Self { stop, ready, tasks, plain, secure, monitoring, dashboard, root_pem })
     }
 
     /// Waits until everything in the store is known and proxies are served.
@@ -310,6 +338,47 @@ impl ControlPlane {
         // Connections' tasks are not ours to wait for; they take half a second at most.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+async fn open_telemetry(config: &Config) -> Result<Option<telemetry::Telemetry>, StartError> {
+    let Some(address) = config.dashboard else { return Ok(None) };
+    let opened = telemetry::Telemetry::open(config.state_dir.join("telemetry"), address).await;
+    opened.map(Some).map_err(|source| StartError::Telemetry { address, source })
+}
+
+/// Serves what is kept, and keeps what we count ourselves.
+fn keep_telemetry(
+    kept: telemetry::Telemetry,
+    tasks: &mut JoinSet<()>,
+    shown: Arc<monitoring::Shown>,
+    namespace: String,
+    stop: &stop::Stop,
+) {
+    let own = vec![
+        ("app", "istiod".to_owned()),
+        ("container", "discovery".to_owned()),
+        ("job", "tulle-control-plane".to_owned()),
+        ("namespace", namespace),
+        ("pod", std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned()),
+    ];
+    let read = move || {
+        shown.gather();
+        let build = telemetry::Sample {
+            name: "istio_build",
+            labels: vec![
+                ("component".to_owned(), "pilot".to_owned()),
+                ("tag".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ],
+            kind: tulle_dashboard::store::Kind::Gauge,
+            bounds: &[],
+            value: tulle_dashboard::store::Value::Number(1.0),
+        };
+        let mut all = shown.metrics.samples();
+        all.push(build);
+        all
+    };
+    tasks.spawn(telemetry::keep(kept.store.clone(), kept.clock.clone(), own, read, stop.clone()));
+    kept.start(tasks, stop);
 }
 
 /// The signing key, and what the control plane shows for itself.

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
+use tulle_dashboard::store;
+
+use crate::telemetry::{Sample, histogram};
+
 /// What a metric is.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -151,6 +155,25 @@ impl Metrics {
         }));
     }
 
+    /// All of them with their values.
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = |(metric, labels): &(Metric, String), value: &Value| {
+            let Definition { name, kind, help: _ } = &DEFINITIONS[*metric as usize];
+            let (kind, bounds): (_, &[f64]) = match kind {
+                Kind::Counter => (store::Kind::Counter, &[]),
+                Kind::Gauge => (store::Kind::Gauge, &[]),
+                Kind::Histogram(bounds) => (store::Kind::Histogram, bounds),
+            };
+            let value = match value {
+                Value::Number(number) => store::Value::Number(*number),
+                Value::Buckets { counts, sum } => histogram(counts, *sum),
+            };
+            Sample { name, labels: read_labels(labels), kind, bounds, value }
+        };
+        all.iter().map(|(key, value)| one(key, value)).collect()
+    }
+
     /// Prometheus' text format.
     pub(crate) fn render(&self) -> String {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +203,30 @@ impl Metrics {
     }
 }
 
+/// The labels that [`Metrics::with`] wrote.
+fn read_labels(text: &str) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((name, behind)) = rest.split_once("=\"") {
+        let mut value = String::new();
+        let mut chars = behind.char_indices();
+        let mut end = behind.len();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' => {
+                    end = at + 1;
+                    break;
+                }
+                '\\' => value.extend(chars.next().map(|(_, c)| c)),
+                c => value.push(c),
+            }
+        }
+        out.push((name.to_owned(), value));
+        rest = behind[end..].trim_start_matches(',');
+    }
+    out
+}
+
 fn buckets(out: &mut String, name: &str, labels: &str, bounds: &[f64], counts: &[u64], sum: f64) {
     let comma = if labels.is_empty() { "" } else { "," };
     let mut total = 0;
@@ -195,6 +242,19 @@ fn buckets(out: &mut String, name: &str, labels: &str, bounds: &[f64], counts: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_have_their_labels() {
+        let metrics = Metrics::default();
+        metrics.add(Metric::ConfigEvents, &[("type", "Virtual\"Service"), ("event", "add")], 1.0);
+        metrics.observe(Metric::Convergence, &[], 0.02);
+        let samples = metrics.samples();
+        let pair = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+        let events = samples.iter().find(|s| s.name == "pilot_k8s_cfg_events").map(|s| s.labels.clone());
+        assert_eq!(events, Some(vec![pair("type", "Virtual\"Service"), pair("event", "add")]));
+        let convergence = samples.iter().find(|s| s.name == "pilot_proxy_convergence_time");
+        assert!(convergence.is_some_and(|s| s.labels.is_empty() && s.bounds.len() == SECONDS.len()));
+    }
 
     #[test]
     fn renders_as_prometheus_reads() {

@@ -93,7 +93,8 @@ impl Shown {
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    /// Brings the metrics up to date that others keep.
+    pub(crate) fn gather(&self) {
         use std::sync::atomic::Ordering::Relaxed;
         let metrics = &self.metrics;
         let Counters { requests, issued, unauthenticated, unreadable, unsigned, overreaching, limited } =
@@ -116,7 +117,11 @@ impl Shown {
         metrics.set(Metric::AuditLost, &[], self.audit.lost() as f64);
         metrics.set(Metric::Uptime, &[], self.started.elapsed().as_secs_f64());
         metrics.set(Metric::Info, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-        let mut response = text(StatusCode::OK, metrics.render());
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        self.gather();
+        let mut response = text(StatusCode::OK, self.metrics.render());
         let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response

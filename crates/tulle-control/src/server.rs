@@ -20,6 +20,7 @@ use tulle_identity::PeerIdentity;
 use tulle_xds::server::{AdsService, Peer};
 
 use crate::stop::Stop;
+use crate::telemetry::TelemetryService;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -39,6 +40,8 @@ const MAX_HEADERS: u32 = 32 << 10;
 pub(crate) struct Services {
     pub(crate) ads: AdsService,
     pub(crate) ca: CaService,
+    /// Absent where telemetry is not kept.
+    pub(crate) telemetry: Option<TelemetryService>,
 }
 
 /// Serves a port until told to stop: with `tls`, or in the clear.
@@ -146,6 +149,10 @@ async fn dispatch(services: Services, request: http::Request<Body>) -> http::Res
         services.ads.call(request).await
     } else if path.starts_with("/istio.v1.auth.IstioCertificateService/") {
         services.ca.call(request).await
+    } else if let Some(telemetry) =
+        services.telemetry.filter(|_| path.starts_with("/tulle.telemetry.v1.TelemetryService/"))
+    {
+        telemetry.call(request).await
     } else {
         tonic::Status::unimplemented("this port serves aggregated discovery and certificates").into_http()
     }

@@ -54,5 +54,6 @@ compile_here!(
     auth::CheckResponse,
     ratelimit::RateLimitRequest,
     ratelimit::RateLimitResponse,
-    crate::envoy::google::Struct
+    crate::envoy::google::Struct,
+    crate::telemetry::Push
 );

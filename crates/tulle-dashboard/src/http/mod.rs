@@ -26,7 +26,7 @@ const QUERIES: usize = 4;
 pub enum Hosts {
     /// Anybody: names are those of a cluster's DNS.
     Any,
-    /// `localhost` and addresses. A page that a browser got elsewhere cannot read the answers by giving its own name our address.
+    /// Addresses, and names that are nobody's in the public DNS (`localhost`, a single label, `.svc`, `.local`). A page that a browser got elsewhere cannot read the answers by giving its own name our address.
     Local,
 }
 

@@ -107,13 +107,15 @@ async fn read(api: &Api, request: Request<Incoming>) -> Result<Asked, Reply> {
     Ok(Asked { get, path: head.uri.path().to_owned(), params })
 }
 
-/// Whether a `Host` is `localhost` or an address, with or without port.
+/// Whether a `Host` is an address or a name that is nobody's in the public DNS: `localhost`, one of a single label, one of a cluster.
 fn is_local(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(""),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    let last = name.rsplit('.').next().unwrap_or("");
+    let cluster = ["svc", "local", "internal", "localhost"].iter().any(|end| last.eq_ignore_ascii_case(end));
+    name.parse::<IpAddr>().is_ok() || (!name.is_empty() && !name.contains('.')) || cluster
 }
 
 #[cfg(test)]
@@ -129,6 +131,9 @@ mod tests {
             ("[::1]:20001", true),
             ("evil.example:20001", false),
             ("localhost.evil.example", false),
+            ("istiod.istio-system.svc:20001", true),
+            ("istiod.istio-system.svc.cluster.local", true),
+            ("istiod:20001", true),
             ("", false),
         ] {
             assert_eq!(is_local(host), local, "{host}");

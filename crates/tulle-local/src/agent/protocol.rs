@@ -21,6 +21,8 @@ pub const GATEWAY_V6_FD: i32 = 15;
 pub const XDS_FD: i32 = 11;
 /// Number of the listening socket for the control plane's metrics.
 pub const METRICS_FD: i32 = 12;
+/// Number of the listening socket for the control plane's telemetry.
+pub const DASHBOARD_FD: i32 = 16;
 /// Number of the listening socket of the resource API.
 pub const API_FD: i32 = 14;
 /// Number of the UDP socket for questions to the host's resolvers.

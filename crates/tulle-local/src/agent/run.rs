@@ -22,8 +22,8 @@ use tulle_store::{Filter, Folder, Store};
 use super::control::{self, Ask, Found, Running};
 use super::findings::Findings;
 use super::protocol::{
-    API_FD, AgentOptions, DNS_FD, FromAgent, GATEWAY_FD, GATEWAY_V6_FD, METRICS_FD, OPTIONS_FD, ObjectName,
-    Summary, ToAgent, UPLINK_FD, XDS_FD,
+    API_FD, AgentOptions, DASHBOARD_FD, DNS_FD, FromAgent, GATEWAY_FD, GATEWAY_V6_FD, METRICS_FD, OPTIONS_FD,
+    ObjectName, Summary, ToAgent, UPLINK_FD, XDS_FD,
 };
 use super::uplink::Uplink;
 use super::{forward, mounts, select, summary, synced};
@@ -85,6 +85,7 @@ struct Inherited {
     api: Option<OwnedFd>,
     xds: Option<OwnedFd>,
     metrics: Option<OwnedFd>,
+    dashboard: Option<OwnedFd>,
     dns: Option<OwnedFd>,
     /// This process as the host numbers it.
     host_pid: String,
@@ -113,6 +114,7 @@ fn start(images: Arc<dyn Images>, uplink: &std::os::unix::net::UnixStream) -> Re
         api: take(API_FD),
         xds: take(XDS_FD),
         metrics: take(METRICS_FD),
+        dashboard: take(DASHBOARD_FD),
         dns: take(DNS_FD),
         host_pid,
     };
@@ -174,6 +176,7 @@ struct Agent {
     findings: Findings,
     xds: watch::Sender<Option<SocketAddr>>,
     metrics: watch::Sender<Option<SocketAddr>>,
+    dashboard: watch::Sender<Option<SocketAddr>>,
     /// Ends with the agent.
     _api: Option<super::api::ApiThread>,
 }
@@ -185,7 +188,7 @@ impl Agent {
         inherited: Inherited,
         uplink: UnixStream,
     ) -> Result<(Self, Inputs), StartError> {
-        let Inherited { options, gateway, api, xds, metrics, dns, host_pid } = inherited;
+        let Inherited { options, gateway, api, xds, metrics, dashboard, dns, host_pid } = inherited;
         let addresses = Addresses::new(options.families);
         let reaper = Reaper::start()?;
         let net = Arc::new(NodeNet::create(addresses)?);
@@ -212,7 +215,8 @@ impl Agent {
         control::start(&paths.control_socket(), Arc::clone(&reaper), ask)?;
         let (xds_target, xds_watch) = watch::channel(None);
         let (metrics_target, metrics_watch) = watch::channel(None);
-        for (socket, target) in [(xds, xds_watch), (metrics, metrics_watch)] {
+        let (dashboard_target, dashboard_watch) = watch::channel(None);
+        for (socket, target) in [(xds, xds_watch), (metrics, metrics_watch), (dashboard, dashboard_watch)] {
             if let Some(socket) = socket {
                 forward::start(socket, target)?;
             }
@@ -245,6 +249,7 @@ impl Agent {
             findings: Findings::default(),
             xds: xds_target,
             metrics: metrics_target,
+            dashboard: dashboard_target,
             _api: api,
         };
         let reports = agent.load(&options.manifests, options.built_in).await?;
@@ -390,6 +395,7 @@ impl Agent {
         self.dns.set_zone(routes::zone(&self.view));
         self.xds.send_if_modified(|t| replace(t, control_plane_port(&self.view, 15010)));
         self.metrics.send_if_modified(|t| replace(t, control_plane_port(&self.view, 15014)));
+        self.dashboard.send_if_modified(|t| replace(t, control_plane_port(&self.view, 20001)));
         self.uplink.progress(&self.view).await
     }
 

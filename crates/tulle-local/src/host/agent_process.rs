@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use super::check::{Host, is_root};
 use crate::agent::AGENT_COMMAND;
 use crate::agent::protocol::{
-    API_FD, AgentOptions, DNS_FD, GATEWAY_FD, GATEWAY_V6_FD, METRICS_FD, OPTIONS_FD, UPLINK_FD, XDS_FD,
+    API_FD, AgentOptions, DASHBOARD_FD, DNS_FD, GATEWAY_FD, GATEWAY_V6_FD, METRICS_FD, OPTIONS_FD, UPLINK_FD,
+    XDS_FD,
 };
 use crate::sys::spawn::{Child, Namespaces, spawn};
 
@@ -47,6 +48,7 @@ impl AgentProcess {
                 (host.gateway.as_fd(), GATEWAY_FD),
                 (host.xds.as_fd(), XDS_FD),
                 (host.metrics.as_fd(), METRICS_FD),
+                (host.dashboard.as_fd(), DASHBOARD_FD),
                 (host.api.as_fd(), API_FD),
                 (dns.as_fd(), DNS_FD),
             ]

@@ -49,6 +49,8 @@ pub(super) struct Needs<'a> {
     pub api_port: Option<u16>,
     /// `None`: both, if the kernel can.
     pub families: Option<Families>,
+    /// `None`: the usual one, or any other if it is not free.
+    pub dashboard_port: Option<u16>,
     pub images: &'a dyn Images,
 }
 
@@ -64,12 +66,15 @@ pub(super) struct Host {
     pub api: TcpListener,
     pub xds: TcpListener,
     pub metrics: TcpListener,
+    pub dashboard: TcpListener,
 }
 
 /// Default ports of the host for the API and the control plane's plaintext xDS and metrics; others are taken if these are not free.
 const API_PORT: u16 = 6443;
 const XDS_PORT: u16 = 15010;
 const METRICS_PORT: u16 = 15014;
+/// Default port for telemetry.
+const DASHBOARD_PORT: u16 = 20001;
 
 /// Checks and takes everything. The errors are complete: whoever repairs them can start.
 pub(super) fn check(needs: &Needs<'_>) -> Result<Host, Vec<Refusal>> {
@@ -92,11 +97,14 @@ pub(super) fn check(needs: &Needs<'_>) -> Result<Host, Vec<Refusal>> {
         .ok();
     let any =
         |port| listen(port).or_else(|_| listen(0)).map_err(|e| Refusal::new(format!("port {port}: {e}"), ""));
-    let api = match needs.api_port {
-        Some(port) => listen(port).map_err(|e| port_refused(port, &e, "the API", "--api-port")),
-        None => any(API_PORT),
+    let wanted = |port: Option<u16>, usual, whose: &str, option: &str| match port {
+        Some(port) => listen(port).map_err(|e| port_refused(port, &e, whose, option)),
+        None => any(usual),
     };
-    let api = api.map_err(|r| refusals.push(r)).ok();
+    let api = wanted(needs.api_port, API_PORT, "the API", "--api-port").map_err(|r| refusals.push(r)).ok();
+    let dashboard = wanted(needs.dashboard_port, DASHBOARD_PORT, "telemetry", "--dashboard-port")
+        .map_err(|r| refusals.push(r))
+        .ok();
     let xds = any(XDS_PORT).map_err(|r| refusals.push(r)).ok();
     let metrics = any(METRICS_PORT).map_err(|r| refusals.push(r)).ok();
     let mut notes = Vec::new();
@@ -110,13 +118,13 @@ pub(super) fn check(needs: &Needs<'_>) -> Result<Host, Vec<Refusal>> {
             Families::V4
         }
     };
-    match (claim, gateway, api, xds, metrics) {
-        (Some(claim), Some((gateway, gateway_v6)), Some(api), Some(xds), Some(metrics))
+    match (claim, gateway, api, xds, metrics, dashboard) {
+        (Some(claim), Some((gateway, gateway_v6)), Some(api), Some(xds), Some(metrics), Some(dashboard))
             if refusals.is_empty() =>
         {
             let (gateway_v6, note) = gateway_v6;
             notes.extend(note);
-            Ok(Host { claim, gateway, gateway_v6, families, notes, api, xds, metrics })
+            Ok(Host { claim, gateway, gateway_v6, families, notes, api, xds, metrics, dashboard })
         }
         _ => Err(refusals),
     }

@@ -30,6 +30,8 @@ pub struct UpOptions {
     pub gateway_port: u16,
     /// Port of the resource API on 127.0.0.1; 0 for any, `None` for 6443 or, if it is not free, any.
     pub api_port: Option<u16>,
+    /// Port of telemetry on 127.0.0.1; 0 for any, `None` for 20001 or, if it is not free, any.
+    pub dashboard_port: Option<u16>,
     /// Written once everything is ready.
     pub ready_file: Option<PathBuf>,
     /// Run by `sh -c` once everything is ready; its end ends the mesh.
@@ -101,6 +103,7 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         gateway_port: options.gateway_port,
         api_port: options.api_port,
         families: options.families,
+        dashboard_port: options.dashboard_port,
         images,
     })
     .map_err(UpError::Refused)?;
@@ -122,6 +125,7 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         kubeconfig: host.claim.paths.kubeconfig(),
         xds: address(&host.xds)?,
         metrics: address(&host.metrics)?,
+        dashboard: format!("http://{}", address(&host.dashboard)?),
     };
     let agent_options = AgentOptions {
         state_dir: host.claim.paths.root().to_owned(),
@@ -180,6 +184,7 @@ struct Places {
     kubeconfig: PathBuf,
     xds: SocketAddr,
     metrics: SocketAddr,
+    dashboard: String,
 }
 
 struct Signals {
@@ -319,6 +324,7 @@ impl Session<'_> {
         let text = json!({
             "gateway": self.places.gateway,
             "gateway_ipv6": self.places.gateway_v6,
+            "dashboard": self.places.dashboard,
             "api": self.places.api,
             "kubeconfig": self.places.kubeconfig,
             "xds": self.places.xds.to_string(),
@@ -339,6 +345,7 @@ impl Session<'_> {
             .args(["-c", command])
             .env("TULLE_GATEWAY", &self.places.gateway)
             .env("KUBECONFIG", &self.places.kubeconfig)
+            .env("TULLE_DASHBOARD", &self.places.dashboard)
             .env("TULLE_STATE_DIR", absolute(&self.options.state_dir))
             .stdin(Stdio::null())
             .spawn();

@@ -364,6 +364,8 @@ impl<'a> Builder<'a> {
                     format!("{}s", self.cluster.cert_ttl.as_secs()),
                     "--listen".into(),
                     self.cluster.addresses.wildcard().to_string(),
+                    "--dashboard".into(),
+                    SocketAddr::new(self.cluster.addresses.wildcard(), 20001).to_string(),
                 ];
                 Some((Program::Own(built_in(&own)), Vec::new()))
             }

@@ -12,6 +12,7 @@ mod stats;
 
 pub use config_dump::dump_as_json;
 pub(crate) use http::serve;
+pub(crate) use stats::snapshot;
 
 /// What one port shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -50,7 +50,7 @@ pub(super) async fn prometheus_text(main: &Main) -> String {
 }
 
 /// What workers and the main thread have counted.
-pub(super) async fn snapshot(main: &Main) -> Snapshot {
+pub(crate) async fn snapshot(main: &Main) -> Snapshot {
     let mut snapshot = main.remote.stats().await;
     main.remember_vitals(main.remote.vitals().await);
     for extra in main.own_stats() {

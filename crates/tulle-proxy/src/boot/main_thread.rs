@@ -44,6 +44,10 @@ pub(crate) struct Main {
     pub(crate) workers: usize,
     /// Who we are.
     pub(crate) node_name: Arc<str>,
+    /// Name of the pod.
+    pub(crate) pod: Arc<str>,
+    /// The pod's label `app`; empty without.
+    pub(crate) app: Arc<str>,
     /// Whether statistics are limited to those that Istio shows.
     pub(crate) istio_stats: bool,
     /// The pod's annotations.
@@ -137,6 +141,8 @@ impl Main {
             started,
             workers: fleet.len(),
             node_name: super::agent::describe(&plan.node),
+            pod: plan.node.pod.as_str().into(),
+            app: plan.node.labels.get("app").map_or("", String::as_str).into(),
             istio_stats: plan.istio_stats,
             pod_ip: plan.node.ip.parse().ok(),
             cluster_id: plan.node.cluster_id,

@@ -23,6 +23,7 @@ mod secrets;
 mod signals;
 mod trust;
 mod turn;
+mod upload;
 mod xds;
 
 pub use crate::admin::dump_as_json;

@@ -16,6 +16,7 @@ use super::plan::{XdsPlan, XdsServer};
 use super::resolve::{self, Resolved};
 use super::saved;
 use super::signals::StopSignals;
+use super::upload;
 use super::xds::{self, Link};
 use tulle_identity::secrets::OWN_CERTIFICATE;
 
@@ -115,6 +116,9 @@ impl Loop {
         let Some(Pending { plan, connector, node, remembered }) = self.pending.take() else { return };
         let (link, events) = xds::start(&plan, node, connector, &remembered);
         link.subscribe_needs(&self.main);
+        if matches!(plan.server, XdsServer::Mesh(_)) {
+            upload::start(&self.main, link.connection());
+        }
         self.link = Some(link);
         self.events = Some(events);
         if let Some(probe) = self.probe.take() {

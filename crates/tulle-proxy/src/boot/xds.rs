@@ -84,6 +84,11 @@ pub(super) fn start(
 }
 
 impl Link {
+    /// The connection, for what is sent beside the stream.
+    pub(super) fn connection(&self) -> tulle_xds::client::Connection {
+        self.client.connection()
+    }
+
     /// Deals with one event of the client.
     pub(super) fn handle(&self, main: &Main, event: Event) {
         match event {

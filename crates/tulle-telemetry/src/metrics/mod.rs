@@ -3,6 +3,7 @@
 //! A worker owns its [`Store`]; counting is one hash look-up and some additions, and never formats text. Whoever scrapes asks each
 //! worker for a [`Snapshot`], merges them and renders the result.
 
+pub mod delta;
 pub mod gauge_set;
 pub mod histogram;
 pub mod labels;
@@ -11,6 +12,7 @@ pub mod proxy;
 pub mod snapshot;
 pub mod store;
 
+pub use delta::{Delta, Described, Feed, SeriesKind, Told};
 pub use gauge_set::{Extra, ExtraKind};
 pub use histogram::Histogram;
 pub use labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};

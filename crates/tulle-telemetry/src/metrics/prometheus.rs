@@ -25,7 +25,7 @@ pub enum Exposure<'a> {
 }
 
 impl Exposure<'_> {
-    fn shows(self, name: &str) -> bool {
+    pub(crate) fn shows(self, name: &str) -> bool {
         const DEFAULTS: &[&str] = &[
             "cluster_manager.",
             "listener_manager.",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,6 +30,8 @@ struct Driver {
     core: ClientCore,
     commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::Sender<Event>,
+    /// The connection while there is one.
+    connection: watch::Sender<Option<tonic::transport::Channel>>,
     unanswered: usize,
     backoff: Backoff,
 }
@@ -40,13 +42,15 @@ pub(super) async fn run(
     connector: Connector,
     commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::Sender<Event>,
+    connection: watch::Sender<Option<tonic::transport::Channel>>,
 ) {
     let core = ClientCore::new(config.node.clone());
     let backoff = Backoff::new(config.min_backoff, config.max_backoff);
-    let mut driver = Driver { config, core, commands, events, unanswered: 0, backoff };
+    let mut driver = Driver { config, core, commands, events, connection, unanswered: 0, backoff };
     loop {
         let end = driver.session(&connector).await;
         driver.core.disconnected();
+        driver.connection.send_replace(None);
         let End::Lost(reason) = end else { return };
         let wait = driver.backoff.next(fastrand::f64());
         tracing::debug!(reason, retry_in = ?wait, "xds stream lost");
@@ -69,6 +73,7 @@ impl Driver {
         while let Ok(command) = self.commands.try_recv() {
             self.obey(command);
         }
+        let beside = channel.clone();
         let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(self.config.max_message);
         if let Err(error) = grpc.ready().await {
             return End::Lost(chain(&error));
@@ -91,6 +96,7 @@ impl Driver {
                 end = self.exchange(&requests) => if let Some(end) = end { return end },
             }
         };
+        self.connection.send_replace(Some(beside));
         if self.events.send(Event::Connected).await.is_err() {
             return End::Stopped;
         }

@@ -17,17 +17,22 @@
 mod core;
 mod driver;
 mod transport;
+mod upload;
 
 pub use self::core::{ClientCore, Interest, Received, Ticket, Update};
 pub use self::transport::{BoxIo, Connector, Io, channel, connector};
+pub use self::upload::Connection;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::nack::ResourceError;
+
+/// What a server answers that does not know a method ([`Connection::upload`]).
+pub const UNIMPLEMENTED: tonic::Code = tonic::Code::Unimplemented;
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -96,6 +101,7 @@ impl Events {
 #[derive(Debug)]
 pub struct Client {
     commands: mpsc::UnboundedSender<Command>,
+    connection: Connection,
     task: JoinHandle<()>,
 }
 
@@ -113,8 +119,10 @@ impl Client {
     pub fn start(config: Config, connector: Connector) -> (Self, Events) {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let (event_sender, receiver) = mpsc::channel(config.max_unanswered + 4);
-        let task = tokio::spawn(driver::run(config, connector, command_receiver, event_sender));
-        (Self { commands, task }, Events { receiver })
+        let (channel_sender, channel) = watch::channel(None);
+        let task =
+            tokio::spawn(driver::run(config, connector, command_receiver, event_sender, channel_sender));
+        (Self { commands, connection: Connection::new(channel), task }, Events { receiver })
     }
 
     /// Adds to what is wanted of a type.
@@ -146,6 +154,11 @@ impl Client {
     /// Answers that the resources in `errors` were refused (NACK); what else was in the response is in force.
     pub fn reject(&self, ticket: Ticket, errors: Vec<ResourceError>) {
         self.send(Command::Answer(ticket, errors));
+    }
+
+    /// The connection, for what is sent beside the stream.
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
     }
 
     fn send(&self, command: Command) {

@@ -56,6 +56,10 @@ pub(crate) struct Args {
     /// Namespace that it runs in; policies there hold for the whole mesh.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     namespace: String,
+    /// Keeps what the proxies count and answers Prometheus' queries on this address, such as 127.0.0.1:20001. Without it telemetry is
+    /// not kept.
+    #[arg(long, value_name = "ADDRESS")]
+    dashboard: Option<std::net::SocketAddr>,
 }
 
 /// What an etcd asks for.
@@ -108,6 +112,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         listen,
         audit_log,
         namespace,
+        dashboard,
     } = args;
     let token_keys = std::fs::read_to_string(&token_key)
         .with_context(|| format!("{}", token_key.display()))
@@ -122,6 +127,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         let sink = |path: PathBuf| if path.as_os_str() == "-" { Sink::Stdout } else { Sink::File(path) };
         config.audit = audit_log.into_iter().map(sink).collect();
     }
+    config.dashboard = dashboard;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("control")
@@ -153,6 +159,7 @@ fn failure(error: StartError) -> Failure {
         | StartError::Tls(_)
         | StartError::Audit(_)
         | StartError::Bind { .. }
+        | StartError::Telemetry { .. }
         | StartError::Catalog => Failure::not_so(error),
     }
 }

@@ -35,8 +35,12 @@ pub(crate) struct Args {
     /// Port of the resource API on 127.0.0.1; 0 for any free one. Default: 6443, or any free one if that is taken.
     #[arg(long, value_name = "PORT")]
     api_port: Option<u16>,
+    /// Port on 127.0.0.1 where telemetry is asked for by Prometheus' API; 0 for any free one. Default: 20001, or any free one if that is
+    /// taken.
+    #[arg(long, value_name = "PORT")]
+    dashboard_port: Option<u16>,
     /// Runs this by `sh -c` once every pod is ready, stops the mesh when it ends, and exits with its code. It finds the
-    /// gateway in $TULLE_GATEWAY, the state directory in $TULLE_STATE_DIR, and kubectl finds the API by $KUBECONFIG. Given up with exit code 3 if the pods are not
+    /// gateway in $TULLE_GATEWAY, telemetry in $TULLE_DASHBOARD, the state directory in $TULLE_STATE_DIR, and kubectl finds the API by $KUBECONFIG. Given up with exit code 3 if the pods are not
     /// ready within 3 minutes.
     #[arg(long, value_name = "CMD")]
     exit_after: Option<String>,
@@ -72,6 +76,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         state_dir: args.state.path(),
         gateway_port: args.gateway_port,
         api_port: args.api_port,
+        dashboard_port: args.dashboard_port,
         ready_file: args.ready_file,
         exit_after: args.exit_after,
         cert_ttl: args.cert_ttl,

@@ -29,5 +29,6 @@ mod settings;
 mod stated;
 mod status;
 mod survival;
+mod telemetry;
 mod tokens;
 mod wire;
