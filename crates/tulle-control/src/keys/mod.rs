@@ -1,9 +1,11 @@
 //! Keys that check tokens, fetched for all proxies: at once when something wants them, and again before they are stale.
 //!
-//! Sets that were fetched stay in force while fetching fails, a day at most; then, and before the first success, they admit nobody.
+//! Sets that were fetched stay in force while fetching fails, over restarts too, a day at most; then, and before the first success,
+//! they admit nobody.
 
 mod address;
 pub(crate) mod fetch;
+mod saved;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use tulle_mesh::policy::{Fetched, KeySource, jwks};
 
 use crate::stop::Stop;
 pub(crate) use fetch::Fetcher;
+pub(crate) use saved::Saved;
 
 /// Time between two fetches of a set, unless its server says another (`cache-control: max-age`): as Istio's.
 const REFRESH: Duration = Duration::from_secs(20 * 60);
@@ -40,12 +43,14 @@ struct Set {
     due: Instant,
     running: bool,
     failures: u32,
+    /// The last good set, and until when it is used.
     good: Option<(Instant, Arc<str>)>,
 }
 
 /// Fetches what `wanted` says, until told to stop.
 pub(crate) async fn keep(
     fetcher: Fetcher,
+    saved: Saved,
     mut wanted: watch::Receiver<Wanted>,
     told: mpsc::UnboundedSender<(KeySource, Fetched)>,
     mut stop: Stop,
@@ -53,7 +58,7 @@ pub(crate) async fn keep(
     let mut sets: BTreeMap<KeySource, Set> = BTreeMap::new();
     let mut running = JoinSet::new();
     let mut all = wanted.borrow_and_update().clone();
-    adopt(&mut sets, &all, &told);
+    adopt(&mut sets, &all, &saved, &told);
     loop {
         let now = Instant::now();
         for (source, set) in &mut sets {
@@ -82,12 +87,15 @@ pub(crate) async fn keep(
                     return;
                 }
                 all = wanted.borrow_and_update().clone();
-                adopt(&mut sets, &all, &told);
+                adopt(&mut sets, &all, &saved, &told);
             }
             Some(done) = running.join_next() => if let Ok((source, answer)) = done
                 && let Some(set) = sets.get_mut(&source)
             {
                 let fetched = set.take(answer, Instant::now());
+                if let Fetched { keys: Some(keys), problem: None } = &fetched {
+                    saved.write(&source, keys);
+                }
                 if let Some(problem) = &fetched.problem {
                     tracing::warn!(?source, %problem, "keys of tokens were not fetched");
                 }
@@ -104,19 +112,20 @@ pub(crate) async fn keep(
 fn adopt(
     sets: &mut BTreeMap<KeySource, Set>,
     wanted: &Wanted,
+    saved: &Saved,
     told: &mpsc::UnboundedSender<(KeySource, Fetched)>,
 ) {
     sets.retain(|source, _| {
         let stays = wanted.contains_key(source);
         if !stays {
+            saved.forget(source);
             let _ = told.send((source.clone(), Fetched::default()));
         }
         stays
     });
     for source in wanted.keys().filter(|s| !matches!(s, KeySource::Inline(_))) {
         if sets.len() < MAX_SETS || sets.contains_key(source) {
-            let new = || Set { due: Instant::now(), running: false, failures: 0, good: None };
-            sets.entry(source.clone()).or_insert_with(new);
+            sets.entry(source.clone()).or_insert_with(|| Set::new(source, saved, told));
         } else {
             let problem = format!("more than {MAX_SETS} sets of keys are wanted");
             let _ = told.send((source.clone(), Fetched { keys: None, problem: Some(problem.into()) }));
@@ -125,6 +134,16 @@ fn adopt(
 }
 
 impl Set {
+    /// A set that is to be fetched at once; until then one that was fetched before the control plane started holds.
+    fn new(source: &KeySource, saved: &Saved, told: &mpsc::UnboundedSender<(KeySource, Fetched)>) -> Self {
+        let now = Instant::now();
+        let good = saved.read(source).map(|(age, keys)| (now + LAST_GOOD.saturating_sub(age), keys));
+        if let Some((_, keys)) = &good {
+            let _ = told.send((source.clone(), Fetched { keys: Some(Arc::clone(keys)), problem: None }));
+        }
+        Self { due: now, running: false, failures: 0, good }
+    }
+
     /// What holds after an answer, and when the next is asked for.
     fn take(&mut self, answer: Result<fetch::Answer, String>, now: Instant) -> Fetched {
         self.running = false;
@@ -134,13 +153,13 @@ impl Set {
                 self.failures = 0;
                 self.due = now + max_age.unwrap_or(REFRESH).clamp(SOONEST, REFRESH);
                 let keys: Arc<str> = keys.into();
-                self.good = Some((now, Arc::clone(&keys)));
+                self.good = Some((now + LAST_GOOD, Arc::clone(&keys)));
                 Fetched { keys: Some(keys), problem: None }
             }
             Err(problem) => {
                 self.due = now + RETRY.saturating_mul(1 << self.failures.min(6)).min(LATEST_RETRY);
                 self.failures = self.failures.saturating_add(1);
-                self.good.take_if(|(since, _)| now.duration_since(*since) > LAST_GOOD);
+                self.good.take_if(|(until, _)| now > *until);
                 let keys = self.good.as_ref().map(|(_, keys)| Arc::clone(keys));
                 Fetched { keys, problem: Some(problem.into()) }
             }

@@ -47,10 +47,17 @@ fn a_set_takes_no_longer_than_its_policies_say() {
         let address = format!("http://{}/keys", listener.local_addr().unwrap());
         let source = KeySource::Address(address);
         let (stop, stopped) = Stop::new();
+        let dir = tempfile::tempdir().unwrap();
         let limit = Duration::from_millis(200);
         let (wanted_sender, wanted) = watch::channel(Wanted::from([(source.clone(), limit)]));
         let (told_sender, mut told) = mpsc::unbounded_channel();
-        let task = tokio::spawn(keep(Fetcher::anywhere(), wanted, told_sender, stopped));
+        let task = tokio::spawn(keep(
+            Fetcher::anywhere(),
+            Saved::new(dir.path().join("keys")),
+            wanted,
+            told_sender,
+            stopped,
+        ));
         let (of, fetched) = told.recv().await.unwrap();
         assert_eq!(of, source);
         assert_eq!(fetched.keys, None);
@@ -59,6 +66,28 @@ fn a_set_takes_no_longer_than_its_policies_say() {
         // What nobody wants any more is forgotten.
         wanted_sender.send_replace(Wanted::new());
         while told.recv().await.unwrap().1 != Fetched::default() {}
+        stop.send_replace(true);
+        task.await.unwrap();
+    });
+}
+
+/// A server that cannot be reached after a restart.
+#[test]
+fn a_set_that_was_fetched_holds_over_a_restart() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let source = KeySource::Address("http://127.0.0.1:9/keys".into());
+        Saved::new(dir.path().to_owned()).write(&source, &answer("kept").unwrap().text);
+        let (stop, stopped) = Stop::new();
+        let (_sender, wanted) = watch::channel(Wanted::from([(source.clone(), Duration::from_secs(5))]));
+        let (told_sender, mut told) = mpsc::unbounded_channel();
+        let saved = Saved::new(dir.path().to_owned());
+        let task = tokio::spawn(keep(Fetcher::anywhere(), saved, wanted, told_sender, stopped));
+        let first = told.recv().await.unwrap().1;
+        assert!(first.keys.is_some_and(|k| k.contains("kept")) && first.problem.is_none());
+        let second = told.recv().await.unwrap().1;
+        assert!(second.keys.is_some_and(|k| k.contains("kept")) && second.problem.is_some());
         stop.send_replace(true);
         task.await.unwrap();
     });
