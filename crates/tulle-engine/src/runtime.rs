@@ -27,6 +27,7 @@ pub mod listener;
 pub mod matcher;
 pub mod metadata;
 pub mod net;
+pub mod policy_index;
 pub mod rate_limit;
 pub mod rbac;
 pub mod retry;

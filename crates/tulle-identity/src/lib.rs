@@ -35,4 +35,5 @@ pub use secrets::{CertificateSource, Secrets, TrustSource};
 pub use svid::Svid;
 pub use tls::{CipherSuite, ClientTls, PeerRules, ServerTls, TlsBuildError, TlsVersion, VerifyPeer};
 pub use trust::Trust;
+pub use verify::{PeerFault, peer_fault};
 pub use watched::Watched;

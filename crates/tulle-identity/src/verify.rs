@@ -48,6 +48,31 @@ impl From<NameError> for Error {
     }
 }
 
+/// Why a peer is refused in a handshake, as statistics tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerFault {
+    /// It shows no certificate.
+    Missing,
+    /// Its certificate has names that are not accepted: none, several, or others.
+    Names,
+    /// Its certificate is of a foreign authority, not in its time, revoked or malformed.
+    Certificate,
+}
+
+/// What of the peer's certificate made a handshake fail; `None` where it failed for another reason.
+pub fn peer_fault(error: &std::io::Error) -> Option<PeerFault> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::NoCertificatesPresented => Some(PeerFault::Missing),
+        Error::InvalidCertificate(CertificateError::Other(OtherError(inner)))
+            if inner.downcast_ref::<NameError>().is_some_and(|e| *e != NameError::NoBundle) =>
+        {
+            Some(PeerFault::Names)
+        }
+        Error::InvalidCertificate(_) => Some(PeerFault::Certificate),
+        _ => None,
+    }
+}
+
 /// Checks chain, validity, trust domain and names of a peer.
 pub(crate) struct PeerVerifier {
     pub(crate) rules: VerifyPeer,

@@ -13,6 +13,16 @@ pub struct ExtensionProvider {
     pub kind: ProviderKind,
 }
 
+impl ExtensionProvider {
+    /// The host of the service that decides on requests, if it is one that does.
+    pub fn asked(&self) -> Option<&Host> {
+        match &self.kind {
+            ProviderKind::ExtAuthz(authz) => Some(&authz.host),
+            ProviderKind::Other(_) => None,
+        }
+    }
+}
+
 /// What a provider does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderKind {

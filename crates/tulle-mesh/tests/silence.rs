@@ -43,19 +43,14 @@ const SILENT: &[(&str, &str, &str)] = &[
     ),
     (
         "AuthorizationPolicy",
-        "action: DENY, targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: edge}, rules: [{}]",
+        "action: DENY, targetRef: {kind: Service, name: web}, rules: [{}]",
         "spec.targetRef",
     ),
-    (
-        "AuthorizationPolicy",
-        "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}], rules: [{}]",
-        "spec.targetRefs",
-    ),
+    ("AuthorizationPolicy", "targetRefs: [{kind: Service, name: web}], rules: [{}]", "spec.targetRefs[0]"),
     (
         "RequestAuthentication",
-        "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}], \
-         jwtRules: [{issuer: a, jwksUri: 'https://a.b/keys'}]",
-        "spec.targetRefs",
+        "targetRefs: [{kind: Service, name: web}], jwtRules: [{issuer: a, jwksUri: 'https://a.b/keys'}]",
+        "spec.targetRefs[0]",
     ),
     (
         "ServiceEntry",

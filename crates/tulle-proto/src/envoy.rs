@@ -74,6 +74,10 @@ pub mod tcp_proxy {
 pub mod network_rbac {
     pub use super::pb::envoy::extensions::filters::network::rbac::v3::*;
 }
+/// `envoy.extensions.filters.network.ext_authz.v3`.
+pub mod network_ext_authz {
+    pub use super::pb::envoy::extensions::filters::network::ext_authz::v3::*;
+}
 /// `envoy.extensions.filters.http.rbac.v3`.
 pub mod http_rbac {
     pub use super::pb::envoy::extensions::filters::http::rbac::v3::*;

@@ -79,6 +79,9 @@ type_urls! {
     TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", crate::envoy::tcp_proxy::TcpProxy;
     /// `envoy.filters.network.rbac`.
     NETWORK_RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC", crate::envoy::network_rbac::Rbac;
+    /// `envoy.filters.network.ext_authz`.
+    NETWORK_EXT_AUTHZ = "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz",
+        crate::envoy::network_ext_authz::ExtAuthz;
     /// Istio's exchange of peer metadata on TCP, `istio.metadata_exchange`.
     METADATA_EXCHANGE = "envoy.tcp.metadataexchange.config.MetadataExchange",
         crate::istio::metadata_exchange::MetadataExchange;

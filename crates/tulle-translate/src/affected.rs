@@ -110,6 +110,12 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
                 out.routes = true;
                 out.listeners = true;
             }
+            // Policies of the Gateways served here, which routes may say.
+            let served = |ns: &String| servers(after, proxy).iter().any(|b| b.gateway.meta.namespace() == ns);
+            if !policies.is_empty() && (own(policies) || policies.iter().any(served)) {
+                out.routes = true;
+                out.listeners = true;
+            }
         }
     }
     out

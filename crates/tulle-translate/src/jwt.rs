@@ -3,9 +3,10 @@
 //! A request without token passes; one with a token that some rule looks for must have a good one. With several rules, a
 //! request passes if some rule takes its token, or if every rule either takes it or finds none.
 
-use tulle_base::Labels;
+use std::collections::BTreeMap;
+
 use tulle_mesh::Snapshot;
-use tulle_mesh::policy::JwtRule;
+use tulle_mesh::policy::{JwtRule, RequestAuthentication};
 use tulle_proto::envoy::core::{DataSource, data_source};
 use tulle_proto::envoy::google::Empty;
 use tulle_proto::envoy::http_connection_manager::HttpFilter;
@@ -20,59 +21,78 @@ use tulle_proto::envoy::matcher::{
 use tulle_proto::envoy::route::{RouteMatch, route_match::PathSpecifier};
 
 use crate::filters::http;
-use crate::sources::Sources;
 
 /// Name of the filter, under which it keeps metadata.
-const JWT: &str = "envoy.filters.http.jwt_authn";
+pub(crate) const FILTER: &str = "envoy.filters.http.jwt_authn";
 /// Under which key the payload of a good token is kept there.
 const PAYLOAD: &str = "payload";
 
-/// The filter of a workload; none where no policy is for it. `edge` looks for the route again once claims are known.
+/// The filter for these policies; none where there is none. `named` are policies that hold in place of them for routes that say
+/// so by that name. `edge` looks for the route again once claims are known.
 pub(crate) fn filter(
     snapshot: &Snapshot,
-    namespace: &str,
-    labels: &Labels,
+    policies: &[&RequestAuthentication],
+    named: &BTreeMap<String, Vec<&RequestAuthentication>>,
     edge: bool,
-    sources: &mut Sources,
 ) -> Option<HttpFilter> {
-    let policies = snapshot.tokens_of(namespace, labels);
-    policies.iter().for_each(|p| sources.add(&p.meta));
-    let mut rules: Vec<&JwtRule> = policies.iter().flat_map(|p| &p.rules).collect();
+    let mut rules: Vec<&JwtRule> = Vec::new();
+    for rule in policies.iter().chain(named.values().flatten()).flat_map(|p| &p.rules) {
+        if !rules.iter().any(|known| std::ptr::eq(*known, rule)) {
+            rules.push(rule);
+        }
+    }
     if rules.is_empty() {
         return None;
     }
     rules.sort_by(|a, b| a.issuer.cmp(&b.issuer));
-    let name = |index: usize| format!("origins-{index}");
     let providers = rules
         .iter()
         .enumerate()
         .map(|(i, rule)| (name(i), provider(rule, snapshot.keys_of(&rule.keys), edge)))
         .collect();
-    let by = |index| requirement(RequiresType::ProviderName(name(index)));
-    let or_none = |index| any(vec![by(index), requirement(RequiresType::AllowMissing(Empty {}))]);
-    let wanted = if rules.len() == 1 {
-        or_none(0)
-    } else {
-        let mut ways: Vec<JwtRequirement> = (0..rules.len()).map(by).collect();
-        let each = JwtRequirementAndList { requirements: (0..rules.len()).map(or_none).collect() };
-        ways.push(requirement(RequiresType::RequiresAll(each)));
-        any(ways)
+    let required = |policies: &[&RequestAuthentication]| {
+        let of_policies = |rule: &&JwtRule| {
+            policies.iter().flat_map(|p| &p.rules).any(|wanted| std::ptr::eq(wanted, *rule))
+        };
+        let chosen: Vec<usize> = (0..rules.len()).filter(|i| of_policies(&rules[*i])).collect();
+        (!chosen.is_empty()).then(|| wanted(&chosen))
     };
     let everything =
         RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".into())), ..RouteMatch::default() };
-    let rule = RequirementRule {
+    let rule = required(policies).map(|requirement| RequirementRule {
         r#match: Some(everything),
-        requirement_type: Some(RequirementType::Requires(wanted)),
-    };
+        requirement_type: Some(RequirementType::Requires(requirement)),
+    });
     Some(http(
-        JWT,
+        FILTER,
         &JwtAuthentication {
             providers,
-            rules: vec![rule],
+            rules: rule.into_iter().collect(),
+            requirement_map: named
+                .iter()
+                .filter_map(|(name, policies)| Some((name.clone(), required(policies)?)))
+                .collect(),
             bypass_cors_preflight: true,
             ..JwtAuthentication::default()
         },
     ))
+}
+
+fn name(index: usize) -> String {
+    format!("origins-{index}")
+}
+
+/// What the rules with these numbers want together.
+fn wanted(rules: &[usize]) -> JwtRequirement {
+    let by = |index: &usize| requirement(RequiresType::ProviderName(name(*index)));
+    let or_none = |index: &usize| any(vec![by(index), requirement(RequiresType::AllowMissing(Empty {}))]);
+    if let [single] = rules {
+        return or_none(single);
+    }
+    let mut ways: Vec<JwtRequirement> = rules.iter().map(by).collect();
+    let each = JwtRequirementAndList { requirements: rules.iter().map(or_none).collect() };
+    ways.push(requirement(RequiresType::RequiresAll(each)));
+    any(ways)
 }
 
 /// Asks of the payload of a good token what is at `path`.
@@ -85,7 +105,7 @@ pub(crate) fn claim<'a>(
         segment: Some(metadata_matcher::path_segment::Segment::Key(key.to_owned())),
     };
     MetadataMatcher {
-        filter: JWT.to_owned(),
+        filter: FILTER.to_owned(),
         path: std::iter::once(PAYLOAD).chain(path).map(segment).collect(),
         value: Some(value),
         invert,

@@ -19,6 +19,7 @@ mod envoy_filter;
 mod external_auth;
 mod families;
 mod filters;
+mod guards;
 mod jwt;
 mod listener;
 mod locality;

@@ -8,6 +8,7 @@ use tulle_mesh::Snapshot;
 use tulle_mesh::config::{GatewayTopology, OutboundPolicy};
 use tulle_mesh::gateway::ServerHost;
 use tulle_mesh::port::Protocol;
+use tulle_mesh::provider::ExtensionProvider;
 use tulle_mesh::proxies::ProxySettings;
 use tulle_mesh::routing::RouteSet;
 use tulle_mesh::service::{Service, ServicePort};
@@ -261,12 +262,12 @@ impl View {
         Arc::new(Service { addresses, ..Service::clone(service) })
     }
 
-    /// Destinations of imported routes come along (traps 14).
+    /// Destinations of imported routes come along (traps 14), and services that decide on requests.
     fn add_destinations(&mut self, snapshot: &Snapshot) {
-        let wanted: Vec<Host> = snapshot
-            .routes()
-            .filter(|(_, routes)| self.sees_routes(routes))
+        let routes = snapshot.routes().filter(|(_, routes)| self.sees_routes(routes));
+        let wanted: Vec<Host> = routes
             .flat_map(|(_, routes)| routes.destinations().into_iter().map(|(d, _)| d.host.clone()))
+            .chain(snapshot.mesh().providers.iter().filter_map(ExtensionProvider::asked).cloned())
             .collect();
         for host in wanted {
             if let Some(service) = snapshot.service(&host, &self.namespace) {

@@ -41,8 +41,7 @@ oneof! {
     /// Details of an action.
     pub enum ActionDetail {
         /// Who is asked; for CUSTOM.
-        Provider(ExtensionProvider) = "provider"
-            => planned("providers are not asked; what they would be asked about is denied"),
+        Provider(ExtensionProvider) = "provider",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tulle_proto::envoy::{core, ext_authz as pb, kind, matcher as pbmatcher};
+use tulle_proto::envoy::{core, ext_authz as pb, kind, matcher as pbmatcher, network_ext_authz};
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::grpc_service::grpc_service;
@@ -12,6 +12,7 @@ use super::value::{api_version, flag, runtime_fraction, text, texts};
 use crate::runtime::ext_authz::{AuthBody, AuthPath, AuthService, ExtAuthz, ExtAuthzChange, HttpAuth};
 use crate::runtime::filter::FilterOverride;
 use crate::runtime::headers::HeaderOps;
+use crate::runtime::listener::NetworkExtAuthz;
 use crate::runtime::matcher::{Fraction, StringMatcher};
 
 /// How long a call may take where nothing is said, as Envoy's.
@@ -108,6 +109,51 @@ pub(super) fn ext_authz(cx: &mut Context<'_>, at: &At<'_>, message: &pb::ExtAuth
         max_denied_body: usize::try_from(*max_denied_response_body_bytes).ok().filter(|most| *most > 0),
     };
     (cx.problems() == found).then_some(built)
+}
+
+/// `envoy.filters.network.ext_authz`.
+pub(super) fn network(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &network_ext_authz::ExtAuthz,
+) -> Option<NetworkExtAuthz> {
+    let network_ext_authz::ExtAuthz {
+        stat_prefix,
+        grpc_service: wanted,
+        failure_mode_allow,
+        include_peer_certificate,
+        transport_api_version,
+        filter_enabled_metadata,
+        bootstrap_metadata_labels_key,
+        include_tls_session,
+        send_tls_alert_on_denial,
+        metadata_context_namespaces,
+        typed_metadata_context_namespaces,
+        shadow_mode,
+    } = message;
+    refuse!(cx, at,
+        include_peer_certificate: UNSUPPORTED,
+        bootstrap_metadata_labels_key: UNSUPPORTED,
+        send_tls_alert_on_denial: UNSUPPORTED,
+        typed_metadata_context_namespaces: UNSUPPORTED,
+        shadow_mode: UNSUPPORTED,
+    );
+    no_effect!(cx, at, stat_prefix: "statistics are those of the metric contract");
+    api_version(cx, &at.field("transport_api_version"), *transport_api_version);
+    let enabled_metadata = match filter_enabled_metadata {
+        Some(message) => Some(matcher::metadata(cx, &at.field("filter_enabled_metadata"), message)?),
+        None => None,
+    };
+    let at = at.field("grpc_service");
+    let message = cx.required(&at, wanted.as_ref())?;
+    let timeout = cx.limit(&at.field("timeout"), message.timeout.as_ref(), Some(TIMEOUT));
+    Some(NetworkExtAuthz {
+        service: grpc_service(cx, &at, Some(message), Some(timeout))?,
+        failure_allow: *failure_mode_allow,
+        enabled_metadata,
+        metadata: texts(metadata_context_namespaces),
+        tls_session: *include_tls_session,
+    })
 }
 
 fn deny(cx: &mut Context<'_>, at: &At<'_>, message: Option<&core::RuntimeFeatureFlag>) -> bool {

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use tulle_proto::envoy::{http_connection_manager, listener as pb, network_rbac, tcp_proxy as pbtcp};
+use tulle_proto::envoy::{
+    http_connection_manager, listener as pb, network_ext_authz, network_rbac, tcp_proxy as pbtcp,
+};
 use tulle_proto::istio::{metadata_exchange, stats};
 use tulle_proto::type_url;
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{flag, metadata, named, provenance, text, texts};
-use super::{http_filter, http_manager, net, rbac, tcp_proxy, tls};
+use super::{ext_authz, http_filter, http_manager, net, rbac, tcp_proxy, tls};
 use crate::runtime::listener::{FilterChain, FilterChainMatch, NetworkFilter, SourceType, Terminal};
 
 const KNOWN: &[&str] = &[
     type_url::HTTP_CONNECTION_MANAGER,
     type_url::TCP_PROXY,
     type_url::NETWORK_RBAC,
+    type_url::NETWORK_EXT_AUTHZ,
     type_url::ISTIO_STATS,
     type_url::METADATA_EXCHANGE,
 ];
@@ -180,6 +183,11 @@ fn filter(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Filter) -> Option<Fou
         type_url::NETWORK_RBAC => {
             let message: network_rbac::Rbac = cx.unpack(&at, any)?;
             rbac::network(cx, &at, &message).map(|rbac| Found::Filter(NetworkFilter::Rbac(Arc::new(rbac))))
+        }
+        type_url::NETWORK_EXT_AUTHZ => {
+            let message: network_ext_authz::ExtAuthz = cx.unpack(&at, any)?;
+            let filter = ext_authz::network(cx, &at, &message)?;
+            Some(Found::Filter(NetworkFilter::ExtAuthz(Arc::new(filter))))
         }
         type_url::ISTIO_STATS => {
             let message: stats::PluginConfig = cx.unpack(&at, any)?;

@@ -11,7 +11,7 @@ use super::net::cidr;
 use super::value::text;
 use crate::runtime::listener::{Enforcement, NetworkRbac};
 use crate::runtime::matcher::StringMatcher;
-use crate::runtime::rbac::{Permission, Policy, Principal, Rbac, RbacAction, RbacFilter};
+use crate::runtime::rbac::{Permission, Policy, Principal, Rbac, RbacAction, RbacFilter, ShadowKeys};
 
 pub(super) fn http(cx: &mut Context<'_>, at: &At<'_>, message: &http_rbac::Rbac) -> Option<RbacFilter> {
     let http_rbac::Rbac {
@@ -29,6 +29,7 @@ pub(super) fn http(cx: &mut Context<'_>, at: &At<'_>, message: &http_rbac::Rbac)
         shadow_rules: optional(cx, &at.field("shadow_rules"), shadow_rules.as_ref())?,
         stat_prefix: text(rules_stat_prefix),
         shadow_stat_prefix: text(shadow_rules_stat_prefix),
+        shadow_keys: ShadowKeys::new(shadow_rules_stat_prefix),
         per_rule_stats: *track_per_rule_stats,
     })
 }
@@ -73,6 +74,7 @@ pub(super) fn network(
             shadow_rules: optional(cx, &at.field("shadow_rules"), shadow_rules.as_ref())?,
             stat_prefix: text(stat_prefix),
             shadow_stat_prefix: text(shadow_rules_stat_prefix),
+            shadow_keys: ShadowKeys::new(shadow_rules_stat_prefix),
             per_rule_stats: false,
         },
         enforcement,
@@ -103,7 +105,7 @@ fn rules(cx: &mut Context<'_>, at: &At<'_>, message: &rbac::Rbac) -> Option<Rbac
     let found = cx.problems();
     let policies: Vec<Policy> =
         names.into_iter().filter_map(|name| policy(cx, &at.field(name), name, &policies[name])).collect();
-    (cx.problems() == found).then_some(Rbac { action, policies })
+    (cx.problems() == found).then(|| Rbac::new(action, policies))
 }
 
 fn policy(cx: &mut Context<'_>, at: &At<'_>, name: &str, message: &rbac::Policy) -> Option<Policy> {
@@ -127,11 +129,16 @@ fn policy(cx: &mut Context<'_>, at: &At<'_>, name: &str, message: &rbac::Policy)
     })
 }
 
-/// Istio names policies `ns[NAMESPACE]-policy[NAME]-rule[INDEX]`.
+/// Istio names policies `ns[NAMESPACE]-policy[NAME]-rule[INDEX]`, with `istio-ext-authz-PROVIDER-` before it for CUSTOM and maybe
+/// something after it where the provider cannot be asked.
 fn provenance(name: &str) -> Option<Arc<Provenance>> {
+    let name = match name.strip_prefix("istio-ext-authz-") {
+        Some(rest) => &rest[rest.find("ns[")?..],
+        None => name,
+    };
     let (namespace, rest) = name.strip_prefix("ns[")?.split_once("]-policy[")?;
     let (policy, rest) = rest.split_once("]-rule[")?;
-    let rule = rest.strip_suffix(']')?;
+    let (rule, _) = rest.split_once(']')?;
     Some(Arc::new(Provenance {
         resource: ResourceRef::new("security.istio.io", "AuthorizationPolicy", namespace, policy),
         version: "v1".to_owned(),

@@ -1,12 +1,15 @@
 //! Whether rules let a request or connection pass, and which policy decided.
 
+mod candidates;
+
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tulle_http::RequestHead;
 
 use super::matcher;
 use super::view::Connection;
-use crate::runtime::metadata::Metadata;
+use crate::runtime::metadata::{Fields, Metadata, Value};
 use crate::runtime::rbac::{Permission, Policy, Principal, Rbac, RbacAction, RbacFilter};
 
 /// What rules look at. HTTP parts are missing on a TCP connection; rules about them do not match there.
@@ -57,13 +60,39 @@ pub fn filter<'r>(filter: &'r RbacFilter, input: &AuthInput<'_>) -> FilterVerdic
 
 /// Asks one set of rules: ALLOW passes what matches, DENY what does not, LOG everything.
 pub fn decide<'r>(rules: &'r Rbac, input: &AuthInput<'_>) -> Verdict<'r> {
-    let policy = rules.policies.iter().find(|policy| matches(policy, input));
+    decide_counted(rules, input, &mut 0)
+}
+
+/// The same, and adds to `looked_at` how many policies were looked at.
+pub fn decide_counted<'r>(rules: &'r Rbac, input: &AuthInput<'_>, looked_at: &mut usize) -> Verdict<'r> {
+    let mut asked = |policy: &&Policy| {
+        *looked_at += 1;
+        matches(policy, input)
+    };
+    let policy = match rules.index() {
+        None => rules.policies().iter().find(&mut asked),
+        Some(index) => {
+            let candidates = candidates::of(index, input);
+            candidates.iter().filter_map(|i| rules.policies().get(*i as usize)).find(&mut asked)
+        }
+    };
     let allowed = match rules.action {
         RbacAction::Allow => policy.is_some(),
         RbacAction::Deny => policy.is_none(),
         RbacAction::Log => true,
     };
     Verdict { allowed, policy }
+}
+
+/// What shadow rules say, as Envoy writes it into metadata; nothing without shadow rules.
+pub fn noted(filter: &RbacFilter, verdict: &FilterVerdict<'_>) -> Option<Fields> {
+    let Verdict { allowed, policy } = verdict.shadow?;
+    let result = Value::String(if allowed { "allowed" } else { "denied" }.into());
+    let mut fields = Fields::from([(Arc::clone(&filter.shadow_keys.result), result)]);
+    if let Some(policy) = policy {
+        fields.insert(Arc::clone(&filter.shadow_keys.policy), Value::String(Arc::clone(&policy.name)));
+    }
+    Some(fields)
 }
 
 /// Whether a policy matches: one permission and one principal.
@@ -175,7 +204,7 @@ mod tests {
         let hit = policy(Permission::Any, Principal::Any);
         let miss = policy(Permission::Never, Principal::Any);
         let check = |action, policy: &Policy, allowed| {
-            let rules = Rbac { action, policies: vec![policy.clone()] };
+            let rules = Rbac::new(action, vec![policy.clone()]);
             with_input(true, None, |input| assert_eq!(decide(&rules, input).allowed, allowed));
         };
         check(RbacAction::Allow, &hit, true);
@@ -183,7 +212,7 @@ mod tests {
         check(RbacAction::Deny, &hit, false);
         check(RbacAction::Deny, &miss, true);
         check(RbacAction::Log, &miss, true);
-        let nothing = Rbac { action: RbacAction::Allow, policies: vec![] };
+        let nothing = Rbac::new(RbacAction::Allow, vec![]);
         with_input(true, None, |input| assert!(!decide(&nothing, input).allowed, "no policy allows nothing"));
     }
 

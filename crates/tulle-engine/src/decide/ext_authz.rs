@@ -14,6 +14,7 @@ use tulle_proto::envoy::{auth, core, google};
 use super::matcher;
 use super::view::Connection;
 use crate::runtime::ext_authz::{AuthBody, AuthPath, ExtAuthz, ExtAuthzChange, HttpAuth};
+use crate::runtime::listener::NetworkExtAuthz;
 use crate::runtime::matcher::StringMatcher;
 use crate::runtime::metadata::Metadata;
 
@@ -88,15 +89,42 @@ pub fn check_request(
     auth::CheckRequest { attributes: Some(attributes) }
 }
 
+/// The question about a connection.
+pub fn connection_request(
+    filter: &NetworkExtAuthz,
+    connection: &Connection<'_>,
+    metadata: &Metadata,
+) -> auth::CheckRequest {
+    use auth::attribute_context::{Peer, TlsSession};
+    let sni = filter.tls_session && connection.tls.is_some();
+    let source = Peer {
+        address: Some(address(connection.remote)),
+        principal: principal(connection).to_owned(),
+        ..Peer::default()
+    };
+    let attributes = auth::AttributeContext {
+        source: Some(source),
+        destination: Some(destination(connection)),
+        metadata_context: Some(of_namespaces(Some(metadata), &filter.metadata)),
+        tls_session: sni.then(|| TlsSession { sni: connection.server_name.to_owned() }),
+        ..auth::AttributeContext::default()
+    };
+    auth::CheckRequest { attributes: Some(attributes) }
+}
+
+/// The client's name, as its certificate says; empty without one.
+fn principal<'a>(connection: &Connection<'a>) -> &'a str {
+    connection.verified_peer().map_or("", |peer| {
+        peer.uri_sans.first().or_else(|| peer.dns_sans.first()).copied().unwrap_or(peer.subject)
+    })
+}
+
 fn source(question: &Question<'_>) -> auth::attribute_context::Peer {
     let Question { connection, head, .. } = question;
-    let principal = connection.verified_peer().map_or("", |peer| {
-        peer.uri_sans.first().or_else(|| peer.dns_sans.first()).copied().unwrap_or(peer.subject)
-    });
     auth::attribute_context::Peer {
         address: Some(address(connection.remote)),
         service: head.headers.get_str("x-envoy-downstream-service-cluster").unwrap_or_default().to_owned(),
-        principal: principal.to_owned(),
+        principal: principal(connection).to_owned(),
         ..Default::default()
     }
 }

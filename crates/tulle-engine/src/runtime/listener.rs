@@ -6,7 +6,9 @@ use std::time::Duration;
 use tulle_base::Provenance;
 
 use super::access_log::AccessLog;
+use super::grpc_service::GrpcService;
 use super::http_manager::HttpManager;
+use super::matcher::MetadataMatcher;
 use super::net::{CidrRange, ListenAddress, TcpKeepalive};
 use super::rbac::RbacFilter;
 use super::tls::DownstreamTls;
@@ -197,6 +199,8 @@ pub enum DownstreamTransport {
 pub enum NetworkFilter {
     /// L4 authorization.
     Rbac(Arc<NetworkRbac>),
+    /// A service that is asked whether a connection may pass.
+    ExtAuthz(Arc<NetworkExtAuthz>),
     /// `istio_tcp_*` metrics.
     IstioStats,
     /// Istio's exchange of peer metadata; here metadata comes from the endpoint and the certificate, so it only
@@ -216,6 +220,21 @@ pub struct NetworkRbac {
     pub enforcement: Enforcement,
     /// How long a denied connection stays open; `None` closes at once.
     pub delay_deny: Option<Duration>,
+}
+
+/// `envoy.filters.network.ext_authz`.
+#[derive(Clone, Debug)]
+pub struct NetworkExtAuthz {
+    /// Who is asked.
+    pub service: GrpcService,
+    /// Whether connections pass when it does not answer.
+    pub failure_allow: bool,
+    /// It is asked only where metadata is like this; `None` asks always.
+    pub enabled_metadata: Option<MetadataMatcher>,
+    /// Metadata that is sent along, by namespace.
+    pub metadata: Vec<Arc<str>>,
+    /// Whether the server name of the TLS hello is sent along.
+    pub tls_session: bool,
 }
 
 /// When L4 rules are asked.

@@ -6,6 +6,7 @@ use tulle_base::Provenance;
 
 use super::matcher::{HeaderMatcher, MetadataMatcher, StringMatcher};
 use super::net::CidrRange;
+use super::policy_index::PolicyIndex;
 
 /// Rules of one RBAC filter, HTTP or L4.
 #[derive(Clone, Debug, Default)]
@@ -16,10 +17,31 @@ pub struct RbacFilter {
     pub shadow_rules: Option<Rbac>,
     /// Prefix of the enforced rules' statistics.
     pub stat_prefix: Arc<str>,
-    /// Prefix of the shadow rules' statistics and metadata.
+    /// Prefix of the shadow rules' statistics.
     pub shadow_stat_prefix: Arc<str>,
+    /// Under which keys the verdict of the shadow rules is written into metadata.
+    pub shadow_keys: ShadowKeys,
     /// Whether each policy is counted.
     pub per_rule_stats: bool,
+}
+
+/// Keys of metadata that tell of shadow rules.
+#[derive(Clone, Debug, Default)]
+pub struct ShadowKeys {
+    /// The policy that matched.
+    pub policy: Arc<str>,
+    /// `allowed` or `denied`.
+    pub result: Arc<str>,
+}
+
+impl ShadowKeys {
+    /// The keys behind a prefix.
+    pub fn new(prefix: &str) -> Self {
+        Self {
+            policy: format!("{prefix}shadow_effective_policy_id").into(),
+            result: format!("{prefix}shadow_engine_result").into(),
+        }
+    }
 }
 
 /// An action with its policies.
@@ -27,8 +49,25 @@ pub struct RbacFilter {
 pub struct Rbac {
     /// What a match means.
     pub action: RbacAction,
-    /// The policies, by name (Envoy tries them in this order).
-    pub policies: Vec<Policy>,
+    policies: Vec<Policy>,
+    index: Option<PolicyIndex>,
+}
+
+impl Rbac {
+    /// Rules of these policies, by name (Envoy tries them in this order).
+    pub fn new(action: RbacAction, policies: Vec<Policy>) -> Self {
+        Self { action, index: PolicyIndex::of(&policies), policies }
+    }
+
+    /// The policies, by name.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// Which of them can match; `None` where they are few.
+    pub fn index(&self) -> Option<&PolicyIndex> {
+        self.index.as_ref()
+    }
 }
 
 /// What a match means.

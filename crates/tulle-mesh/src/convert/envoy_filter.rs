@@ -7,6 +7,7 @@ use tulle_api::istio as api;
 use tulle_base::{Diagnostic, FieldPath, Selector};
 
 use super::cx::Cx;
+use super::policy::gateway;
 use crate::envoy_filter::{
     ApplyTo, EnvoyFilter, FilterClass, ListenerMatch, ObjectMatch, Operation, Patch, PatchContext,
     PatchTarget, ProxyMatch, Version,
@@ -17,9 +18,6 @@ mod value;
 
 /// Longer expressions for versions match no proxy, as Istio has it.
 const MAX_VERSION: usize = 1024;
-/// The group of Gateways of the Gateway API.
-const GATEWAY_API: &str = "gateway.networking.k8s.io";
-
 /// The patches of an EnvoyFilter. What is refused is told, and the rest stays.
 pub(super) fn filter(cx: &mut Cx<'_>, spec: &api::EnvoyFilter) -> EnvoyFilter {
     let api::EnvoyFilter { workload_selector, target_refs, config_patches, priority } = spec;
@@ -28,28 +26,12 @@ pub(super) fn filter(cx: &mut Cx<'_>, spec: &api::EnvoyFilter) -> EnvoyFilter {
     let target = if target_refs.is_empty() {
         PatchTarget::Selector(Selector(labels.unwrap_or_default()))
     } else {
-        PatchTarget::Gateways(gateways(cx, target_refs))
+        let named = target_refs.iter().enumerate();
+        PatchTarget::Gateways(
+            named.filter_map(|(i, t)| gateway(cx, &format!("spec.targetRefs[{i}]"), t)).collect(),
+        )
     };
     EnvoyFilter { meta: cx.meta.clone(), target, priority: priority.unwrap_or(0), patches }
-}
-
-fn gateways(cx: &mut Cx<'_>, refs: &[api::PolicyTargetReference]) -> Vec<String> {
-    let mut out = Vec::new();
-    for (i, api::PolicyTargetReference { group, kind, name, namespace }) in refs.iter().enumerate() {
-        let path = format!("spec.targetRefs[{i}]");
-        let gateway = group == GATEWAY_API && kind == "Gateway";
-        let own = namespace.is_empty() || namespace == cx.meta.namespace();
-        cx.not_applied(
-            !gateway,
-            &path,
-            "only gateways of the Gateway API are targets; waypoints are not built",
-        );
-        cx.not_applied(!own, &format!("{path}.namespace"), "targets are of the filter's own namespace");
-        if gateway && own {
-            out.push(name.clone());
-        }
-    }
-    out
 }
 
 fn patch(cx: &mut Cx<'_>, index: usize, given: &api::EnvoyConfigObjectPatch) -> Option<Patch> {

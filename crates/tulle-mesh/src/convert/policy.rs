@@ -53,11 +53,6 @@ pub(super) fn authorization(
     dry_run: bool,
 ) -> AuthorizationPolicy {
     let api::AuthorizationPolicy { selector, target_ref, target_refs, rules, action, action_detail } = spec;
-    cx.not_applied(
-        action_detail.is_some(),
-        "spec.provider",
-        "providers are not asked; what they would be asked about is denied",
-    );
     let provider = match action_detail {
         Some(api::ActionDetail::Provider(api::ExtensionProvider { name })) => name.clone(),
         None => String::new(),
@@ -78,22 +73,35 @@ pub(super) fn authorization(
     }
 }
 
-/// Whom a policy is for; one with a target is for nobody yet, and says so.
+/// Whom a policy is for.
 pub(super) fn target(
     cx: &mut Cx<'_>,
     selector: Option<&api::WorkloadSelector>,
     target_ref: Option<&api::PolicyTargetReference>,
     target_refs: &[api::PolicyTargetReference],
 ) -> Target {
-    let why = "gateways of the Gateway API and waypoints do not heed policies yet, and sidecars ignore those with a target; \
-               use selector";
-    cx.not_applied(target_ref.is_some(), "spec.targetRef", why);
-    cx.not_applied(!target_refs.is_empty(), "spec.targetRefs", why);
-    if target_ref.is_some() || !target_refs.is_empty() {
-        return Target::Refs;
+    if target_ref.is_none() && target_refs.is_empty() {
+        let labels = selector.map(|api::WorkloadSelector { match_labels }| match_labels.clone());
+        return Target::Selector(Selector(labels.unwrap_or_default()));
     }
-    let labels = selector.map(|api::WorkloadSelector { match_labels }| match_labels.clone());
-    Target::Selector(Selector(labels.unwrap_or_default()))
+    let one = target_ref.map(|target| ("spec.targetRef".to_owned(), target));
+    let many = target_refs.iter().enumerate().map(|(i, target)| (format!("spec.targetRefs[{i}]"), target));
+    Target::Gateways(
+        one.into_iter().chain(many).filter_map(|(at, target)| gateway(cx, &at, target)).collect(),
+    )
+}
+
+/// The group of Gateways of the Gateway API.
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
+/// The name of the Gateway that a target is; what it is else is told.
+pub(super) fn gateway(cx: &mut Cx<'_>, at: &str, target: &api::PolicyTargetReference) -> Option<String> {
+    let api::PolicyTargetReference { group, kind, name, namespace } = target;
+    let gateway = group == GATEWAY_API && kind == "Gateway";
+    let own = namespace.is_empty() || namespace == cx.meta.namespace();
+    cx.not_applied(!gateway, at, "only gateways of the Gateway API are targets; waypoints are not built");
+    cx.not_applied(!own, &format!("{at}.namespace"), "targets are of the policy's own namespace");
+    (gateway && own).then(|| name.clone())
 }
 
 fn rule(cx: &Cx<'_>, r: &api::AuthorizationRule) -> Rule {
@@ -111,7 +119,10 @@ fn rule(cx: &Cx<'_>, r: &api::AuthorizationRule) -> Rule {
             .iter()
             .map(|api::Condition { key, values, not_values }| Condition {
                 key: key.clone(),
-                values: set(values, not_values),
+                values: match key.as_str() {
+                    "source.serviceAccount" => set(&qualified(cx, values), &qualified(cx, not_values)),
+                    _ => set(values, not_values),
+                },
             })
             .collect(),
     }
@@ -119,6 +130,12 @@ fn rule(cx: &Cx<'_>, r: &api::AuthorizationRule) -> Rule {
 
 fn set(any: &[String], none: &[String]) -> StringSet {
     StringSet { any: any.to_vec(), none: none.to_vec() }
+}
+
+/// Names of service accounts with their namespace, which is the policy's where none is written.
+fn qualified(cx: &Cx<'_>, names: &[String]) -> Vec<String> {
+    let own = cx.meta.namespace();
+    names.iter().map(|n| if n.contains('/') { n.clone() } else { format!("{own}/{n}") }).collect()
 }
 
 fn source(cx: &Cx<'_>, s: &api::Source) -> Source {
@@ -138,15 +155,11 @@ fn source(cx: &Cx<'_>, s: &api::Source) -> Source {
         trust_domains,
         not_trust_domains,
     } = s;
-    let qualified = |names: &[String]| -> Vec<String> {
-        let own = cx.meta.namespace();
-        names.iter().map(|n| if n.contains('/') { n.clone() } else { format!("{own}/{n}") }).collect()
-    };
     Source {
         principals: set(principals, not_principals),
         request_principals: set(request_principals, not_request_principals),
         namespaces: set(namespaces, not_namespaces),
-        service_accounts: set(&qualified(service_accounts), &qualified(not_service_accounts)),
+        service_accounts: set(&qualified(cx, service_accounts), &qualified(cx, not_service_accounts)),
         ip_blocks: set(ip_blocks, not_ip_blocks),
         remote_ip_blocks: set(remote_ip_blocks, not_remote_ip_blocks),
         trust_domains: set(trust_domains, not_trust_domains),

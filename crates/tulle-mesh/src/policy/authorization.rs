@@ -2,6 +2,7 @@
 
 use tulle_base::{Labels, Selector};
 
+use crate::envoy_filter::GATEWAY_NAME;
 use crate::meta::Meta;
 
 /// An AuthorizationPolicy.
@@ -24,8 +25,23 @@ pub struct AuthorizationPolicy {
 pub enum Target {
     /// Those of its namespace (every namespace, from the root) with these labels.
     Selector(Selector),
-    /// What `targetRefs` name: ordinary sidecars ignore the policy (traps 11).
-    Refs,
+    /// The Gateways (Gateway API) of these names, in the policy's namespace: ordinary sidecars ignore the policy (traps 11).
+    Gateways(Vec<String>),
+}
+
+impl Target {
+    /// Whether a workload with these labels is meant; `own` says that it is of the policy's namespace.
+    pub fn selects(&self, labels: &Labels, own: bool) -> bool {
+        match self {
+            Self::Selector(selector) => selector.matches(labels),
+            Self::Gateways(names) => own && labels.get(GATEWAY_NAME).is_some_and(|name| names.contains(name)),
+        }
+    }
+
+    /// Whether it names the Gateway `name`, of the policy's namespace.
+    pub fn names(&self, name: &str) -> bool {
+        matches!(self, Self::Gateways(names) if names.iter().any(|n| n == name))
+    }
 }
 
 /// What a policy does.
@@ -109,8 +125,8 @@ pub struct Condition {
     pub values: StringSet,
 }
 
-/// The policies for a sidecar of `namespace` with `labels`, oldest first: those of its namespace and of the root
-/// namespace that select it. Policies with `targetRefs` are not for sidecars.
+/// The policies for a workload of `namespace` with `labels`, oldest first: those of its namespace and of the root
+/// namespace that select it, and those that name the Gateway that a gateway pod was made for.
 pub fn applicable<'a>(
     policies: impl Iterator<Item = &'a AuthorizationPolicy>,
     root_namespace: &str,
@@ -119,7 +135,7 @@ pub fn applicable<'a>(
 ) -> Vec<&'a AuthorizationPolicy> {
     let mut out: Vec<_> = policies
         .filter(|p| p.meta.namespace() == namespace || p.meta.namespace() == root_namespace)
-        .filter(|p| matches!(&p.target, Target::Selector(s) if s.matches(labels)))
+        .filter(|p| p.target.selects(labels, p.meta.namespace() == namespace))
         .collect();
     // Root namespace first, as Istio lists them, then by age.
     out.sort_by(|a, b| {

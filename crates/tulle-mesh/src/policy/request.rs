@@ -76,7 +76,7 @@ pub(crate) fn for_workload<'a>(
 ) -> Vec<&'a RequestAuthentication> {
     let mut out: Vec<_> = policies
         .filter(|p| p.meta.namespace() == namespace || p.meta.namespace() == root_namespace)
-        .filter(|p| matches!(&p.target, Target::Selector(s) if s.matches(labels)))
+        .filter(|p| p.target.selects(labels, p.meta.namespace() == namespace))
         .collect();
     out.sort_by(|a, b| {
         let own = |p: &RequestAuthentication| p.meta.namespace() != root_namespace;

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host, Labels, ResourceRef};
+use tulle_base::{Diagnostic, Diagnostics, FieldPath, Host, Labels, ResourceRef, Severity};
 
 use super::Snapshot;
 use crate::annotations::FAULT_EXPIRES;
 use crate::destination::DestinationRule;
 use crate::item::Item;
 use crate::meta::NsName;
-use crate::policy::{MtlsMode, RequestAuthentication};
+use crate::policy::{Action, AuthorizationPolicy, MtlsMode, RequestAuthentication};
+use crate::provider::{ExtAuthzProtocol, ProviderKind};
 use crate::routing::{Destination, GatewayRef, HttpAction, RouteSet};
 use crate::sidecar::Sidecar;
 
@@ -25,6 +26,7 @@ pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
         Item::Ingress(ingress) => super::ingress::check(snapshot, ingress),
         Item::Tokens(policy) => of_tokens(snapshot, policy),
         Item::Sidecar(sidecar) => of_sidecar(snapshot, sidecar),
+        Item::Authorization(policy) => of_provider(snapshot, policy).into_iter().collect(),
         _ => Diagnostics::new(),
     }
 }
@@ -70,6 +72,51 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Diagnostics {
         note.resource = Some(routes.meta.resource.clone());
     }
     notes
+}
+
+/// A provider that cannot be asked, or not about everything.
+fn of_provider(snapshot: &Snapshot, policy: &AuthorizationPolicy) -> Option<Diagnostic> {
+    let Action::Custom(name) = &policy.action else { return None };
+    let denied = "what the rules match is denied";
+    let provider = snapshot.extension_provider(name).map(|p| &p.kind);
+    let (message, fix) = match provider {
+        None => {
+            let known: Vec<&str> = snapshot.mesh().providers.iter().map(|p| p.name.as_str()).collect();
+            let near = tulle_base::nearest::nearest(name, known.iter().copied());
+            let fix = near.map_or_else(
+                || "define it in extensionProviders of the mesh's settings".to_owned(),
+                |near| format!("did you mean {near}?"),
+            );
+            (format!("no extension provider {name:?}: {denied}"), fix)
+        }
+        Some(ProviderKind::Other(kind)) => (
+            format!("the extension provider {name:?} is {kind}, which does not decide: {denied}"),
+            "name one that is envoyExtAuthzGrpc or envoyExtAuthzHttp".to_owned(),
+        ),
+        Some(ProviderKind::ExtAuthz(authz)) => {
+            let service = snapshot.services.get(&authz.host).into_iter().flat_map(|all| all.iter());
+            let mut fits = service.filter(|s| authz.namespace.is_empty() || s.namespace() == authz.namespace);
+            if !fits.any(|s| s.port(authz.port).is_some()) {
+                (
+                    format!(
+                        "no service {} with port {} for the extension provider {name:?}: {denied}",
+                        authz.host, authz.port
+                    ),
+                    "define it, or correct the provider".to_owned(),
+                )
+            } else if matches!(authz.protocol, ExtAuthzProtocol::Http { .. }) {
+                let path = FieldPath::from("spec.provider");
+                let message = "a provider that speaks HTTP is not asked about TCP: such connections pass";
+                let note = Diagnostic::new(Severity::Info, path, message)
+                    .with_fix("use a provider that speaks gRPC for workloads with TCP ports");
+                return Some(note.with_resource(policy.meta.resource.clone()));
+            } else {
+                return None;
+            }
+        }
+    };
+    let path = FieldPath::from("spec.provider.name");
+    Some(Diagnostic::warning(path, message).with_fix(fix).with_resource(policy.meta.resource.clone()))
 }
 
 /// Keys that could not be fetched.

@@ -249,6 +249,18 @@ impl Snapshot {
         applicable(policies.map(Arc::as_ref), root, namespace, labels)
     }
 
+    /// The authorization policies that name the Gateway `name` of the Gateway API, oldest first.
+    pub fn authorizations_at(&self, gateway: &NsName) -> Vec<&AuthorizationPolicy> {
+        let all = self.authorizations_in.get(&gateway.namespace).into_iter().flat_map(|all| all.iter());
+        all.map(Arc::as_ref).filter(|p| p.target.names(&gateway.name)).collect()
+    }
+
+    /// The RequestAuthentications that name the Gateway `name` of the Gateway API, oldest first.
+    pub fn tokens_at(&self, gateway: &NsName) -> Vec<&RequestAuthentication> {
+        let all = self.tokens_in.get(&gateway.namespace).into_iter().flat_map(|all| all.iter());
+        all.map(Arc::as_ref).filter(|p| p.target.names(&gateway.name)).collect()
+    }
+
     /// The EnvoyFilters of the root namespace and of `namespace`, in the order in which they are applied.
     pub fn envoy_filters_in(&self, namespace: &str) -> Vec<&Arc<EnvoyFilter>> {
         let root = self.mesh.root_namespace.as_str();

@@ -16,7 +16,7 @@ mod filters;
 mod finish;
 pub(crate) mod flow;
 mod forward;
-mod grpc;
+pub(crate) mod grpc;
 mod grpc_web;
 pub(crate) mod h1;
 pub(crate) mod h2;

@@ -17,6 +17,7 @@ use tulle_engine::{
     },
 };
 use tulle_http::{Limits, RequestHead, Version, h1, h2::Role};
+use tulle_identity::{PeerFault, peer_fault};
 
 use super::{
     attempt::UpstreamFault,
@@ -185,8 +186,13 @@ async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
             if matches!(fault, ConnectFault::Timeout) {
                 stats.upstream_cx_connect_timeout.inc();
             }
-            if matches!(fault, ConnectFault::Tls(_)) {
+            if let ConnectFault::Tls(error) = &fault {
                 stats.ssl_connection_error.inc();
+                match peer_fault(error) {
+                    Some(PeerFault::Names) => stats.ssl_fail_verify_san.inc(),
+                    Some(_) => stats.ssl_fail_verify_error.inc(),
+                    None => {}
+                }
             }
             Err(fault.into())
         }

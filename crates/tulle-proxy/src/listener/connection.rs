@@ -11,7 +11,7 @@ use std::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tulle_engine::runtime::listener::{DownstreamTransport, Terminal};
-use tulle_identity::PeerIdentity;
+use tulle_identity::{PeerFault, PeerIdentity, peer_fault};
 use tulle_telemetry::events::DownstreamEvent;
 
 use super::{
@@ -228,7 +228,17 @@ async fn proceed(conn: Rc<Conn>, stream: Stream) {
             let proxy = Arc::clone(proxy);
             Box::pin(tcp::proxy::serve(conn, proxy, stream)).await;
         }
-        Terminal::Http(_) => http::serve(conn, stream).await,
+        Terminal::Http(_) => {
+            if tcp::admission::is_guarded(&conn)
+                && let Err(denied) = tcp::admission::ask(&conn, None).await
+            {
+                tracing::debug!(listener = %conn.listener.config.name, ?denied, "connection refused");
+                tokio::time::sleep(denied.delay.unwrap_or_default()).await;
+                stream.reset();
+                return;
+            }
+            http::serve(conn, stream).await;
+        }
     }
 }
 
@@ -246,5 +256,13 @@ fn report(listener: &LocalListener, peer: SocketAddr, refusal: &Refusal) {
         }
     };
     event.count_listener(&listener.stats);
+    if let Refusal::Handshake(error) = refusal {
+        match peer_fault(error) {
+            Some(PeerFault::Missing) => listener.stats.ssl_fail_verify_no_cert.inc(),
+            Some(PeerFault::Names) => listener.stats.ssl_fail_verify_san.inc(),
+            Some(PeerFault::Certificate) => listener.stats.ssl_fail_verify_error.inc(),
+            None => {}
+        }
+    }
     tracing::debug!(listener = %listener.config.name, %peer, event = event.name(), reason = %refusal, "connection refused");
 }

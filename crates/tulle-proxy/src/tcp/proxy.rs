@@ -9,14 +9,10 @@ use std::{
 };
 
 use tulle_engine::{
-    decide::{
-        authorize::{self, AuthInput},
-        breaker::Resource,
-        outlier::Outcome,
-    },
+    decide::{breaker::Resource, outlier::Outcome},
     runtime::{
         TcpProxy,
-        listener::{Direction, NetworkFilter, NetworkRbac, TcpClusters},
+        listener::{Direction, NetworkFilter, TcpClusters},
     },
 };
 use tulle_telemetry::{
@@ -26,6 +22,7 @@ use tulle_telemetry::{
 };
 
 use super::{
+    admission::{self, Denied},
     relay::{Direction as Flow, End, Limits, Report, relay},
     tunnel,
 };
@@ -71,44 +68,19 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
         tried: None,
         attempts: 0,
     };
-    if let Some((policy, delay)) = denied(&conn, &stats) {
-        if let Some(delay) = delay {
-            tokio::time::sleep(delay).await;
+    match admission::ask(&conn, Some(&stats)).await {
+        Ok(()) => forward(&conn, &proxy, &stats, down, &mut outcomes).await,
+        Err(Denied { details, flag, delay }) => {
+            if let Some(delay) = delay {
+                tokio::time::sleep(delay).await;
+            }
+            outcomes.details = details;
+            flag.into_iter().for_each(|flag| outcomes.flags.insert(flag));
+            down.reset();
         }
-        outcomes.details = tulle_telemetry::details::rbac_denied(policy.as_deref());
-        down.reset();
-    } else {
-        forward(&conn, &proxy, &stats, down, &mut outcomes).await;
     }
     audit::denied(&conn, &outcomes.details, || format!("connection to {}", conn.arrival.destination));
     log(&conn, wall, &outcomes);
-}
-
-/// Asks the chain's L4 rules. `Some` refuses, with the policy that decided and how long the connection stays open.
-fn denied(conn: &Conn, stats: &TcpStats) -> Option<(Option<String>, Option<Duration>)> {
-    let names = conn.names();
-    let view = conn.view(conn.arrival.peer, (&names.0, &names.1));
-    let principal = conn.identity().and_then(|peer| peer.principal());
-    let state = [("io.istio.peer_principal", principal.map_or("", |p| p))];
-    let input = AuthInput {
-        head: None,
-        connection: &view,
-        metadata: None,
-        filter_state: if principal.is_some() { &state } else { &[] },
-    };
-    for filter in &conn.chain.config.filters {
-        let NetworkFilter::Rbac(rbac) = filter else { continue };
-        let NetworkRbac { rules, enforcement: _, delay_deny } = &**rbac;
-        let verdict = authorize::filter(rules, &input).enforced;
-        if !verdict.allowed {
-            stats.rbac_denied.inc();
-            return Some((verdict.policy.map(|p| p.name.to_string()), *delay_deny));
-        }
-        if rules.rules.is_some() {
-            stats.rbac_allowed.inc();
-        }
-    }
-    None
 }
 
 async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stream, out: &mut Outcomes) {

@@ -4,12 +4,14 @@ pub(crate) mod access_log;
 pub(crate) mod audit;
 pub(crate) mod istio;
 pub(crate) mod peer;
+mod policies;
 pub(crate) mod sink;
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
+use hashbrown::HashMap;
 use tulle_base::agent::NodeConfig;
-use tulle_telemetry::metrics::{PeerId, Snapshot, Store};
+use tulle_telemetry::metrics::{PeerId, Snapshot, Store, proxy::PolicyStats};
 
 use self::sink::Sinks;
 
@@ -18,6 +20,8 @@ use self::sink::Sinks;
 pub(crate) struct Telemetry {
     /// All metrics.
     pub(crate) store: RefCell<Store>,
+    /// The counters of authorization policies, at hand by name.
+    policies: RefCell<HashMap<Arc<str>, Rc<PolicyStats>, foldhash::fast::RandomState>>,
     /// Open log files.
     pub(crate) sinks: Sinks,
     /// Ourselves, as a label set with a number.
@@ -33,6 +37,7 @@ impl Telemetry {
         let own = store.peer(&peer::own_labels(node, principal));
         Self {
             store: RefCell::new(store),
+            policies: RefCell::default(),
             sinks: Sinks::default(),
             own,
             card: Rc::new(peer::Card::new(node)),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, IsCa, KeyPair, SanType,
+};
 use serde_json::{Value, json};
 use tulle_identity::{Certificate, Secrets, TrustBundle};
 use tulle_proxy::worker::Settings;
@@ -27,6 +29,20 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.0).unwrap();
         Certificate::from_pem(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    /// A certificate with its key, as PEM; its subject is not its issuer's, which would mean that it signed itself.
+    pub fn written(&self, uri: &str) -> (String, String) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// The authority's own certificate, as PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
     }
 
     pub fn settings(&self, uri: &str) -> Settings {

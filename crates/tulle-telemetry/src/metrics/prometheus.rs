@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::metrics::gauge_set::{Extra, ExtraKind};
 use crate::metrics::histogram::Histogram;
 use crate::metrics::labels::PeerLabels;
-use crate::metrics::proxy::StatKind;
+use crate::metrics::proxy::{PolicyStats, StatBlock as _, StatKind};
 use crate::metrics::snapshot::{BlockKind, SeriesLabels, Snapshot};
 use crate::metrics::store::{RequestSeries, TcpSeries};
 
@@ -48,8 +48,9 @@ pub fn render(snapshot: &Snapshot, exposure: Exposure<'_>) -> String {
     render_requests(snapshot, &mut out);
     render_messages(snapshot, &mut out);
     render_tcp(snapshot, &mut out);
-    for kind in snapshot.block_kinds() {
-        render_blocks(&kind, exposure, &mut out);
+    render_policies(snapshot, &mut out);
+    for kind in snapshot.block_kinds().iter().filter(|kind| kind.label != POLICY) {
+        render_blocks(kind, exposure, &mut out);
     }
     render_extras(&snapshot.extras, exposure, &mut out);
     if snapshot.overflow > 0 {
@@ -149,6 +150,31 @@ fn render_tcp(snapshot: &Snapshot, out: &mut String) {
         head(out, name, "counter", help);
         for (labels, values) in &series {
             let _ = writeln!(out, "{name}{{{labels}}} {}", read(values));
+        }
+    }
+}
+
+/// The kind of blocks that has a family of its own, which is always shown.
+const POLICY: &str = "policy";
+
+/// What each rule of authorization policies decided: `ns[NAMESPACE]-policy[NAME]-rule[INDEX]`, also behind or before other words.
+fn render_policies(snapshot: &Snapshot, out: &mut String) {
+    const NAME: &str = "tulle_authorization_total";
+    if snapshot.policies.0.is_empty() {
+        return;
+    }
+    head(out, NAME, "counter", "Decisions of authorization policies on requests and connections");
+    for (name, values) in &snapshot.policies.0 {
+        let between = |start: &str, end: &str| {
+            let (_, rest) = name.split_once(start)?;
+            rest.split_once(end).map(|(inner, _)| inner)
+        };
+        let mut labels = String::new();
+        label(&mut labels, "policy_namespace", between("ns[", "]").unwrap_or_default());
+        label(&mut labels, POLICY, between("-policy[", "]").unwrap_or(name));
+        label(&mut labels, "rule", between("]-rule[", "]").unwrap_or_default());
+        for (info, value) in PolicyStats::STATS.iter().zip(values).filter(|(_, value)| **value > 0) {
+            let _ = writeln!(out, "{NAME}{{{labels},result=\"{}\"}} {value}", info.name);
         }
     }
 }

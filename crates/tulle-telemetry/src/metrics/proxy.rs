@@ -384,6 +384,32 @@ stat_block! {
         rbac_allowed: Counter = "rbac.allowed",
         /// Connections that authorization refused.
         rbac_denied: Counter = "rbac.denied",
+        /// Connections that the authorization service let pass.
+        ext_authz_ok: Counter = "ext_authz.ok",
+        /// Connections that the authorization service refused.
+        ext_authz_denied: Counter = "ext_authz.denied",
+        /// Connections about which the authorization service did not answer.
+        ext_authz_error: Counter = "ext_authz.error",
+        /// Of these, those that went on.
+        ext_authz_failure_mode_allowed: Counter = "ext_authz.failure_mode_allowed",
+    }
+}
+
+stat_block! {
+    /// `rbac.policy.NAME.*`, of one rule of an authorization policy.
+    PolicyStats {
+        /// Requests and connections that it let pass.
+        allowed: Counter = "allowed",
+        /// Requests and connections that it refused.
+        denied: Counter = "denied",
+        /// Requests and connections that it would let pass, tried without effect.
+        dry_run_allowed: Counter = "dry_run_allowed",
+        /// Requests and connections that it would refuse, tried without effect.
+        dry_run_denied: Counter = "dry_run_denied",
+        /// Requests and connections that it records.
+        audited: Counter = "audited",
+        /// Requests and connections about which it has a provider asked.
+        asked: Counter = "asked",
     }
 }
 
@@ -413,7 +439,9 @@ stat_block! {
         ssl_connection_error: Counter = "ssl.connection_error",
         /// Clients without the certificate that is required.
         ssl_fail_verify_no_cert: Counter = "ssl.fail_verify_no_cert",
-        /// Clients whose certificate was refused.
+        /// Clients whose certificate has none of the names that are accepted.
+        ssl_fail_verify_san: Counter = "ssl.fail_verify_san",
+        /// Clients whose certificate was refused for another reason.
         ssl_fail_verify_error: Counter = "ssl.fail_verify_error",
     }
 }
@@ -457,6 +485,8 @@ pub struct ProxyStats {
     pub http: Group<HttpStats>,
     /// By `stat_prefix`.
     pub tcp: Group<TcpStats>,
+    /// By policy and rule, as Istio names them in RBAC filters.
+    pub policies: Group<PolicyStats>,
     /// By `stat_prefix`.
     pub local_rate_limits: Group<LocalRateLimitStats>,
     /// By address (`0.0.0.0_15006`) or `stat_prefix`.

@@ -9,7 +9,8 @@ use crate::flags::ResponseFlags;
 use crate::metrics::gauge_set::Extra;
 use crate::metrics::labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};
 use crate::metrics::proxy::{
-    ClusterStats, HttpStats, ListenerStats, LocalRateLimitStats, StatBlock, StatInfo, StatKind, TcpStats,
+    ClusterStats, HttpStats, ListenerStats, LocalRateLimitStats, PolicyStats, StatBlock, StatInfo, StatKind,
+    TcpStats,
 };
 use crate::metrics::store::{MessageSeries, Packed, RequestSeries, Store, TcpSeries};
 
@@ -40,6 +41,7 @@ pub struct Snapshot {
     pub(crate) clusters: Blocks,
     pub(crate) http: Blocks,
     pub(crate) tcp_proxies: Blocks,
+    pub(crate) policies: Blocks,
     pub(crate) local_rate_limits: Blocks,
     pub(crate) listeners: Blocks,
     pub(crate) extras: Vec<Extra>,
@@ -64,6 +66,7 @@ impl Store {
             clusters: Blocks(self.proxy.clusters.values()),
             http: Blocks(self.proxy.http.values()),
             tcp_proxies: Blocks(self.proxy.tcp.values()),
+            policies: Blocks(self.proxy.policies.values()),
             local_rate_limits: Blocks(self.proxy.local_rate_limits.values()),
             listeners: Blocks(self.proxy.listeners.values()),
             extras: Vec::new(),
@@ -103,6 +106,7 @@ impl Snapshot {
             clusters,
             http,
             tcp_proxies,
+            policies,
             local_rate_limits,
             listeners,
             extras,
@@ -130,6 +134,7 @@ impl Snapshot {
         self.clusters.merge(clusters, ClusterStats::STATS);
         self.http.merge(http, HttpStats::STATS);
         self.tcp_proxies.merge(tcp_proxies, TcpStats::STATS);
+        self.policies.merge(policies, PolicyStats::STATS);
         self.local_rate_limits.merge(local_rate_limits, LocalRateLimitStats::STATS);
         self.listeners.merge(listeners, ListenerStats::STATS);
         self.extras.extend(extras);
@@ -172,7 +177,7 @@ impl Snapshot {
         self.clusters.0.get(cluster).map(|values| values[index])
     }
 
-    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 5] {
+    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 6] {
         [
             BlockKind {
                 prefix: "cluster",
@@ -191,6 +196,12 @@ impl Snapshot {
                 label: "tcp_prefix",
                 stats: TcpStats::STATS,
                 blocks: &self.tcp_proxies,
+            },
+            BlockKind {
+                prefix: "rbac.policy",
+                label: "policy",
+                stats: PolicyStats::STATS,
+                blocks: &self.policies,
             },
             BlockKind {
                 prefix: "",

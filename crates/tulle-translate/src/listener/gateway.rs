@@ -17,11 +17,10 @@ use crate::access_log;
 use crate::edge::{Bound, ServedAs, passes_to, servers};
 use crate::external_auth;
 use crate::filters;
-use crate::jwt;
+use crate::guards::Guards;
 use crate::names::ClusterName;
 use crate::pb::{address, cidr, pipe, provenance, u32v};
 use crate::proxy::Proxy;
-use crate::rate_limit;
 use crate::rbac;
 use crate::resource::Resource;
 use crate::sources::Sources;
@@ -35,29 +34,15 @@ pub(crate) fn listeners(snapshot: &Snapshot, proxy: &Proxy, view: &View) -> Vec<
         let bind = bound.bind().map(str::to_owned);
         by_port.entry((bound.port, bind)).or_default().push(bound);
     }
-    let mut made_of = Sources::default();
-    let guards = guards(snapshot, proxy, &mut made_of);
+    let guards = Guards::of(snapshot, proxy);
     let mut out = Made::new(&view.patches, PatchContext::Gateway);
     for ((port, bind), bound) in &by_port {
         let at = (bind.as_deref(), *port);
-        if let Some((listener, mut sources)) = listener(snapshot, view, at, bound, &guards) {
-            sources.extend(made_of.clone());
+        if let Some((listener, sources)) = listener(snapshot, view, at, bound, &guards) {
             out.add(listener, sources);
         }
     }
     out.finish()
-}
-
-/// What requests and connections pass first: tokens, then who may, then how many.
-fn guards(snapshot: &Snapshot, proxy: &Proxy, sources: &mut Sources) -> rbac::Filters {
-    let (namespace, labels) = (proxy.namespace(), &proxy.labels);
-    let policies = snapshot.authorizations(namespace, labels);
-    policies.iter().for_each(|p| sources.add(&p.meta));
-    let rbac::Filters { http, tcp } = rbac::filters(&policies);
-    let mut all: Vec<_> = jwt::filter(snapshot, namespace, labels, true, sources).into_iter().collect();
-    all.extend(http);
-    all.extend(rate_limit::filters(snapshot, namespace, labels, sources));
-    rbac::Filters { http: all, tcp }
 }
 
 fn listener(
@@ -65,25 +50,30 @@ fn listener(
     view: &View,
     (bind, port): (Option<&str>, u16),
     bound: &[Bound],
-    guards: &rbac::Filters,
+    guards: &Guards<'_>,
 ) -> Option<(Listener, Sources)> {
+    let mut guarded = Sources::default();
     let mut chains: Vec<FilterChain> = Vec::new();
     // All plain HTTP servers of a port share a chain and its routes; it excludes everything else there.
-    let http = bound.iter().find(|b| b.served_as() == Some(ServedAs::Http));
+    let http: Vec<&Bound> = bound.iter().filter(|b| b.served_as() == Some(ServedAs::Http)).collect();
     let routes = || bound.iter().flat_map(|b| snapshot.routes_of_gateway(&b.gateway.name()).iter());
-    let wanted = hcm::Wanted {
+    let wanted = &hcm::Wanted {
         sessions: routes().any(|routes| routes.has_sessions()),
         auth: external_auth::filters(view, routes().flat_map(|routes| routes.external_auth())).collect(),
     };
-    let place = Filtered { guards, wanted };
-    if let Some(first) = http {
-        chains.push(http_chain(snapshot, view, first, None, &place));
+    if let Some(first) = http.first() {
+        let guards = &guards.filters(&http, &mut guarded);
+        chains.push(http_chain(snapshot, view, first, None, &Filtered { guards, wanted }));
     } else {
         for b in bound {
+            let mut filters = || guards.filters(&[b], &mut guarded);
             match b.served_as() {
-                Some(ServedAs::Https) => chains.push(http_chain(snapshot, view, b, tls_match(b), &place)),
+                Some(ServedAs::Https) => {
+                    let place = Filtered { guards: &filters(), wanted };
+                    chains.push(http_chain(snapshot, view, b, tls_match(b), &place));
+                }
                 Some(ServedAs::Passthrough | ServedAs::TlsTcp | ServedAs::Tcp) => {
-                    chains.extend(tcp_chains(snapshot, view, b, guards));
+                    chains.extend(tcp_chains(snapshot, view, b, &filters()));
                 }
                 Some(ServedAs::AutoPassthrough) => chains.extend(passing_chains(snapshot, view, b)),
                 Some(ServedAs::Http) | None => {}
@@ -117,6 +107,7 @@ fn listener(
         ..Listener::default()
     };
     let mut sources = Sources::of_listener(&listener);
+    sources.extend(guarded);
     // Servers that share a chain are all served by it.
     bound.iter().filter(|b| b.served_as().is_some()).for_each(|b| sources.add(b.meta()));
     Some((listener, sources))
@@ -163,7 +154,7 @@ fn distinct(chains: &mut Vec<FilterChain>) {
 /// What requests pass on their way to the routes.
 struct Filtered<'a> {
     guards: &'a rbac::Filters,
-    wanted: hcm::Wanted,
+    wanted: &'a hcm::Wanted,
 }
 
 fn http_chain(

@@ -3,6 +3,7 @@
 mod chains;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tulle_base::{Provenance, ResourceRef};
@@ -149,14 +150,13 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
     let (namespace, labels) = (proxy.namespace(), &proxy.labels);
     let modes = snapshot.peer_modes(namespace, labels);
     let authorizations = snapshot.authorizations(namespace, labels);
-    let mut rbac = rbac::filters(&authorizations);
+    let tokens = snapshot.tokens_of(namespace, labels);
+    // Who somebody is comes before what he may do.
+    let checked = jwt::filter(snapshot, &tokens, &BTreeMap::new(), false);
+    let rbac = rbac::Builder::new(snapshot, namespace).filters(&authorizations).with_tokens(checked);
     let (placed, ports): (Vec<Port>, Vec<Port>) = ports(snapshot, proxy).into_iter().partition(|p| p.bound);
     let mut sources = Sources::default();
     let limits = rate_limit::filters(snapshot, namespace, labels, &mut sources);
-    // Who somebody is comes before what he may do.
-    if let Some(tokens) = jwt::filter(snapshot, namespace, labels, false, &mut sources) {
-        rbac.http.insert(0, tokens);
-    }
     let sources = RefCell::new(sources);
     let settings = view::settings_of(snapshot, proxy);
     let builder = chains::Builder {
@@ -185,6 +185,7 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
     let own: Vec<_> = placed.iter().map(|p| (p, builder.port(p, modes.of_port(p.target)))).collect();
     let mut sources = sources.into_inner();
     authorizations.iter().for_each(|p| sources.add(&p.meta));
+    tokens.iter().for_each(|p| sources.add(&p.meta));
     snapshot.peers_in_force(namespace, labels).iter().for_each(|p| sources.add(&p.meta));
     ports.iter().chain(&placed).for_each(|p| sources.add_ref(&p.made_by.resource));
     let own = own.into_iter().map(|(port, chains)| (of_port(mesh, proxy, port, chains), sources.clone()));

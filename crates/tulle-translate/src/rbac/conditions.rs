@@ -1,8 +1,10 @@
 //! `when`: conditions on attributes.
 
+use tulle_proto::envoy::matcher::{MetadataMatcher, metadata_matcher};
 use tulle_proto::envoy::rbac::{Permission, Principal, permission::Rule, principal::Identifier};
 
 use super::rule::{authenticated, direct_ip, ids, remote_ip};
+use super::trust::TrustDomains;
 use super::values;
 use crate::jwt;
 use crate::pb::cidr;
@@ -20,16 +22,22 @@ pub(super) enum Asked {
 }
 
 /// One matcher per value of the attribute `key`.
-pub(super) fn asked(key: &str, values: &[String], tcp: bool) -> Asked {
-    let principals = |f: &dyn Fn(&str) -> Option<Principal>| {
+pub(super) fn asked(key: &str, values: &[String], tcp: bool, domains: &TrustDomains) -> Asked {
+    let any_of = |values: &[String], f: &dyn Fn(&str) -> Option<Principal>| {
         Asked::Principal(values.iter().filter_map(|v| f(v)).collect())
     };
+    let principals = |f: &dyn Fn(&str) -> Option<Principal>| any_of(values, f);
     let (name, arguments) = split(key);
     match name {
         "source.ip" => principals(&|v| direct_ip(v)),
         "remote.ip" => principals(&|v| remote_ip(v)),
         "source.namespace" => principals(&|v| Some(authenticated(values::namespace(v)))),
-        "source.principal" => principals(&|v| Some(authenticated(values::with_prefix("spiffe://", v)))),
+        "source.principal" => {
+            any_of(&domains.principals(values), &|v| Some(authenticated(values::with_prefix("spiffe://", v))))
+        }
+        "source.trustDomain" => {
+            any_of(&domains.domains(values), &|v| Some(authenticated(values::trust_domain(v))))
+        }
         "source.serviceAccount" => principals(&|v| Some(authenticated(values::service_account(v)))),
         "destination.ip" => Asked::Permission(
             values
@@ -49,6 +57,10 @@ pub(super) fn asked(key: &str, values: &[String], tcp: bool) -> Asked {
                 .map(|v| Permission { rule: Some(Rule::RequestedServerName(values::string(v))) })
                 .collect(),
         ),
+        _ if name.starts_with(FILTERS) => match arguments.as_slice() {
+            [entry] => Asked::Permission(values.iter().map(|v| written_by(name, entry, v)).collect()),
+            _ => Asked::Unknown,
+        },
         _ if tcp && name.starts_with("request.") => Asked::HttpOnly,
         "request.headers" => match arguments.as_slice() {
             [header] => principals(&|v| {
@@ -61,6 +73,27 @@ pub(super) fn asked(key: &str, values: &[String], tcp: bool) -> Asked {
         "request.auth.presenter" => principals(&|v| Some(claim(&["azp"], v))),
         "request.auth.claims" if !arguments.is_empty() => principals(&|v| Some(claim(&arguments, v))),
         _ => Asked::Unknown,
+    }
+}
+
+/// Begins the attributes that are metadata of another filter.
+const FILTERS: &str = "experimental.envoy.filters.";
+
+/// What another filter has written: a text, or with brackets around the value a list that has it.
+#[allow(deprecated, reason = "the field that Istio writes, and that every Envoy reads")]
+fn written_by(filter: &str, entry: &str, value: &str) -> Permission {
+    let listed = value.strip_prefix('[').and_then(|v| v.strip_suffix(']'));
+    let segment = metadata_matcher::path_segment::Segment::Key(entry.to_owned());
+    Permission {
+        rule: Some(Rule::Metadata(MetadataMatcher {
+            filter: filter.trim_start_matches("experimental.").to_owned(),
+            path: vec![metadata_matcher::PathSegment { segment: Some(segment) }],
+            value: Some(match listed {
+                Some(inner) => jwt::has_text(values::string(inner)),
+                None => jwt::is_text(values::string(value)),
+            }),
+            invert: false,
+        })),
     }
 }
 
@@ -88,6 +121,8 @@ pub(super) fn request_principal(value: &str) -> Principal {
             let issuer = if issuer.is_empty() { "*" } else { issuer };
             ids(vec![claim(&["iss"], issuer), claim(&["sub"], subject)], true)
         }
+        // Without a slash, an end is that of the subject, and a beginning that of the issuer.
+        None if value.starts_with('*') => ids(vec![claim(&["iss"], "*"), claim(&["sub"], value)], true),
         None => ids(vec![claim(&["iss"], value), claim(&["sub"], "*")], true),
     }
 }

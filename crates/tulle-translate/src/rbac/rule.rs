@@ -11,13 +11,14 @@ use tulle_proto::envoy::rbac::{
 
 use super::conditions::{Asked, asked, request_principal};
 use super::path::path;
+use super::trust::TrustDomains;
 use super::values;
 use crate::pb::cidr;
 
 /// The policy of a rule. On TCP, fields that only HTTP has make an ALLOW rule impossible (`None`), and are left out of a
 /// DENY rule, which gets wider (traps 10). The same goes for attributes that nobody knows.
-pub(super) fn policy(written: &Written, action: Action, tcp: bool) -> Option<Policy> {
-    let mut builder = Builder { lenient: action != Action::Allow, tcp, possible: true };
+pub(super) fn policy(written: &Written, action: Action, tcp: bool, domains: &TrustDomains) -> Option<Policy> {
+    let mut builder = Builder { lenient: action != Action::Allow, tcp, possible: true, domains };
     let (mut of_client, mut of_request) = (Vec::new(), Vec::new());
     for condition in &written.when {
         let values = &condition.values;
@@ -29,14 +30,15 @@ pub(super) fn policy(written: &Written, action: Action, tcp: bool) -> Option<Pol
     builder.possible.then(|| Policy { permissions, principals, ..Policy::default() })
 }
 
-struct Builder {
+struct Builder<'a> {
     /// What cannot be expressed is left out instead of making the rule impossible.
     lenient: bool,
     tcp: bool,
     possible: bool,
+    domains: &'a TrustDomains,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn principals(&mut self, from: &[Source], conditions: &[Principal]) -> Vec<Principal> {
         let any = [Source::default()];
         let sources = if from.is_empty() { &any[..] } else { from };
@@ -78,13 +80,21 @@ impl Builder {
             trust_domains,
         } = s;
         let mut out = Vec::new();
-        principal_set(principals, &mut out, |v| Some(authenticated(values::with_prefix("spiffe://", v))));
+        let named = StringSet {
+            any: self.domains.principals(&principals.any),
+            none: self.domains.principals(&principals.none),
+        };
+        principal_set(&named, &mut out, |v| Some(authenticated(values::with_prefix("spiffe://", v))));
         if self.http_only(request_principals) {
             principal_set(request_principals, &mut out, |v| Some(request_principal(v)));
         }
         principal_set(namespaces, &mut out, |v| Some(authenticated(values::namespace(v))));
         principal_set(service_accounts, &mut out, |v| Some(authenticated(values::service_account(v))));
-        principal_set(trust_domains, &mut out, |v| Some(authenticated(values::trust_domain(v))));
+        let domains = StringSet {
+            any: self.domains.domains(&trust_domains.any),
+            none: self.domains.domains(&trust_domains.none),
+        };
+        principal_set(&domains, &mut out, |v| Some(authenticated(values::trust_domain(v))));
         principal_set(ip_blocks, &mut out, direct_ip);
         principal_set(remote_ip_blocks, &mut out, remote_ip);
         out
@@ -122,7 +132,7 @@ impl Builder {
         if values.is_empty() {
             return;
         }
-        match asked(key, values, self.tcp) {
+        match asked(key, values, self.tcp, self.domains) {
             Asked::Principal(all) => of_client.push(negate_id(ids(all, false), not)),
             Asked::Permission(all) => of_request.push(negate_rule(rules(all, false), not)),
             Asked::HttpOnly | Asked::Unknown => self.possible &= self.lenient,

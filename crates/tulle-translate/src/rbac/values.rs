@@ -35,9 +35,9 @@ pub(super) fn header(name: &str, value: &str, ignore_case: bool) -> HeaderMatche
     }
 }
 
-/// A matcher of the namespace in a SPIFFE id.
+/// A matcher of the namespace in a SPIFFE id. A wildcard stays within it: `*a` is not a name that ends in `sa`, which would be any.
 pub(super) fn namespace(value: &str) -> StringMatcher {
-    let pattern = value.split('*').map(quote).collect::<Vec<_>>().join(".*");
+    let pattern = value.split('*').map(quote).collect::<Vec<_>>().join("[^/]*");
     matcher(MatchPattern::SafeRegex(regex(format!(".*/ns/{pattern}/.*"))))
 }
 

@@ -1,17 +1,19 @@
 //! Route configurations of gateways: `http.PORT`, and one per HTTPS server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tulle_base::Host;
 use tulle_mesh::Snapshot;
 use tulle_mesh::routing::{GatewayRef, RouteSet, Semantics};
+use tulle_proto::Any;
 use tulle_proto::envoy::route::{VirtualHost, virtual_host::TlsRequirementType};
 
 use super::configuration as encode;
 use super::http::{Arrival, is_catch_all, merged_routes, routes};
 use crate::edge::{Bound, ServedAs, servers};
 use crate::envoy_filter::Ports;
+use crate::guards::Guards;
 use crate::proxy::Proxy;
 use crate::resource::Resource;
 use crate::view::View;
@@ -26,9 +28,12 @@ pub(crate) fn configuration(snapshot: &Snapshot, proxy: &Proxy, view: &View, nam
     let first = bound.first()?;
     let port = first.server().port;
     let mut hosts = Hosts::new();
+    let guards = Guards::of(snapshot, proxy);
+    let together: Vec<&Bound> = bound.iter().collect();
     for server in &bound {
         if server.gateway.semantics != Semantics::Istio {
-            add_merged(snapshot, view, server, &mut hosts);
+            let policies = guards.of_routes(&server.gateway, &together);
+            add_merged(snapshot, view, server, &policies, &mut hosts);
             continue;
         }
         for set in snapshot.routes_of_gateway(&server.gateway.name()) {
@@ -81,8 +86,14 @@ fn add(snapshot: &Snapshot, view: &View, server: &Bound, set: &Arc<RouteSet>, ho
 
 /// Adds the routes of every document that is attached to a listener of the Gateway API, or to the gateway of Ingresses: for each host those of all documents
 /// that are for it, the most specific first. The listener's own hosts are there even without routes, so that a less specific
-/// listener does not get their requests.
-fn add_merged(snapshot: &Snapshot, view: &View, server: &Bound, hosts: &mut Hosts) {
+/// listener does not get their requests. `policies` is what the routes say to filters.
+fn add_merged(
+    snapshot: &Snapshot,
+    view: &View,
+    server: &Bound,
+    policies: &HashMap<String, Any>,
+    hosts: &mut Hosts,
+) {
     let gateway = GatewayRef::Named(server.gateway.name());
     let port = server.server().port;
     let tls = server.served_as() == Some(ServedAs::Https);
@@ -104,7 +115,11 @@ fn add_merged(snapshot: &Snapshot, view: &View, server: &Bound, hosts: &mut Host
             let nearest = sets.iter().filter_map(|s| s.hosts.first()).min().cloned();
             sets.retain(|s| s.hosts.first() == nearest.as_ref());
         }
-        let routes = merged_routes(&at, &sets);
+        let mut routes = merged_routes(&at, &sets);
+        for route in &mut routes {
+            let own = policies.iter().map(|(name, config)| (name.clone(), config.clone()));
+            route.typed_per_filter_config.extend(own);
+        }
         entry(hosts, &host, port).routes.extend(routes);
     }
 }

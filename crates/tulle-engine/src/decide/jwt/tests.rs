@@ -267,3 +267,81 @@ fn accepted_tokens_change_the_request_as_their_provider_wants() {
     let path = ["failure".into(), "code".into()];
     assert_eq!(crate::runtime::metadata::lookup(&metadata, METADATA, &path), Some(&Value::Number(4.0)));
 }
+
+/// Whatever is done to tokens, in whatever order they come: accepted is only what was signed.
+#[test]
+fn no_sequence_of_bad_tokens_gets_in() {
+    let mut ours = provider("p", "iss");
+    ours.audiences = vec![bare_audience("aud1").into()];
+    ours.keys.push(JwtKey {
+        id: "k2".into(),
+        algorithm: String::new(),
+        family: AlgorithmFamily::Ed,
+        key: DecodingKey::from_ed_components(PUBLIC).unwrap(),
+    });
+    let filter = filter(vec![ours]);
+    let accepted = |token: &str| check(&filter, &Requirement::Provider(0, None), &bearer(token)).is_ok();
+    let signed_well = [token(&good()), token(&with(json!({ "sub": "admin", "jti": "x" })))];
+    let body = |token: &str| token.rsplit_once('.').unwrap().0.to_owned();
+    assert!(signed_well.iter().all(|token| accepted(token)), "and again: {:?}", accepted(&signed_well[0]));
+    let other = b"another secret of another issuer";
+    let public = URL_SAFE_NO_PAD.decode(PUBLIC).unwrap();
+    let plain = json!({ "alg": "HS256", "kid": "k1" });
+    let never = [
+        signed(&plain, &good(), other),
+        signed(&json!({ "alg": "HS256", "kid": "k2" }), &good(), &public),
+        signed(&json!({ "alg": "EdDSA", "kid": "k2" }), &good(), SECRET),
+        signed(&json!({ "alg": "none" }), &good(), SECRET),
+        signed(&json!({ "alg": "None", "kid": "k1" }), &good(), SECRET),
+        signed(&json!({ "alg": "HS256", "kid": "k1", "crit": ["x"], "jwk": {} }), &good(), other),
+        token(&with(json!({ "exp": NOW - 100 }))),
+        token(&with(json!({ "nbf": NOW + 100 }))),
+        token(&with(json!({ "aud": "other" }))),
+        token(&with(json!({ "iss": "other" }))),
+        format!("{}.", body(&signed_well[0])),
+        format!("{}.{}", body(&signed_well[0]), "A".repeat(100_000)),
+        format!("{}.x", "A".repeat(100_000)),
+        String::new(),
+        "..".into(),
+    ];
+    let mut state = 0x1234_5678_9abc_def1_u64;
+    let mut number = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 11).unwrap() % below.max(1)
+    };
+    let mut passed = 0;
+    for _ in 0..20_000 {
+        let source = &signed_well[number(2)];
+        let text = match number(8) {
+            0 => never[number(never.len())].clone(),
+            1 => source[..number(source.len())].to_owned(),
+            2 => source[number(source.len())..].to_owned(),
+            3 | 4 => {
+                // One character becomes another.
+                let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ ";
+                let mut bytes = source.clone().into_bytes();
+                bytes[number(source.len())] = alphabet[number(alphabet.len())];
+                String::from_utf8(bytes).unwrap()
+            }
+            5 => {
+                // Parts of several tokens.
+                let part = |token: &str, i: usize| token.split('.').nth(i).unwrap_or_default().to_owned();
+                let pick = |n: usize| if n < 2 { &signed_well[n] } else { &never[n % never.len()] };
+                let [a, b, c] = [0, 1, 2].map(|i| part(pick(number(2 + never.len())), i));
+                format!("{a}.{b}.{c}")
+            }
+            6 => format!("{source}{}", [".", "=", "==", ".x", " x", "\t"][number(6)]),
+            _ => source.clone(),
+        };
+        if accepted(&text) {
+            passed += 1;
+            assert!(signed_well.iter().any(|token| body(token) == body(text.trim())), "{text}");
+        }
+    }
+    assert!(passed > 1_000, "good ones pass: {passed}");
+}
+
+/// A public key (RFC 8032, section 7.1, test 1).
+const PUBLIC: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";

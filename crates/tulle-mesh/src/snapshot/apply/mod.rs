@@ -16,7 +16,7 @@ use crate::convert;
 use crate::envoy_filter::Patched;
 use crate::item::Item;
 use crate::meta::NsName;
-use crate::policy::{Fetched, KeySource};
+use crate::policy::{Action, Fetched, KeySource};
 use crate::settings::exported_again;
 
 /// Applies `changes` to `snapshot`.
@@ -128,6 +128,9 @@ impl Apply {
             (m.service_export_to.clone(), m.routes_export_to.clone(), m.destination_export_to.clone())
         };
         let exported = exports(&before) != exports(&after);
+        if before.providers != after.providers {
+            self.providers_changed();
+        }
         self.next.mesh = Arc::new(after);
         self.ingress_settings(&front);
         if exported {
@@ -138,6 +141,13 @@ impl Apply {
                 self.replace(&reference, Some(Arc::new(item)));
             }
         }
+    }
+
+    /// What providers say is looked at again by the policies that name them.
+    pub(super) fn providers_changed(&mut self) {
+        let all = self.next.authorizations_in.values().flat_map(|all| all.iter());
+        let custom = all.filter(|p| matches!(p.action, Action::Custom(_)));
+        self.recheck.extend(custom.map(|p| p.meta.resource.clone()));
     }
 
     /// Takes the entries of `item` out of the indexes, or (with `add`) puts them in.

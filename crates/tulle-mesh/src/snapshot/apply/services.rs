@@ -76,6 +76,9 @@ impl Apply {
     }
 
     pub(super) fn mentioned(&mut self, host: &Host) {
+        if self.next.mesh.providers.iter().any(|p| p.asked() == Some(host)) {
+            self.providers_changed();
+        }
         let by: Vec<ResourceRef> = self.next.mentions.get(host).into_iter().flatten().cloned().collect();
         for reference in by {
             if reference.kind == "Ingress" {

@@ -30,6 +30,7 @@ use tulle_engine::{
         cors::CorsPolicy,
         fault::Fault,
         filter::{FilterOverride, FilterOverrides},
+        metadata::Value,
         rbac::RbacFilter,
         route::Action,
     },
@@ -237,6 +238,12 @@ fn is_on(filter: &HttpFilter, change: Option<&FilterOverride>) -> bool {
     }
 }
 
+/// Where authorization rules write what shadow rules say.
+const RBAC: &str = "envoy.filters.http.rbac";
+/// Where they write whether the request is to be logged (action LOG), and under which key.
+const COMMON: &str = "envoy.common";
+const ACCESS_LOG_HINT: &str = "access_log_hint";
+
 fn rbac(x: &mut Exchange<'_>, rules: &RbacFilter) -> Option<Reply> {
     let principal = x.conn.identity().and_then(|peer| peer.principal());
     let state = [("io.istio.peer_principal", principal.map_or("", |p| p))];
@@ -247,17 +254,29 @@ fn rbac(x: &mut Exchange<'_>, rules: &RbacFilter) -> Option<Reply> {
         filter_state: if principal.is_some() { &state } else { &[] },
     };
     let verdict = authorize::filter(rules, &input);
+    x.conn.worker.telemetry.count_policies(rules, &verdict);
     let stats = &x.manager.stats;
     if let Some(shadow) = verdict.shadow {
         if shadow.allowed { stats.rbac_shadow_allowed.inc() } else { stats.rbac_shadow_denied.inc() }
     }
-    rules.rules.as_ref()?;
-    if verdict.enforced.allowed {
+    let reply = if rules.rules.is_none() {
+        None
+    } else if verdict.enforced.allowed {
         stats.rbac_allowed.inc();
-        return None;
+        None
+    } else {
+        stats.rbac_denied.inc();
+        Some(Reply::denied(verdict.enforced.policy.map(|p| &*p.name)))
+    };
+    let (noted, hint) = (authorize::noted(rules, &verdict), verdict.log);
+    if let Some(noted) = noted {
+        x.metadata.get_or_insert_default().entry(RBAC.into()).or_default().extend(noted);
     }
-    stats.rbac_denied.inc();
-    Some(Reply::denied(verdict.enforced.policy.map(|p| &*p.name)))
+    if let Some(hint) = hint {
+        let hint = (Arc::from(ACCESS_LOG_HINT), Value::Bool(hint));
+        x.metadata.get_or_insert_default().entry(COMMON.into()).or_default().extend([hint]);
+    }
+    reply
 }
 
 async fn inject(x: &mut Exchange<'_>, found: Option<&Found<'_>>, fault: &Arc<Fault>) -> Option<Reply> {
