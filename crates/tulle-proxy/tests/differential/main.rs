@@ -96,6 +96,7 @@ areas!(
     access_log,
     generated_routes,
     generated_changes,
+    generated_rbac,
 );
 
 #[test]

@@ -99,6 +99,11 @@ impl Area {
         self.log = Some(json!({ "text_format_source": { "inline_string": format!("{format}\n") } }));
     }
 
+    /// The format that was given to [`Area::logging`].
+    pub fn log_format(&self) -> Value {
+        self.log.clone().unwrap()
+    }
+
     /// A cluster of the upstreams with these names.
     pub fn cluster(&mut self, name: &str, upstreams: &[&str], extra: Value) {
         self.clusters.push(config::cluster(name, upstreams, &extra));
