@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub, reason = "tests")]
 
 mod asking;
+mod authorization;
 mod bad_input;
 mod bookinfo;
 mod changes;
