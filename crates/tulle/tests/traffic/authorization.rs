@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::harness::{Mesh, Spec, http_get_with};
 use crate::manifests::{bin, client, documents, echo, injected_default, mission, namespace, service, within};
+use crate::tokens::{ISSUER, Signer};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -274,20 +275,89 @@ metadata: {name: guarded, namespace: default}
 spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: guarded}], rules: [{to: [{operation: {paths: ['/public/*']}}]}]}
 ";
 
+/// Tokens of `signer` at the Gateway `guarded`, which wants one for one path.
+fn tokens_of_guarded(signer: &Signer) -> String {
+    let target = "targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: guarded}";
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: guarded, namespace: default}}\nspec:\n  \
+         {target}\n  jwtRules:\n  - issuer: {ISSUER}\n    jwks: '{{\"keys\": [{}]}}'\n---\n\
+         apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: token, namespace: default}}\nspec:\n  \
+         {target}\n  action: DENY\n  rules: [{{from: [{{source: {{notRequestPrincipals: ['*']}}}}], to: [{{operation: {{paths: [/public/token]}}}}]}}]\n",
+        signer.public()
+    )
+}
+
 #[test]
 fn a_policy_of_one_gateway_leaves_others_alone() {
     let own = [injected_default(), service("web", "http"), echo("web", "v1")];
-    let manifests = [("base.yaml", documents(&own)), ("gateways.yaml", GATEWAYS.to_owned())];
+    let (known, unknown) = (Signer::new("known"), Signer::new("unknown"));
+    let tokens = tokens_of_guarded(&known);
+    let manifests =
+        [("base.yaml", documents(&own)), ("gateways.yaml", GATEWAYS.to_owned()), ("tokens.yaml", tokens)];
     let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
     let gateway = mesh.ready["gateway"].as_str().unwrap().to_owned();
     let get = |host: &str, path: &str| http_get_with(&format!("{gateway}{path}"), &[("host", host)]);
+    let with = |host: &str, path: &str, token: &str| {
+        let bearer = format!("Bearer {token}");
+        http_get_with(&format!("{gateway}{path}"), &[("host", host), ("authorization", &bearer)]).0
+    };
     mesh.eventually("routes are there", WITHIN, || get("open.example.com", "/").0 == 200);
     mesh.eventually("what is allowed passes", WITHIN, || get("guarded.example.com", "/public/x").0 == 200);
     assert_eq!(get("guarded.example.com", "/private"), (403, "RBAC: access denied".to_owned()));
     assert_eq!(get("open.example.com", "/private").0, 200);
+    // Tokens, too: where nothing says that they are looked at, they are not.
+    assert_eq!(with("guarded.example.com", "/public/x", &unknown.good("")), 401);
+    assert_eq!(with("open.example.com", "/public/x", &unknown.good("")), 200);
+    assert_eq!(get("guarded.example.com", "/public/token").0, 403);
+    assert_eq!(with("guarded.example.com", "/public/token", &known.good("")), 200);
+    assert_eq!(get("open.example.com", "/public/token").0, 200);
     let opened = GATEWAYS.replace("/public/*", "/*");
     mesh.write("gateways.yaml", &opened);
     mesh.eventually("a change of the policy is in force", WITHIN, || {
         get("guarded.example.com", "/private").0 == 200
+    });
+}
+
+/// An AuthorizationPolicy `tcp` for `polite` with this action and these rules.
+fn of_connections(action: &str, rules: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: tcp, namespace: default}}\nspec:\n  \
+         selector: {{matchLabels: {{app: polite}}}}\n  action: {action}\n  rules: {rules}\n"
+    )
+}
+
+#[test]
+fn policies_of_connections() {
+    let greeting = echo("polite", "v1")
+        .replace("        env:", "        args: [--greeting, 'hello from the server']\n        env:");
+    let own = [
+        injected_default(),
+        service("polite", "tcp").replace("targetPort: 8080", "targetPort: 9000"),
+        greeting,
+        client("client", "client", ""),
+        client("other", "other", ""),
+    ];
+    let by_name = "[{from: [{source: {principals: [cluster.local/ns/default/sa/client]}}], to: [{operation: {ports: ['9000']}}]}]";
+    let manifests = [("base.yaml", documents(&own)), ("policy.yaml", of_connections("ALLOW", by_name))];
+    let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+    let greets = |workload: &str| {
+        let bash = "exec 3<>/dev/tcp/polite/9080 && head -c 21 <&3";
+        let output = mesh.exec("default", workload, &["bash", "-c", bash]).output().unwrap();
+        output.stdout == b"hello from the server"
+    };
+    mesh.eventually("who is allowed connects", WITHIN, || greets("client"));
+    assert!(!greets("other"), "nobody else does");
+    mesh.write("policy.yaml", &of_connections("ALLOW", "[{to: [{operation: {methods: [GET]}}]}]"));
+    mesh.eventually("a rule about HTTP allows no connection", WITHIN, || !greets("client"));
+    mesh.write(
+        "policy.yaml",
+        &of_connections("DENY", "[{to: [{operation: {methods: [GET], ports: ['80']}}]}]"),
+    );
+    mesh.eventually("a rule about another port denies nothing", WITHIN, || {
+        greets("client") && greets("other")
+    });
+    mesh.write("policy.yaml", &of_connections("DENY", "[{to: [{operation: {methods: [GET]}}]}]"));
+    mesh.eventually("of a rule that denies, the rest holds", WITHIN, || {
+        !greets("client") && !greets("other")
     });
 }

@@ -7,7 +7,8 @@ use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
 use crate::harness::{Mesh, Spec, http_get_with};
 use crate::manifests::{client, documents, echo, injected_default, mission, service};
 
-const ISSUER: &str = "https://issuer.example.com";
+/// The issuer of every token.
+pub const ISSUER: &str = "https://issuer.example.com";
 const WITHIN: Duration = Duration::from_secs(20);
 
 fn base64url(bytes: &[u8]) -> String {
@@ -23,17 +24,18 @@ fn base64url(bytes: &[u8]) -> String {
 }
 
 /// Somebody who signs tokens.
-struct Signer {
+pub struct Signer {
     pair: KeyPair,
     id: &'static str,
 }
 
 impl Signer {
-    fn new(id: &'static str) -> Self {
+    pub fn new(id: &'static str) -> Self {
         Self { pair: KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(), id }
     }
 
-    fn public(&self) -> String {
+    /// Its public key, as one of a set.
+    pub fn public(&self) -> String {
         let x = base64url(self.pair.der_bytes());
         format!(r#"{{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "{}", "x": "{x}"}}"#, self.id)
     }
@@ -47,7 +49,7 @@ impl Signer {
     }
 
     /// A good one for `shop` with further claims.
-    fn good(&self, more: &str) -> String {
+    pub fn good(&self, more: &str) -> String {
         self.token(&format!(
             r#""iss": "{ISSUER}", "sub": "ann", "aud": "shop", "exp": {}{more}"#,
             now() + 600
