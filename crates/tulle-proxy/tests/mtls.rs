@@ -105,6 +105,8 @@ fn strangers_are_refused_and_so_is_a_server_with_another_name() {
     assert_eq!(response.status, 503);
     // The client is not told why, as from Envoy; the statistics are.
     assert!(misled.stat("cluster.cart.ssl.connection_error") > 0, "{}", response.body);
+    assert!(misled.stat("cluster.cart.ssl.fail_verify_san") > 0);
+    assert!(stranger.stat("cluster.cart.ssl.fail_verify_error") > 0);
     assert_eq!(app.hits(), 0);
 }
 

@@ -15,6 +15,8 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::TlsConnector;
 use tulle_engine::runtime::cluster::ProxyProtocol;
+use tulle_identity::{PeerFault, peer_fault};
+use tulle_telemetry::metrics::proxy::ClusterStats;
 
 use super::{
     host::{Between, Host, PoolKey, UpstreamFacts},
@@ -64,6 +66,25 @@ fn words(error: &io::Error) -> String {
     let mut text = error.to_string();
     text.truncate(text.find(" (os error").unwrap_or(text.len()));
     text
+}
+
+impl ConnectFault {
+    /// Counts it.
+    pub(crate) fn count(&self, stats: &ClusterStats) {
+        stats.upstream_cx_connect_fail.inc();
+        match self {
+            Self::Timeout => stats.upstream_cx_connect_timeout.inc(),
+            Self::Tls(error) => {
+                stats.ssl_connection_error.inc();
+                match peer_fault(error) {
+                    Some(PeerFault::Names) => stats.ssl_fail_verify_san.inc(),
+                    Some(PeerFault::Missing | PeerFault::Certificate) => stats.ssl_fail_verify_error.inc(),
+                    None => {}
+                }
+            }
+            Self::Io(_) | Self::BrokenTls => {}
+        }
+    }
 }
 
 /// Connects to `host`, offering `alpn` instead of the transport socket's own protocols where given.

@@ -17,7 +17,6 @@ use tulle_engine::{
     },
 };
 use tulle_http::{Limits, RequestHead, Version, h1, h2::Role};
-use tulle_identity::{PeerFault, peer_fault};
 
 use super::{
     attempt::UpstreamFault,
@@ -182,18 +181,7 @@ async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
             Ok(speak(wish, stream, facts))
         }
         Err(fault) => {
-            stats.upstream_cx_connect_fail.inc();
-            if matches!(fault, ConnectFault::Timeout) {
-                stats.upstream_cx_connect_timeout.inc();
-            }
-            if let ConnectFault::Tls(error) = &fault {
-                stats.ssl_connection_error.inc();
-                match peer_fault(error) {
-                    Some(PeerFault::Names) => stats.ssl_fail_verify_san.inc(),
-                    Some(_) => stats.ssl_fail_verify_error.inc(),
-                    None => {}
-                }
-            }
+            fault.count(stats);
             Err(fault.into())
         }
     }

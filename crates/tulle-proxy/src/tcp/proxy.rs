@@ -28,8 +28,7 @@ use super::{
 };
 use crate::{
     cluster::{
-        LocalCluster, PoolKey,
-        connecting::{self, ConnectFault},
+        LocalCluster, PoolKey, connecting,
         host::{Class, UpstreamFacts},
         local::{Chosen, Hold, LocalTransport, Wanted},
     },
@@ -223,15 +222,15 @@ async fn connect(
         match connecting::connect(worker, cluster, &chosen.host, &key, None, hold).await {
             Ok((stream, facts)) => {
                 cluster.stats.upstream_cx_total.inc();
+                if matches!(stream, Stream::TlsClient(_)) {
+                    cluster.stats.ssl_handshake.inc();
+                }
                 cluster.report(&chosen, Outcome::Connected, worker.uptime());
                 return Some((stream, chosen, facts));
             }
             Err(fault) => {
                 out.tried = Some(address);
-                cluster.stats.upstream_cx_connect_fail.inc();
-                if matches!(fault, ConnectFault::Timeout) {
-                    cluster.stats.upstream_cx_connect_timeout.inc();
-                }
+                fault.count(&cluster.stats);
                 cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
                 out.transport_failure = fault.reason();
                 tracing::debug!(cluster = %cluster.config.name, endpoint = %chosen.host.address, %fault, "no upstream connection");
