@@ -35,7 +35,9 @@ async fn namespaces_that_are_not_selected_do_not_exist() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(Memory::new());
     let labelled = |ns: &str| "discoverySelectors: [{matchLabels: {team: NS}}]".replace("NS", ns);
-    for yaml in [MESH, &slice(&["10.244.0.5"]), &namespace("shop", "team: a"), &namespace("elsewhere", ""), OTHER] {
+    for yaml in
+        [MESH, &slice(&["10.244.0.5"]), &namespace("shop", "team: a"), &namespace("elsewhere", ""), OTHER]
+    {
         put(&store, yaml).await;
     }
     put(&store, &settings(&labelled("a"))).await;

@@ -1,4 +1,4 @@
-//! Istio's messages as descriptors; the Rust side is `tulle_proto::istio`.
+//! Istio's messages, and our own, as descriptors; the Rust side is `tulle_proto::istio` and `tulle_proto::trust`.
 
 use prost_reflect::prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto,
@@ -10,7 +10,7 @@ const DURATION: &str = ".google.protobuf.Duration";
 
 /// One file for each package.
 pub(crate) fn files() -> Vec<FileDescriptorProto> {
-    vec![nds(), ca(), stats(), alpn(), metadata_exchange(), peer_metadata()]
+    vec![nds(), ca(), stats(), alpn(), metadata_exchange(), peer_metadata(), trust()]
 }
 
 fn file(
@@ -216,4 +216,20 @@ fn peer_metadata() -> FileDescriptorProto {
         ),
     ];
     file(package, vec![config], vec![])
+}
+
+fn trust() -> FileDescriptorProto {
+    let package = "tulle.identity.v1";
+    let bundle = message(
+        "TrustBundle",
+        vec![
+            repeated(typed(1, "domains", Type::Message, &format!(".{package}.TrustDomain"))),
+            repeated(field(2, "signing_roots", Type::Bytes)),
+        ],
+    );
+    let domain = message(
+        "TrustDomain",
+        vec![repeated(field(1, "names", Type::String)), repeated(field(2, "roots", Type::Bytes))],
+    );
+    file(package, vec![bundle, domain], vec![])
 }

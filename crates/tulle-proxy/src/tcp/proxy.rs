@@ -92,7 +92,9 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
     };
     out.cluster = Some(Rc::clone(&cluster));
     let connected = match &proxy.tunnel {
-        None => Box::pin(connect(conn, proxy, &cluster, out)).await.map(|(up, c, facts)| (Far::Bytes(up), c, facts)),
+        None => Box::pin(connect(conn, proxy, &cluster, out))
+            .await
+            .map(|(up, c, facts)| (Far::Bytes(up), c, facts)),
         Some(through) => {
             let opened = Box::pin(tunnel::open(conn, proxy, through, &cluster, out)).await;
             opened.map(|(up, c, facts)| (Far::Http(up), c, facts))

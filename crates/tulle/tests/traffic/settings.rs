@@ -11,7 +11,9 @@ const IN_TIME: Duration = Duration::from_secs(30);
 
 fn settings(mesh: &str) -> String {
     let text = mesh.replace('\n', "\n    ");
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    {text}\n")
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    {text}\n"
+    )
 }
 
 /// Status, and the head and body, of a request of the client.
@@ -28,7 +30,10 @@ fn ask(mesh: &Mesh, url: &str, headers: &[&str]) -> (u16, String) {
 fn settings_are_edited_under_load_without_a_failure() {
     let far = within("far", &documents(&[echo("distant", "v1"), service("distant", "http")]));
     let manifests = [
-        ("base.yaml", documents(&[injected_default(), client("client", "client", ""), service("echo", "http")])),
+        (
+            "base.yaml",
+            documents(&[injected_default(), client("client", "client", ""), service("echo", "http")]),
+        ),
         ("echo.yaml", echo("echo", "v1")),
         ("far.yaml", documents(&[namespace("far", false), far])),
         ("mesh.yaml", settings("connectTimeout: 9s")),
@@ -53,9 +58,11 @@ fn settings_are_edited_under_load_without_a_failure() {
                 .iter()
                 .any(|name| now.contains(name))
     });
-    edit("bounds of connections", "defaultConfig:\n  connectionSettings: {httpHeadersWithUnderscoresAction: HEADERS_WITH_UNDERSCORES_REJECT_REQUEST}", &mut || {
-        ask(&mesh, url, &["under_score: x"]).0 == 400
-    });
+    edit(
+        "bounds of connections",
+        "defaultConfig:\n  connectionSettings: {httpHeadersWithUnderscoresAction: HEADERS_WITH_UNDERSCORES_REJECT_REQUEST}",
+        &mut || ask(&mesh, url, &["under_score: x"]).0 == 400,
+    );
     assert_eq!(ask(&mesh, url, &[]).0, 200);
     edit("slashes as they come", "pathNormalization: {normalization: NONE}", &mut || {
         ask(&mesh, "http://echo.default:9080/a//b", &[]).1.contains("/a//b")
