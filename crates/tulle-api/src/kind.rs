@@ -208,8 +208,7 @@ kinds! {
     /// Traces, metrics and logs.
     Telemetry(istio::Telemetry) {
         group: "telemetry.istio.io", versions: ["v1", "v1alpha1"], plural: "telemetries", short: ["telemetry"],
-        namespaced: true, body: Spec,
-        notice: Notice::Planned("metrics, logs and traces are not configurable")
+        namespaced: true, body: Spec
     }
     /// Endpoints outside of the cluster that register themselves.
     WorkloadGroup(istio::WorkloadGroup) {

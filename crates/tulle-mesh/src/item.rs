@@ -16,6 +16,7 @@ use crate::service::Service;
 use crate::settings::Settings;
 use crate::sidecar::Sidecar;
 use crate::slice::Slice;
+use crate::telemetry::Telemetry;
 use crate::workload::Workload;
 
 /// The modelled form of one document.
@@ -71,6 +72,8 @@ pub enum Item {
     Patches(EnvoyFilter),
     /// A RateLimit.
     RateLimit(RateLimit),
+    /// A Telemetry.
+    Telemetry(Box<Telemetry>),
     /// Settings of the mesh: the ConfigMap `istio`, or an IstioOperator.
     Settings(Box<Settings>),
 }

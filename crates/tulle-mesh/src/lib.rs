@@ -29,6 +29,7 @@ pub mod settings;
 pub mod sidecar;
 pub mod slice;
 pub mod snapshot;
+pub mod telemetry;
 pub mod visibility;
 pub mod workload;
 

@@ -65,6 +65,9 @@ fn the_older_of_two_wins() {
     let peer = "{mtls: {mode: STRICT}}";
     let peers = pair("security.istio.io/v1", "PeerAuthentication", peer, peer);
     check(&peers, "security.istio.io", "PeerAuthentication", "spec.selector");
+    let counts = "{metrics: [{providers: [{name: prometheus}]}]}";
+    let telemetries = pair("telemetry.istio.io/v1", "Telemetry", counts, counts);
+    check(&telemetries, "telemetry.istio.io", "Telemetry", "spec.selector");
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
         scopes,
         patches,
         limits,
+        telemetry,
         workloads,
         mesh,
     } = changed;
@@ -86,6 +87,10 @@ pub fn affected(after: &Snapshot, proxy: &Proxy, before: &View, changed: &Change
     }
     // Limits are on what comes in, and at gateways.
     out.listeners |= own(limits) || own(policies);
+    if own(telemetry) {
+        out.listeners = true;
+        out.view = true;
+    }
     match proxy.kind {
         Kind::Sidecar => {
             if !routes.is_empty() && before.is_scoped() {

@@ -13,6 +13,7 @@ use tulle_mesh::proxies::ProxySettings;
 use tulle_mesh::routing::RouteSet;
 use tulle_mesh::service::{Service, ServicePort};
 use tulle_mesh::sidecar::{Egress, Sidecar};
+use tulle_mesh::telemetry::Telemetry;
 
 use crate::edge;
 use crate::envoy_filter::{self, Patches};
@@ -52,6 +53,7 @@ pub struct View {
     pub(crate) unknown_to: String,
     /// Patches of what it gets.
     pub(crate) patches: Patches,
+    telemetry: Vec<Arc<Telemetry>>,
     services: BTreeMap<Host, Arc<Service>>,
     /// Hosts that are seen on some ports only (Sidecar egress with a port), as far as connections are redirected.
     ports: BTreeMap<Host, BTreeSet<u16>>,
@@ -80,6 +82,10 @@ impl View {
             key.push_str(&format!("{}.{}", sidecar.meta.name(), sidecar.meta.namespace()));
         }
         key.push_str(&envoy_filter::key(snapshot, proxy));
+        // Others are the same for the whole namespace.
+        for own in snapshot.telemetry_of(namespace, &proxy.labels).iter().filter(|t| !t.is_for_all()) {
+            key.push_str(&format!("/telemetry={} {:?}", own.meta.name(), own.target));
+        }
         // Gateways are selected by their labels.
         if proxy.kind == Kind::Router || snapshot.labels_matter(namespace) {
             for (k, v) in &proxy.labels {
@@ -126,6 +132,7 @@ impl View {
             outbound,
             unknown_to: PASSTHROUGH.to_owned(),
             patches: Patches::of(snapshot, proxy),
+            telemetry: telemetry_of(snapshot, proxy),
             services: BTreeMap::new(),
             ports: BTreeMap::new(),
             sidecar,
@@ -141,6 +148,11 @@ impl View {
     /// Its key.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The documents that say what it records, from the weakest on.
+    pub fn telemetry(&self) -> &[Arc<Telemetry>] {
+        &self.telemetry
     }
 
     /// The services seen, sorted by host.
@@ -302,6 +314,12 @@ pub(crate) fn settings_of(snapshot: &Snapshot, proxy: &Proxy) -> ProxySettings {
         settings.connections = settings.connections.of_gateway();
     }
     settings
+}
+
+/// What a proxy records, from the weakest document on.
+fn telemetry_of(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Arc<Telemetry>> {
+    let all = snapshot.telemetry_of(proxy.namespace(), &proxy.labels);
+    all.into_iter().cloned().collect()
 }
 
 /// Gateways ignore Sidecar (traps 14).

@@ -278,6 +278,7 @@ fn concerns_everybody(changed: &ChangedKeys) -> bool {
         scopes,
         patches,
         limits,
+        telemetry,
         workloads: _,
         mesh,
     } = changed;
@@ -290,6 +291,7 @@ fn concerns_everybody(changed: &ChangedKeys) -> bool {
         || !scopes.is_empty()
         || !patches.is_empty()
         || !limits.is_empty()
+        || !telemetry.is_empty()
 }
 
 fn may_concern(changed: &ChangedKeys, client: &Client) -> bool {

@@ -602,7 +602,13 @@ impl World {
         let updates = [
             ("svc", changed.services.len()),
             ("eds", changed.endpoints.len()),
-            ("config", changed.routes.len() + changed.destinations.len() + changed.policies.len()),
+            (
+                "config",
+                changed.routes.len()
+                    + changed.destinations.len()
+                    + changed.policies.len()
+                    + changed.telemetry.len(),
+            ),
         ];
         for (kind, n) in updates.iter().filter(|(_, n)| *n > 0) {
             metrics.add(Metric::InboundUpdates, &[("type", kind)], *n as f64);

@@ -16,6 +16,7 @@ mod rate_limit;
 mod service_entry;
 pub(crate) mod settings;
 mod sidecar;
+mod telemetry;
 mod tokens;
 pub(crate) mod virtual_service;
 
@@ -59,6 +60,7 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         Spec::Gateway(spec) => Item::Gateway(gateway::gateway(cx, spec)),
         Spec::EnvoyFilter(spec) => Item::Patches(envoy_filter::filter(cx, spec)),
         Spec::RateLimit(spec) => Item::RateLimit(rate_limit::rate_limit(cx, spec)),
+        Spec::Telemetry(spec) => Item::Telemetry(Box::new(telemetry::telemetry(cx, spec))),
         Spec::Sidecar(spec) => Item::Sidecar(sidecar::sidecar(cx, spec)),
         Spec::PeerAuthentication(spec) => Item::Peer(policy::peer(cx, spec, &mesh.root_namespace)),
         Spec::RequestAuthentication(spec) => Item::Tokens(tokens::tokens(cx, spec)),
@@ -97,8 +99,7 @@ fn item(cx: &mut Cx<'_>, object: &Object, mesh: &MeshConfig) -> Option<Item> {
         // The control plane's, when a workload registers itself.
         Spec::WorkloadGroup(_) => return None,
         // Kinds that are not in force yet say so.
-        Spec::Telemetry(_)
-        | Spec::WasmPlugin(_)
+        Spec::WasmPlugin(_)
         | Spec::TrafficExtension(_)
         | Spec::XBackend(_)
         | Spec::XBackendTrafficPolicy(_)

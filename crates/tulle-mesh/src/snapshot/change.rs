@@ -44,6 +44,8 @@ pub struct ChangedKeys {
     pub patches: BTreeMap<String, Patched>,
     /// Namespaces whose RateLimits changed, or the number of proxies that share one; the root namespace stands for all.
     pub limits: BTreeSet<String>,
+    /// Namespaces whose Telemetries changed; the root namespace stands for all.
+    pub telemetry: BTreeSet<String>,
     /// Pods whose workload changed.
     pub workloads: BTreeSet<NsName>,
     /// The mesh's settings changed: everything depends on them.
@@ -68,6 +70,7 @@ impl ChangedKeys {
             scopes,
             patches,
             limits,
+            telemetry,
             workloads,
             mesh,
         } = other;
@@ -82,6 +85,7 @@ impl ChangedKeys {
             self.patches.entry(namespace).or_default().merge(patched);
         }
         self.limits.extend(limits);
+        self.telemetry.extend(telemetry);
         self.workloads.extend(workloads);
         self.mesh |= mesh;
     }

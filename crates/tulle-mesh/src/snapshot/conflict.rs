@@ -8,10 +8,11 @@ use super::Snapshot;
 use crate::destination::{DestinationRule, TrafficPolicy};
 use crate::item::Item;
 use crate::meta::Meta;
-use crate::policy::PeerAuthentication;
+use crate::policy::{PeerAuthentication, Target};
 use crate::routing::{GatewayRef, RouteSet};
 use crate::service::{Registry, Service};
 use crate::sidecar::Sidecar;
+use crate::telemetry::Telemetry;
 use crate::visibility::ExportTo;
 
 /// One document in another's way.
@@ -46,6 +47,7 @@ pub(super) fn conflicts(snapshot: &Snapshot, item: &Item) -> Vec<Conflict> {
         Item::Services(services) => services.iter().flat_map(|s| of_service(snapshot, s)).collect(),
         Item::Sidecar(sidecar) => of_sidecar(snapshot, sidecar),
         Item::Peer(policy) => of_peer(snapshot, policy),
+        Item::Telemetry(telemetry) => of_telemetry(snapshot, telemetry),
         Item::KubeRoute(route) => of_kube_route(snapshot, &route.meta.resource),
         Item::Ingress(ingress) => super::ingress::conflicts(snapshot, ingress),
         Item::Slice(_)
@@ -252,6 +254,23 @@ fn of_peer(snapshot: &Snapshot, policy: &PeerAuthentication) -> Vec<Conflict> {
     let all = snapshot.peers_in.get(policy.meta.namespace());
     let others = all.into_iter().flat_map(|a| a.iter()).map(|o| (&o.meta, o.selector.as_ref()));
     selecting(snapshot, &policy.meta, policy.selector.as_ref(), "spec.selector", others)
+}
+
+fn of_telemetry(snapshot: &Snapshot, telemetry: &Telemetry) -> Vec<Conflict> {
+    let all = snapshot.telemetry_in.get(telemetry.meta.namespace());
+    let selector = |t: &'_ Telemetry| match &t.target {
+        Target::Selector(selector) => Some(selector.clone()),
+        Target::Gateways(_) => None,
+    };
+    // Those that name Gateways are for other proxies than those that select.
+    let Some(mine) = selector(telemetry) else { return Vec::new() };
+    let others: Vec<_> = all
+        .into_iter()
+        .flat_map(|a| a.iter())
+        .filter_map(|other| Some((&other.meta, selector(other)?)))
+        .collect();
+    let others = others.iter().map(|(meta, selector)| (*meta, Some(selector)));
+    selecting(snapshot, &telemetry.meta, Some(&mine), "spec.selector", others)
 }
 
 /// Of documents that select the same workloads, or the whole namespace, the oldest counts.

@@ -19,6 +19,7 @@ use crate::policy::{
 use crate::routing::RouteSet;
 use crate::service::{Registry, Service, TargetPort};
 use crate::sidecar::Sidecar;
+use crate::telemetry::{self, Telemetry};
 use crate::workload::Workload;
 
 /// The destination rules of one namespace, merged per host. Hosts sort most specific first.
@@ -279,6 +280,15 @@ impl Snapshot {
         let all = [other, Some(namespace)].into_iter().flatten();
         let all = all.filter_map(|ns| self.rate_limits_in.get(ns)).flat_map(|all| all.iter());
         all.filter(|limit| limit.selector.matches(labels)).collect()
+    }
+
+    /// The Telemetries in force for a workload, from the weakest on: the root namespace's, its namespace's, and the one that selects
+    /// it (or names the Gateway that it was made for); the oldest at each.
+    pub fn telemetry_of(&self, namespace: &str, labels: &Labels) -> Vec<&Arc<Telemetry>> {
+        let root = self.mesh.root_namespace.as_str();
+        let all = |ns: &str| self.telemetry_in.get(ns).map_or(&[][..], |all| all.as_slice());
+        let weakest = if root == namespace { &[] } else { all(root) };
+        telemetry::applicable(weakest, all(namespace), labels)
     }
 
     /// How many proxies share the limits of a RateLimit that are shared: those of ready pods that it selects; 0 when there are

@@ -40,6 +40,7 @@ use crate::policy::{
 use crate::routing::{ExternalAuth, RouteSet};
 use crate::service::Service;
 use crate::sidecar::Sidecar;
+use crate::telemetry::Telemetry;
 use crate::workload::Workload;
 
 pub use asks::Ask;
@@ -120,6 +121,7 @@ pub struct Snapshot {
     pub(crate) authorizations_in: Map<String, Arc<Vec<Arc<AuthorizationPolicy>>>>,
     pub(crate) envoy_filters_in: Map<String, Arc<Vec<Arc<EnvoyFilter>>>>,
     pub(crate) rate_limits_in: Map<String, Arc<Vec<Arc<RateLimit>>>>,
+    pub(crate) telemetry_in: Map<String, Arc<Vec<Arc<Telemetry>>>>,
     /// How many proxies share the limits of a RateLimit, where they are shared.
     pub(crate) proxies_of_limit: Map<ResourceRef, u32>,
 

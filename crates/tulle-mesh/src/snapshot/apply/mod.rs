@@ -233,6 +233,14 @@ impl Apply {
                 update_aged(&mut self.next.envoy_filters_in, &ns, reference, new, |f| &f.meta);
                 self.keys.patches.entry(ns).or_default().merge(Patched::of(filter));
             }
+            Item::Telemetry(telemetry) => {
+                let ns = telemetry.meta.namespace().to_owned();
+                let rivals = self.next.telemetry_in.get(&ns).cloned().unwrap_or_default();
+                self.recheck.extend(rivals.iter().map(|t| t.meta.resource.clone()));
+                let new = adding.then_some(telemetry.as_ref());
+                update_aged(&mut self.next.telemetry_in, &ns, reference, new, |t| &t.meta);
+                self.keys.telemetry.insert(ns);
+            }
             Item::RateLimit(limit) => {
                 let ns = limit.meta.namespace().to_owned();
                 let new = adding.then_some(limit);
