@@ -118,6 +118,27 @@ impl Client {
         })
     }
 
+    /// A client for another server that answers JSON over plain HTTP, such as one with Prometheus' API. Nobody is logged in there.
+    ///
+    /// # Errors
+    /// [`ClientError::Broken`] where `url` is not `http://HOST[:PORT]`.
+    pub fn plain(url: &str) -> Result<Self, ClientError> {
+        let wrong =
+            || ClientError::Broken { server: url.to_owned(), reason: "not http://HOST[:PORT]".to_owned() };
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let (Some("http"), Some(host), "/" | "") = (uri.scheme_str(), uri.host(), uri.path()) else {
+            return Err(wrong());
+        };
+        Ok(Self {
+            server: url.trim_end_matches('/').to_owned(),
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(80),
+            token: String::new(),
+            namespace: "default".to_owned(),
+            tls: None,
+        })
+    }
+
     /// The namespace of the current context; `default` if it names none.
     pub fn namespace(&self) -> &str {
         &self.namespace
@@ -147,11 +168,15 @@ impl Client {
         accept: &str,
         body: Vec<u8>,
     ) -> Result<Reply, ClientError> {
-        let request = Request::builder()
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let mut request = Request::builder();
+        if !self.token.is_empty() {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
+        }
+        let request = request
             .method(method)
             .uri(path)
-            .header(HOST, format!("{}:{}", self.host, self.port))
-            .header(AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(HOST, format!("{host}:{}", self.port))
             .header(USER_AGENT, concat!("tulle/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, media)
             .header(ACCEPT, accept)

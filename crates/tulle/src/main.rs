@@ -2,6 +2,7 @@
 
 mod commands;
 mod findings;
+mod least;
 mod logging;
 mod outcome;
 mod patch_check;

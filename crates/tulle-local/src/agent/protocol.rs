@@ -43,6 +43,8 @@ pub struct AgentOptions {
     pub resolvers: Vec<SocketAddr>,
     /// Where the gateway is reached, such as `http://127.0.0.1:8080`.
     pub gateway_url: String,
+    /// Where telemetry is asked for, such as `http://127.0.0.1:20001`.
+    pub dashboard_url: String,
     /// Where the resource API is reached, such as `https://127.0.0.1:6443`.
     pub api_url: String,
     /// Life of workload certificates, in seconds.
@@ -165,6 +167,9 @@ pub enum Reply {
 pub struct Summary {
     /// Where the gateway is reached.
     pub gateway: String,
+    /// Where telemetry is asked for.
+    #[serde(default)]
+    pub dashboard: String,
     /// Whether every pod is ready.
     pub ready: bool,
     /// The pods, by namespace and name.

@@ -173,6 +173,7 @@ struct Agent {
     view: View,
     uplink: Uplink,
     gateway_url: String,
+    dashboard_url: String,
     findings: Findings,
     xds: watch::Sender<Option<SocketAddr>>,
     metrics: watch::Sender<Option<SocketAddr>>,
@@ -246,6 +247,7 @@ impl Agent {
             view: View::default(),
             uplink: Uplink::new(write, host_pid),
             gateway_url: options.gateway_url,
+            dashboard_url: options.dashboard_url,
             findings: Findings::default(),
             xds: xds_target,
             metrics: metrics_target,
@@ -427,6 +429,7 @@ impl Agent {
                 let ready = pods.iter().all(|p| p.reason.is_empty());
                 let summary = Summary {
                     gateway: self.gateway_url.clone(),
+                    dashboard: self.dashboard_url.clone(),
                     ready,
                     pods,
                     diagnostics: self.findings.all(),

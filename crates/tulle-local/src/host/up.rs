@@ -134,6 +134,7 @@ pub fn up(options: &UpOptions, images: &dyn Images, say: &mut dyn FnMut(Said)) -
         base_env: options.base_env.clone(),
         resolvers: resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
         gateway_url: places.gateway.clone(),
+        dashboard_url: places.dashboard.clone(),
         api_url: places.api.clone(),
         cert_ttl_seconds: options.cert_ttl.as_secs(),
         families: host.families,

@@ -5,16 +5,18 @@ use hashbrown::HashMap;
 use crate::metrics::gauge_set::{Extra, ExtraKind};
 use crate::metrics::histogram::{BOUNDS, Histogram};
 use crate::metrics::labels::PeerLabels;
-use crate::metrics::prometheus::{Exposure, sanitize};
-use crate::metrics::proxy::{ClusterStats, StatBlock, StatKind};
+use crate::metrics::prometheus::{AUTHORIZATION, Exposure, policy_labels, sanitize};
+use crate::metrics::proxy::{ClusterStats, PolicyStats, StatBlock, StatKind};
 use crate::metrics::snapshot::{SeriesLabels, Snapshot};
 
 /// What of a cluster is told, once the cluster was used: retries, timeouts, breakers, ejections, connections. All of it for all
 /// clusters would be more than everything else.
 const CLUSTER_STATS: &[&str] = &[
+    "upstream_cx_total",
     "upstream_cx_active",
     "upstream_cx_connect_fail",
     "upstream_cx_overflow",
+    "upstream_rq_total",
     "upstream_rq_active",
     "upstream_rq_pending_active",
     "upstream_rq_pending_overflow",
@@ -139,6 +141,7 @@ impl Feed {
             self.counter("istio_tcp_received_bytes_total", set, values.received, &mut delta);
         }
         self.clusters(snapshot, limit, &mut delta);
+        self.policies(snapshot, limit, &mut delta);
         for extra in &snapshot.extras {
             let shown = extra.envoy_name.as_deref().is_none_or(|name| Exposure::IstioDefault.shows(name));
             if shown {
@@ -173,6 +176,20 @@ impl Feed {
                 let name = format!("envoy_cluster_{}", sanitize(info.name));
                 let extra = Extra::metric(name, kind, value).with("cluster_name", &**cluster);
                 self.extra(&extra, limit, delta);
+            }
+        }
+    }
+
+    /// What rules of authorization policies decided, of those that did.
+    fn policies(&mut self, snapshot: &Snapshot, limit: u32, delta: &mut Delta) {
+        for (name, values) in &snapshot.policies.0 {
+            for (info, value) in PolicyStats::STATS.iter().zip(values).filter(|(_, value)| **value > 0) {
+                #[allow(clippy::cast_precision_loss, reason = "counts")]
+                let mut extra = Extra::metric(AUTHORIZATION, ExtraKind::Counter, *value as f64);
+                for (key, value) in policy_labels(name).into_iter().filter(|(_, value)| !value.is_empty()) {
+                    extra = extra.with(key, value);
+                }
+                self.extra(&extra.with("result", info.name), limit, delta);
             }
         }
     }
@@ -408,6 +425,18 @@ mod tests {
         assert_eq!(next.texts, ["503"]);
         let counted: Vec<f64> = next.changes.iter().filter(|c| c.series == 0).map(|c| c.number).collect();
         assert_eq!(counted, [2.0]);
+    }
+
+    #[test]
+    fn decisions_of_rules_are_told() {
+        let mut store = Store::new(10);
+        store.proxy.policies.get("ns[shop]-policy[callers]-rule[1]").allowed.inc();
+        let delta = Feed::default().delta(&store.snapshot(), 100);
+        let text = |id: u32| delta.texts[id as usize].as_str();
+        assert_eq!((delta.series.len(), text(delta.series[0].name)), (1, AUTHORIZATION));
+        let labels: Vec<_> = delta.sets[0].chunks(2).map(|pair| (text(pair[0]), text(pair[1]))).collect();
+        let all = [("policy_namespace", "shop"), ("policy", "callers"), ("rule", "1"), ("result", "allowed")];
+        assert_eq!(labels, all);
     }
 
     #[test]

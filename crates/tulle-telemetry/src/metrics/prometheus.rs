@@ -157,24 +157,34 @@ fn render_tcp(snapshot: &Snapshot, out: &mut String) {
 /// The kind of blocks that has a family of its own, which is always shown.
 const POLICY: &str = "policy";
 
-/// What each rule of authorization policies decided: `ns[NAMESPACE]-policy[NAME]-rule[INDEX]`, also behind or before other words.
+/// What each rule of authorization policies decided.
+pub(crate) const AUTHORIZATION: &str = "tulle_authorization_total";
+
+/// The labels of the rule that `name` names: `ns[NAMESPACE]-policy[NAME]-rule[INDEX]`, also behind or before other words.
+pub(crate) fn policy_labels(name: &str) -> [(&'static str, &str); 3] {
+    let between = |start: &str, end: &str| {
+        let (_, rest) = name.split_once(start)?;
+        rest.split_once(end).map(|(inner, _)| inner)
+    };
+    [
+        ("policy_namespace", between("ns[", "]").unwrap_or_default()),
+        (POLICY, between("-policy[", "]").unwrap_or(name)),
+        ("rule", between("]-rule[", "]").unwrap_or_default()),
+    ]
+}
+
 fn render_policies(snapshot: &Snapshot, out: &mut String) {
-    const NAME: &str = "tulle_authorization_total";
     if snapshot.policies.0.is_empty() {
         return;
     }
-    head(out, NAME, "counter", "Decisions of authorization policies on requests and connections");
+    head(out, AUTHORIZATION, "counter", "Decisions of authorization policies on requests and connections");
     for (name, values) in &snapshot.policies.0 {
-        let between = |start: &str, end: &str| {
-            let (_, rest) = name.split_once(start)?;
-            rest.split_once(end).map(|(inner, _)| inner)
-        };
         let mut labels = String::new();
-        label(&mut labels, "policy_namespace", between("ns[", "]").unwrap_or_default());
-        label(&mut labels, POLICY, between("-policy[", "]").unwrap_or(name));
-        label(&mut labels, "rule", between("]-rule[", "]").unwrap_or_default());
+        for (key, value) in policy_labels(name) {
+            label(&mut labels, key, value);
+        }
         for (info, value) in PolicyStats::STATS.iter().zip(values).filter(|(_, value)| **value > 0) {
-            let _ = writeln!(out, "{NAME}{{{labels},result=\"{}\"}} {value}", info.name);
+            let _ = writeln!(out, "{AUTHORIZATION}{{{labels},result=\"{}\"}} {value}", info.name);
         }
     }
 }

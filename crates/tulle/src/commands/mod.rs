@@ -2,6 +2,7 @@
 
 mod analyze;
 mod apply;
+mod authz;
 mod ca;
 mod control_plane;
 mod delete;
@@ -11,10 +12,11 @@ mod get;
 mod kubeconfig;
 mod lab;
 mod logs;
-mod mesh;
+pub(crate) mod mesh;
+mod mtls;
 mod node;
 mod proxy;
-mod resources;
+pub(crate) mod resources;
 mod status;
 mod up;
 mod validate;
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Get(get::Args),
     Delete(delete::Args),
     Kubeconfig(kubeconfig::Args),
+    Authz(authz::Args),
+    Mtls(mtls::Args),
     Ca(ca::Args),
     ControlPlane(Box<control_plane::Args>),
     Lab(lab::Args),
@@ -69,6 +73,8 @@ impl Command {
             Self::Get(args) => get::run(&args),
             Self::Delete(args) => delete::run(&args),
             Self::Kubeconfig(args) => kubeconfig::run(&args),
+            Self::Authz(args) => authz::run(&args),
+            Self::Mtls(args) => mtls::run(&args),
             Self::Ca(args) => ca::run(&args),
             Self::ControlPlane(args) => control_plane::run(*args),
             Self::Lab(args) => lab::run(args),

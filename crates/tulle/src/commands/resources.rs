@@ -22,6 +22,11 @@ pub(crate) struct Api {
 }
 
 impl Api {
+    /// The mesh on this machine.
+    pub(crate) fn state(&self) -> &StateDir {
+        &self.state
+    }
+
     /// A client for it, and the runtime that it needs.
     pub(crate) fn connect(&self) -> Result<(tokio::runtime::Runtime, Client), Failure> {
         let own = self.state.paths().kubeconfig();

@@ -14,6 +14,7 @@ mod gateways;
 mod harness;
 mod hosts;
 mod ingress;
+mod least;
 mod limits;
 mod manifests;
 mod near;

@@ -65,8 +65,8 @@ fn until(time: &Value, now: u64) -> String {
     let left = at.as_second() - i64::try_from(now).unwrap_or(i64::MAX);
     let left = match left {
         ..0 => "expired".to_owned(),
-        0..3600 => format!("in {}m", left / 60),
-        3600..172_800 => format!("in {}h", left / 3600),
+        0..7200 => format!("in {}m", left / 60),
+        7200..172_800 => format!("in {}h", left / 3600),
         _ => format!("in {}d", left / 86_400),
     };
     format!("{text} ({left})")
