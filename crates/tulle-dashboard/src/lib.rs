@@ -1,9 +1,11 @@
 //! What the mesh's proxies count, kept for a while and answered to whoever asks.
 //!
 //! [`store`] keeps time series in bounded memory and files; [`query`] evaluates PromQL over them; [`graph`] says who
-//! calls whom; [`http`] answers as Prometheus does.
+//! calls whom, [`layout`] where to draw them; [`http`] answers as Prometheus does; [`ui`] are the dashboard's pages.
 
 pub mod graph;
 pub mod http;
+pub mod layout;
 pub mod query;
 pub mod store;
+pub mod ui;

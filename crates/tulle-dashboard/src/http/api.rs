@@ -55,7 +55,7 @@ pub(super) fn answer(api: &Api, asked: &Asked, now: i64) -> Reply {
     let Some(path) = asked.path.strip_prefix("/api/v1/") else {
         return match asked.path.as_str() {
             "/api/graph" => graph(api, asked, now).unwrap_or_else(Reply::from),
-            "/" => Reply::text(200, PAGES),
+            "/api" | "/api/" => Reply::text(200, PAGES),
             "/-/healthy" | "/-/ready" => Reply::text(200, "ready\n"),
             _ => Reply::text(404, "not found\n"),
         };
@@ -112,7 +112,7 @@ fn query(api: &Api, asked: &Asked, now: i64) -> Result<Reply, Refused> {
     Ok(written(&result))
 }
 
-/// The live graph; `window` is 1 min by default, `time` now.
+/// The live graph; `window` is 1 min by default, `time` now; with `layout=1` where to draw it.
 fn graph(api: &Api, asked: &Asked, now: i64) -> Result<Reply, Refused> {
     const MINUTE: i64 = 60_000;
     let time = asked.params.time("time", now)?;
@@ -122,7 +122,11 @@ fn graph(api: &Api, asked: &Asked, now: i64) -> Result<Reply, Refused> {
         return Err(bad("window", "give 10s to 10m".to_owned()).into());
     }
     let graph = crate::graph::graph(&api.store, time, window, api.limits.series)?;
-    Ok(Reply::json(crate::graph::to_json(&graph).to_string().into_bytes()))
+    let mut json = crate::graph::to_json(&graph);
+    if asked.params.get("layout").is_some_and(|l| l != "0") {
+        json["layout"] = api.places.place(&graph).to_json();
+    }
+    Ok(Reply::json(json.to_string().into_bytes()))
 }
 
 fn query_range(api: &Api, asked: &Asked) -> Result<Reply, Refused> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::layout::Keeper;
 use crate::query::QueryLimits;
 use crate::store::Store;
 
@@ -37,6 +38,7 @@ pub struct Api {
     limits: QueryLimits,
     hosts: Hosts,
     slots: Arc<Semaphore>,
+    places: Arc<Keeper>,
 }
 
 /// A request, read.
@@ -64,7 +66,7 @@ pub struct Reply {
 impl Api {
     /// An API over `store`.
     pub fn new(store: Arc<Store>, limits: QueryLimits, hosts: Hosts) -> Self {
-        Self { store, limits, hosts, slots: Arc::new(Semaphore::new(QUERIES)) }
+        Self { store, limits, hosts, slots: Arc::new(Semaphore::new(QUERIES)), places: Arc::default() }
     }
 
     /// Answers a request, on a thread that may block. `now` is milliseconds since 1970.

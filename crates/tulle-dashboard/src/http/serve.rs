@@ -65,6 +65,9 @@ pub async fn serve(listener: TcpListener, api: Api, stop: impl Future<Output = (
 
 async fn answer(api: &Api, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let head = request.method() == Method::HEAD;
+    if let Some(page) = crate::ui::answer(request.method(), request.uri().path(), request.headers()) {
+        return page;
+    }
     let Reply { status, content_type, body } = match read(api, request).await {
         Ok(asked) => api.answer(asked, now()).await,
         Err(reply) => reply,

@@ -1,0 +1,428 @@
+// The control plane and its proxies: who has what, who refuses what, and what exactly was sent.
+import { Chart, chartSpan } from '../charts/chart';
+import { bytes, count, digits, millis, moment, rate, span } from '../lib/format';
+import { link, option, place, set } from '../lib/router';
+import type { Ref } from '../lib/types';
+import { useAsk } from '../lib/use';
+import { Card, Figure, Filter, Tabs, Title } from '../parts/bits';
+import { CopyMenu } from '../parts/copy';
+import { IdLink, RefLink } from '../parts/detail';
+import { Sign, type Status } from '../parts/sign';
+import { Note, Show } from '../parts/state';
+import { type Column, Table } from '../parts/table';
+
+type State = 'SYNCED' | 'STALE' | 'ERROR' | 'NOT SENT';
+
+interface Proxy {
+  id: string;
+  pod: string;
+  namespace: string;
+  workload: string | null;
+  kind: string;
+  cluster: string;
+  version: string;
+  stockEnvoy: boolean;
+  ip: string;
+  connectedSince: number | null;
+  types: Record<string, { state: State; refused: unknown[] }>;
+  state: State;
+  acknowledged: number | null;
+  behind: number | null;
+  lastPush: number | null;
+  certificateExpires: number | null;
+}
+
+interface Proxies {
+  time: number;
+  proxies: Proxy[];
+  unconnected: { pod: string; namespace: string; workload: string | null; reason: string }[];
+}
+
+interface Plane {
+  version: string;
+  uptime: number;
+  ready: boolean;
+  trustDomain: string;
+  ports: { name: string; address: string }[];
+  streams: number;
+  storeVersion: number;
+  pushes: Record<string, number>;
+  rejects: Record<string, number>;
+  pushTime: { p50: number | null; p99: number | null };
+  convergence: { p50: number | null; p99: number | null };
+  memoryBytes: number | null;
+  cpuSeconds: number | null;
+  telemetry: { series: number; memoryBytes: number; diskBytes: number; sources: number; lost: Record<string, number> };
+  history: { resources: number; versions: number; bytes: number; dropped: number } | null;
+  events: { clients: number; cut: number } | null;
+  certificateAuthority: { issued: number; refused: number; rootExpires: number | null } | null;
+}
+
+const STATE: Record<State, Status> = { SYNCED: 'ok', STALE: 'warn', ERROR: 'fail', 'NOT SENT': 'idle' };
+const WORDS: Record<State, string> = { SYNCED: 'in sync', STALE: 'behind', ERROR: 'refuses', 'NOT SENT': 'not sent' };
+const TYPES = ['cds', 'lds', 'eds', 'rds'];
+
+export function ControlPage() {
+  const id = place.value.parts[1];
+  const tab = option('tab', 'proxies');
+  if (id) return <Dump id={id} />;
+  return (
+    <>
+      <Title
+        sub="What the control plane has sent, and what proxies made of it."
+        actions={
+          <CopyMenu items={[{ name: 'Command', text: tab === 'proxies' ? 'tulle proxy-status' : 'tulle status' }]} />
+        }
+      >
+        {tab === 'proxies' ? 'Proxies' : 'Control plane'}
+      </Title>
+      <Tabs
+        current={tab}
+        href={(t) => link(['control'], { tab: t === 'proxies' ? '' : t })}
+        tabs={[
+          { id: 'proxies', name: 'Proxies' },
+          { id: 'plane', name: 'Control plane' },
+        ]}
+      />
+      {tab === 'proxies' ? <ProxyList /> : <ControlPlane />}
+    </>
+  );
+}
+
+const COLUMNS: Column<Proxy>[] = [
+  {
+    id: 'pod',
+    name: 'Proxy',
+    by: (p) => p.id,
+    show: (p) => (
+      <a href={link(['control', p.id])}>
+        {p.pod} <span class="muted">{p.namespace}</span>
+      </a>
+    ),
+  },
+  {
+    id: 'state',
+    name: 'State',
+    by: (p) => ['SYNCED', 'NOT SENT', 'STALE', 'ERROR'].indexOf(p.state),
+    show: (p) => <Sign status={STATE[p.state] ?? 'unknown'} label={WORDS[p.state] ?? p.state} />,
+  },
+  ...TYPES.map(
+    (type): Column<Proxy> => ({
+      id: type,
+      name: type.toUpperCase(),
+      wide: true,
+      by: (p) => p.types[type]?.state,
+      show: (p) => {
+        const state = p.types[type]?.state;
+        return state ? <Sign status={STATE[state] ?? 'unknown'} label={WORDS[state] ?? state} /> : '–';
+      },
+    }),
+  ),
+  {
+    id: 'workload',
+    name: 'Workload',
+    wide: true,
+    by: (p) => p.workload,
+    show: (p) => (p.workload ? <IdLink id={p.workload} /> : '–'),
+  },
+  { id: 'kind', name: 'Kind', by: (p) => p.kind, show: (p) => `${p.kind}${p.stockEnvoy ? ' (Envoy)' : ''}` },
+  { id: 'version', name: 'Version', wide: true, by: (p) => p.version, show: (p) => p.version },
+  {
+    id: 'pushed',
+    name: 'Last push',
+    wide: true,
+    by: (p) => p.lastPush,
+    show: (p) => (p.lastPush ? moment(p.lastPush) : '–'),
+  },
+  {
+    id: 'certificate',
+    name: 'Certificate',
+    number: true,
+    wide: true,
+    by: (p) => p.certificateExpires,
+    show: (p) => (p.certificateExpires ? span(p.certificateExpires - Date.now() / 1000) : '–'),
+  },
+];
+
+function ProxyList() {
+  const loaded = useAsk<Proxies>('proxies', 'proxies');
+  return (
+    <>
+      <div class="toolbar">
+        <Filter name="q" label="Filter by name" placeholder="Pod or namespace" />
+      </div>
+      <Show
+        of={loaded}
+        empty={(p) =>
+          p.proxies.length + p.unconnected.length === 0 ? (
+            <Note title="No proxy is connected.">
+              Proxies connect by themselves when their pods start. Is anything running? tulle status says.
+            </Note>
+          ) : null
+        }
+      >
+        {(p) => (
+          <>
+            <Table
+              caption="Proxies"
+              rows={p.proxies.filter((x) => x.id.includes(option('q')))}
+              columns={COLUMNS}
+              id={(x) => x.id}
+              order="-state"
+            />
+            {p.unconnected.length > 0 && (
+              <Card title="Pods without a connected proxy" wide>
+                <Table
+                  caption="Pods without a connected proxy"
+                  rows={p.unconnected}
+                  id={(x) => `${x.namespace}/${x.pod}`}
+                  order="pod"
+                  name="sortUnconnected"
+                  columns={[
+                    {
+                      id: 'pod',
+                      name: 'Pod',
+                      by: (x) => x.pod,
+                      show: (x) => (
+                        <>
+                          {x.pod} <span class="muted">{x.namespace}</span>
+                        </>
+                      ),
+                    },
+                    { id: 'reason', name: 'Why', show: (x) => x.reason },
+                  ]}
+                />
+              </Card>
+            )}
+          </>
+        )}
+      </Show>
+    </>
+  );
+}
+
+function ControlPlane() {
+  const loaded = useAsk<Plane>('control-plane', 'proxies');
+  return (
+    <Show of={loaded}>
+      {(c) => {
+        const lost = Object.values(c.telemetry.lost).reduce((a, b) => a + b, 0);
+        const rejects = Object.values(c.rejects).reduce((a, b) => a + b, 0);
+        return (
+          <>
+            <div class="figures">
+              <Figure
+                name="Ready"
+                value={<Sign status={c.ready ? 'ok' : 'fail'} label={c.ready ? 'yes' : 'no'} />}
+                note={`version ${c.version}, up for ${span(c.uptime)}`}
+              />
+              <Figure name="Streams" value={count(c.streams)} />
+              <Figure
+                name="Push to acknowledged"
+                value={millis(c.convergence.p99 === null ? null : c.convergence.p99)}
+                note={`p99, p50 ${millis(c.convergence.p50)}`}
+              />
+              <Figure
+                name="Refused"
+                value={count(rejects)}
+                tone={rejects > 0 ? 'bad' : ''}
+                note="resources, since the start"
+              />
+              <Figure
+                name="Memory"
+                value={bytes(c.memoryBytes)}
+                note={c.cpuSeconds == null ? '' : `${digits(c.cpuSeconds)} s of CPU`}
+              />
+              <Figure
+                name="Series"
+                value={count(c.telemetry.series)}
+                note={`${bytes(c.telemetry.memoryBytes)}, ${bytes(c.telemetry.diskBytes)} on disk`}
+              />
+              <Figure name="Lost telemetry" value={count(lost)} tone={lost > 0 ? 'warn' : ''} />
+              <Figure
+                name="Certificates issued"
+                value={count(c.certificateAuthority?.issued)}
+                note={`${count(c.certificateAuthority?.refused)} refused`}
+              />
+            </div>
+            <div class="grid">
+              <Card title="Pushes">
+                <Chart
+                  title="Pushes by type"
+                  span={chartSpan()}
+                  format={rate}
+                  by="type"
+                  lines={[{ name: 'pushes', query: 'sum by (type) (rate(pilot_xds_pushes[1m]))', tone: 'flow' }]}
+                />
+              </Card>
+              <Card title="Convergence">
+                <Chart
+                  title="Change to acknowledged"
+                  span={chartSpan()}
+                  format={(v) => millis(v === null ? null : v * 1000)}
+                  lines={[
+                    {
+                      name: 'p50',
+                      query: 'histogram_quantile(0.5, sum by (le) (rate(pilot_proxy_convergence_time_bucket[5m])))',
+                      tone: 'slow0',
+                    },
+                    {
+                      name: 'p99',
+                      query: 'histogram_quantile(0.99, sum by (le) (rate(pilot_proxy_convergence_time_bucket[5m])))',
+                      tone: 'slow3',
+                    },
+                  ]}
+                />
+              </Card>
+              <Card title="Ports">
+                <dl class="facts">
+                  {c.ports.map((p) => (
+                    <>
+                      <dt>{p.name}</dt>
+                      <dd>
+                        <code>{p.address}</code>
+                      </dd>
+                    </>
+                  ))}
+                </dl>
+              </Card>
+              {c.history && (
+                <Card title="What is kept">
+                  <dl class="facts">
+                    <dt>Versions</dt>
+                    <dd>
+                      {count(c.history.versions)} of {count(c.history.resources)} resources, {bytes(c.history.bytes)}
+                    </dd>
+                    <dt>Store</dt>
+                    <dd>version {count(c.storeVersion)}</dd>
+                    <dt>Readers of events</dt>
+                    <dd>{count(c.events?.clients)}</dd>
+                  </dl>
+                </Card>
+              )}
+            </div>
+          </>
+        );
+      }}
+    </Show>
+  );
+}
+
+interface Sent {
+  types: Record<string, { name: string; madeBy: Ref[]; refused: string | null; resource: unknown }[]>;
+}
+
+function Dump({ id }: { id: string }) {
+  const loaded = useAsk<Sent>(`proxies/${encodeURIComponent(id)}/dump`, 'configuration');
+  const tab = option('tab', 'cds');
+  const open = option('open');
+  const q = option('q').toLowerCase();
+  const [pod = '', namespace = ''] = [id.slice(0, id.lastIndexOf('.')), id.slice(id.lastIndexOf('.') + 1)];
+  const types = Object.keys(loaded.data?.types ?? { cds: [] });
+  const plain: Record<string, string> = {
+    cds: 'clusters',
+    lds: 'listeners',
+    rds: 'routes',
+    eds: 'endpoints',
+    sds: 'secrets',
+  };
+  return (
+    <>
+      <Title
+        sub={`What the control plane sent to this proxy in ${namespace}`}
+        actions={
+          <CopyMenu
+            items={[
+              { name: 'Command', text: `tulle proxy-config ${plain[tab] ?? 'all'} ${pod} -n ${namespace}` },
+              { name: 'curl', text: `curl -s '${new URL(`./api/proxies/${id}/dump`, document.baseURI)}'` },
+            ]}
+          />
+        }
+      >
+        {pod}
+      </Title>
+      <Tabs
+        current={tab}
+        href={(t) => link(['control', id], { tab: t === 'cds' ? '' : t })}
+        tabs={types.map((t) => ({
+          id: t,
+          name: `${t.toUpperCase()}${loaded.data ? ` (${loaded.data.types[t]?.length ?? 0})` : ''}`,
+        }))}
+      />
+      <div class="toolbar">
+        <Filter name="q" label="Filter by name" placeholder="Name" />
+      </div>
+      <Show
+        of={loaded}
+        empty={({ types: all }) =>
+          (all[tab] ?? []).length === 0 ? <Note title="Nothing of this kind was sent." /> : null
+        }
+      >
+        {({ types: all }) => {
+          const rows = (all[tab] ?? []).filter((r) => r.name.toLowerCase().includes(q));
+          const shown = rows.find((r) => r.name === open);
+          return (
+            <>
+              <Table
+                caption={`Resources of type ${tab.toUpperCase()}`}
+                rows={rows}
+                id={(r) => r.name}
+                order="name"
+                selected={open}
+                columns={[
+                  {
+                    id: 'name',
+                    name: 'Name',
+                    by: (r) => r.name,
+                    show: (r) => (
+                      <button
+                        type="button"
+                        class="link break mono"
+                        aria-expanded={open === r.name}
+                        onClick={() => set({ open: open === r.name ? '' : r.name })}
+                      >
+                        {r.name}
+                      </button>
+                    ),
+                  },
+                  {
+                    id: 'state',
+                    name: 'State',
+                    by: (r) => r.refused,
+                    show: (r) =>
+                      r.refused ? (
+                        <Sign status="fail" label={`refused: ${r.refused}`} />
+                      ) : (
+                        <Sign status="ok" label="accepted" />
+                      ),
+                  },
+                  {
+                    id: 'by',
+                    name: 'Made by',
+                    show: (r) =>
+                      r.madeBy.map((m) => (
+                        <div key={m.id}>
+                          <RefLink resource={m} />
+                        </div>
+                      )),
+                  },
+                ]}
+              />
+              {shown && (
+                <Card
+                  title={shown.name}
+                  wide
+                  aside={<CopyMenu items={[{ name: 'JSON', text: JSON.stringify(shown.resource, null, 2) }]} />}
+                >
+                  <pre class="dump" tabIndex={0}>
+                    {JSON.stringify(shown.resource, null, 2)}
+                  </pre>
+                </Card>
+              )}
+            </>
+          );
+        }}
+      </Show>
+    </>
+  );
+}

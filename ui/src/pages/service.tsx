@@ -1,0 +1,271 @@
+// One service: how well it is called, by which routes, by whom, on which endpoints, and what applies to it.
+import { badgeWords } from '../graph/badges';
+import { count, millis, percent, rate } from '../lib/format';
+import { timing } from '../lib/live';
+import { link, option, place } from '../lib/router';
+import type { Golden, Ref } from '../lib/types';
+import { useAsk } from '../lib/use';
+import { Card, Figure, Share, Tabs, Title } from '../parts/bits';
+import { CopyMenu } from '../parts/copy';
+import { type Applied, Effective, GoldenFigures, IdLink, type Peer, Peers, RefLink, Signals } from '../parts/detail';
+import { breakerWords, type ServiceRow } from '../parts/services';
+import { Lock, Sign, type Status } from '../parts/sign';
+import { Show } from '../parts/state';
+import { Table } from '../parts/table';
+
+interface Route extends Golden {
+  id: string;
+  name: string;
+  resource: Ref;
+  rule: number;
+  match: string[];
+  destinations: { host: string; subset: string | null; port: number | null; weight: number; workloads: string[] }[];
+  timeout: number | null;
+  retries: { attempts: number; perTryTimeout: number | null; on: string } | null;
+  fault: {
+    abort: { status: number | string; percentage: number } | null;
+    delay: { seconds?: number; fixed?: number; percentage: number } | null;
+  } | null;
+  mirror: unknown;
+}
+
+interface Endpoint {
+  address: string;
+  pod: string;
+  workload: string;
+  version: string;
+  ready: boolean;
+  zone: string;
+  weight: number;
+  breaker: 'closed' | 'open' | 'half-open' | 'none';
+  ejectedBy: string[];
+  rate: number | null;
+  errors: number | null;
+  connections: number | null;
+}
+
+export interface ServiceDetail extends Omit<ServiceRow, 'endpoints'> {
+  routes: Route[];
+  peers: { inbound: Peer[]; outbound: Peer[] };
+  subsets: (Golden & { name: string; workload: string; version: string })[];
+  endpoints: { total: number; healthy: number; list: Endpoint[] };
+  configuration: Applied[];
+  queries: Record<string, string>;
+  commands: string[];
+}
+
+export function ServicePage() {
+  const [, namespace = '', name = ''] = place.value.parts;
+  const loaded = useAsk<ServiceDetail>(
+    `services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}?${timing()}`,
+  );
+  const tab = option('tab', 'traffic');
+  const { data } = loaded;
+  return (
+    <>
+      <Title
+        sub={
+          <>
+            Service in {namespace}
+            {data && `, ${data.ports.map((p) => `${p.port} ${p.protocol}`).join(', ')}`}
+          </>
+        }
+        actions={
+          <>
+            <a class="button" href={link(['graph'], { find: `service = ${name}` })}>
+              In the graph
+            </a>
+            <a class="button" href={link(['requests'], { service: data?.host })}>
+              Live requests
+            </a>
+            <CopyMenu
+              items={[
+                ...(data?.commands ?? []).map((text) => ({ name: 'Command', text })),
+                ...Object.entries(data?.queries ?? {}).map(([id, text]) => ({ name: `PromQL: ${id}`, text })),
+              ]}
+            />
+          </>
+        }
+      >
+        {name}
+      </Title>
+      <Tabs
+        current={tab}
+        href={(id) => link(['service', namespace, name], { tab: id === 'traffic' ? '' : id })}
+        tabs={[
+          { id: 'traffic', name: 'Traffic' },
+          { id: 'routes', name: 'Routes' },
+          { id: 'endpoints', name: 'Endpoints' },
+          { id: 'applies', name: 'What applies' },
+        ]}
+      />
+      <Show of={loaded}>
+        {(s) => (
+          <>
+            <div class="figures">
+              <Figure name="Health" value={<Sign status={s.health} />} note={s.reasons.map((r) => r.text).join('. ')} />
+              <GoldenFigures g={s} />
+              <Figure name="Connections" value={count(s.connections)} />
+              <Figure name="Breaker" value={<span class="figure-small">{breakerWords(s.breaker)}</span>} />
+              <Figure name="Encryption" value={<Lock share={s.mtls} text={percent(s.mtls)} />} />
+            </div>
+            {s.badges.length > 0 && (
+              <ul class="badges">
+                {s.badges.map((b) => (
+                  <li key={b}>{badgeWords(b)}</li>
+                ))}
+              </ul>
+            )}
+            {tab === 'traffic' && <Traffic s={s} />}
+            {tab === 'routes' && <Routes s={s} />}
+            {tab === 'endpoints' && <Endpoints s={s} />}
+            {tab === 'applies' && <Effective applied={s.configuration} />}
+          </>
+        )}
+      </Show>
+    </>
+  );
+}
+
+function Traffic({ s }: { s: ServiceDetail }) {
+  const of = { destination_service_name: s.name, destination_service_namespace: s.namespace };
+  return (
+    <div class="grid">
+      <Signals title="As its callers see it" labels={{ reporter: 'source', ...of }} />
+      <Signals title="As it sees itself" labels={{ reporter: 'destination', ...of }} />
+      <Peers title="Called by" peers={s.peers.inbound} name="sortIn" none="Nobody called it in this window." />
+      <Peers title="Calls" peers={s.peers.outbound} name="sortOut" none="Its workloads called nobody in this window." />
+      <Card title="Versions">
+        {s.subsets.length === 0 ? (
+          <p class="muted">It has no versions that are told apart.</p>
+        ) : (
+          <Table
+            caption="Versions"
+            rows={s.subsets}
+            id={(v) => v.name + v.workload}
+            order="name"
+            name="sortVersions"
+            columns={[
+              { id: 'name', name: 'Version', by: (v) => v.name, show: (v) => <IdLink id={v.workload} /> },
+              {
+                id: 'share',
+                name: 'Share',
+                by: (v) => v.rate,
+                show: (v) => (
+                  <Share
+                    value={s.rate ? (v.rate ?? 0) / s.rate : 0}
+                    label={percent(s.rate ? (v.rate ?? 0) / s.rate : null)}
+                  />
+                ),
+              },
+              { id: 'rate', name: 'Requests', number: true, by: (v) => v.rate, show: (v) => rate(v.rate) },
+              { id: 'errors', name: 'Failed', number: true, by: (v) => v.errorRate, show: (v) => percent(v.errorRate) },
+              { id: 'p95', name: 'p95', number: true, by: (v) => v.p95, show: (v) => millis(v.p95) },
+            ]}
+          />
+        )}
+      </Card>
+    </div>
+  );
+}
+
+function effects(r: Route): string[] {
+  const all: string[] = [];
+  if (r.timeout != null) all.push(`timeout ${millis(r.timeout * 1000)}`);
+  if (r.retries && r.retries.attempts > 0)
+    all.push(`${r.retries.attempts} retries on ${r.retries.on || 'the default conditions'}`);
+  if (r.fault?.abort) all.push(`fault: ${r.fault.abort.percentage} % aborted with ${r.fault.abort.status}`);
+  if (r.fault?.delay) all.push(`fault: ${r.fault.delay.percentage} % delayed`);
+  if (r.mirror) all.push('mirrored');
+  return all;
+}
+
+function Routes({ s }: { s: ServiceDetail }) {
+  return (
+    <Card title="Routes, in the order in which they are tried" wide>
+      {s.routes.length === 0 ? (
+        <p class="muted">No route is configured: requests go to all endpoints.</p>
+      ) : (
+        <Table
+          caption="Routes"
+          rows={s.routes}
+          id={(r) => r.id}
+          order=""
+          name="sortRoutes"
+          columns={[
+            { id: 'match', name: 'When', show: (r) => (r.match.length > 0 ? r.match.join(' or ') : 'always') },
+            {
+              id: 'to',
+              name: 'To',
+              show: (r) =>
+                r.destinations.map((d) => (
+                  <div key={`${d.host}${d.subset}${d.port}`}>
+                    <Share value={d.weight / 100} label={`${d.weight} %`} /> {d.host}
+                    {d.subset && <span class="muted"> {d.subset}</span>}
+                  </div>
+                )),
+            },
+            { id: 'with', name: 'With', show: (r) => effects(r).map((e) => <div key={e}>{e}</div>) },
+            { id: 'rate', name: 'Requests', number: true, by: (r) => r.rate, show: (r) => rate(r.rate) },
+            { id: 'errors', name: 'Failed', number: true, by: (r) => r.errorRate, show: (r) => percent(r.errorRate) },
+            { id: 'p95', name: 'p95', number: true, wide: true, by: (r) => r.p95, show: (r) => millis(r.p95) },
+            { id: 'by', name: 'Because of', wide: true, show: (r) => <RefLink resource={r.resource} rule={r.rule} /> },
+          ]}
+        />
+      )}
+    </Card>
+  );
+}
+
+function Endpoints({ s }: { s: ServiceDetail }) {
+  const sign: Record<string, Status> = { closed: 'ok', open: 'fail', 'half-open': 'warn', none: 'unknown' };
+  const words: Record<string, string> = { closed: 'closed', open: 'ejected', 'half-open': 'on trial', none: 'none' };
+  return (
+    <Card title={`Endpoints: ${s.endpoints.healthy} of ${s.endpoints.total} take requests`} wide>
+      {s.endpoints.list.length === 0 ? (
+        <p class="muted">It has no endpoints: no pod matches its selector, or none is ready.</p>
+      ) : (
+        <Table
+          caption="Endpoints"
+          rows={s.endpoints.list}
+          id={(e) => e.address}
+          order="address"
+          name="sortEndpoints"
+          columns={[
+            { id: 'address', name: 'Address', by: (e) => e.address, show: (e) => <code>{e.address}</code> },
+            { id: 'workload', name: 'Workload', by: (e) => e.workload, show: (e) => <IdLink id={e.workload} /> },
+            { id: 'pod', name: 'Pod', wide: true, by: (e) => e.pod, show: (e) => e.pod },
+            {
+              id: 'ready',
+              name: 'Ready',
+              by: (e) => String(e.ready),
+              show: (e) => <Sign status={e.ready ? 'ok' : 'fail'} label={e.ready ? 'ready' : 'not ready'} />,
+            },
+            {
+              id: 'breaker',
+              name: 'Breaker',
+              by: (e) => e.breaker,
+              show: (e) => (
+                <>
+                  <Sign status={sign[e.breaker] ?? 'unknown'} label={words[e.breaker] ?? e.breaker} />
+                  {e.ejectedBy.length > 0 && <div class="why-short">by {e.ejectedBy.join(', ')}</div>}
+                </>
+              ),
+            },
+            { id: 'rate', name: 'Requests', number: true, by: (e) => e.rate, show: (e) => rate(e.rate) },
+            { id: 'errors', name: 'Failed', number: true, by: (e) => e.errors, show: (e) => rate(e.errors) },
+            {
+              id: 'connections',
+              name: 'Connections',
+              number: true,
+              wide: true,
+              by: (e) => e.connections,
+              show: (e) => count(e.connections),
+            },
+            { id: 'zone', name: 'Zone', wide: true, by: (e) => e.zone, show: (e) => e.zone || '–' },
+          ]}
+        />
+      )}
+    </Card>
+  );
+}
