@@ -31,9 +31,12 @@ pub struct AgentConfig {
     /// processes of the pod there, by SDS and the SPIFFE Workload API. Absent: neither.
     #[serde(default)]
     pub workload_socket: Option<PathBuf>,
-    /// File for security events of the proxy (docs/security.md), appended to; absent: none are recorded.
+    /// File for security events of the proxy (docs/security.md), appended to; absent: none are recorded in a file.
     #[serde(default)]
     pub audit_log: Option<PathBuf>,
+    /// Where else they go: `http://HOST[:PORT][/PATH]` of a collector of OpenTelemetry, `-` for stdout.
+    #[serde(default)]
+    pub audit_sinks: Vec<String>,
     /// How long a workload certificate shall live, in seconds; default 24 h. The control plane may give less.
     #[serde(default = "default_cert_ttl")]
     pub cert_ttl_seconds: u64,

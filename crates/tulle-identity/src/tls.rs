@@ -207,10 +207,29 @@ impl ClientTls {
     }
 }
 
-/// Why a handshake failed, in words. rustls prints the reasons that this crate adds only as `Debug`.
+/// Why a handshake failed, in words. rustls prints the reasons that this crate adds, and most of its own about certificates, only as
+/// `Debug`.
 pub fn explain(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Why;
     match error {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(reason)) => reason.0.to_string(),
+        rustls::Error::NoCertificatesPresented => "no certificate was shown".to_owned(),
+        rustls::Error::InvalidCertificate(why) => match why {
+            Why::Other(reason) => reason.0.to_string(),
+            Why::Expired | Why::ExpiredContext { .. } => "the certificate has expired".to_owned(),
+            Why::NotValidYet | Why::NotValidYetContext { .. } => {
+                "the certificate is not valid yet".to_owned()
+            }
+            Why::UnknownIssuer => "the certificate is of an authority that is not trusted".to_owned(),
+            Why::BadSignature => {
+                "the certificate is not signed by the trusted authority of that name".to_owned()
+            }
+            Why::Revoked => "the certificate is revoked".to_owned(),
+            Why::InvalidPurpose | Why::InvalidPurposeContext { .. } => {
+                "the certificate is not for this purpose".to_owned()
+            }
+            Why::BadEncoding => "the certificate cannot be read".to_owned(),
+            _ => error.to_string(),
+        },
         other => other.to_string(),
     }
 }

@@ -29,21 +29,41 @@ fn what_is_denied_is_recorded_and_what_passes_is_not() {
             } } },
         }),
     );
+    let record = filter(
+        "envoy.filters.http.rbac",
+        "rbac.v3.RBAC",
+        json!({
+            "rules": { "action": "LOG", "policies": { "ns[shop]-policy[record]-rule[2]": {
+                "permissions": [{ "url_path": { "path": { "prefix": "/a" } } }],
+                "principals": [{ "any": true }],
+            } } },
+        }),
+    );
     let router = filter("envoy.filters.http.router", "router.v3.Router", json!({}));
     let routes = any_host(json!([{ "match": { "prefix": "/" }, "route": { "cluster": "app" } }]));
-    let listener = listener("in", http(routes, json!({ "http_filters": [rbac, router] })));
+    let listener = listener("in", http(routes, json!({ "http_filters": [record, rbac, router] })));
     let resources = json!({ "listeners": [listener], "clusters": [cluster("app", &[app.address])] });
     let proxy = Proxy::with(resources, Settings { audit: audit.clone(), ..Settings::default() });
     assert_eq!(get(proxy.address("in"), "/shop").status, 200);
     assert_eq!(get(proxy.address("in"), "/admin/x?access_token=secret").status, 403);
+    assert_eq!(get(proxy.address("in"), "/a/y?access_token=secret").status, 200);
     let mut text = String::new();
     common::eventually("it is written", || {
         text = std::fs::read_to_string(&file).unwrap();
-        text.ends_with('\n')
+        text.lines().count() >= 2 && text.ends_with('\n')
     });
-    assert_eq!((text.lines().count(), audit.lost()), (1, 0), "{text}");
+    assert_eq!((text.lines().count(), audit.lost()), (2, 0), "{text}");
     assert!(!text.contains("secret"), "{text}");
-    let line: Value = serde_json::from_str(&text).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let admitted = &lines[1];
+    assert_eq!(
+        (admitted["event"].as_str(), admitted["outcome"].as_str()),
+        (Some("request.audited"), Some("success"))
+    );
+    assert!(admitted["subject"].as_str().unwrap().ends_with("/a/y"), "{admitted}");
+    assert_eq!(admitted["details"]["policy"], "ns[shop]-policy[record]-rule[2]");
+    assert_eq!(admitted["details"]["status"], 200);
+    let line = &lines[0];
     assert_eq!(line["event"], "request.denied");
     assert_eq!(line["outcome"], "refused");
     assert!(line["subject"].as_str().unwrap().ends_with("/admin/x"), "{line}");

@@ -22,6 +22,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use serde_json::json;
 use tulle_identity::{Certificate, Secrets, TrustBundle};
 use tulle_proxy::worker::Settings;
+use tulle_telemetry::audit::{AuditLog, Sink};
 
 const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
 const CART: &str = "spiffe://cluster.local/ns/shop/sa/cart";
@@ -135,9 +136,12 @@ fn strangers_are_refused_for_their_own_reason_and_never_get_in() {
     );
     inbound["stat_prefix"] = json!("in");
     inbound["filter_chains"][0]["transport_socket"] = server_tls(&["http/1.1"]);
+    let dir = tempfile::tempdir().unwrap();
+    let audit_file = dir.path().join("audit.log");
+    let audit = AuditLog::start("proxy", "test", &[Sink::File(audit_file.clone())]).unwrap();
     let proxy = Proxy::with(
         json!({ "listeners": [inbound], "clusters": [cluster("app", &[app.address])] }),
-        Settings { secrets, ..Settings::default() },
+        Settings { secrets, audit: audit.clone(), ..Settings::default() },
     );
     let at = proxy.address("in");
     let none = |_: &mut CertificateParams| {};
@@ -177,6 +181,32 @@ fn strangers_are_refused_for_their_own_reason_and_never_get_in() {
         assert_eq!(after.iter().sum::<u64>(), before.iter().sum::<u64>() + 1, "{what}: one reason");
     }
     assert_eq!(app.hits(), 0);
+    // Each is in the audit log once, with its own reason.
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    common::eventually("it is written", || {
+        let text = std::fs::read_to_string(&audit_file).unwrap();
+        lines = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        lines.len() == strangers.len()
+    });
+    let reasons = [
+        "no certificate was shown",
+        "not signed by the trusted authority",
+        "has expired",
+        "not valid yet",
+        "0 URI names",
+        "2 URI names",
+        "trust domain",
+        "not an SVID",
+        "0 URI names",
+    ];
+    for (line, reason) in lines.iter().zip(reasons) {
+        assert_eq!(
+            (line["event"].as_str(), line["actor"].as_str()),
+            (Some("peer.refused"), Some("")),
+            "{line}"
+        );
+        assert!(line["reason"].as_str().unwrap().contains(reason), "{reason}: {line}");
+    }
     assert!(friend.passes(at));
 
     // In whatever order they come: what reaches the application is what friends send.

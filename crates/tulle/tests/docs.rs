@@ -56,15 +56,23 @@ fn commands_exist_with_the_options_shown() {
     }
 }
 
-/// `tulle COMMAND --help` must know the command and every long option before a `--`.
+/// `tulle COMMAND --help` must know the command and every long option before a `--`; where commands are below it, that of the one named.
 fn check_command(place: &str, arguments: &str) {
     let words: Vec<&str> = arguments.split_whitespace().take_while(|w| *w != "--").collect();
-    let help = Command::new(env!("CARGO_BIN_EXE_tulle")).args([words[0], "--help"]).output().unwrap();
-    let text = String::from_utf8_lossy(&help.stdout);
-    assert!(help.status.success(), "{place}: tulle {} is no command", words[0]);
+    let help = |command: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tulle")).args(command).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{place}: tulle {} is no command", command.join(" "));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let mut command = &words[..1];
+    let mut text = help(command);
+    if text.contains("\nCommands:\n") {
+        command = &words[..2];
+        text = help(command);
+    }
     for option in words.iter().filter(|w| w.starts_with("--")) {
         let name = option.split('=').next().unwrap();
-        assert!(text.contains(name), "{place}: tulle {} has no option {name}", words[0]);
+        assert!(text.contains(name), "{place}: tulle {} has no option {name}", command.join(" "));
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) fn agent(
         workload_socket: (fields.spec.volumes.iter().any(|v| v.name == SOCKET_VOLUME))
             .then(|| volume(SOCKET_VOLUME, "socket")),
         audit_log: Some(dir.join("proxy-state").join("audit.log")),
+        audit_sinks: Vec::new(),
         cert_ttl_seconds: cluster.cert_ttl.as_secs(),
         dns: (!gateway && running.captures_dns()).then_some(dns),
         concurrency: running.concurrency.map(threads),

@@ -22,12 +22,23 @@ use tulle_telemetry::audit::Sink;
 /// Version of Istio whose dialect we speak, as control planes read it (`ISTIO_VERSION`).
 pub const ISTIO_VERSION: &str = "1.29.0";
 
+/// What an agent configuration says that cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// An inherited descriptor is not an open socket.
+    #[error(transparent)]
+    Descriptor(#[from] FdError),
+    /// Security events cannot be told where it says.
+    #[error("audit_sinks: {0}")]
+    Audit(String),
+}
+
 impl Plan {
     /// The plan of a sidecar or gateway. Takes over the inherited sockets, so it can be called once.
     ///
     /// # Errors
-    /// [`FdError`] when an inherited descriptor is not an open socket.
-    pub fn from_agent(config: AgentConfig) -> Result<Self, FdError> {
+    /// [`AgentError`].
+    pub fn from_agent(config: AgentConfig) -> Result<Self, AgentError> {
         let secrets = Secrets::default();
         let AgentConfig {
             node,
@@ -37,6 +48,7 @@ impl Plan {
             token,
             workload_socket,
             audit_log,
+            audit_sinks,
             cert_ttl_seconds,
             dns,
             concurrency,
@@ -93,7 +105,14 @@ impl Plan {
             app_probes,
             readiness_probe,
             istio_stats: true,
-            audit: audit_log.into_iter().map(Sink::File).collect(),
+            audit: audit_sinks
+                .iter()
+                .map(|s| Sink::parse(s))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(AgentError::Audit)?
+                .into_iter()
+                .chain(audit_log.map(Sink::File))
+                .collect(),
             node,
         })
     }

@@ -27,6 +27,7 @@ mod upload;
 mod xds;
 
 pub use crate::admin::dump_as_json;
+pub use agent::AgentError;
 pub use fds::FdError;
 pub(crate) use main_thread::Main;
 pub use plan::{IdentityPlan, MeshServer, PROXY_MARK, Plan, XdsPlan, XdsServer};

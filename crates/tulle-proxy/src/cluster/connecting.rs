@@ -28,6 +28,7 @@ use crate::{
         proxy_header,
         stream::{Stream, Tcp},
     },
+    telemetry::audit,
     worker::Worker,
 };
 
@@ -98,9 +99,13 @@ pub(crate) async fn connect(
 ) -> Result<(Stream, Rc<UpstreamFacts>), ConnectFault> {
     let counted = (worker.count(|g| &g.upstream), host.count_connection(), hold);
     let attempt = establish(worker, cluster, host, key, alpn);
-    let stream = tokio::time::timeout(cluster.config.connect_timeout, attempt)
-        .await
-        .map_err(|_| ConnectFault::Timeout)??;
+    let attempt = tokio::time::timeout(cluster.config.connect_timeout, attempt).await;
+    let stream = attempt.map_err(|_| ConnectFault::Timeout)?.inspect_err(|fault| {
+        if let ConnectFault::Tls(error) = fault {
+            let subject = format!("connection to {}", cluster.config.name);
+            audit::refused(&worker.settings.audit, error, &subject, ("endpoint", host.address));
+        }
+    })?;
     let principal = stream.peer_principal().unwrap_or_else(|| Arc::clone(&cluster.no_name));
     let facts = UpstreamFacts {
         local: stream.tcp().socket().local_addr().ok(),

@@ -20,7 +20,7 @@ use super::{
     scratch::Scratch,
     side::Side,
 };
-use crate::{listener::facts::Conn, net::stream::Stream};
+use crate::{listener::facts::Conn, net::stream::Stream, telemetry::audit};
 
 /// How long a head may take where nothing is configured: Envoy's `stream_idle_timeout` default.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
@@ -108,6 +108,9 @@ fn complaint(conn: &Conn, manager: &LocalManager, silence: &Silence) -> Option<(
         }
         Silence::Malformed(error) => {
             malformed_event(*error).count_http(&manager.stats);
+            if error.status() == 431 {
+                audit::too_large(conn);
+            }
             tracing::debug!(peer = %conn.arrival.peer, %error, "malformed request");
             Some((Instant::now(), (error.status(), error.details(), true)))
         }

@@ -22,7 +22,7 @@ use super::{
     scratch::Scratch,
     side::{Length, Side},
 };
-use crate::{listener::facts::Conn, net::stream::Stream, worker::timers::Deadline};
+use crate::{listener::facts::Conn, net::stream::Stream, telemetry::audit, worker::timers::Deadline};
 
 /// The most that a client may send on one stream, and on all, before it is passed on; configured windows beyond are cut.
 const MAX_WINDOWS: (u32, u32) = (1024 * 1024, 4 * 1024 * 1024);
@@ -85,7 +85,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
                 }
                 begin(&shared, &manager, &h2, stream, end);
             }
-            Notice::Refused(why) => refused(&manager, why),
+            Notice::Refused(why) => refused(&conn, &manager, why),
         });
         let most = manager.config.limits.max_requests_per_connection;
         if begun && most != 0 && requests >= most && !h2.leaving.get() {
@@ -191,9 +191,12 @@ impl Watch {
     }
 }
 
-fn refused(manager: &LocalManager, why: Refusal) {
+fn refused(conn: &Conn, manager: &LocalManager, why: Refusal) {
     match why {
-        Refusal::TooLarge => DownstreamEvent::HeadersTooLarge.count_http(&manager.stats),
+        Refusal::TooLarge => {
+            DownstreamEvent::HeadersTooLarge.count_http(&manager.stats);
+            audit::too_large(conn);
+        }
         Refusal::Malformed(_) => DownstreamEvent::MalformedRequest.count_http(&manager.stats),
         Refusal::TooMany => manager.stats.downstream_rq_tx_reset.inc(),
     }

@@ -44,12 +44,17 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
             x.conn.worker.telemetry.messages(&parties, sent.count, received.count);
         }
     }
-    audit::denied(x.conn, &x.record.details, || {
+    let subject = || {
         // Without the query, which may hold a token.
         let head = &x.s.request;
         let path = head.path.split('?').next().unwrap_or_default();
         format!("{} {}{path}", head.method.as_str(), head.authority)
-    });
+    };
+    if !audit::denied(x.conn, &x.record.details, subject)
+        && let Some(policy) = &x.record.audited
+    {
+        audit::audited(x.conn, policy, x.record.status, subject);
+    }
     if !x.manager.logs.is_empty() {
         with_line(x, Some(duration), b"", |line| {
             for log in &x.manager.logs {

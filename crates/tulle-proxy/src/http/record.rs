@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -56,6 +57,8 @@ pub(crate) struct Record {
     pub(crate) transport_failure: String,
     /// What the peer told about itself.
     pub(crate) peer: Option<PeerId>,
+    /// The AUDIT policy that asks for a record.
+    pub(crate) audited: Option<Arc<str>>,
 }
 
 impl Record {
@@ -83,6 +86,7 @@ impl Record {
             answered: None,
             transport_failure: String::new(),
             peer: None,
+            audited: None,
         }
     }
 

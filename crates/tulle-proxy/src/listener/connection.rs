@@ -28,6 +28,7 @@ use crate::{
         stream::{Stream, Tcp},
     },
     tcp,
+    telemetry::audit,
     worker::Worker,
 };
 
@@ -79,6 +80,7 @@ async fn begin(
     listener.stats.downstream_cx_total.inc();
     listener.stats.downstream_cx_active.inc();
     let mut tcp = Tcp::new(stream);
+    let audit = worker.settings.audit.is_on().then(|| worker.settings.audit.clone());
     let refusal = match settle(&listener, &mut tcp, &mut arrival).await {
         Ok(chain) => match wrap(&chain, &arrival, tcp).await {
             Ok((stream, tls)) => {
@@ -107,6 +109,10 @@ async fn begin(
         }
     };
     report(&listener, peer, &refusal);
+    if let (Refusal::Handshake(error), Some(audit)) = (&refusal, &audit) {
+        let subject = format!("connection to {} at {}", arrival.destination, listener.config.name);
+        audit::refused(audit, error, &subject, ("client", arrival.peer));
+    }
     listener.stats.downstream_cx_active.dec();
     listener.stats.downstream_cx_destroy.inc();
     None
@@ -232,6 +238,9 @@ async fn proceed(conn: Rc<Conn>, stream: Stream) {
             if tcp::admission::is_guarded(&conn)
                 && let Err(denied) = tcp::admission::ask(&conn, None).await
             {
+                audit::denied(&conn, &denied.details, || {
+                    format!("connection to {}", conn.arrival.destination)
+                });
                 tracing::debug!(listener = %conn.listener.config.name, ?denied, "connection refused");
                 tokio::time::sleep(denied.delay.unwrap_or_default()).await;
                 stream.reset();

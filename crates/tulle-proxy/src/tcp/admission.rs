@@ -1,6 +1,6 @@
 //! Who may connect: the network filters in front of a chain's terminal filter, in their order.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use tulle_engine::{
     decide::{
@@ -39,17 +39,17 @@ pub(crate) fn is_guarded(conn: &Conn) -> bool {
     conn.chain.config.filters.iter().any(asks)
 }
 
-/// Asks the filters. `stats` are those of a TCP proxy.
-pub(crate) async fn ask(conn: &Rc<Conn>, stats: Option<&TcpStats>) -> Result<(), Denied> {
-    let mut metadata = Metadata::new();
+/// Asks the filters, and tells the AUDIT policy that asks for a record. `stats` are those of a TCP proxy.
+pub(crate) async fn ask(conn: &Rc<Conn>, stats: Option<&TcpStats>) -> Result<Option<Arc<str>>, Denied> {
+    let (mut metadata, mut audited) = (Metadata::new(), None);
     for filter in &conn.chain.config.filters {
         match filter {
-            NetworkFilter::Rbac(rbac) => authorize(conn, rbac, stats, &mut metadata)?,
+            NetworkFilter::Rbac(rbac) => audited = authorize(conn, rbac, stats, &mut metadata)?.or(audited),
             NetworkFilter::ExtAuthz(filter) => service(conn, filter, stats, &metadata).await?,
             NetworkFilter::IstioStats | NetworkFilter::MetadataExchange { .. } => {}
         }
     }
-    Ok(())
+    Ok(audited)
 }
 
 fn authorize(
@@ -57,7 +57,7 @@ fn authorize(
     rbac: &NetworkRbac,
     stats: Option<&TcpStats>,
     metadata: &mut Metadata,
-) -> Result<(), Denied> {
+) -> Result<Option<Arc<str>>, Denied> {
     let names = conn.names();
     let view = conn.view(conn.arrival.peer, (&names.0, &names.1));
     let principal = conn.identity().and_then(|peer| peer.principal());
@@ -72,6 +72,7 @@ fn authorize(
     let verdict = authorize::filter(rules, &input);
     conn.worker.telemetry.count_policies(rules, &verdict);
     let noted = authorize::noted(rules, &verdict);
+    let audited = (verdict.log == Some(true)).then(|| verdict.enforced.policy.map(|p| Arc::clone(&p.name)));
     let verdict = verdict.enforced;
     if let Some(noted) = noted {
         metadata.entry(RBAC.into()).or_default().extend(noted);
@@ -80,7 +81,7 @@ fn authorize(
         if let (Some(stats), true) = (stats, rules.rules.is_some()) {
             stats.rbac_allowed.inc();
         }
-        return Ok(());
+        return Ok(audited.flatten());
     }
     if let Some(stats) = stats {
         stats.rbac_denied.inc();

@@ -68,7 +68,13 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
         attempts: 0,
     };
     match admission::ask(&conn, Some(&stats)).await {
-        Ok(()) => forward(&conn, &proxy, &stats, down, &mut outcomes).await,
+        Ok(audited) => {
+            // Now, and not at its end, which may be days away.
+            if let Some(policy) = audited {
+                audit::audited(&conn, &policy, 0, || subject(&conn));
+            }
+            forward(&conn, &proxy, &stats, down, &mut outcomes).await;
+        }
         Err(Denied { details, flag, delay }) => {
             if let Some(delay) = delay {
                 tokio::time::sleep(delay).await;
@@ -78,8 +84,13 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
             down.reset();
         }
     }
-    audit::denied(&conn, &outcomes.details, || format!("connection to {}", conn.arrival.destination));
+    audit::denied(&conn, &outcomes.details, || subject(&conn));
     log(&conn, wall, &outcomes);
+}
+
+/// What is asked for, for the audit log.
+fn subject(conn: &Conn) -> String {
+    format!("connection to {}", conn.arrival.destination)
 }
 
 async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stream, out: &mut Outcomes) {

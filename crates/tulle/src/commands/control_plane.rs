@@ -49,10 +49,10 @@ pub(crate) struct Args {
     /// Address to listen on; :: takes IPv6 and IPv4.
     #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
     listen: IpAddr,
-    /// Where security events are told, one JSON object a line: a file, or - for stdout; may be given again. Default: audit.log in the
-    /// state directory.
-    #[arg(long, value_name = "FILE")]
-    audit_log: Vec<PathBuf>,
+    /// Where security events are told: one JSON object a line to a file, or to - for stdout; as OTLP to a collector at
+    /// http://HOST[:4318][/v1/logs]. May be given again. Default: audit.log in the state directory.
+    #[arg(long, value_name = "PLACE", value_parser = Sink::parse)]
+    audit_log: Vec<Sink>,
     /// Namespace that it runs in; policies there hold for the whole mesh.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     namespace: String,
@@ -124,8 +124,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     config.cert_ttl = cert_ttl;
     config.namespace = namespace;
     if !audit_log.is_empty() {
-        let sink = |path: PathBuf| if path.as_os_str() == "-" { Sink::Stdout } else { Sink::File(path) };
-        config.audit = audit_log.into_iter().map(sink).collect();
+        config.audit = audit_log;
     }
     config.dashboard = dashboard;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -269,6 +269,9 @@ fn rbac(x: &mut Exchange<'_>, rules: &RbacFilter) -> Option<Reply> {
         Some(Reply::denied(verdict.enforced.policy.map(|p| &*p.name)))
     };
     let (noted, hint) = (authorize::noted(rules, &verdict), verdict.log);
+    if hint == Some(true) && x.record.audited.is_none() {
+        x.record.audited = verdict.enforced.policy.map(|p| Arc::clone(&p.name));
+    }
     if let Some(noted) = noted {
         x.metadata.get_or_insert_default().entry(RBAC.into()).or_default().extend(noted);
     }

@@ -4,6 +4,8 @@
 //! counted, and the number is written as an event of its own as soon as there is room, so that a reader sees every gap twice: by it,
 //! and by the numbers of the events.
 
+pub mod otlp;
+
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -63,8 +65,12 @@ events! {
     AdminUsed = "admin.used";
     /// A request or connection was denied. Actor: the peer; subject: what it asked for; details: policy, rule.
     RequestDenied = "request.denied";
-    /// A request or connection was admitted, and an AUDIT policy asks for its record.
+    /// A request or connection was admitted, and an AUDIT policy asks for its record. Actor and subject as of those denied; details:
+    /// policy, client, status.
     RequestAudited = "request.audited";
+    /// A TLS peer was refused for its certificate. Actor: nobody, since nothing it says is known to be true; subject: where; details:
+    /// client or endpoint, fault.
+    PeerRefused = "peer.refused";
     /// Identity was handed to another process. Actor: its process id and user; subject: what.
     IdentityServed = "identity.served";
     /// Events before this one were lost. Details: count.
@@ -130,7 +136,7 @@ impl Entry {
         self.event
     }
 
-    fn line(self, component: &str, instance: &str, number: u64) -> String {
+    fn value(self, component: &str, instance: &str, number: u64) -> Value {
         let Self { event, outcome, at, actor, subject, reason, details } = self;
         let outcome = match outcome {
             Outcome::Success => "success",
@@ -138,15 +144,12 @@ impl Entry {
         };
         let details: Map<String, Value> =
             details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let mut line = json!({
+        json!({
             "schema": SCHEMA, "time": rfc3339(at.duration_since(UNIX_EPOCH).unwrap_or_default()),
             "component": component, "instance": instance, "number": number,
             "event": event.as_str(), "outcome": outcome, "actor": actor, "subject": subject,
             "reason": reason, "details": details,
         })
-        .to_string();
-        line.push('\n');
-        line
     }
 }
 
@@ -174,6 +177,23 @@ pub enum Sink {
     Stdout,
     /// A file, appended to; at 64 MiB it becomes `FILE.1`, whose predecessor is removed. Only its owner may read it.
     File(PathBuf),
+    /// A collector of OpenTelemetry.
+    Otlp(otlp::Endpoint),
+}
+
+impl Sink {
+    /// Reads `-` (standard output), `http://HOST[:PORT][/PATH]` (a collector) or the name of a file.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with a URL.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "-" => Ok(Self::Stdout),
+            "" => Err("a file, - for stdout, or a URL is needed".to_owned()),
+            url if url.contains("://") => otlp::Endpoint::parse(url).map(Self::Otlp),
+            file => Ok(Self::File(file.into())),
+        }
+    }
 }
 
 /// Records events. Clones are the same log; the default one records nothing.
@@ -203,14 +223,18 @@ impl AuditLog {
     /// # Errors
     /// A file that cannot be opened, or a thread that cannot be started.
     pub fn start(component: &str, instance: &str, sinks: &[Sink]) -> io::Result<Self> {
+        let counts = Arc::new(Counts::default());
         let mut outputs: Vec<Box<dyn Output>> = Vec::new();
         for sink in sinks {
             outputs.push(match sink {
                 Sink::Stdout => Box::new(io::stdout()),
                 Sink::File(path) => Box::new(Rolled::open(path, MAX_FILE)?),
+                Sink::Otlp(to) => {
+                    Box::new(otlp::Otlp::start(to.clone(), component, instance, Arc::clone(&counts))?)
+                }
             });
         }
-        Self::write_to(component, instance, outputs, QUEUE)
+        Self::write_to(component, instance, outputs, QUEUE, counts)
     }
 
     fn write_to(
@@ -218,9 +242,9 @@ impl AuditLog {
         instance: &str,
         outputs: Vec<Box<dyn Output>>,
         queue: usize,
+        counts: Arc<Counts>,
     ) -> io::Result<Self> {
         let (queue, events) = sync_channel(queue);
-        let counts = Arc::new(Counts::default());
         let writer = Writer {
             component: component.to_owned(),
             instance: instance.to_owned(),
@@ -259,11 +283,12 @@ impl AuditLog {
 }
 
 trait Output: Send {
-    fn put(&mut self, line: &str) -> io::Result<()>;
+    /// Takes an event, and the same as a line.
+    fn put(&mut self, event: &Value, line: &str) -> io::Result<()>;
 }
 
 impl Output for io::Stdout {
-    fn put(&mut self, line: &str) -> io::Result<()> {
+    fn put(&mut self, _event: &Value, line: &str) -> io::Result<()> {
         let mut out = self.lock();
         out.write_all(line.as_bytes())?;
         out.flush()
@@ -290,7 +315,7 @@ impl Rolled {
 }
 
 impl Output for Rolled {
-    fn put(&mut self, line: &str) -> io::Result<()> {
+    fn put(&mut self, _event: &Value, line: &str) -> io::Result<()> {
         if self.size > 0 && self.size + line.len() as u64 > self.max {
             let mut aside = self.path.clone().into_os_string();
             aside.push(".1");
@@ -333,9 +358,10 @@ impl Writer {
 
     fn write(&mut self, entry: Entry) {
         self.number += 1;
-        let line = entry.line(&self.component, &self.instance, self.number);
+        let event = entry.value(&self.component, &self.instance, self.number);
+        let line = format!("{event}\n");
         for output in &mut self.outputs {
-            if output.put(&line).is_err() {
+            if output.put(&event, &line).is_err() {
                 self.counts.lost.fetch_add(1, Ordering::Relaxed);
                 // A full disk stays full for a while: nothing is won by trying as fast as events come.
                 std::thread::sleep(Duration::from_millis(1));
@@ -357,7 +383,7 @@ mod tests {
     struct Gate(Arc<(Passed, Condvar)>);
 
     impl Output for Gate {
-        fn put(&mut self, line: &str) -> io::Result<()> {
+        fn put(&mut self, _event: &Value, line: &str) -> io::Result<()> {
             let (lock, bell) = &*self.0;
             let mut state = bell.wait_while(lock.lock().unwrap(), |(open, _)| !*open).unwrap();
             state.1.push(line.to_owned());
@@ -387,9 +413,8 @@ mod tests {
             .with("pod", "a/b")
             .with("empty", "")
             .with("count", 3);
-        let line = entry.line("proxy", "one", 7);
-        assert_eq!(line.matches('\n').count(), 1);
-        let value: Value = serde_json::from_str(&line).unwrap();
+        let value = entry.value("proxy", "one", 7);
+        assert!(!value.to_string().contains('\n'), "one event is one line");
         let mut fields: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
         assert_eq!(
@@ -415,7 +440,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted_and_told() {
         let gate = Gate::default();
-        let log = AuditLog::write_to("c", "i", vec![Box::new(gate.clone())], 4).unwrap();
+        let log = AuditLog::write_to("c", "i", vec![Box::new(gate.clone())], 4, Arc::default()).unwrap();
         for i in 0..20 {
             log.record(entry(&i.to_string()));
         }
@@ -444,7 +469,7 @@ mod tests {
         let path = dir.join("audit.log");
         let mut file = Rolled::open(&path, 20).unwrap();
         for line in ["first line\n", "second line\n", "third line\n"] {
-            file.put(line).unwrap();
+            file.put(&Value::Null, line).unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "third line\n");
         assert_eq!(std::fs::read_to_string(dir.join("audit.log.1")).unwrap(), "second line\n");
