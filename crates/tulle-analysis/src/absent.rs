@@ -10,7 +10,11 @@ pub const ABSENT: &[(&str, &str, &str)] = &[
         "ConflictingMeshGatewayVirtualServiceHosts",
         "the model reports it, with the winner and the loser",
     ),
-    ("IST0126", "UnknownMeshNetworksServiceRegistry", "there are no networks of several clusters"),
+    (
+        "IST0126",
+        "UnknownMeshNetworksServiceRegistry",
+        "a control plane knows its own cluster alone; what meshNetworks says of others is for their control planes",
+    ),
     ("IST0133", "SchemaWarning", "validation reports it, with line and field"),
     ("IST0139", "InvalidWebhook", "about webhooks that Istio's installer makes; injection here has none"),
     ("IST0141", "InsufficientPermissions", "about permissions of Istio's installer"),

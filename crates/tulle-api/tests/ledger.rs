@@ -156,17 +156,13 @@ fn of_kind(notice: Notice) -> Option<State> {
 /// Every table of the mesh with its lines.
 fn ledger() -> Vec<(String, Vec<Row>)> {
     let known = known();
-    let planned = Some(State::Planned("other networks are not reached through their gateways".to_owned()));
     let state = |name: &str| {
-        if name == "MeshConfig" {
-            return None;
-        }
         let short = name.strip_prefix("gwapi/");
         let kinds = Kind::ALL.iter().map(|k| k.info()).filter(|i| i.kind == short.unwrap_or(name));
         let group = |g: &str| {
             if short.is_some() { g.starts_with("gateway.") } else { is_mesh(g) && !g.starts_with("gateway.") }
         };
-        kinds.filter(|i| group(i.group)).map(|i| of_kind(i.notice)).next().unwrap_or(planned.clone())
+        kinds.filter(|i| group(i.group)).map(|i| of_kind(i.notice)).next().flatten()
     };
     let ours = Kind::ALL.iter().map(|k| k.info()).filter(|i| i.group == tulle_api::policy::GROUP);
     let ours = ours.map(|i| (i.kind.to_owned(), i.record));

@@ -6,6 +6,7 @@ use tulle_api::kubernetes::PodSelector;
 
 use crate::destination::{ConnectionPool, Keepalive, LocalityLb, Outlier};
 use crate::ingress::IngressMode;
+use crate::network::Network;
 use crate::provider::ExtensionProvider;
 use crate::proxies::ProxySettings;
 use crate::routing::Retry;
@@ -91,6 +92,8 @@ pub struct MeshConfig {
     pub proxies: ProxySettings,
     /// The namespaces that are read: those that one of these selects; all if there is none.
     pub discovery: Vec<PodSelector>,
+    /// Networks, and how they are reached from others.
+    pub networks: Vec<Network>,
 }
 
 /// What stands before gateways. `None` is not written.
@@ -242,6 +245,7 @@ impl Default for MeshConfig {
             ingress_selector: String::new(),
             proxies: ProxySettings::default(),
             discovery: Vec::new(),
+            networks: Vec::new(),
         }
     }
 }

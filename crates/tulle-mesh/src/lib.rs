@@ -18,6 +18,7 @@ pub mod ingress;
 pub mod item;
 pub mod kube;
 pub mod meta;
+pub mod network;
 pub mod node;
 pub mod policy;
 pub mod port;

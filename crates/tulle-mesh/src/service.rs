@@ -22,6 +22,8 @@ pub struct Service {
     pub resolution: Resolution,
     /// Virtual addresses: cluster IPs, or the addresses (also CIDR blocks) of a ServiceEntry. Empty when headless.
     pub addresses: Vec<String>,
+    /// Addresses at which it is reached from outside of the cluster: `externalIPs`, and those of its load balancer.
+    pub external_addresses: Vec<String>,
     /// The only addresses are those that the mesh gave it (240.240.0.0/16, 2001:2::/48), for clients whose names the mesh resolves.
     pub auto_allocated: bool,
     /// Ports in the order written.

@@ -4,6 +4,7 @@
 use tulle_api::mesh as api;
 
 use crate::config::MeshConfig;
+use crate::convert::networks::networks;
 use crate::convert::settings::put_in_force;
 use crate::destination::DestinationRule;
 use crate::item::Item;
@@ -21,6 +22,8 @@ pub struct Settings {
     pub meta: Meta,
     /// What it says.
     pub written: api::MeshConfig,
+    /// Networks, where it says any.
+    pub networks: Option<api::MeshNetworks>,
 }
 
 impl Settings {
@@ -37,6 +40,9 @@ pub(crate) fn in_force<'a>(given: &MeshConfig, documents: impl Iterator<Item = &
     let mut out = given.clone();
     for settings in all {
         put_in_force(&mut out, &settings.written);
+        if let Some(written) = &settings.networks {
+            out.networks = networks(written);
+        }
     }
     out
 }

@@ -57,7 +57,6 @@ const SILENT: &[(&str, &str, &str)] = &[
         "hosts: ['*.a.b'], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DYNAMIC_DNS",
         "spec.resolution",
     ),
-    ("WorkloadEntry", "address: 1.2.3.4, network: far", "spec.network"),
 ];
 
 #[test]

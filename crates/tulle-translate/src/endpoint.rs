@@ -18,6 +18,7 @@ use tulle_proto::type_url;
 use crate::discovery::discovery;
 use crate::locality::{Group, Preference, group, preference};
 use crate::names::{ClusterName, Direction};
+use crate::network;
 use crate::pb::{address, pipe, structure, text, u32v};
 use crate::resource::Resource;
 use crate::sources::Sources;
@@ -42,7 +43,8 @@ pub(crate) fn assignment(snapshot: &Snapshot, view: &View, name: &str) -> Option
     } else {
         Some(&rule?.subsets.iter().find(|s| s.name == parsed.subset)?.labels)
     };
-    let policy = rule.map(|r| r.effective(&parsed.subset, port.number)).unwrap_or_default();
+    let mut policy = rule.map(|r| r.effective(&parsed.subset, port.number)).unwrap_or_default();
+    policy.outlier = policy.outlier.or(snapshot.mesh().outlier.as_ref());
     let preference = preference(snapshot, service, &policy);
     if parsed.by_sni && !view.passes_to(service) {
         return None;
@@ -54,6 +56,7 @@ pub(crate) fn assignment(snapshot: &Snapshot, view: &View, name: &str) -> Option
         labels,
         preference: preference.as_ref(),
         only_mtls: parsed.by_sni,
+        mutual: network::may_pass(snapshot, service, &policy),
     };
     let mut message = load_assignment(snapshot, view, name, &endpoints, &asked);
     let mut sources = Sources::default();
@@ -107,6 +110,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) preference: Option<&'a Preference<'a>>,
     /// Only those that take mutual TLS: nothing else passes by server name.
     pub(crate) only_mtls: bool,
+    /// Clients speak the mesh's mutual TLS with those that can.
+    pub(crate) mutual: bool,
 }
 
 /// The endpoints that are asked for, grouped by locality and ranked for the client of the view.
@@ -117,14 +122,17 @@ pub(crate) fn load_assignment(
     endpoints: &ServiceEndpoints,
     asked: &Asked<'_>,
 ) -> ClusterLoadAssignment {
-    let Asked { service, port, labels, preference, only_mtls } = asked;
+    let Asked { service, port, labels, preference, only_mtls, mutual } = asked;
     let wanted = |e: &&Endpoint| {
         labels.is_none_or(|l| l.iter().all(|(k, v)| e.labels.get(k) == Some(v)))
             && (!service.node_local || e.node == view.client.node)
             && (!only_mtls || e.mtls_ready)
     };
+    // What passes through a gateway of this network ends in it.
+    let pass = *mutual && !only_mtls;
     let chosen = endpoints.of_port(*port).iter().filter(wanted);
-    let groups = group(snapshot, chosen, &view.client, *preference);
+    let chosen = network::reached(snapshot, &view.client.network, pass, chosen);
+    let groups = group(snapshot, chosen.iter().map(AsRef::as_ref), &view.client, *preference);
     let localities =
         groups.into_iter().map(|Group { locality, priority, weight, endpoints }| LocalityLbEndpoints {
             locality: Some(LocalityPb {
@@ -133,7 +141,10 @@ pub(crate) fn load_assignment(
                 sub_zone: locality.sub_zone.clone(),
             }),
             load_balancing_weight: u32v(weight),
-            lb_endpoints: endpoints.into_iter().map(|e| lb_endpoint(snapshot, view, e)).collect(),
+            lb_endpoints: network::merged(endpoints)
+                .into_iter()
+                .map(|(e, weight)| lb_endpoint(snapshot, view, e, weight))
+                .collect(),
             priority,
             ..LocalityLbEndpoints::default()
         });
@@ -161,7 +172,7 @@ pub(crate) fn single(name: &str, address: Address) -> ClusterLoadAssignment {
     }
 }
 
-fn lb_endpoint(snapshot: &Snapshot, view: &View, e: &Endpoint) -> LbEndpoint {
+fn lb_endpoint(snapshot: &Snapshot, view: &View, e: &Endpoint, weight: u32) -> LbEndpoint {
     let place = |at: &str| match at.strip_prefix("unix://") {
         Some(path) => pipe(path),
         None => address(at, e.port),
@@ -179,7 +190,7 @@ fn lb_endpoint(snapshot: &Snapshot, view: &View, e: &Endpoint) -> LbEndpoint {
         })),
         health_status: health as i32,
         metadata: metadata(snapshot, e),
-        load_balancing_weight: u32v(e.weight),
+        load_balancing_weight: u32v(weight),
     }
 }
 

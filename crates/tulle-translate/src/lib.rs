@@ -25,6 +25,7 @@ mod listener;
 mod locality;
 mod names;
 mod nds;
+mod network;
 mod pb;
 mod proxy;
 mod rate_limit;

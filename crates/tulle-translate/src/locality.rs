@@ -20,12 +20,14 @@ pub(crate) struct Client {
     /// The labels that rank endpoints.
     labels: Labels,
     pub(crate) node: String,
+    /// Its network, where some are reached through gateways.
+    pub(crate) network: String,
 }
 
 impl Client {
     pub(crate) fn of(snapshot: &Snapshot, proxy: &Proxy) -> Self {
         let asks = snapshot.asks();
-        if asks.is_empty() {
+        if asks.is_empty() && !snapshot.has_network_gateways() {
             return Self::default();
         }
         let proxy = proxy.placed(snapshot);
@@ -37,6 +39,12 @@ impl Client {
             node: &proxy.node,
         };
         let mut client = Self::default();
+        if snapshot.has_network_gateways() {
+            let pod = snapshot.workload(&proxy.pod).is_some();
+            snapshot
+                .network_of(&proxy.network, &proxy.labels, &proxy.ip, pod)
+                .clone_into(&mut client.network);
+        }
         for ask in asks {
             match ask {
                 Ask::Locality => client.locality.clone_from(&proxy.locality),
@@ -54,7 +62,10 @@ impl Client {
 
     /// Appends what differs to the key of a view.
     pub(crate) fn write_key(&self, key: &mut String) {
-        let Self { locality, labels, node } = self;
+        let Self { locality, labels, node, network } = self;
+        if !network.is_empty() {
+            key.push_str(&format!("/in={network}"));
+        }
         if *locality != Locality::default() {
             let Locality { region, zone, sub_zone } = locality;
             key.push_str(&format!("/at={region}|{zone}|{sub_zone}"));
@@ -162,6 +173,10 @@ impl<'a> Group<'a> {
 /// several localities is divided by their weights.
 fn distribute<'a>(groups: Vec<Group<'a>>, client: &Locality, entries: &[Distribute]) -> Vec<Group<'a>> {
     let Some(entry) = entries.iter().find(|entry| entry.from.matches(client)) else { return groups };
+    // Shares of the mesh are not for what says nothing of where it is, such as hosts outside of it.
+    if groups.iter().all(|g| g.locality.is_empty()) {
+        return groups;
+    }
     let place = |group: &Group<'_>| entry.to.iter().position(|(to, _)| to.matches(group.locality));
     let mut sums = vec![0u64; entry.to.len()];
     for group in &groups {

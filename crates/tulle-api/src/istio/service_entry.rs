@@ -81,7 +81,7 @@ record! {
         /// Labels.
         pub labels: Labels = "labels",
         /// Network; endpoints of one network reach each other.
-        pub network: String = "network" => planned("networks are not told apart"),
+        pub network: String = "network",
         /// Locality as `region/zone/subzone`.
         pub locality: String = "locality",
         /// Share of the traffic.

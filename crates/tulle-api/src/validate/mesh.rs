@@ -1,6 +1,7 @@
 //! Rules about the settings of the whole mesh: the ConfigMap `istio` and `IstioOperator`.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use super::common::{duration, duration_or_zero};
 use super::destination_rule::check_pool;
@@ -11,23 +12,19 @@ use super::rules::Rules;
 use crate::kubernetes::ConfigMap;
 use crate::mesh::{
     AccessLogEncoding, ExtensionProviderKind, IstioOperator, MeshConfig, MeshNetworks, MeshProxyConfig,
-    read_config_map,
+    NetworkEndpointSource, NetworkGatewaySource, read_config_map,
 };
 use crate::schema::At;
 
-/// Why networks have no effect yet.
-const PLANNED: &str = "kept, not in force yet: other networks are not reached through their gateways";
 /// What is said of settings of another revision.
 const OTHER: &str = "has no effect: the settings of the mesh are those of the ConfigMap istio in the control plane's namespace";
 
 /// Checks the texts of the ConfigMap `istio`.
 pub(super) fn check_config_map(given: &ConfigMap, name: &str, rules: &mut Rules) {
     let data = At::ROOT.field("data");
-    if given.data.contains_key("meshNetworks") {
-        rules.warn(&data.field("meshNetworks"), PLANNED, "");
-    }
-    if given.data.contains_key("mesh") && name != "istio" {
-        rules.warn(&data.field("mesh"), OTHER, "write them there");
+    for key in ["mesh", "meshNetworks"].into_iter().filter(|k| given.data.contains_key(*k) && name != "istio")
+    {
+        rules.warn(&data.field(key), OTHER, "write them there");
     }
     let (settings, problems) = read_config_map(given);
     rules.extend(problems);
@@ -164,19 +161,26 @@ fn check_networks(given: &MeshNetworks, at: &At<'_>, rules: &mut Rules) {
         let list = at.field("networks");
         let here = list.field(name);
         for (i, endpoints) in network.endpoints.iter().enumerate() {
-            if endpoints.ne.is_none() {
-                rules.error(
-                    &here.field("endpoints").index(i),
-                    "names no endpoints",
-                    "give fromCidr or fromRegistry",
-                );
+            let place = here.field("endpoints");
+            let place = place.index(i);
+            match &endpoints.ne {
+                Some(NetworkEndpointSource::FromCidr(block)) => {
+                    rules.check(&place.field("fromCidr"), names::ip_or_cidr(block));
+                }
+                Some(NetworkEndpointSource::FromRegistry(_)) => {}
+                None => rules.error(&place, "names no endpoints", "give fromCidr or fromRegistry"),
             }
         }
         for (i, gateway) in network.gateways.iter().enumerate() {
             let place = here.field("gateways");
             let place = place.index(i);
-            if gateway.gw.is_none() {
-                rules.error(&place, "names no gateway", "give address or registryServiceName");
+            match &gateway.gw {
+                Some(NetworkGatewaySource::Address(address)) if address.parse::<IpAddr>().is_err() => {
+                    let what = format!("{address:?} is no IP address, so the network is not reached there");
+                    rules.error(&place.field("address"), what, "write its address: names are not looked up");
+                }
+                Some(_) => {}
+                None => rules.error(&place, "names no gateway", "give address or registryServiceName"),
             }
             rules.check(&place.field("port"), names::port(gateway.port.into()));
         }

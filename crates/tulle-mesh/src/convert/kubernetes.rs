@@ -35,11 +35,11 @@ pub(super) fn service(
         publish_not_ready_addresses,
         traffic_distribution,
         internal_traffic_policy,
+        external_ips,
         // What follows has no effect inside the mesh; the reader says so where it is no matter of course.
         external_traffic_policy: _,
         session_affinity: _,
         session_affinity_config: _,
-        external_ips: _,
         load_balancer_ip: _,
         load_balancer_class: _,
         load_balancer_source_ranges: _,
@@ -64,6 +64,7 @@ pub(super) fn service(
         registry: Registry::Kubernetes,
         resolution: if headless { Resolution::Passthrough } else { Resolution::Static },
         addresses,
+        external_addresses: external_ips.iter().cloned().chain(load_balancer(object)).collect(),
         auto_allocated: false,
         ports: ports.iter().filter_map(port).collect(),
         selector: (!selector.is_empty()).then(|| Selector(selector.clone())),
@@ -83,6 +84,13 @@ pub(super) fn service(
         node_local: internal_traffic_policy == "Local",
         meta: cx.meta.clone(),
     })
+}
+
+/// The addresses that a load balancer has given to the Service.
+fn load_balancer(object: &Object) -> impl Iterator<Item = String> + '_ {
+    let all = object.status.as_ref().and_then(|s| s.pointer("/loadBalancer/ingress")?.as_array());
+    let ip = |at: &Value| at.get("ip").and_then(Value::as_str).map(str::to_owned);
+    all.into_iter().flatten().filter_map(ip)
 }
 
 fn host_ports(object: &Object) -> std::collections::BTreeMap<u16, String> {

@@ -10,6 +10,7 @@ mod gateway;
 mod ingress;
 mod kube;
 mod kubernetes;
+pub(crate) mod networks;
 mod policy;
 mod provider;
 mod rate_limit;

@@ -56,6 +56,7 @@ pub(super) fn services(
         registry: Registry::External,
         resolution,
         addresses: addresses.clone(),
+        external_addresses: Vec::new(),
         auto_allocated: false,
         ports: ports.clone(),
         selector: workload_selector.as_ref().map(|api::LabelSelector { labels }| Selector(labels.clone())),
@@ -100,7 +101,6 @@ pub(super) fn entry(cx: &mut Cx<'_>, object: &Object, spec: &api::WorkloadEntry)
 
 fn endpoint(cx: &mut Cx<'_>, path: &str, e: &api::WorkloadEntry) -> StaticEndpoint {
     let api::WorkloadEntry { address, ports, labels, network, locality, weight, service_account } = e;
-    cx.not_applied(!network.is_empty(), &format!("{path}.network"), "networks are not told apart");
     StaticEndpoint {
         address: address.clone(),
         ports: ports

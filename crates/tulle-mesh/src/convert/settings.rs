@@ -44,8 +44,8 @@ pub(super) fn of_config_map(cx: &mut Cx<'_>, object: &Object, given: &ConfigMap)
         }
         return None;
     }
-    let api::Settings { mesh, networks: _ } = api::read_config_map(given).0; // networks say by themselves that they are not built
-    Some(settings(cx, mesh.unwrap_or_default()))
+    let api::Settings { mesh, networks } = api::read_config_map(given).0;
+    Some(Settings { networks, ..settings(cx, mesh.unwrap_or_default()) })
 }
 
 /// The settings of an IstioOperator; the rest of it is for installations, and says so by its listing.
@@ -63,7 +63,7 @@ fn ingress_mode(written: api::IngressControllerMode) -> Option<IngressMode> {
 }
 
 fn settings(cx: &mut Cx<'_>, written: api::MeshConfig) -> Settings {
-    Settings { meta: cx.meta.clone(), written }
+    Settings { meta: cx.meta.clone(), written, networks: None }
 }
 
 /// Puts what is written over what is in force. Fields that are taken apart as `_` have no effect, or none yet; their listing says

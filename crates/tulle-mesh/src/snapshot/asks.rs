@@ -23,7 +23,9 @@ impl Snapshot {
     /// What preferences of this mesh ask of clients: where it is empty, all clients get equal endpoints.
     pub fn asks(&self) -> BTreeSet<Ask> {
         let mut out: BTreeSet<Ask> = self.asks.keys().cloned().collect();
-        if out.remove(&Ask::Mesh) {
+        // Shares hold for every destination; nearness only with ejection.
+        let everywhere = !self.mesh.locality.distribute.is_empty() || self.mesh.outlier.is_some();
+        if out.remove(&Ask::Mesh) || everywhere {
             of_setting(&self.mesh.locality, &mut out);
         }
         out

@@ -23,7 +23,7 @@ pub(super) fn endpoints(snapshot: &Snapshot, service: &Service) -> ServiceEndpoi
             Registry::External => from_entry(snapshot, service, port),
         };
         endpoints.sort_by(|a, b| (&a.address, a.port).cmp(&(&b.address, b.port)));
-        endpoints.dedup_by(|a, b| (&a.address, a.port) == (&b.address, b.port));
+        endpoints.dedup_by(|a, b| !a.address.is_empty() && (&a.address, a.port) == (&b.address, b.port));
         PortEndpoints { port: port.number, endpoints }
     });
     ServiceEndpoints { ports: ports.collect() }
@@ -43,7 +43,7 @@ fn from_slices(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Ve
     let mut out = families::one_per_pod(service, out);
     out.extend(selected_entries(snapshot, service).filter_map(|entry| {
         let at = entry.port_of_service(port)?;
-        ip(&entry.endpoint.address)
+        reachable(&entry.endpoint)
             .then(|| static_endpoint(snapshot, service.namespace(), &entry.endpoint, at))
     }));
     out
@@ -66,8 +66,9 @@ fn selected_entries<'a>(
         .filter(move |entry| entry.healthy && selector.is_some_and(|s| s.matches(&entry.endpoint.labels)))
 }
 
-fn ip(address: &str) -> bool {
-    address.parse::<std::net::IpAddr>().is_ok()
+/// Whether it is at an IP address, or somewhere behind the gateways of its network.
+fn reachable(e: &StaticEndpoint) -> bool {
+    e.address.parse::<std::net::IpAddr>().is_ok() || (e.address.is_empty() && !e.network.is_empty())
 }
 
 fn slice_endpoint(snapshot: &Snapshot, endpoint: &SliceEndpoint, port: u16) -> Option<Endpoint> {
@@ -125,7 +126,7 @@ fn from_entry(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec
             selected.filter_map(|w| Some(of_workload(snapshot, Some(w), w.ips.first()?.clone(), target)));
         // Names are looked up by clients, where the service is one of names.
         let by_name = matches!(service.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
-        let entries = selected_entries(snapshot, service).filter(|e| by_name || ip(&e.endpoint.address));
+        let entries = selected_entries(snapshot, service).filter(|e| by_name || reachable(&e.endpoint));
         let entries = entries.map(|entry| {
             let at = entry.endpoint.ports.get(&port.name).copied().unwrap_or(target);
             static_endpoint(snapshot, service.namespace(), &entry.endpoint, at)

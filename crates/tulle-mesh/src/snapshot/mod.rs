@@ -94,6 +94,8 @@ pub struct Snapshot {
     pub(crate) entries_in: Map<String, Set<ResourceRef>>,
     /// Addresses given to hosts that have none.
     pub(crate) allocated: allocate::Allocated,
+    /// Hosts of Services that say by their label that they are gateways of networks.
+    pub(crate) network_gateways: Set<Host>,
     pub(crate) nodes: Map<String, Locality>,
     pub(crate) pods_on: Map<String, Set<NsName>>,
     /// What preferences ask of clients, and how many documents do.

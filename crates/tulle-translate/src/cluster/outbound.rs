@@ -18,6 +18,7 @@ use crate::endpoint::{self, Asked};
 use crate::envoy_filter::outbound;
 use crate::locality::{Preference, preference};
 use crate::names::ClusterName;
+use crate::network;
 use crate::pb::{ads, duration, provenance_fields, structure, text};
 use crate::proxy::Kind;
 use crate::resource::{Resource, Resources};
@@ -99,7 +100,7 @@ impl Builder<'_> {
                     Some(kinds::EdsClusterConfig { eds_config: Some(ads()), service_name: name.to_string() });
             }
             DiscoveryType::StrictDns | DiscoveryType::LogicalDns => {
-                self.dns(&mut draft, port, name, preference.as_ref());
+                self.dns(&mut draft, port, name, preference.as_ref(), &policy);
             }
             DiscoveryType::OriginalDst | DiscoveryType::Static => {}
         }
@@ -174,12 +175,14 @@ impl Builder<'_> {
         port: &ServicePort,
         of: &ClusterName,
         preference: Option<&Preference<'_>>,
+        policy: &Effective<'_>,
     ) {
         let name = draft.cluster.name.clone();
         let labels =
             self.rule.and_then(|r| r.subsets.iter().find(|s| s.name == of.subset)).map(|s| &s.labels);
         let only_mtls = of.by_sni;
-        let asked = Asked { service: self.service, port: port.number, labels, preference, only_mtls };
+        let mutual = network::may_pass(self.snapshot, self.service, policy);
+        let asked = Asked { service: self.service, port: port.number, labels, preference, only_mtls, mutual };
         draft.cluster.load_assignment =
             Some(endpoint::load_assignment(self.snapshot, self.view, &name, &self.endpoints, &asked));
         draft.cluster.dns_lookup_family = kinds::DnsLookupFamily::V4Only as i32;

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tulle_api::Object;
-use tulle_api::mesh::MeshConfig;
-use tulle_api::schema::{Record, RecordInfo, TypeInfo};
+use tulle_api::mesh::{MeshConfig, MeshNetworks, read_config_map};
+use tulle_api::schema::{Field as _, Record, RecordInfo, TypeInfo};
+use tulle_api::{Object, Spec};
 use tulle_base::Severity;
 use tulle_translate::View;
 
@@ -48,9 +48,10 @@ fn effects(text: &str, case: &str, seen: &mut BTreeMap<(String, String), String>
         let kind = match info.group {
             "gateway.networking.k8s.io" => format!("gwapi/{}", info.kind),
             group if group.ends_with("istio.io") || group == tulle_api::policy::GROUP => info.kind.to_owned(),
+            "" if info.kind == "ConfigMap" => "MeshNetworks".to_owned(),
             _ => continue,
         };
-        let document = object.to_json();
+        let mut document = object.to_json();
         let mut places = Vec::new();
         let kind = match info.kind {
             // An IstioOperator is shown by the settings of the mesh in it.
@@ -58,6 +59,13 @@ fn effects(text: &str, case: &str, seen: &mut BTreeMap<(String, String), String>
                 let written = &document["spec"]["meshConfig"];
                 walk(MeshConfig::INFO, written, "", &[json!("spec"), json!("meshConfig")], &mut places);
                 "MeshConfig".to_owned()
+            }
+            // A ConfigMap by the networks in its text.
+            "ConfigMap" => {
+                let Some(written) = networks(object) else { continue };
+                walk(MeshNetworks::INFO, &written, "", &[json!("data"), json!("meshNetworks")], &mut places);
+                document["data"]["meshNetworks"] = written;
+                kind
             }
             _ => {
                 walk(info.record, &document["spec"], "", &[json!("spec")], &mut places);
@@ -72,7 +80,10 @@ fn effects(text: &str, case: &str, seen: &mut BTreeMap<(String, String), String>
                 continue;
             }
             *tried += 1;
-            let differs = |changed: Value| {
+            let differs = |mut changed: Value| {
+                if let Some(networks) = changed.pointer_mut("/data/meshNetworks") {
+                    *networks = Value::from(networks.to_string());
+                }
                 let Ok(changed) = tulle_api::decode_object(&changed) else { return false };
                 let mut objects = objects.clone();
                 objects[index] = changed;
@@ -82,6 +93,14 @@ fn effects(text: &str, case: &str, seen: &mut BTreeMap<(String, String), String>
                 seen.insert(key, case.to_owned());
             }
         }
+    }
+}
+
+/// What the ConfigMap `istio` says of networks.
+fn networks(object: &Object) -> Option<Value> {
+    match &object.spec {
+        Spec::ConfigMap(given) => read_config_map(given).0.networks.map(|n| n.encode()),
+        _ => None,
     }
 }
 

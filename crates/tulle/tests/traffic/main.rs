@@ -18,6 +18,7 @@ mod least;
 mod limits;
 mod manifests;
 mod near;
+mod networks;
 mod parts;
 mod passing;
 mod promises;

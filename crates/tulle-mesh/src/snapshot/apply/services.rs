@@ -8,6 +8,7 @@ use super::Apply;
 use crate::entry::Entry;
 use crate::item::Item;
 use crate::meta::NsName;
+use crate::network;
 use crate::service::{Registry, Service};
 use crate::slice::Slice;
 use crate::snapshot::maps::{update_aged, update_set};
@@ -26,6 +27,7 @@ impl Apply {
         let rivals = self.next.services.get(&host).cloned().unwrap_or_default();
         self.recheck.extend(rivals.iter().map(|s| s.meta.resource.clone()));
         update_aged(&mut self.next.services, &host, reference, adding.then_some(&placed), |s| &s.meta);
+        self.network_gateway(&host);
         let here = |s: &&Arc<Service>| s.namespace() == ns;
         let left = self.next.services.get(&host).and_then(|all| all.iter().find(here)).cloned();
         update_set(&mut self.next.services_in, &ns, &host, left.is_some());
@@ -38,6 +40,18 @@ impl Apply {
         self.kube_service(reference, &ns);
         self.keys.services.insert(host);
         self.endpoints.insert(key);
+    }
+
+    /// Endpoints of other networks are where their gateways are, for everybody.
+    fn network_gateway(&mut self, host: &Host) {
+        let mut all = self.next.services.get(host).into_iter().flat_map(|all| all.iter());
+        let labelled = all.any(|s| network::is_gateway(s));
+        self.keys.mesh |= labelled || self.next.is_network_gateway(host);
+        if labelled {
+            self.next.network_gateways.insert_mut(host.clone());
+        } else {
+            self.next.network_gateways.remove_mut(host);
+        }
     }
 
     pub(super) fn slice(&mut self, reference: &ResourceRef, slice: &Slice, adding: bool) {

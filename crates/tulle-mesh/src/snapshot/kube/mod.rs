@@ -16,6 +16,7 @@ use tulle_base::{Diagnostic, Diagnostics, FieldPath, Labels, ResourceRef};
 use super::Snapshot;
 use super::apply::Apply;
 use super::maps::{update_aged, update_set};
+use crate::destination::locality::NETWORK;
 use crate::item::{Certificate, Item, Namespace};
 use crate::kube::{
     Finding, GROUP, GatewayClass, GatewayState, Grant, KubeGateway, KubeRoute, ListenerSet, ListenerSetState,
@@ -144,6 +145,9 @@ impl Apply {
     }
 
     pub(super) fn kube_namespace(&mut self, namespace: &Namespace, adding: bool) {
+        // The network of the cluster.
+        self.keys.mesh |=
+            namespace.name == self.next.mesh.root_namespace && namespace.labels.contains_key(NETWORK);
         if adding {
             self.next.namespaces.insert_mut(namespace.name.clone(), Arc::new(namespace.labels.clone()));
         } else {
