@@ -65,17 +65,7 @@ export function App() {
   useEffect(keys, []);
   return (
     <>
-      <a
-        class="skip"
-        href={`${location.hash}`}
-        onClick={(e) => {
-          e.preventDefault();
-          main.current?.focus();
-        }}
-      >
-        To the content
-      </a>
-      <Nav current={entry?.id ?? ''} />
+      <Nav current={entry?.id ?? ''} toContent={() => main.current?.focus()} />
       <div class="right">
         <Bar />
         <main ref={main} tabIndex={-1} class={current === 'graph' ? 'full' : ''}>
@@ -117,9 +107,12 @@ class Guard extends Component<{ children: ComponentChildren }, { error: string }
   }
 }
 
-function Nav({ current }: { current: string }) {
+function Nav({ current, toContent }: { current: string; toContent: () => void }) {
   return (
     <header class="nav">
+      <button type="button" class="skip" onClick={toContent}>
+        To the content
+      </button>
       <a class="brand" href={link([])}>
         <Icon name="brand" />
         <span>Tulle</span>
@@ -158,7 +151,7 @@ function Bar() {
   const at = option('at');
   const link_ = connection.value;
   return (
-    <div class="top">
+    <div class="top" role="region" aria-label="Time and colours">
       <label class="field select">
         <span>Window</span>
         <select
@@ -217,7 +210,8 @@ function Bar() {
 function keys(): () => void {
   let waits = false;
   const press = (event: KeyboardEvent) => {
-    const target = event.target as HTMLElement;
+    // Inside of the editor's shadow root it is not the event's target that is typed into.
+    const target = (event.composedPath()[0] ?? event.target) as HTMLElement;
     if (
       event.ctrlKey ||
       event.metaKey ||

@@ -3,7 +3,7 @@
 import { bounds, type Curve, distance, Grid, at as pointAt } from './geometry';
 import { edgeLook } from './lens';
 import type { Edge, Model, Node } from './model';
-import { type Colours, curves, FAR, Painter, readColours, type Shown, type View } from './paint';
+import { type Colours, curves, FAR, NEAR, Painter, readColours, type Shown, type View } from './paint';
 
 export interface Events {
   select: (id: string) => void;
@@ -113,10 +113,13 @@ export class Renderer {
       }
     }
     const pad = 28;
-    const k = Math.min((this.size.width - 2 * pad) / box.width, (this.size.height - 2 * pad) / box.height, 1.15);
+    const all = Math.min((this.size.width - 2 * pad) / box.width, (this.size.height - 2 * pad) / box.height, 1.15);
+    // A few nodes stay readable on a narrow screen, even if one has to pan.
+    const k = this.model.nodes.size <= 40 ? Math.max(all, NEAR) : all;
     this.look({
       k,
-      x: box.x - (this.size.width / k - box.width) / 2,
+      // What is wider than a narrow screen begins at its left.
+      x: Math.min(box.x - pad / k, box.x) - Math.max(0, (this.size.width / k - box.width) / 2 - pad / k),
       y: box.y - (this.size.height / k - box.height) / 2,
     });
     this.redraw();

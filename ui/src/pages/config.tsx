@@ -439,6 +439,7 @@ function Edit({ resource, path, again }: { resource: Detail | null; path: string
       <Editor
         label="YAML"
         text={text}
+        revision={base.version}
         marks={found}
         onChange={put}
         readOnly={resource !== null && !resource.writable}

@@ -30,16 +30,19 @@ export function LoginPage() {
   };
   if (who?.mode === 'session') {
     return (
-      <Note
-        title={`You are logged in as ${who.user}.`}
-        action={
-          <button type="button" class="button" onClick={() => logout().catch(() => undefined)}>
-            Log out
-          </button>
-        }
-      >
-        {who.readOnly ? 'This dashboard is for reading only.' : 'You may change the configuration.'}
-      </Note>
+      <>
+        <Title>Log in</Title>
+        <Note
+          title={`You are logged in as ${who.user}.`}
+          action={
+            <button type="button" class="button" onClick={() => logout().catch(() => undefined)}>
+              Log out
+            </button>
+          }
+        >
+          {who.readOnly ? 'This dashboard is for reading only.' : 'You may change the configuration.'}
+        </Note>
+      </>
     );
   }
   return (

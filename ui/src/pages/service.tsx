@@ -130,7 +130,7 @@ export function ServicePage() {
 function Traffic({ s }: { s: ServiceDetail }) {
   const of = { destination_service_name: s.name, destination_service_namespace: s.namespace };
   return (
-    <div class="grid">
+    <div class="grid grid-two">
       <Signals title="As its callers see it" labels={{ reporter: 'source', ...of }} />
       <Signals title="As it sees itself" labels={{ reporter: 'destination', ...of }} />
       <Peers title="Called by" peers={s.peers.inbound} name="sortIn" none="Nobody called it in this window." />

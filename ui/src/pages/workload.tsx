@@ -115,7 +115,7 @@ export function WorkloadPage() {
 
 function Traffic({ w }: { w: Detail }) {
   return (
-    <div class="grid">
+    <div class="grid grid-two">
       <Signals
         title="In"
         labels={{ reporter: 'destination', destination_workload: w.name, destination_workload_namespace: w.namespace }}

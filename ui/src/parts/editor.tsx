@@ -6,12 +6,14 @@ import type { Mark } from './editor-core';
 interface Props {
   label: string;
   text: string;
+  /** Changes when `text` is to replace what stands in the editor; what is typed goes one way only. */
+  revision: string;
   marks?: Mark[];
   readOnly?: boolean;
   onChange?: (text: string) => void;
 }
 
-export function Editor({ label, text, marks = [], readOnly = false, onChange }: Props) {
+export function Editor({ label, text, revision, marks = [], readOnly = false, onChange }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const made = useRef<import('./editor-core').Made | undefined>(undefined);
   const [wrong, fail] = useState('');
@@ -34,7 +36,7 @@ export function Editor({ label, text, marks = [], readOnly = false, onChange }: 
       made.current = undefined;
     };
   }, [label, readOnly]);
-  useEffect(() => made.current?.put(text), [text]);
+  useEffect(() => made.current?.put(latest.current.text), [revision]);
   useEffect(() => made.current?.mark(marks), [marks]);
   if (wrong)
     return (

@@ -58,14 +58,14 @@ const COLUMNS: Column<ServiceRow>[] = [
   },
   { id: 'rate', name: 'Requests', number: true, by: (r) => r.rate, show: (r) => rate(r.rate) },
   { id: 'errors', name: 'Failed', number: true, by: (r) => r.errorRate, show: (r) => percent(r.errorRate) },
-  { id: 'p50', name: 'p50', number: true, wide: true, by: (r) => r.p50, show: (r) => millis(r.p50) },
+  { id: 'p50', name: 'p50', number: true, wide: 'very', by: (r) => r.p50, show: (r) => millis(r.p50) },
   { id: 'p95', name: 'p95', number: true, by: (r) => r.p95, show: (r) => millis(r.p95) },
   { id: 'p99', name: 'p99', number: true, wide: true, by: (r) => r.p99, show: (r) => millis(r.p99) },
   {
     id: 'connections',
     name: 'Connections',
     number: true,
-    wide: true,
+    wide: 'very',
     by: (r) => r.connections,
     show: (r) => count(r.connections),
   },
@@ -88,7 +88,7 @@ const COLUMNS: Column<ServiceRow>[] = [
   {
     id: 'badges',
     name: 'Configured',
-    wide: true,
+    wide: 'very',
     show: (r) => <span class="muted">{r.badges.map(badgeWords).join(', ')}</span>,
   },
 ];

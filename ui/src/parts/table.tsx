@@ -12,7 +12,7 @@ export interface Column<Row> {
   by?: (row: Row) => string | number | null | undefined;
   number?: boolean;
   /** Left out where the screen is narrow. */
-  wide?: boolean;
+  wide?: boolean | 'very';
 }
 
 interface Props<Row> {
@@ -91,7 +91,9 @@ export function Table<Row>({ caption, rows, columns, id, order, name = 'sort', s
 }
 
 function cls<Row>(column: Column<Row>): string {
-  return [column.number ? 'num' : '', column.wide ? 'wide' : ''].filter(Boolean).join(' ');
+  return [column.number ? 'num' : '', column.wide === 'very' ? 'very-wide' : column.wide ? 'wide' : '']
+    .filter(Boolean)
+    .join(' ');
 }
 
 function compare(a: string | number | null | undefined, b: string | number | null | undefined): number {

@@ -1,0 +1,40 @@
+// Debian's Chromium, driven by Playwright.
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+/** Where the browser is: `CHROMIUM`, or where Debian's package puts it. */
+export function where(): string {
+  const path = process.env.CHROMIUM ?? '/usr/bin/chromium';
+  if (!existsSync(path)) throw new Error(`no Chromium at ${path}: apt-get install chromium, or set CHROMIUM`);
+  return path;
+}
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: where(), args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+}
+
+export interface Screen {
+  width: number;
+  theme: 'light' | 'dark';
+}
+
+/** A page that fails the test on an error of a script or of the security policy. */
+export async function open(
+  browser: Browser,
+  url: string,
+  { width, theme }: Screen = { width: 1280, theme: 'light' },
+): Promise<Page & { problems: string[] }> {
+  const page = (await browser.newPage({
+    viewport: { width, height: width < 500 ? 844 : 800 },
+    colorScheme: theme,
+    reducedMotion: 'reduce',
+    deviceScaleFactor: 1,
+  })) as Page & { problems: string[] };
+  page.problems = [];
+  page.on('pageerror', (error) => page.problems.push(error.message));
+  page.on('console', (message) => {
+    if (/Content Security Policy/i.test(message.text())) page.problems.push(message.text());
+  });
+  await page.goto(url);
+  return page;
+}
