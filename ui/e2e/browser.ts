@@ -38,3 +38,23 @@ export async function open(
   await page.goto(url);
   return page;
 }
+
+/** The pictures of the documentation; with `SHOTS_ALL` every page in every form is pictured. */
+const DOCUMENTED = new Set([
+  'home-1280-light',
+  'live-graph-1280-light',
+  'live-fault-1280-dark',
+  'live-fault-390-light',
+  'service-1280-light',
+  'requests-1280-light',
+  'trace-1280-dark',
+  'config-one-1280-light',
+  'access-1280-light',
+  'rollouts-1280-dark',
+]);
+
+export async function picture(page: Page, name: string): Promise<void> {
+  const folder = process.env.SHOTS;
+  if (folder && (process.env.SHOTS_ALL || DOCUMENTED.has(name)))
+    await page.screenshot({ path: `${folder}/${name}.png` });
+}

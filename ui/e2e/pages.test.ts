@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { launch, open, type Screen } from './browser';
+import { launch, open, picture, type Screen } from './browser';
 import { type Mock, mock } from './mock';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -88,7 +88,7 @@ describe.each(CHECKED)('$width px, $theme', (screen) => {
     if (name.startsWith('graph') && !name.endsWith('table')) await page.waitForSelector('.graph-base');
     await page.waitForTimeout(SHOTS ? 900 : 150);
     expect(await page.locator('main .note-bad').count(), 'no error is shown').toBe(0);
-    if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}-${screen.width}-${screen.theme}.png` });
+    await picture(page, `${name}-${screen.width}-${screen.theme}`);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     expect(wide, 'nothing sticks out sideways').toBe(0);
     expect(await axe(page)).toEqual([]);

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { brotliCompressSync, constants, gunzipSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from 'node:zlib';
 
 const root = new URL('..', import.meta.url).pathname;
 const [build, dist] = [join(root, 'build'), join(root, 'dist')];
@@ -56,6 +56,15 @@ function initial(files) {
   return files.filter((f) => f.name === 'index.html' || page.includes(`./${f.name}"`));
 }
 
+/** What was packed is compared, not the packed bytes: these may differ between versions of zlib. */
+function holds(path, unpack, content) {
+  try {
+    return unpack(readFileSync(path)).equals(content);
+  } catch {
+    return false;
+  }
+}
+
 function check(files) {
   const problems = [];
   const expected = new Set(['files.rs', ...files.flatMap((f) => [`${f.name}.gz`, `${f.name}.br`])]);
@@ -66,7 +75,12 @@ function check(files) {
   if (problems.length === 0) {
     if (readFileSync(join(dist, 'files.rs'), 'utf8') !== table(files)) problems.push('files.rs differs');
     for (const f of files) {
-      if (!gunzipSync(readFileSync(join(dist, `${f.name}.gz`))).equals(f.content)) problems.push(`${f.name} differs`);
+      for (const [end, unpack] of [
+        ['gz', gunzipSync],
+        ['br', brotliDecompressSync],
+      ]) {
+        if (!holds(join(dist, `${f.name}.${end}`), unpack, f.content)) problems.push(`${f.name}.${end} differs`);
+      }
     }
   }
   if (problems.length > 0) {

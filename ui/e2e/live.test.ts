@@ -1,0 +1,181 @@
+// The dashboard of a mesh that runs: bookinfo under load, then with a fault. Needs `TULLE`, the binary.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { launch, open, picture } from './browser';
+
+const TULLE = process.env.TULLE;
+const SHOTS = process.env.SHOTS;
+const FAULT = `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: ratings
+  namespace: default
+spec:
+  hosts: [ratings]
+  http:
+    - fault:
+        abort:
+          httpStatus: 503
+          percentage:
+            value: 50
+      route:
+        - destination:
+            host: ratings
+`;
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as { port: number };
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+describe.skipIf(!TULLE)('a mesh that runs', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tulle-ui-'));
+  let mesh: ChildProcess;
+  let urls: { gateway: string; dashboard: string };
+  let browser: Browser;
+  let page: Page & { problems: string[] };
+  let loads = true;
+  let began = 0;
+
+  beforeAll(async () => {
+    const ports = await Promise.all([freePort(), freePort(), freePort()]);
+    const ready = join(folder, 'ready.json');
+    const flags = ['--gateway-port', '--dashboard-port', '--api-port'].flatMap((flag, n) => [flag, String(ports[n])]);
+    mesh = spawn(
+      TULLE!,
+      ['up', '--demo', 'bookinfo', '--state-dir', join(folder, 'state'), '--ready-file', ready, ...flags],
+      { stdio: ['ignore', 'inherit', 'inherit'] },
+    );
+    for (let n = 0; n < 600 && !existsSync(ready); n += 1) {
+      if (mesh.exitCode !== null) throw new Error(`tulle up ended with ${mesh.exitCode}`);
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    urls = JSON.parse(readFileSync(ready, 'utf8'));
+    browser = await launch();
+    began = Date.now();
+    load();
+    page = await open(browser, `${urls.dashboard}/#/graph`);
+  }, 90_000);
+
+  afterAll(async () => {
+    loads = false;
+    await browser?.close();
+    if (mesh && mesh.exitCode === null) {
+      const gone = new Promise((done) => mesh.once('exit', done));
+      mesh.kill('SIGINT');
+      await gone;
+    }
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** One request after the other, with a pause. */
+  async function load(): Promise<void> {
+    while (loads) {
+      await fetch(`${urls.gateway}/productpage`)
+        .then((r) => r.text())
+        .catch(() => undefined);
+      await new Promise((done) => setTimeout(done, 40));
+    }
+  }
+
+  const told = () =>
+    page.locator('.mirror button').evaluateAll((all) => all.map((b) => b.getAttribute('aria-label') ?? ''));
+
+  test('every workload, its rate and locks are there soon after the first request', async () => {
+    const names = [
+      'istio-ingressgateway',
+      'productpage',
+      'details',
+      'reviews v1',
+      'reviews v2',
+      'reviews v3',
+      'ratings',
+    ];
+    await page.waitForFunction((wanted) => {
+      const labels = [...document.querySelectorAll('.mirror button')].map((b) => b.getAttribute('aria-label') ?? '');
+      return wanted.every((name) => labels.some((l) => l.includes(` ${name} `) && /\d\/s/.test(l)));
+    }, names);
+    console.log(`the whole graph ${((Date.now() - began) / 1000).toFixed(1)} s after the first request`);
+    if (SHOTS) {
+      await page.waitForTimeout(12_000);
+      await shots('live-graph', '#/graph?lens=mtls');
+    }
+    await page.goto(`${urls.dashboard}/#/graph?view=table`);
+    await page.waitForSelector('tbody tr');
+    const rows = await page.locator('tbody tr').allTextContents();
+    const inside = rows.filter((r) => !r.includes('unknown'));
+    expect(inside.length).toBeGreaterThanOrEqual(7);
+    for (const row of inside) expect(row).toContain('encrypted');
+    expect(page.problems).toEqual([]);
+  });
+
+  test('what the page shows is what PromQL and the graph answer', async () => {
+    // At one moment of the past, so that all three speak of the same.
+    const at = Math.floor(Date.now() / 1000) - 6;
+    const answer = (await fetch(`${urls.dashboard}/api/graph?window=30s&time=${at}`).then((r) => r.json())) as {
+      edges: { source: string; target: string; rate: number }[];
+    };
+    await page.goto(`${urls.dashboard}/#/graph?view=table&window=30s&at=${at}`);
+    await page.waitForFunction(
+      (n) => document.querySelectorAll('tbody tr').length === n,
+      new Set(answer.edges.map((e) => e.source + e.target)).size,
+    );
+    const rows = await page.locator('tbody tr').allTextContents();
+    const edge = answer.edges.find((e) => e.source === 'default/productpage-v1' && e.target === 'default/details-v1')!;
+    const shown = rows.find((r) => r.startsWith('productpage v1details v1'))!;
+    expect(Number(/([\d.]+)\/s/.exec(shown)?.[1] ?? Number.NaN), shown).toBeCloseTo(edge.rate, 1);
+  });
+
+  test('after a fault the edge that fails is red, for the right reason, and no other', async () => {
+    const file = join(folder, 'fault.yaml');
+    writeFileSync(file, FAULT);
+    const applied = spawnSync(TULLE!, ['apply', '-f', file, '--state-dir', join(folder, 'state')], {
+      encoding: 'utf8',
+    });
+    expect(applied.status, applied.stderr).toBe(0);
+    await page.goto(`${urls.dashboard}/#/graph?window=10s&view=table`);
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('tbody tr')].some((r) =>
+        /reviews v[23].*ratings.*failing/.test(r.textContent ?? ''),
+      ),
+    );
+    const red = (await page.locator('tbody tr').allTextContents()).filter((r) => r.includes('failing'));
+    for (const row of red) expect(row).toMatch(/^reviews v[23]ratings/);
+    await page.locator('tbody tr', { hasText: 'failing' }).first().getByRole('button').press('Enter');
+    await page.waitForSelector('.panel');
+    await page.waitForFunction(() =>
+      document.querySelector('.panel')?.textContent?.includes('aborted by an injected fault'),
+    );
+    await page.goto(`${urls.dashboard}/#/graph?window=10s`);
+    await page.waitForSelector('.mirror button');
+    expect((await told()).some((l) => /ratings.*failing/.test(l))).toBe(true);
+    if (SHOTS) {
+      await page.waitForTimeout(10_000);
+      await shots('live-fault', '#/graph?window=10s');
+    }
+    expect(page.problems).toEqual([]);
+  });
+
+  async function shots(name: string, hash: string): Promise<void> {
+    for (const [width, theme] of [
+      [1280, 'light'],
+      [1280, 'dark'],
+      [390, 'light'],
+      [390, 'dark'],
+    ] as const) {
+      const other = await open(browser, `${urls.dashboard}/${hash}`, { width, theme });
+      await other.waitForSelector('.graph-base');
+      await other.waitForTimeout(1200);
+      await picture(other, `${name}-${width}-${theme}`);
+      await other.close();
+    }
+  }
+});
