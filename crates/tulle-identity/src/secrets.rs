@@ -50,6 +50,11 @@ impl CertificateSource {
         self.0.iter().find_map(Watched::get)
     }
 
+    /// A number that grows whenever a certificate is replaced.
+    pub fn version(&self) -> u64 {
+        self.0.iter().map(Watched::version).sum()
+    }
+
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let usable = |c: &Arc<Certificate>| c.certified_key().key.choose_scheme(schemes).is_some();
         if let [only] = &*self.0 {

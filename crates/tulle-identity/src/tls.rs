@@ -1,5 +1,6 @@
 //! rustls configurations from what the mesh wants: which certificate, whom to trust, which protocols.
 
+mod resume;
 mod suites;
 
 use std::sync::Arc;
@@ -8,15 +9,14 @@ use rustls::client::Resumption;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
+pub use resume::{ClientSessions, Recheck};
+use resume::{Epoch, ServerSessions};
 pub use suites::{CipherSuite, provider};
 
 use crate::revocation::Revocations;
 use crate::san::SanMatcher;
 use crate::secrets::{CertificateSource, TrustSource};
 use crate::verify::PeerVerifier;
-
-/// How many TLS sessions a client configuration remembers for servers that do not ask for its certificate.
-const CLIENT_SESSIONS: usize = 16;
 
 /// A version of TLS; older ones than 1.2 do not exist here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,28 +142,51 @@ impl ServerTls {
     /// The rustls configuration. It may be shared by all workers.
     ///
     /// A server that asks for client certificates offers no resumption, so that every connection is checked against the
-    /// certificates and roots of its own time.
+    /// certificates and roots of its own time; see [`ServerTls::build_resuming`].
     ///
     /// # Errors
     /// [`TlsBuildError`].
     pub fn build(&self) -> Result<Arc<ServerConfig>, TlsBuildError> {
+        Ok(Arc::new(self.parts()?.0))
+    }
+
+    /// A configuration whose sessions may be resumed. Where clients are asked for certificates, what comes with it has to be asked after
+    /// every handshake, before the client is believed.
+    ///
+    /// # Errors
+    /// [`TlsBuildError`].
+    pub fn build_resuming(&self) -> Result<(Arc<ServerConfig>, Option<Recheck>), TlsBuildError> {
+        let (mut config, verifier) = self.parts()?;
+        let (ClientAuth::Optional(rules) | ClientAuth::Required(rules), Some(verifier)) =
+            (&self.client_auth, verifier)
+        else {
+            return Ok((Arc::new(config), None));
+        };
+        config.session_storage = Arc::new(ServerSessions::new(Epoch::new(rules, Some(&self.certificate))));
+        config.send_tls13_tickets = 1;
+        Ok((Arc::new(config), Some(Recheck::new(verifier))))
+    }
+
+    fn parts(&self) -> Result<(ServerConfig, Option<Arc<PeerVerifier>>), TlsBuildError> {
         let Self { certificate, client_auth, alpn, min_version, max_version, cipher_suites } = self;
         let builder = ServerConfig::builder_with_provider(suites::provider_with(cipher_suites))
             .with_protocol_versions(versions(*min_version, *max_version)?)?;
-        let asks = !matches!(client_auth, ClientAuth::None);
         let verifier = match client_auth {
-            ClientAuth::None => WebPkiClientVerifier::no_client_auth(),
-            ClientAuth::Optional(rules) => peer_verifier(rules, false),
-            ClientAuth::Required(rules) => peer_verifier(rules, true),
+            ClientAuth::None => None,
+            ClientAuth::Optional(rules) => Some(peer_verifier(rules, false)),
+            ClientAuth::Required(rules) => Some(peer_verifier(rules, true)),
         };
-        let mut config =
-            builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(certificate.clone()));
+        let builder = match &verifier {
+            None => builder.with_client_cert_verifier(WebPkiClientVerifier::no_client_auth()),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::<PeerVerifier>::clone(verifier)),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(certificate.clone()));
         config.alpn_protocols.clone_from(alpn);
-        if asks {
+        if verifier.is_some() {
             config.send_tls13_tickets = 0;
             config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         }
-        Ok(Arc::new(config))
+        Ok((config, verifier))
     }
 }
 
@@ -181,29 +204,40 @@ impl ClientTls {
         }
     }
 
-    /// The rustls configuration. It may be shared by all workers. Sessions are resumed only where no client certificate is
-    /// configured.
+    /// The rustls configuration. It may be shared by all workers. No session is resumed; see [`ClientTls::build_resuming`].
     ///
     /// # Errors
     /// [`TlsBuildError`].
     pub fn build(&self) -> Result<Arc<ClientConfig>, TlsBuildError> {
+        Ok(Arc::new(self.parts()?.0))
+    }
+
+    /// The same with the sessions of endpoints, which a connection takes by [`ClientSessions::of`], and what has to be asked after
+    /// every handshake, before the server is believed.
+    ///
+    /// # Errors
+    /// [`TlsBuildError`].
+    pub fn build_resuming(&self) -> Result<(Arc<ClientConfig>, Arc<ClientSessions>, Recheck), TlsBuildError> {
+        let (config, verifier) = self.parts()?;
+        let sessions = ClientSessions::new(Epoch::new(&self.verify, self.certificate.as_ref()));
+        Ok((Arc::new(config), sessions, Recheck::new(verifier)))
+    }
+
+    fn parts(&self) -> Result<(ClientConfig, Arc<PeerVerifier>), TlsBuildError> {
         let Self { certificate, verify, alpn, min_version, max_version, send_sni, cipher_suites } = self;
+        let verifier = peer_verifier(verify, true);
         let builder = ClientConfig::builder_with_provider(suites::provider_with(cipher_suites))
             .with_protocol_versions(versions(*min_version, *max_version)?)?
             .dangerous()
-            .with_custom_certificate_verifier(peer_verifier(verify, true));
+            .with_custom_certificate_verifier(Arc::<PeerVerifier>::clone(&verifier));
         let mut config = match certificate {
             Some(source) => builder.with_client_cert_resolver(Arc::new(source.clone())),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(alpn);
         config.enable_sni = *send_sni;
-        config.resumption = if certificate.is_some() {
-            Resumption::disabled()
-        } else {
-            Resumption::in_memory_sessions(CLIENT_SESSIONS)
-        };
-        Ok(Arc::new(config))
+        config.resumption = Resumption::disabled();
+        Ok((config, verifier))
     }
 }
 

@@ -88,7 +88,7 @@ impl fmt::Debug for PeerVerifier {
 }
 
 impl PeerVerifier {
-    fn verify(
+    pub(crate) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],

@@ -88,6 +88,40 @@ fn http1_over_tls_without_the_hop_protocol_works_as_well() {
 }
 
 #[test]
+fn the_next_connection_resumes_the_session_and_the_client_is_known_all_the_same() {
+    let ca = Authority::new();
+    let app = Backend::echo();
+    let (ours, theirs) = (ca.settings(SERVER), ca.settings(CLIENT));
+    let trust = ours.secrets.bundle("ROOTCA");
+    let server = Proxy::with(inbound(&app, server_tls(&["tulle-h1"])), ours);
+    let mut resources = outbound(&server, &["tulle-h1"], SERVER);
+    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    resources["clusters"][0]["typed_extension_protocol_options"] = json!({ options: {
+        "@type": format!("type.googleapis.com/{options}"),
+        "common_http_protocol_options": { "max_requests_per_connection": 1 },
+        "explicit_http_config": { "http_protocol_options": {} },
+    } });
+    let client = Proxy::with(resources, theirs);
+    let ask = || {
+        let response = get(client.address("out"), "/");
+        assert_eq!(response.status, 200);
+        assert!(response.body.contains(&format!("URI={CLIENT}")), "{}", response.body);
+    };
+    (0..6).for_each(|_| ask());
+    assert_eq!(client.stat("cluster.cart.ssl.handshake"), 6);
+    let reused = client.stat("cluster.cart.ssl.session_reused");
+    assert!(reused >= 4, "each connection brings the ticket of the next: {reused}");
+    assert_eq!(server.stat("listener.127.0.0.1:0.ssl.session_reused"), reused);
+
+    // Roots that are replaced, if only by the same, end all sessions, and nothing fails by it.
+    trust.set(trust.get().unwrap());
+    ask();
+    assert_eq!(client.stat("cluster.cart.ssl.session_reused"), reused);
+    ask();
+    assert_eq!(client.stat("cluster.cart.ssl.session_reused"), reused + 1);
+}
+
+#[test]
 fn strangers_are_refused_and_so_is_a_server_with_another_name() {
     let (ca, other) = (Authority::new(), Authority::new());
     let app = Backend::echo();

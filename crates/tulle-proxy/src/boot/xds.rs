@@ -278,7 +278,7 @@ fn to_cluster(
             let h2: [Arc<str>; 1] = ["h2".into()];
             let config = crate::tls::client(tls, Some(&h2), secrets)
                 .map_err(|source| ServerError::Tls { cluster: Arc::clone(&cluster.name), source })?;
-            Some((TlsConnector::from(config), Arc::clone(&tls.sni)))
+            Some((TlsConnector::from(config.config), Arc::clone(&tls.sni)))
         }
         Some(UpstreamTransport::Plain) | None => None,
     };

@@ -11,9 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
-use tokio_rustls::TlsConnector;
 use tulle_engine::runtime::cluster::ProxyProtocol;
 use tulle_identity::{PeerFault, peer_fault};
 use tulle_telemetry::metrics::proxy::ClusterStats;
@@ -29,6 +28,7 @@ use crate::{
         stream::{Stream, Tcp},
     },
     telemetry::audit,
+    tls::Connecting,
     worker::Worker,
 };
 
@@ -196,7 +196,7 @@ async fn reach(
     cluster: &LocalCluster,
     address: SocketAddr,
     (key, preamble): (&PoolKey, Option<Preamble>),
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Connecting>,
 ) -> Result<Stream, ConnectFault> {
     let sources = &cluster.config.source_addresses;
     let plan = SocketPlan {
@@ -218,17 +218,18 @@ async fn wrap(
     preamble: Option<Preamble>,
     key: &PoolKey,
     ip: IpAddr,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Connecting>,
 ) -> Result<Stream, ConnectFault> {
     if let Some((version, client)) = preamble {
         let own = || Some((socket.local_addr().ok()?, socket.peer_addr().ok()?));
         let header = proxy_header::encode(version, client, own());
         socket.write_all(&header).await.map_err(ConnectFault::Io)?;
     }
+    let endpoint = socket.peer_addr().ok();
     let tcp = Tcp::new(socket);
-    let Some(config) = tls else { return Ok(Stream::Plain(tcp)) };
+    let Some(tls) = tls else { return Ok(Stream::Plain(tcp)) };
     let name = server_name(&key.sni, ip);
-    let stream = TlsConnector::from(config).connect(name, tcp).await.map_err(ConnectFault::Tls)?;
+    let stream = tls.connect(name, endpoint, tcp).await.map_err(ConnectFault::Tls)?;
     Ok(Stream::TlsClient(Box::new(stream)))
 }
 

@@ -87,6 +87,8 @@ pub(crate) struct H2Upstream {
     pub(crate) h2: Rc<H2>,
     /// What is known of it.
     pub(crate) facts: Rc<UpstreamFacts>,
+    /// How many more requests it may carry; the largest number for any.
+    pub(crate) left: Cell<u32>,
 }
 
 /// A connection that carries many requests, with its kind.
@@ -183,7 +185,7 @@ impl Host {
     /// A connection that takes another request beside those it carries.
     pub(crate) fn take_shared(&self, key: &PoolKey) -> Option<Rc<H2Upstream>> {
         let shared = self.shared.borrow();
-        let fit = |(k, c): &&SharedPool| k == key && c.h2.capacity() > 0;
+        let fit = |(k, c): &&SharedPool| k == key && c.left.get() > 0 && c.h2.capacity() > 0;
         shared.iter().find(fit).map(|(_, connection)| Rc::clone(connection))
     }
 

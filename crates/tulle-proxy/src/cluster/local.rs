@@ -10,7 +10,6 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use rustls::ClientConfig;
 use tulle_engine::decide::{
     balance::{self, ActiveRequest, Balancer, Watched},
     breaker::{Breaker, Resource},
@@ -31,7 +30,7 @@ use super::host::{Host, HostActive};
 use super::outlier;
 use crate::{
     net::connect::Keepalive,
-    tls::{self, TlsError},
+    tls::{self, Connecting, TlsError},
 };
 
 /// How many original destinations a cluster remembers at most.
@@ -149,7 +148,7 @@ pub(crate) struct LocalTls {
 }
 
 /// A list of protocols and the configuration that offers them.
-type MadeFor = (Option<Vec<Arc<str>>>, Arc<ClientConfig>);
+type MadeFor = (Option<Vec<Arc<str>>>, Connecting);
 
 impl LocalTls {
     /// The configuration that offers `alpn`, made when it is first asked for.
@@ -157,15 +156,15 @@ impl LocalTls {
         &self,
         alpn: Option<&[Arc<str>]>,
         secrets: &Secrets,
-    ) -> Result<Arc<ClientConfig>, TlsError> {
+    ) -> Result<Connecting, TlsError> {
         let mut made = self.made.borrow_mut();
         if let Some((_, config)) = made.iter().find(|(list, _)| list.as_deref() == alpn) {
-            return Ok(Arc::clone(config));
+            return Ok(config.clone());
         }
         let config = tls::client(&self.context, alpn, secrets).inspect_err(|error| {
             tracing::error!(%error, "TLS towards endpoints cannot be set up");
         })?;
-        made.push((alpn.map(<[_]>::to_vec), Arc::clone(&config)));
+        made.push((alpn.map(<[_]>::to_vec), config.clone()));
         Ok(config)
     }
 }

@@ -33,6 +33,7 @@ use crate::{
         local::{Hold, LocalTransport},
     },
     net::stream::Stream,
+    tls::is_resumed,
     worker::{Worker, timers::Deadline},
 };
 
@@ -175,8 +176,11 @@ async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
     match connecting::connect(worker, cluster, host, key, *alpn, hold).await {
         Ok((stream, facts)) => {
             stats.upstream_cx_total.inc();
-            if matches!(stream, Stream::TlsClient(_)) {
+            if let Stream::TlsClient(tls) = &stream {
                 stats.ssl_handshake.inc();
+                if is_resumed(tls.get_ref().1) {
+                    stats.ssl_session_reused.inc();
+                }
             }
             Ok(speak(wish, stream, facts))
         }
@@ -280,7 +284,9 @@ fn speak(wish: &Wish<'_>, stream: Stream, facts: Rc<UpstreamFacts>) -> Upstream 
     };
     let h2 = H2::new(Role::Client, downstream_h2::config(&options, limits, false));
     let pings = Pings::new(&wish.worker.timers, &h2, options.keepalive);
-    let upstream = Rc::new(H2Upstream { h2, facts });
+    let most = http.max_requests_per_connection;
+    let left = std::cell::Cell::new(if most == 0 { u32::MAX } else { most });
+    let upstream = Rc::new(H2Upstream { h2, facts, left });
     wish.host.put_shared(wish.key, &upstream);
     tokio::task::spawn_local(drive(
         Rc::clone(wish.host),
@@ -288,6 +294,7 @@ fn speak(wish: &Wish<'_>, stream: Stream, facts: Rc<UpstreamFacts>) -> Upstream 
         Io::new(stream),
         wish.worker.timers.deadline(),
         (http.idle_timeout.unwrap_or_default(), http.max_connection),
+        (most, Rc::clone(&cluster.stats)),
         pings,
     ));
     Upstream::of_shared(&upstream, false)
@@ -300,6 +307,7 @@ async fn drive(
     mut io: Io,
     deadline: Deadline,
     (idle, life): (Duration, Option<Duration>),
+    (most, stats): (u32, Rc<tulle_telemetry::metrics::proxy::ClusterStats>),
     mut pings: Option<Pings>,
 ) {
     let h2 = &upstream.h2;
@@ -313,6 +321,11 @@ async fn drive(
             h2.silent_since.set(Some(Instant::now()));
         }
         busy = now_busy;
+        // One that was taken and has not opened its stream yet is not among the opened.
+        if most != 0 && h2.opened.get() >= most && !busy && !h2.leaving.get() {
+            stats.upstream_cx_max_requests.inc();
+            h2.leave();
+        }
         if driven.is_pending() {
             let passed = deadline.poll_passed(cx) && !busy;
             if busy {
@@ -348,6 +361,10 @@ impl Upstream {
     }
 
     fn of_shared(shared: &H2Upstream, reused: bool) -> Self {
+        shared.left.set(match shared.left.get() {
+            u32::MAX => u32::MAX,
+            left => left.saturating_sub(1),
+        });
         let side = Side::H2(Box::new(H2Stream::to_open(Rc::clone(&shared.h2))));
         Self { side, facts: Rc::clone(&shared.facts), uses: 1, reused }
     }

@@ -2,7 +2,6 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use rustls::ServerConfig;
 use tulle_engine::runtime::{
     FilterChain, Listener,
     listener::{DownstreamTransport, ListenerFilterKind, Terminal},
@@ -11,7 +10,12 @@ use tulle_identity::CertificateSource;
 use tulle_telemetry::metrics::proxy::{ListenerStats, TcpStats};
 
 use super::sniff;
-use crate::{http::manager::LocalManager, telemetry::access_log::LocalLog, tls, worker::Worker};
+use crate::{
+    http::manager::LocalManager,
+    telemetry::access_log::LocalLog,
+    tls::{self, Accepting},
+    worker::Worker,
+};
 
 /// A listener with its chains made ready.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ pub(crate) enum Transport {
     /// In the clear.
     Plain,
     /// In TLS.
-    Tls(Arc<ServerConfig>),
+    Tls(Accepting),
     /// In TLS that cannot be set up: connections are refused. The reason was logged when the listener came.
     Broken,
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tulle_engine::runtime::listener::{DownstreamTransport, Terminal};
 use tulle_identity::{PeerFault, PeerIdentity, peer_fault};
 use tulle_telemetry::events::DownstreamEvent;
@@ -29,6 +29,7 @@ use crate::{
     },
     tcp,
     telemetry::audit,
+    tls,
     worker::Worker,
 };
 
@@ -183,7 +184,7 @@ async fn wrap(
 ) -> Result<(Stream, Option<TlsFacts>), Refusal> {
     let config = match &chain.transport {
         Transport::Plain => return Ok((Stream::Plain(tcp), None)),
-        Transport::Tls(config) => Arc::clone(config),
+        Transport::Tls(accepting) => accepting,
         Transport::Broken => {
             connect::reset_tcp(tcp);
             return Err(Refusal::BrokenTls);
@@ -196,7 +197,7 @@ async fn wrap(
         connect::reset_tcp(tcp);
         return Err(Refusal::NoServerName);
     }
-    let handshake = TlsAcceptor::from(config).accept(tcp);
+    let handshake = config.accept(tcp);
     // Without a limit of its own a handshake would hold a socket for as long as a client likes.
     let limit = chain.config.handshake_timeout.unwrap_or(Duration::from_secs(15));
     match tokio::time::timeout(limit, handshake).await {
@@ -204,6 +205,9 @@ async fn wrap(
         Ok(Err(error)) => Err(Refusal::Handshake(error)),
         Ok(Ok(stream)) => {
             chain.stats.ssl_handshake.inc();
+            if tls::is_resumed(stream.get_ref().1) {
+                chain.stats.ssl_session_reused.inc();
+            }
             let facts = tls_facts(chain, &stream);
             Ok((Stream::TlsServer(Box::new(stream)), Some(facts)))
         }

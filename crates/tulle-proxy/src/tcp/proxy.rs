@@ -36,6 +36,7 @@ use crate::{
     listener::facts::Conn,
     net::stream::Stream,
     telemetry::{audit, istio::Parties},
+    tls::is_resumed,
 };
 
 /// What is remembered of a connection for its log line.
@@ -235,8 +236,11 @@ async fn connect(
         match connecting::connect(worker, cluster, &chosen.host, &key, None, hold).await {
             Ok((stream, facts)) => {
                 cluster.stats.upstream_cx_total.inc();
-                if matches!(stream, Stream::TlsClient(_)) {
+                if let Stream::TlsClient(tls) = &stream {
                     cluster.stats.ssl_handshake.inc();
+                    if is_resumed(tls.get_ref().1) {
+                        cluster.stats.ssl_session_reused.inc();
+                    }
                 }
                 cluster.report(&chosen, Outcome::Connected, worker.uptime());
                 return Some((stream, chosen, facts));

@@ -3,9 +3,10 @@
 //! Configurations are made when a listener or cluster arrives. Certificates and roots with a name are cells that every
 //! handshake reads anew, so that a rotation needs no new configuration; files and inline data are read once.
 
-use std::{path::Path, sync::Arc};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ServerConfig, pki_types::ServerName};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tulle_engine::runtime::{
     matcher::StringMatcher,
     tls::{
@@ -15,8 +16,11 @@ use tulle_engine::runtime::{
 };
 use tulle_identity::{
     self as identity, Certificate, ClientTls, MaterialError, PeerRules, Revocations, Secrets, ServerTls,
-    TextMatch, TlsBuildError, TrustBundle, TrustSource, VerifyPeer, Watched, tls::ClientAuth,
+    TextMatch, TlsBuildError, TrustBundle, TrustSource, VerifyPeer, Watched,
+    tls::{ClientAuth, ClientSessions, Recheck},
 };
+
+use crate::net::stream::Tcp;
 
 /// Where the system keeps its roots (Debian, Fedora, Alpine).
 const SYSTEM_ROOTS: [&str; 3] =
@@ -39,17 +43,75 @@ pub(crate) enum TlsError {
     NoSystemRoots,
 }
 
-/// A configuration for accepting TLS, and where its certificate comes from.
+/// How connections are accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Accepting {
+    config: Arc<ServerConfig>,
+    recheck: Option<Recheck>,
+}
+
+impl Accepting {
+    /// Shakes hands with a client.
+    pub(crate) async fn accept(&self, tcp: Tcp) -> io::Result<server::TlsStream<Tcp>> {
+        let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(tcp).await?;
+        if let Some(recheck) = &self.recheck {
+            recheck.client(stream.get_ref().1).map_err(invalid)?;
+        }
+        Ok(stream)
+    }
+}
+
+/// How connections are made.
+#[derive(Clone, Debug)]
+pub(crate) struct Connecting {
+    /// Without sessions.
+    pub(crate) config: Arc<ClientConfig>,
+    sessions: Option<Arc<ClientSessions>>,
+    recheck: Recheck,
+}
+
+impl Connecting {
+    /// Shakes hands with a server that is called `name`, at `endpoint` if it has an address.
+    pub(crate) async fn connect(
+        &self,
+        name: ServerName<'static>,
+        endpoint: Option<SocketAddr>,
+        tcp: Tcp,
+    ) -> io::Result<client::TlsStream<Tcp>> {
+        let config = match (&self.sessions, endpoint) {
+            (Some(sessions), Some(endpoint)) => {
+                let mut config = ClientConfig::clone(&self.config);
+                config.resumption = sessions.of(endpoint);
+                Arc::new(config)
+            }
+            _ => Arc::clone(&self.config),
+        };
+        let stream = TlsConnector::from(config).connect(name.clone(), tcp).await?;
+        self.recheck.server(stream.get_ref().1, &name).map_err(invalid)?;
+        Ok(stream)
+    }
+}
+
+/// Whether a handshake resumed a session.
+pub(crate) fn is_resumed(session: &rustls::CommonState) -> bool {
+    session.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// What accepts TLS, and where its certificate comes from.
 pub(crate) fn server(
     tls: &DownstreamTls,
     secrets: &Secrets,
-) -> Result<(Arc<ServerConfig>, identity::CertificateSource), TlsError> {
+) -> Result<(Accepting, identity::CertificateSource), TlsError> {
     let DownstreamTls {
         common,
         require_client_certificate,
         require_sni: _, // Checked after the handshake, where the name is known.
-        stateless_resumption: _,
-        stateful_resumption: _, // Resumption is off with client certificates and on without: see `ServerTls::build`.
+        stateless_resumption,
+        stateful_resumption, // There are no tickets with keys; whoever allows either gets sessions in memory.
     } = tls;
     let TlsCommon { certificates, validation, alpn, versions, cipher_suites } = common;
     let rules = verify(validation, secrets)?;
@@ -66,18 +128,21 @@ pub(crate) fn server(
         min_version: version(versions.min),
         max_version: version(versions.max),
         cipher_suites: cipher_suites.iter().copied().map(suite).collect(),
-    }
-    .build()?;
-    Ok((config, certificate))
+    };
+    let (config, recheck) = match *stateless_resumption || *stateful_resumption {
+        true => config.build_resuming()?,
+        false => (config.build()?, None),
+    };
+    Ok((Accepting { config, recheck }, certificate))
 }
 
-/// A configuration for connecting with TLS, offering `alpn` (the context's own where `None`).
+/// What connects with TLS, offering `alpn` (the context's own where `None`).
 pub(crate) fn client(
     tls: &UpstreamTls,
     alpn: Option<&[Arc<str>]>,
     secrets: &Secrets,
-) -> Result<Arc<ClientConfig>, TlsError> {
-    let UpstreamTls { common, sni, auto_host_sni, auto_sni_san_validation, max_session_keys: _ } = tls;
+) -> Result<Connecting, TlsError> {
+    let UpstreamTls { common, sni, auto_host_sni, auto_sni_san_validation, max_session_keys } = tls;
     let TlsCommon { certificates, validation, alpn: own, versions, cipher_suites } = common;
     let rules = match (verify(validation, secrets)?, auto_sni_san_validation) {
         (VerifyPeer::Chain { trust, rules }, true) if rules.names.is_empty() => {
@@ -94,7 +159,8 @@ pub(crate) fn client(
     out.max_version = version(versions.max);
     out.cipher_suites = cipher_suites.iter().copied().map(suite).collect();
     out.send_sni = *auto_host_sni || !sni.is_empty();
-    Ok(out.build()?)
+    let (config, sessions, recheck) = out.build_resuming()?;
+    Ok(Connecting { config, sessions: (*max_session_keys > 0).then_some(sessions), recheck })
 }
 
 fn certificate(

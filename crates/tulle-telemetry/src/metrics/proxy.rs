@@ -232,6 +232,8 @@ stat_block! {
         ratelimit_failure_mode_allowed: Counter = "ratelimit.failure_mode_allowed",
         /// TLS handshakes done.
         ssl_handshake: Counter = "ssl.handshake",
+        /// Of these, those that resumed a session.
+        ssl_session_reused: Counter = "ssl.session_reused",
         /// TLS handshakes failed.
         ssl_connection_error: Counter = "ssl.connection_error",
         /// Endpoints whose certificate carried another name.
@@ -435,6 +437,8 @@ stat_block! {
         no_filter_chain_match: Counter = "no_filter_chain_match",
         /// TLS handshakes done.
         ssl_handshake: Counter = "ssl.handshake",
+        /// Of these, those that resumed a session.
+        ssl_session_reused: Counter = "ssl.session_reused",
         /// TLS handshakes failed.
         ssl_connection_error: Counter = "ssl.connection_error",
         /// Clients without the certificate that is required.

@@ -48,6 +48,8 @@ pub(crate) struct H2 {
     ask_after_silence: Cell<Option<Duration>>,
     /// Since when no stream has been open.
     pub(crate) silent_since: Cell<Option<Instant>>,
+    /// Streams that we opened.
+    pub(crate) opened: Cell<u32>,
     /// A ping is to be sent now.
     ask_now: Cell<bool>,
 }
@@ -126,6 +128,7 @@ impl H2 {
             leaving: Cell::new(false),
             ask_after_silence: Cell::new(None),
             silent_since: Cell::new(None),
+            opened: Cell::new(0),
             ask_now: Cell::new(false),
         })
     }
@@ -172,6 +175,7 @@ impl H2 {
 
     /// A stream is about to be opened: if none was for long, the peer is asked whether it is there.
     fn ask_if_silent(&self) {
+        self.opened.set(self.opened.get().saturating_add(1));
         if let Some(since) = self.silent_since.take()
             && self.ask_after_silence.get().is_some_and(|limit| since.elapsed() >= limit)
         {
