@@ -9,6 +9,7 @@ use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
 use tulle_api::value::Timestamp;
 use tulle_store::Store;
+use tulle_telemetry::audit::AuditLog;
 
 use crate::access::{Identity, Token};
 use crate::error::ApiError;
@@ -76,6 +77,7 @@ impl Machine for NoMachine {
 /// What all requests share.
 pub(crate) struct Shared {
     pub store: Arc<dyn Store>,
+    pub audit: AuditLog,
     pub hub: Hub,
     pub tokens: Vec<Token>,
     pub limits: Limits,

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tulle_store::Store;
+use tulle_telemetry::audit::{AuditLog, Entry, Event};
 
 use crate::access::{self, Identity, Role, Token};
 use crate::call::{Call, Limits, Machine, Shared};
@@ -63,6 +64,8 @@ pub struct Options {
     pub machine: Arc<dyn Machine>,
     /// TLS; `None` for plain HTTP, which only tests on loopback should use.
     pub tls: Option<ServerTls>,
+    /// Where what is refused is told, `config.refused`; by default nowhere.
+    pub audit: AuditLog,
 }
 
 /// A running server; it ends when this is dropped.
@@ -79,13 +82,14 @@ impl Server {
     /// What the kernel says about the socket.
     pub fn start(listener: TcpListener, options: Options) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let Options { store, tokens, limits, machine, tls } = options;
+        let Options { store, tokens, limits, machine, tls, audit } = options;
         let shared = Arc::new(Shared {
             hub: Hub::start(Arc::clone(&store)),
             store,
             tokens,
             limits,
             machine,
+            audit,
             pages: Pages::default(),
             watches: Arc::new(Semaphore::new(limits.watches)),
         });
@@ -230,12 +234,34 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         (Target::Version, &Method::GET) => return Ok(respond::json(StatusCode::OK, &discovery::version())),
         _ => {}
     }
-    let identity = access::authenticate(&head.headers, &shared.tokens)?;
-    let query = Query::parse(head.uri.query().unwrap_or_default())?;
-    authorize(&identity, &target, &head.method, &query)?;
-    let body = read_body(body, &shared.limits).await?;
-    let call = Call { shared, identity, method: head.method, query, headers: head.headers, body };
-    dispatch(&call, target).await
+    let audit = shared.audit.clone();
+    let asked = (head.method.clone(), head.uri.path().to_owned());
+    let identity = access::authenticate(&head.headers, &shared.tokens)
+        .inspect_err(|error| record_refusal(&audit, "", &asked, error))?;
+    let who = identity.name.clone();
+    let answered = async {
+        let query = Query::parse(head.uri.query().unwrap_or_default())?;
+        authorize(&identity, &target, &head.method, &query)?;
+        let body = read_body(body, &shared.limits).await?;
+        let call = Call { shared, identity, method: head.method, query, headers: head.headers, body };
+        dispatch(&call, target).await
+    };
+    answered.await.inspect_err(|error| record_refusal(&audit, &who, &asked, error))
+}
+
+/// Tells of somebody who may not do what they asked for, and of what was written and is wrong.
+fn record_refusal(audit: &AuditLog, who: &str, (method, path): &(Method, String), error: &ApiError) {
+    let writes = !matches!(*method, Method::GET | Method::HEAD);
+    let told = match error.reason {
+        Reason::Unauthorized | Reason::Forbidden => true,
+        Reason::Invalid | Reason::BadRequest | Reason::RequestEntityTooLarge => writes,
+        _ => false,
+    };
+    if told {
+        let entry =
+            Entry::new(Event::ConfigRefused, who, format!("{method} {path}")).refused(&*error.message);
+        audit.record(entry.with("code", error.reason.code()));
+    }
 }
 
 fn health(shared: &Shared) -> Result<Response<Body>, ApiError> {

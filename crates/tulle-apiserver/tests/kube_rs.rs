@@ -66,6 +66,7 @@ impl Place {
             limits: Limits::default(),
             machine: Arc::new(NoMachine),
             tls: Some(server_tls(&self.file("ca.pem")).unwrap()),
+            audit: tulle_telemetry::audit::AuditLog::default(),
         };
         let server = runtime.block_on(async {
             let listener = TcpListener::bind(self.address).await.unwrap();

@@ -36,6 +36,7 @@ impl Kubectl {
             limits: Limits::default(),
             machine: Arc::new(NoMachine),
             tls: Some(tls),
+            audit: tulle_telemetry::audit::AuditLog::default(),
         };
         let server = runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

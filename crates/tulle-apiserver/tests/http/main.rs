@@ -7,6 +7,7 @@ mod discovery;
 mod objects;
 mod paging;
 mod patching;
+mod refusals;
 mod scale;
 mod support;
 mod tables;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tulle_apiserver::{Identity, Limits, NoMachine, Options, Role, Server, Token};
 use tulle_store::Memory;
+use tulle_telemetry::audit::AuditLog;
 
 /// Only catches hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,6 +55,10 @@ impl Api {
     }
 
     pub(crate) fn with(store: Memory, limits: Limits) -> Self {
+        Self::audited(store, limits, AuditLog::default())
+    }
+
+    pub(crate) fn audited(store: Memory, limits: Limits, audit: AuditLog) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let token = |secret, name: &str, role| Token::new(secret, Identity { name: name.into(), role });
@@ -66,6 +71,7 @@ impl Api {
             limits,
             machine: Arc::new(NoMachine),
             tls: None,
+            audit,
         };
         let server = runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -15,6 +15,7 @@ use tulle_apiserver::{
     Identity, Limits, Machine, Options, Role, Server, Token, kubeconfig, secret_in, server_tls, write_private,
 };
 use tulle_store::{Embedded, EmbeddedOptions, Keep, LocalStore, Store};
+use tulle_telemetry::audit::AuditLog;
 
 use crate::node::paths::Paths;
 use crate::pod::logs;
@@ -74,12 +75,13 @@ impl Drop for ApiThread {
     }
 }
 
-/// Serves `store` on `socket` and writes the kubeconfig for `url`.
+/// Serves `store` on `socket` and writes the kubeconfig for `url`; what it refuses goes to `audit`.
 pub(super) fn start(
     socket: OwnedFd,
     store: Arc<dyn Store>,
     paths: &Paths,
     url: &str,
+    audit: AuditLog,
 ) -> Result<ApiThread, ApiStartError> {
     let dir = paths.api();
     let secret = |name: &str| {
@@ -104,6 +106,7 @@ pub(super) fn start(
         limits: Limits::default(),
         machine: Arc::new(Node { logs: paths.logs() }),
         tls: Some(tls),
+        audit,
     };
     let listener = std::net::TcpListener::from(socket);
     listener.set_nonblocking(true).map_err(ApiStartError::Serve)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tulle_base::{Diagnostic, ResourceRef, Severity};
 use tulle_store::{LocalStore, Report};
+use tulle_telemetry::audit::{Entry, Event};
 
 use super::protocol::FromAgent;
 use crate::cluster::view::View;
@@ -18,6 +19,15 @@ impl Findings {
     /// All of them, by file.
     pub(super) fn all(&self) -> Vec<String> {
         self.by_file.values().flatten().cloned().collect()
+    }
+
+    /// What of the files is not taken, for the audit log.
+    pub(super) fn refusals(report: &Report) -> impl Iterator<Item = Entry> {
+        report.diagnostics.iter().filter(|d| d.severity == Severity::Error).map(|d| {
+            let subject = d.resource.as_ref().map(ToString::to_string).unwrap_or_default();
+            let reason = format!("{}: {}", d.field, d.message);
+            Entry::new(Event::ConfigRefused, file_of(d), subject).refused(reason.trim_start_matches(": "))
+        })
     }
 
     /// Takes note of a look at the files, and returns what is worth telling. `before` is what there was until then; `None`

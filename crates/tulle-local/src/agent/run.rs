@@ -18,6 +18,7 @@ use tulle_api::kubernetes::Service;
 use tulle_api::{Kind, Object, parse_manifests};
 use tulle_base::{ResourceRef, Severity};
 use tulle_store::{Filter, Folder, Store};
+use tulle_telemetry::audit::{AuditLog, Sink};
 
 use super::control::{self, Ask, Found, Running};
 use super::findings::Findings;
@@ -175,6 +176,8 @@ struct Agent {
     gateway_url: String,
     dashboard_url: String,
     findings: Findings,
+    /// Where manifests that are not taken are told.
+    audit: AuditLog,
     xds: watch::Sender<Option<SocketAddr>>,
     metrics: watch::Sender<Option<SocketAddr>>,
     dashboard: watch::Sender<Option<SocketAddr>>,
@@ -207,9 +210,12 @@ impl Agent {
         std::fs::write(paths.token_key(), signer.public_pem())?;
         let listener = UnixListener::bind(paths.store_socket())?;
         tokio::spawn(tulle_store::serve(listener, Arc::clone(&store) as Arc<dyn Store>));
+        let log = Sink::File(paths.api().join("audit.log"));
+        let audit = AuditLog::start("api", "node", &[log])?;
         let api = api
             .map(|socket| {
-                super::api::start(socket, Arc::clone(&store) as Arc<dyn Store>, &paths, &options.api_url)
+                let store = Arc::clone(&store) as Arc<dyn Store>;
+                super::api::start(socket, store, &paths, &options.api_url, audit.clone())
             })
             .transpose()?;
         let (ask, asks) = mpsc::channel(16);
@@ -249,6 +255,7 @@ impl Agent {
             gateway_url: options.gateway_url,
             dashboard_url: options.dashboard_url,
             findings: Findings::default(),
+            audit,
             xds: xds_target,
             metrics: metrics_target,
             dashboard: dashboard_target,
@@ -416,6 +423,9 @@ impl Agent {
 
     /// Passes on what was found in manifests.
     async fn note_report(&mut self, report: &tulle_store::Report, first: bool) {
+        for entry in Findings::refusals(report) {
+            self.audit.record(entry);
+        }
         let before = (!first).then_some(&self.view);
         for news in self.findings.take(report, self.store.inner(), before) {
             self.uplink.tell(&news).await;

@@ -61,6 +61,9 @@ events! {
     /// Something that the mesh is configured by was written or deleted. Actor: the field manager that the API notes, or the file;
     /// subject: the resource; details: change, version.
     ConfigChanged = "config.changed";
+    /// Something that the mesh is to be configured by was not taken: its writer may not write it, or it is wrong. Actor: the user of the
+    /// API, or the file; subject: what was asked, or the resource; details: code.
+    ConfigRefused = "config.refused";
     /// An administrative endpoint was used. Actor: the client's address; subject: method and path.
     AdminUsed = "admin.used";
     /// A request or connection was denied. Actor: the peer; subject: what it asked for; details: policy, rule.
