@@ -195,7 +195,7 @@ export const serviceDetail = {
   peers: {
     inbound: [
       {
-        workload: 'default/productpage-v1',
+        id: 'default/productpage-v1',
         kind: 'workload',
         protocol: 'http',
         ...golden(8.8),
@@ -208,7 +208,7 @@ export const serviceDetail = {
     ],
     outbound: [
       {
-        workload: 'default/ratings-v1',
+        id: 'default/ratings-v1',
         kind: 'workload',
         protocol: 'http',
         ...golden(5.8, 0.25),
@@ -222,8 +222,8 @@ export const serviceDetail = {
   },
   subsets: ['v1', 'v2', 'v3'].map((v, n) => ({
     name: v,
-    workload: `default/reviews-${v}`,
-    version: v,
+    labels: [`version=${v}`],
+    workloads: [`default/reviews-${v}`],
     ...golden([6.6, 1.3, 0.9][n]!),
   })),
   endpoints: {
@@ -618,14 +618,22 @@ export const encryption = {
   })),
 };
 export const certificates = {
-  root: { subject: 'O=cluster.local', expires: T + 3.1e8, fingerprint: 'aa:bb', previous: [] },
-  rotation: { state: 'stable' },
+  phase: 'steady',
+  signsUntil: T + 3.1e8,
+  roots: [
+    {
+      role: 'signing',
+      subject: 'O=cluster.local, CN=Tulle root CA',
+      expires: T + 3.1e8,
+      fingerprint: 'dd2b07b696299273',
+    },
+  ],
   workloads: workloads.map((w, n) => ({
     workload: w.id,
-    pod: `${w.name}-abc`,
+    pod: `default/${w.name}-abc`,
     identity: `spiffe://cluster.local/ns/default/sa/${w.serviceAccount}`,
     serial: String(n),
-    issued: Date.now() / 1000 - 40_000,
+    root: 'dd2b07b696299273',
     expires: Date.now() / 1000 + 46_000 - n * 8000,
     state: n === 5 ? 'due' : 'fresh',
   })),
@@ -765,13 +773,12 @@ export const plane = {
   uptime: 3600,
   ready: true,
   trustDomain: 'cluster.local',
-  ports: [{ name: 'xds', address: '0.0.0.0:15010' }],
   streams: 7,
   storeVersion: 812,
   pushes: { cds: 10 },
   rejects: { lds: 0 },
-  pushTime: { p50: 0.3, p99: 2 },
-  convergence: { p50: 3, p99: 12 },
+  pushTime: { p50: 0.01, p99: 0.1 },
+  convergence: { p50: 0.07, p99: 0.48 },
   memoryBytes: 48e6,
   cpuSeconds: 12.5,
   telemetry: { series: 1800, memoryBytes: 9e6, diskBytes: 2e6, sources: 8, lost: {} },

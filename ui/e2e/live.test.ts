@@ -164,6 +164,45 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
     expect(page.problems).toEqual([]);
   });
 
+  test('every page has the mesh’s own data', async () => {
+    const pages = [
+      '#/',
+      '#/services',
+      '#/services?tab=workloads',
+      '#/service/default/reviews',
+      '#/service/default/ratings?tab=routes',
+      '#/service/default/reviews?tab=endpoints',
+      '#/service/default/ratings?tab=applies',
+      '#/workload/default/reviews-v2',
+      '#/workload/default/reviews-v2?tab=pods',
+      '#/workload/default/reviews-v2?tab=applies',
+      '#/requests',
+      '#/traces',
+      '#/config',
+      '#/config?tab=history',
+      '#/config/VirtualService/default/ratings',
+      '#/config/VirtualService/default/ratings?tab=force',
+      '#/config/VirtualService/default/ratings?tab=history',
+      '#/security',
+      '#/security/certificates',
+      '#/security/policies',
+      '#/security/access',
+      '#/rollouts',
+      '#/control',
+      '#/control?tab=plane',
+    ];
+    const served = async (path: string) => (await fetch(`${urls.dashboard}/api/${path}`)).status !== 404;
+    const [console_, requests, traces] = await Promise.all([served('overview'), served('requests'), served('traces')]);
+    for (const hash of pages) {
+      if (!(hash === '#/requests' ? requests : hash === '#/traces' ? traces : console_)) continue;
+      await page.goto(`${urls.dashboard}/${hash}`);
+      await page.waitForSelector('main h1, main .note');
+      await page.waitForFunction(() => document.querySelectorAll('main .loading').length === 0);
+      expect(await page.locator('main .note-bad').allTextContents(), hash).toEqual([]);
+    }
+    expect(page.problems).toEqual([]);
+  });
+
   async function shots(name: string, hash: string): Promise<void> {
     for (const [width, theme] of [
       [1280, 'light'],

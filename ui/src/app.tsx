@@ -69,7 +69,7 @@ export function App() {
       <div class="right">
         <Bar />
         <main ref={main} tabIndex={-1} class={current === 'graph' ? 'full' : ''}>
-          <Guard key={path}>
+          <Guard key={path} at={location.hash}>
             {HIDDEN[current]?.() ?? PAGES.find((p) => p.id === current)?.show() ?? (
               <Note title="There is no such page.">
                 <a href="#/">To the health of the mesh</a>
@@ -83,10 +83,13 @@ export function App() {
 }
 
 /** One broken page is told, and leaves the others. */
-class Guard extends Component<{ children: ComponentChildren }, { error: string }> {
+class Guard extends Component<{ at: string; children: ComponentChildren }, { error: string }> {
   override state = { error: '' };
   static getDerivedStateFromError(error: unknown) {
     return { error: error instanceof Error ? error.message : String(error) };
+  }
+  override componentDidUpdate(before: { at: string }) {
+    if (this.state.error && before.at !== this.props.at) this.setState({ error: '' });
   }
   override componentDidCatch(error: unknown) {
     console.error(error);
@@ -197,7 +200,7 @@ function Bar() {
             theme.value = (e.target as HTMLSelectElement).value as Theme;
           }}
         >
-          <option value="auto">As the system</option>
+          <option value="auto">Auto</option>
           <option value="light">Light</option>
           <option value="dark">Dark</option>
         </select>

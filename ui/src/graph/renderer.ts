@@ -16,6 +16,8 @@ const SETTLE = 90;
 /** How much more than the screen is drawn, on each side. */
 const MARGIN = 0.3;
 const CLOSEST = 2.2;
+/** A screen of this width is a telephone's. */
+const NARROW = 560;
 
 export class Renderer {
   private readonly base = document.createElement('canvas');
@@ -115,7 +117,7 @@ export class Renderer {
     const pad = 28;
     const all = Math.min((this.size.width - 2 * pad) / box.width, (this.size.height - 2 * pad) / box.height, 1.15);
     // A few nodes stay readable on a narrow screen, even if one has to pan.
-    const k = this.model.nodes.size <= 40 ? Math.max(all, NEAR) : all;
+    const k = this.model.nodes.size <= 40 && this.size.width < NARROW ? Math.max(all, NEAR) : all;
     this.look({
       k,
       // What is wider than a narrow screen begins at its left.

@@ -43,11 +43,11 @@ interface Plane {
   uptime: number;
   ready: boolean;
   trustDomain: string;
-  ports: { name: string; address: string }[];
   streams: number;
   storeVersion: number;
   pushes: Record<string, number>;
   rejects: Record<string, number>;
+  /** Seconds, as the control plane's metrics have them. */
   pushTime: { p50: number | null; p99: number | null };
   convergence: { p50: number | null; p99: number | null };
   memoryBytes: number | null;
@@ -219,8 +219,8 @@ function ControlPlane() {
               <Figure name="Streams" value={count(c.streams)} />
               <Figure
                 name="Push to acknowledged"
-                value={millis(c.convergence.p99 === null ? null : c.convergence.p99)}
-                note={`p99, p50 ${millis(c.convergence.p50)}`}
+                value={millis(c.convergence.p99 === null ? null : c.convergence.p99 * 1000)}
+                note={`p99, p50 ${millis(c.convergence.p50 === null ? null : c.convergence.p50 * 1000)}`}
               />
               <Figure
                 name="Refused"
@@ -273,18 +273,6 @@ function ControlPlane() {
                     },
                   ]}
                 />
-              </Card>
-              <Card title="Ports">
-                <dl class="facts">
-                  {c.ports.map((p) => (
-                    <>
-                      <dt>{p.name}</dt>
-                      <dd>
-                        <code>{p.address}</code>
-                      </dd>
-                    </>
-                  ))}
-                </dl>
               </Card>
               {c.history && (
                 <Card title="What is kept">

@@ -73,7 +73,6 @@ export function HomePage() {
           <>
             <Checks checks={o.checks} />
             <Totals o={o} />
-            <Charts />
             <Card
               title="Services, worst first"
               wide
@@ -89,6 +88,7 @@ export function HomePage() {
           </>
         )}
       </Show>
+      <Charts />
     </>
   );
 }

@@ -1,10 +1,10 @@
 // Security: what is encrypted and what is not and why, how long certificates last, what policies do, and who can call whom.
-import { moment, percent, rate, span } from '../lib/format';
+import { percent, rate, span } from '../lib/format';
 import { timing } from '../lib/live';
 import { link, option, place, set } from '../lib/router';
 import type { Ref } from '../lib/types';
 import { useAsk } from '../lib/use';
-import { Card, Figure, Filter, Share, Tabs, Title } from '../parts/bits';
+import { Card, Figure, Filter, Tabs, Title } from '../parts/bits';
 import { CopyMenu } from '../parts/copy';
 import { IdLink, RefLink } from '../parts/detail';
 import { Lock, Sign, type Status } from '../parts/sign';
@@ -29,14 +29,16 @@ interface Encryption {
 }
 
 interface Certificates {
-  root: { subject: string; expires: number | null; fingerprint: string; previous: unknown[] } | null;
-  rotation: { state: string };
+  /** Of the rotation of the root. */
+  phase: string;
+  signsUntil: number | null;
+  roots: { role: string; subject: string; expires: number; fingerprint: string }[];
   workloads: {
     workload: string;
     pod: string;
     identity: string;
     serial: string;
-    issued: number;
+    root: string;
     expires: number;
     state: 'fresh' | 'due' | 'expired' | 'revoked';
   }[];
@@ -221,17 +223,32 @@ function CertificateBoard() {
         <>
           <div class="figures">
             <Figure
-              name="Root"
-              value={c.root?.expires ? span(c.root.expires - now) : '–'}
-              note={c.root?.subject ?? 'not known'}
+              name="Certificate authority"
+              value={c.signsUntil === null ? '–' : span(c.signsUntil - now)}
+              note="as long as it can sign"
             />
-            <Figure name="Rotation" value={<span class="figure-small">{c.rotation.state}</span>} />
+            <Figure name="Rotation" value={<span class="figure-small">{c.phase}</span>} />
             <Figure
               name="Certificates"
               value={c.workloads.length}
               note={`${c.workloads.filter((w) => w.state !== 'fresh').length} not fresh`}
             />
           </div>
+          <Card title="Roots that are trusted">
+            <Table
+              caption="Roots"
+              rows={c.roots}
+              id={(r) => r.fingerprint}
+              order="role"
+              name="sortRoots"
+              columns={[
+                { id: 'role', name: 'Role', by: (r) => r.role, show: (r) => r.role },
+                { id: 'subject', name: 'Subject', show: (r) => <span class="break">{r.subject}</span> },
+                { id: 'expires', name: 'Left', number: true, by: (r) => r.expires, show: (r) => span(r.expires - now) },
+                { id: 'print', name: 'Fingerprint', wide: true, show: (r) => <code>{r.fingerprint}</code> },
+              ]}
+            />
+          </Card>
           <Card title="Workloads, the next to expire first" wide>
             {c.workloads.length === 0 ? (
               <p class="muted">No certificate has been issued since this control plane began.</p>
@@ -239,7 +256,7 @@ function CertificateBoard() {
               <Table
                 caption="Certificates of workloads"
                 rows={c.workloads}
-                id={(w) => w.pod + w.serial}
+                id={(w) => w.serial}
                 order="expires"
                 columns={[
                   { id: 'workload', name: 'Workload', by: (w) => w.workload, show: (w) => <IdLink id={w.workload} /> },
@@ -253,15 +270,9 @@ function CertificateBoard() {
                     id: 'expires',
                     name: 'Left',
                     by: (w) => w.expires,
-                    show: (w) => (
-                      <Share
-                        value={(w.expires - now) / Math.max(1, w.expires - w.issued)}
-                        tone={w.state === 'fresh' ? 'good' : 'warn'}
-                        label={span(w.expires - now)}
-                      />
-                    ),
+                    number: true,
+                    show: (w) => span(w.expires - now),
                   },
-                  { id: 'issued', name: 'Issued', wide: true, by: (w) => w.issued, show: (w) => moment(w.issued) },
                   { id: 'identity', name: 'Identity', show: (w) => <span class="break">{w.identity}</span> },
                   { id: 'pod', name: 'Pod', wide: true, by: (w) => w.pod, show: (w) => w.pod },
                 ]}

@@ -47,7 +47,7 @@ interface Endpoint {
 export interface ServiceDetail extends Omit<ServiceRow, 'endpoints'> {
   routes: Route[];
   peers: { inbound: Peer[]; outbound: Peer[] };
-  subsets: (Golden & { name: string; workload: string; version: string })[];
+  subsets: (Golden & { name: string; labels: string[]; workloads: string[] })[];
   endpoints: { total: number; healthy: number; list: Endpoint[] };
   configuration: Applied[];
   queries: Record<string, string>;
@@ -142,11 +142,20 @@ function Traffic({ s }: { s: ServiceDetail }) {
           <Table
             caption="Versions"
             rows={s.subsets}
-            id={(v) => v.name + v.workload}
+            id={(v) => v.name}
             order="name"
             name="sortVersions"
             columns={[
-              { id: 'name', name: 'Version', by: (v) => v.name, show: (v) => <IdLink id={v.workload} /> },
+              {
+                id: 'name',
+                name: 'Version',
+                by: (v) => v.name,
+                show: (v) => (
+                  <>
+                    {v.name} <span class="muted">{v.labels.join(', ')}</span>
+                  </>
+                ),
+              },
               {
                 id: 'share',
                 name: 'Share',

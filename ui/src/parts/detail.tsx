@@ -9,7 +9,7 @@ import { Sign } from './sign';
 import { type Column, Table } from './table';
 
 export interface Peer extends Partial<Golden> {
-  workload: string;
+  id: string;
   kind: string;
   protocol: string;
   health?: Health;
@@ -84,7 +84,7 @@ export function RefLink({ resource, rule }: { resource: Ref | null | undefined; 
 }
 
 const OTHER: Column<Peer>[] = [
-  { id: 'peer', name: 'Peer', by: (p) => p.workload, show: (p) => <IdLink id={p.workload} /> },
+  { id: 'peer', name: 'Peer', by: (p) => p.id, show: (p) => <IdLink id={p.id} /> },
   {
     id: 'health',
     name: 'Health',
@@ -107,7 +107,7 @@ export function Peers({ title, peers, name, none }: { title: string; peers: Peer
           caption={title}
           rows={peers}
           columns={OTHER}
-          id={(p) => `${p.workload} ${p.protocol}`}
+          id={(p) => `${p.id} ${p.protocol}`}
           order="-rate"
           name={name}
         />
