@@ -32,3 +32,4 @@ pub use meta::{ObjectMeta, OwnerReference, parse_bool};
 pub use object::Object;
 pub use places::refine_places;
 pub use validate::validate;
+pub use yaml::to_yaml;

@@ -15,6 +15,7 @@
 
 mod admission;
 mod bindings;
+mod console;
 mod documents;
 mod federation;
 mod keys;
@@ -60,7 +61,9 @@ use tulle_store::Store;
 use tulle_telemetry::audit::{AuditLog, Sink};
 use tulle_xds::server::{AdsService, Hub, Limits};
 
+pub use console::PatchCheck;
 pub use serving::TlsError;
+pub use tulle_dashboard::http::access::{Anonymous, Rules};
 pub use tulle_telemetry::audit::Sink as AuditSink;
 
 pub use source::{EtcdAccess, Source, SourceError};
@@ -94,6 +97,10 @@ pub struct Config {
     pub audit: Vec<Sink>,
     /// Where telemetry is asked for; default `None`: it is not kept.
     pub dashboard: Option<SocketAddr>,
+    /// Who may read and write there; default: whoever logs in.
+    pub access: Rules,
+    /// What else is said of patches when somebody validates on the dashboard; default `None`.
+    pub patch_check: Option<PatchCheck>,
 }
 
 impl Config {
@@ -120,6 +127,8 @@ impl Config {
             max_streams: 20_000,
             audit: vec![Sink::File(audit)],
             dashboard: None,
+            access: Rules::default(),
+            patch_check: None,
         }
     }
 }
@@ -237,6 +246,7 @@ impl ControlPlane {
             counters: ca.counters(),
             ready: ready.clone(),
             started: Instant::now(),
+            cert_ttl: config.cert_ttl,
         });
         let namespace = config.namespace.clone();
         let mesh = MeshConfig {
@@ -252,6 +262,21 @@ impl ControlPlane {
         let (pushed, pushed_receiver) = watch::channel(0);
         let (published, published_receiver) = watch::channel(0);
         let (ca_requests, requests) = mpsc::unbounded_channel();
+        let (known, newest) = watch::channel(console::Known::default());
+        let (asks, questions) = mpsc::unbounded_channel();
+        let (told, what_came) = mpsc::unbounded_channel();
+        let plane = kept.as_ref().map(|_| {
+            let needs = console::Needs {
+                shown: shown.clone(),
+                store: store.clone(),
+                issued: issued.clone(),
+                known: newest,
+                questions: asks,
+                patch_check: config.patch_check,
+            };
+            Arc::new(console::Console::new(needs, &config.state_dir))
+        });
+        let told = plane.is_some().then_some(told);
         let rotation = rotation::Rotation {
             authorities: identity.authorities.clone(),
             issued,
@@ -283,6 +308,9 @@ impl ControlPlane {
             wanted,
             fetched,
             register,
+            known,
+            told,
+            questions,
             store: store.clone(),
             hub,
             events,
@@ -315,8 +343,9 @@ impl ControlPlane {
         tasks.spawn(status::write(store, status_receiver, stopped.clone()));
         let (plain, secure, monitoring) =
             ports.serve(&mut tasks, services, identity.tls.clone(), &shown, &stopped);
-        if let Some(kept) = kept {
-            keep_telemetry(kept, &mut tasks, shown, namespace, &stopped);
+        if let Some((kept, plane)) = kept.zip(plane) {
+            tasks.spawn(Arc::clone(&plane).run(what_came, stopped.clone()));
+            keep_telemetry(kept, &mut tasks, shown, namespace, plane, &stopped);
         }
         tasks.spawn(identity.renew(trusted_receiver, stopped));
         tracing::info!(%plain, %secure, "control plane listens");
@@ -343,7 +372,7 @@ impl ControlPlane {
 
 async fn open_telemetry(config: &Config) -> Result<Option<telemetry::Telemetry>, StartError> {
     let Some(address) = config.dashboard else { return Ok(None) };
-    let opened = telemetry::Telemetry::open(config.state_dir.join("telemetry"), address).await;
+    let opened = telemetry::Telemetry::open(&config.state_dir, address, config.access.clone()).await;
     opened.map(Some).map_err(|source| StartError::Telemetry { address, source })
 }
 
@@ -353,6 +382,7 @@ fn keep_telemetry(
     tasks: &mut JoinSet<()>,
     shown: Arc<monitoring::Shown>,
     namespace: String,
+    plane: Arc<console::Console>,
     stop: &stop::Stop,
 ) {
     let own = vec![
@@ -379,7 +409,7 @@ fn keep_telemetry(
         all
     };
     tasks.spawn(telemetry::keep(kept.store.clone(), kept.clock.clone(), own, read, stop.clone()));
-    kept.start(tasks, stop);
+    kept.start(tasks, plane, stop);
 }
 
 /// The signing key, and what the control plane shows for itself.

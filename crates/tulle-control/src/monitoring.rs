@@ -40,6 +40,8 @@ pub(crate) struct Shown {
     pub(crate) counters: Arc<Counters>,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) started: Instant,
+    /// Longest life of workload certificates.
+    pub(crate) cert_ttl: Duration,
 }
 
 /// Serves a port until told to stop.

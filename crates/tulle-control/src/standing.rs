@@ -69,6 +69,11 @@ impl Standing {
         self.state().streams.get(&stream) == Some(&CoreEvent::SETTLED)
     }
 
+    /// The version of the store that is known.
+    pub(crate) fn newest(&self) -> u64 {
+        self.state().versions.back().map_or(0, |(_, version)| *version)
+    }
+
     /// Up to which version of the store a stream has answered everything.
     pub(crate) fn version(&self, stream: StreamId) -> u64 {
         let state = self.state();

@@ -8,16 +8,18 @@ mod own;
 mod receive;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tulle_dashboard::http::{Api, Hosts, serve};
+use tulle_dashboard::http::access::{Access, Key, Rules};
+use tulle_dashboard::http::{Api, Hosts, serve, tick};
 use tulle_dashboard::query::QueryLimits;
 use tulle_dashboard::store::{Limits, Store};
 
+use crate::console::Console;
 use crate::stop::Stop;
 
 pub(crate) use own::{Sample, histogram, keep};
@@ -33,12 +35,19 @@ pub(crate) struct Telemetry {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Arc<Clock>,
     listener: TcpListener,
+    access: Arc<Access>,
     pub(crate) address: SocketAddr,
 }
 
 impl Telemetry {
-    /// Opens the store in `folder` and the port at `address`.
-    pub(crate) async fn open(folder: PathBuf, address: SocketAddr) -> Result<Self, std::io::Error> {
+    /// Opens the store in the state directory and the port at `address`, for those whom `rules` let in.
+    pub(crate) async fn open(
+        state_dir: &Path,
+        address: SocketAddr,
+        rules: Rules,
+    ) -> Result<Self, std::io::Error> {
+        let access = Arc::new(Access::new(Key::open(state_dir)?, rules));
+        let folder = state_dir.join("telemetry");
         let listener = TcpListener::bind(address).await?;
         let clock = Arc::new(Clock::new());
         let now = clock.now();
@@ -48,14 +57,23 @@ impl Telemetry {
             tracing::warn!(message, "telemetry of an earlier life is damaged");
         }
         let address = listener.local_addr()?;
-        Ok(Self { store: Arc::new(store), clock, listener, address })
+        Ok(Self { store: Arc::new(store), clock, listener, access, address })
     }
 
     /// Starts serving and sweeping.
-    pub(crate) fn start(self, tasks: &mut JoinSet<()>, stop: &Stop) {
-        let Self { store, clock, listener, address } = self;
+    pub(crate) fn start(self, tasks: &mut JoinSet<()>, plane: Arc<Console>, stop: &Stop) {
+        let Self { store, clock, listener, access, address } = self;
         tracing::info!(%address, "telemetry is served");
-        let api = Api::new(store.clone(), QueryLimits::default(), Hosts::Local);
+        let api = Api::new(store.clone(), QueryLimits::default(), Hosts::Local)
+            .with_plane(plane.clone())
+            .with_access(access);
+        let (ticking, mut over) = (api.clone(), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = tick(ticking, plane) => {}
+                () = over.said() => {}
+            }
+        });
         let mut said = stop.clone();
         tasks.spawn(async move { serve(listener, api, said.said()).await });
         let mut stop = stop.clone();

@@ -193,7 +193,7 @@ impl World {
         let entry = Entry::new(Event::StreamAdmitted, principal(&peer), proxy.id.as_str());
         self.outside.audit.record(entry.with("address", address));
         self.by_pod.entry(proxy.pod.clone()).or_default().insert(stream);
-        let entry = Connected { proxy: proxy.clone(), view: view.clone(), since: at };
+        let entry = Connected { proxy: proxy.clone(), view: view.clone(), since: at, pushed: 0 };
         self.outside.directory.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);
         let client = Client {
             proxy,

@@ -3,6 +3,7 @@
 //!
 //! A change is applied at once. What arrives meanwhile is taken together next time; nobody waits for a timer.
 
+mod asked;
 mod clients;
 mod discovery;
 mod quarantine;
@@ -25,6 +26,7 @@ use tulle_translate::Proxy;
 use tulle_xds::server::{CoreEvent, Hub, HubEvent, StreamId};
 
 use crate::bindings::Accounts;
+use crate::console::Known;
 use crate::documents::{Documents, Taken, has_status};
 use crate::federation;
 use crate::keys::Wanted;
@@ -43,6 +45,7 @@ use crate::stop::Stop;
 use crate::trust::{self, Trust, Trusted};
 use crate::types::Types;
 use crate::views::Shared;
+pub(crate) use asked::Question;
 use clients::{Client, Opening};
 use discovery::{Discovery, Turned};
 
@@ -58,6 +61,16 @@ pub(crate) struct Connected {
     pub(crate) proxy: Proxy,
     pub(crate) view: String,
     pub(crate) since: Instant,
+    /// When something was sent to it last; milliseconds since 1970, 0 for never.
+    pub(crate) pushed: i64,
+}
+
+impl Connected {
+    /// When something was sent to it last; seconds since 1970.
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of this century")]
+    pub(crate) fn last_push(&self) -> Option<f64> {
+        (self.pushed > 0).then(|| self.pushed as f64 / 1000.0)
+    }
 }
 
 /// The connected proxies.
@@ -92,6 +105,12 @@ pub(crate) struct Outside {
     pub(crate) audit: AuditLog,
     /// Workloads that register themselves.
     pub(crate) register: mpsc::UnboundedSender<register::Told>,
+    /// The newest snapshot, for the dashboard.
+    pub(crate) known: watch::Sender<Known>,
+    /// What comes from the store, for the dashboard, if there is one.
+    pub(crate) told: Option<mpsc::UnboundedSender<Update>>,
+    /// What the dashboard asks.
+    pub(crate) questions: mpsc::UnboundedReceiver<Question>,
 }
 
 /// A view of one room.
@@ -204,6 +223,7 @@ impl World {
                         self.publish_trust(Instant::now());
                     }
                 }
+                Some(question) = self.outside.questions.recv() => self.answer(question),
                 () = fault_ends => self.everywhere(Change::Time(unix_now()), Instant::now()),
                 () = stop.said() => return,
             }
@@ -232,6 +252,15 @@ impl World {
             self.spread(&step, at);
         }
         self.outside.hub.mark();
+        self.show();
+    }
+
+    /// Publishes the newest snapshot.
+    fn show(&self) {
+        if self.outside.told.is_some() {
+            let snapshot = self.rooms.truth().clone();
+            self.outside.known.send_modify(|known| *known = Known { version: known.version + 1, snapshot });
+        }
     }
 
     /// Something else is to be trusted.
@@ -282,6 +311,12 @@ impl World {
             }
         }
         self.begin();
+        if let Some(told) = &self.outside.told {
+            for update in &updates {
+                // The dashboard ends only when everything does.
+                let _ = told.send(update.clone());
+            }
+        }
         let mut secrets = false;
         for update in updates {
             match update {
@@ -352,6 +387,7 @@ impl World {
             }
         }
         self.outside.hub.mark();
+        self.show();
     }
 
     /// What is in namespaces that are read from now on comes, what is in those that are not any more goes.
@@ -533,7 +569,8 @@ impl World {
                 self.ledger.touch_due(before, epoch);
                 self.try_again();
             }
-            HubEvent::Sent { kind, bytes, .. } => {
+            HubEvent::Sent { stream, kind, bytes, .. } => {
+                self.note_push(stream);
                 let label = [("type", self.types.label(kind))];
                 self.outside.metrics.add(Metric::Pushes, &label, 1.0);
                 self.outside.metrics.observe(Metric::ConfigSize, &label, bytes as f64);

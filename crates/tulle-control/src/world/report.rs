@@ -155,7 +155,7 @@ impl World {
         Programmed::Waiting { have, of, without: names }
     }
 
-    fn has_reached(&self, stream: StreamId, due: u64) -> bool {
+    pub(super) fn has_reached(&self, stream: StreamId, due: u64) -> bool {
         let joined = self.clients.get(&stream).map_or(u64::MAX, |c| c.joined);
         self.outside.standing.low(stream) >= due.max(joined)
     }

@@ -77,7 +77,7 @@ fn counter(series: &Selected) -> Counter {
 
 impl Sides {
     fn add(&mut self, series: &Selected, span: Span) {
-        let increase = increase(&series.samples, span);
+        let increase = increase(&series.samples, (span.from, span.to));
         if increase <= 0.0 {
             return;
         }
@@ -135,10 +135,17 @@ fn secured<'a>(edge: &mut Edge, get: &impl Fn(&str) -> &'a str, rate: f64) {
     }
 }
 
+/// How much a counter grew a second from the first to the last of two moments (milliseconds).
+pub fn rate_of(samples: &[(i64, f64)], span: (i64, i64)) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of a window")]
+    let seconds = (span.1 - span.0) as f64 / 1000.0;
+    if seconds > 0.0 { increase(samples, span) / seconds } else { 0.0 }
+}
+
 /// How much a counter grew from the first to the last tick. One that was not there at the first was 0.
-fn increase(samples: &[(i64, f64)], span: Span) -> f64 {
-    let until = samples.partition_point(|(t, _)| *t <= span.to);
-    let from = samples.partition_point(|(t, _)| *t <= span.from);
+fn increase(samples: &[(i64, f64)], (from, to): (i64, i64)) -> f64 {
+    let until = samples.partition_point(|(t, _)| *t <= to);
+    let from = samples.partition_point(|(t, _)| *t <= from);
     let before = samples[..from].iter().rev().map(|(_, v)| *v).find(|v| !is_stale(*v));
     let mut last = before.unwrap_or(0.0);
     let mut sum = 0.0;

@@ -13,6 +13,7 @@ use crate::query::histogram_quantile;
 use crate::store::{Selection, Store};
 
 pub use json::to_json;
+pub use measure::rate_of;
 
 /// A node's name: `NAMESPACE/NAME` of a workload, `service:NAMESPACE/NAME`, `external:HOST`, or `unknown`.
 pub type NodeId = String;

@@ -74,7 +74,8 @@ pub(super) fn bad(name: &str, reason: String) -> BadParam {
     BadParam { name: name.to_owned(), reason }
 }
 
-fn decode(text: &str) -> String {
+/// Reads percent signs and pluses.
+pub(super) fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

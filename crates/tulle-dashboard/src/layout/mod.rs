@@ -66,6 +66,14 @@ impl Calls {
             }
             calls.edges.insert((key.source.clone(), key.target.clone()));
         }
+        // Nodes that no edge names were without traffic, and are shown all the same.
+        let services: BTreeSet<&NodeId> = graph.edges.keys().map(|key| &key.service).collect();
+        for (id, node) in &graph.nodes {
+            if !calls.room.contains_key(id) && !services.contains(id) {
+                let room = if node.namespace.is_empty() { format!("\0{id}") } else { node.namespace.clone() };
+                calls.room.insert(id.clone(), room);
+            }
+        }
         calls
     }
 

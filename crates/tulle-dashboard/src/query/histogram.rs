@@ -49,7 +49,7 @@ fn bound(text: &str) -> Option<f64> {
 }
 
 /// The quantile of one histogram: bounds ascending, counts cumulative. Within a bucket values are taken to be spread evenly.
-pub(crate) fn quantile(q: f64, buckets: &mut Vec<(f64, f64)>) -> f64 {
+pub fn quantile(q: f64, buckets: &mut Vec<(f64, f64)>) -> f64 {
     if q.is_nan() {
         return f64::NAN;
     }

@@ -25,7 +25,7 @@ use promql_parser::parser::token::{T_BOTTOMK, T_TOPK};
 use crate::store::{Selection, Store, is_stale};
 use eval::{Answer, Evaluator, Row, Steps};
 
-pub(crate) use histogram::quantile as histogram_quantile;
+pub use histogram::quantile as histogram_quantile;
 pub use selector::{SelectorError, selectors};
 
 /// How much a query may cost.

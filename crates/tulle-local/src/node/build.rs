@@ -353,6 +353,8 @@ impl<'a> Builder<'a> {
             Entry::ControlPlane => {
                 let paths = self.cluster.paths;
                 let text = |p: PathBuf| p.display().to_string();
+                // What comes by way of the host's loopback comes from the node.
+                let node = self.cluster.addresses.all().map(|n| n.node.to_string());
                 let own = [
                     "control-plane".to_owned(),
                     "--store".into(),
@@ -367,6 +369,8 @@ impl<'a> Builder<'a> {
                     self.cluster.addresses.wildcard().to_string(),
                     "--dashboard".into(),
                     SocketAddr::new(self.cluster.addresses.wildcard(), 20001).to_string(),
+                    "--dashboard-read-from".into(),
+                    node.collect::<Vec<_>>().join(","),
                 ];
                 Some((Program::Own(built_in(&own)), Vec::new()))
             }

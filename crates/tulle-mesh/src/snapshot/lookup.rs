@@ -250,6 +250,11 @@ impl Snapshot {
         applicable(policies.map(Arc::as_ref), root, namespace, labels)
     }
 
+    /// Every authorization policy.
+    pub fn every_authorization(&self) -> impl Iterator<Item = &AuthorizationPolicy> {
+        self.authorizations_in.values().flat_map(|all| all.iter()).map(Arc::as_ref)
+    }
+
     /// The authorization policies that name the Gateway `name` of the Gateway API, oldest first.
     pub fn authorizations_at(&self, gateway: &NsName) -> Vec<&AuthorizationPolicy> {
         let all = self.authorizations_in.get(&gateway.namespace).into_iter().flat_map(|all| all.iter());

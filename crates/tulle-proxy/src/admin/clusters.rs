@@ -1,11 +1,13 @@
 //! `/clusters`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tulle_engine::decide::outlier::State as Circuit;
 use tulle_engine::runtime::cluster::{CircuitBreakers, Cluster};
+use tulle_telemetry::metrics::{Extra, ExtraKind};
 
 use super::http::{Asked, Reply};
 use crate::boot::Main;
@@ -28,6 +30,44 @@ pub(super) async fn clusters(main: &Main, asked: &Asked) -> Reply {
         }
     }
     Reply::text(out)
+}
+
+/// Endpoints of which the control plane is told on one stream, at most.
+const TOLD: usize = 4_000;
+/// Clusters and endpoints that were told of: their series stay for as long as the stream.
+pub(crate) type Told = HashSet<(Arc<str>, std::net::SocketAddr)>;
+
+/// What of endpoints the control plane is told: of those that were used or are left out, requests, failures, connections, and where
+/// outlier detection has their circuit (0 closed, 1 half-open, 2 open).
+pub(crate) async fn told(main: &Main, told: &mut Told) -> Vec<Extra> {
+    let merged = merge(main.remote.endpoints().await);
+    let outbound = merged.values().filter(|e| e.cluster.starts_with("outbound|"));
+    let used = outbound.filter(|e| e.requests_total > 0 || e.ejected);
+    let mut out = Vec::new();
+    for endpoint in used {
+        let key = (Arc::clone(&endpoint.cluster), endpoint.address);
+        if !told.contains(&key) && (told.len() >= TOLD || !told.insert(key)) {
+            continue;
+        }
+        let circuit = match endpoint.circuit {
+            Some(_) if endpoint.ejected => 2.0,
+            Some(Circuit::HalfOpen) => 1.0,
+            _ => 0.0,
+        };
+        #[allow(clippy::cast_precision_loss, reason = "counts")]
+        let all = [
+            ("rq_total", ExtraKind::Counter, endpoint.requests_total as f64),
+            ("rq_error", ExtraKind::Counter, endpoint.requests_error as f64),
+            ("cx_active", ExtraKind::Gauge, endpoint.connections as f64),
+            ("circuit", ExtraKind::Gauge, circuit),
+        ];
+        out.extend(all.map(|(name, kind, value)| {
+            Extra::metric(format!("envoy_cluster_endpoint_{name}"), kind, value)
+                .with("cluster_name", &*endpoint.cluster)
+                .with("endpoint_address", endpoint.address.to_string())
+        }));
+    }
+    out
 }
 
 type Key = (Arc<str>, std::net::SocketAddr);

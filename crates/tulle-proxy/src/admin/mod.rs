@@ -10,6 +10,7 @@ mod probes;
 mod routes;
 mod stats;
 
+pub(crate) use clusters::{Told, told};
 pub use config_dump::dump_as_json;
 pub(crate) use http::serve;
 pub(crate) use stats::snapshot;

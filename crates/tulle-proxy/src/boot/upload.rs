@@ -58,7 +58,7 @@ async fn run(main: Rc<Main>, mut connection: Connection) {
 
 /// Sends ticks until nobody takes them.
 async fn tell(main: Rc<Main>, sender: mpsc::Sender<bytes::Bytes>) {
-    let mut feed = Feed::default();
+    let (mut feed, mut endpoints) = (Feed::default(), admin::Told::new());
     let mut hello = Some((Arc::clone(&main.pod), Arc::clone(&main.app)));
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -68,7 +68,9 @@ async fn tell(main: Rc<Main>, sender: mpsc::Sender<bytes::Bytes>) {
         if sender.capacity() < sender.max_capacity() {
             continue;
         }
-        let delta = feed.delta(&admin::snapshot(&main).await, MAX_SERIES);
+        let mut snapshot = admin::snapshot(&main).await;
+        admin::told(&main, &mut endpoints).await.into_iter().for_each(|extra| snapshot.push(extra));
+        let delta = feed.delta(&snapshot, MAX_SERIES);
         for mut message in messages(delta) {
             if let Some((pod, app)) = hello.take() {
                 (message.pod, message.app) = (pod.to_string(), app.to_string());

@@ -346,6 +346,12 @@ impl LocalCluster {
             stats.membership_healthy.set(healthy);
             stats.membership_degraded.set(degraded);
         }
+        let listed = self.loaded.borrow();
+        let original = self.original.borrow();
+        let hosts =
+            listed.iter().flat_map(|l| &l.hosts).filter_map(|host| host.as_ref()).chain(original.values());
+        stats.upstream_cx_active.set(hosts.map(|host| u64::from(host.connections.get())).sum());
+        drop((listed, original));
         if let Some(detector) = &shared.watched.detector {
             stats.outlier_ejections_active.set(u64::from(detector.ejected()));
             if first {

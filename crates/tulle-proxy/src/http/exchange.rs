@@ -133,6 +133,7 @@ impl<'a> Exchange<'a> {
         }
         self.found = self.table.and_then(|table| self.find(table));
         if let Some(reply) = filters::run(self).await {
+            self.note_cluster();
             self.reply(reply).await;
             return;
         }
@@ -212,6 +213,15 @@ impl<'a> Exchange<'a> {
         }
         path::clean_host(head, config.host, self.view.local.port());
         None
+    }
+
+    /// Notes whom a request was for that a filter answers: telemetry tells it as Envoy's does.
+    fn note_cluster(&mut self) {
+        let action = self.found.as_ref().map(|found| &found.route.action);
+        if let (None, Some(Action::Forward(to))) = (&self.record.cluster, action) {
+            let picked = route::pick_cluster(&to.cluster, &self.s.request, self.record.random, None);
+            self.record.cluster = self.conn.worker.cluster(picked.name);
+        }
     }
 
     pub(crate) fn find<'t>(&self, table: &'t RouteTable) -> Option<Found<'t>> {

@@ -64,6 +64,9 @@ events! {
     /// Something that the mesh is to be configured by was not taken: its writer may not write it, or it is wrong. Actor: the user of the
     /// API, or the file; subject: what was asked, or the resource; details: code.
     ConfigRefused = "config.refused";
+    /// Something was done on the dashboard, or refused. Actor: the session or token, or the client's address; subject: method and path, or
+    /// login.
+    DashboardUsed = "dashboard.used";
     /// An administrative endpoint was used. Actor: the client's address; subject: method and path.
     AdminUsed = "admin.used";
     /// A request or connection was denied. Actor: the peer; subject: what it asked for; details: policy, rule.

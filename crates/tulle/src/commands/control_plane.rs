@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tulle_control::AuditSink as Sink;
-use tulle_control::{Config, ControlPlane, EtcdAccess, Source, SourceError, StartError};
+use tulle_control::{Anonymous, Config, ControlPlane, EtcdAccess, Rules, Source, SourceError, StartError};
 use tulle_store::{EtcdTls, StoreAddress};
 
 use crate::outcome::{Failure, Outcome};
@@ -56,10 +56,20 @@ pub(crate) struct Args {
     /// Namespace that it runs in; policies there hold for the whole mesh.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     namespace: String,
-    /// Keeps what the proxies count and answers Prometheus' queries on this address, such as 127.0.0.1:20001. Without it telemetry is
-    /// not kept.
+    /// Keeps what the proxies count, and serves the dashboard and Prometheus' queries on this address, such as 127.0.0.1:20001.
+    /// Without it telemetry is not kept.
     #[arg(long, value_name = "ADDRESS")]
     dashboard: Option<std::net::SocketAddr>,
+    /// Who reads the dashboard and the telemetry without a token: programs that come from these addresses, with commas between
+    /// them. Others show a token or log in (tulle dashboard). Default: nobody.
+    #[arg(long, value_name = "IP,IP", value_delimiter = ',', requires = "dashboard")]
+    dashboard_read_from: Vec<IpAddr>,
+    /// Everybody who reaches the dashboard's port reads without a token. For ports that are not reached from elsewhere.
+    #[arg(long, requires = "dashboard", conflicts_with = "dashboard_read_from")]
+    dashboard_anonymous: bool,
+    /// Nobody writes on the dashboard.
+    #[arg(long, requires = "dashboard")]
+    dashboard_read_only: bool,
 }
 
 /// What an etcd asks for.
@@ -113,6 +123,9 @@ pub(crate) fn run(args: Args) -> Outcome {
         audit_log,
         namespace,
         dashboard,
+        dashboard_read_from,
+        dashboard_anonymous,
+        dashboard_read_only,
     } = args;
     let token_keys = std::fs::read_to_string(&token_key)
         .with_context(|| format!("{}", token_key.display()))
@@ -127,6 +140,13 @@ pub(crate) fn run(args: Args) -> Outcome {
         config.audit = audit_log;
     }
     config.dashboard = dashboard;
+    let anonymous = match (dashboard_anonymous, dashboard_read_from.is_empty()) {
+        (true, _) => Anonymous::Everybody,
+        (false, true) => Anonymous::Nobody,
+        (false, false) => Anonymous::From(dashboard_read_from),
+    };
+    config.access = Rules { anonymous, read_only: dashboard_read_only };
+    config.patch_check = Some(crate::patch_check::check);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("control")

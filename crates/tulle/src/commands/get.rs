@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::Value;
 use tulle_api::Kind;
 
-use super::resources::{Api, kind, path, succeeded, yaml};
+use super::resources::{Api, kind, path, succeeded};
 use crate::outcome::{Failure, Outcome};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let body = succeeded(runtime.block_on(reply).map_err(Failure::unreachable)?)?;
     match form {
         "json" => println!("{body:#}"),
-        "yaml" => print!("{}", yaml(&body)),
+        "yaml" => print!("{}", tulle_api::to_yaml(&body)),
         "name" => print_names(kind, &body),
         _ => {
             let text = table(&body, form == "wide", everywhere && kind.info().namespaced);

@@ -5,6 +5,7 @@ mod apply;
 mod authz;
 mod ca;
 mod control_plane;
+mod dashboard;
 mod delete;
 mod down;
 mod exec;
@@ -18,10 +19,12 @@ mod node;
 mod proxy;
 pub(crate) mod resources;
 mod status;
+mod top;
 mod up;
 mod validate;
 mod version;
 mod wait;
+mod web;
 
 use clap::Subcommand;
 
@@ -41,6 +44,8 @@ pub(crate) enum Command {
     Kubeconfig(kubeconfig::Args),
     Authz(authz::Args),
     Mtls(mtls::Args),
+    Dashboard(dashboard::Args),
+    Top(top::Args),
     Ca(ca::Args),
     ControlPlane(Box<control_plane::Args>),
     Lab(lab::Args),
@@ -75,6 +80,8 @@ impl Command {
             Self::Kubeconfig(args) => kubeconfig::run(&args),
             Self::Authz(args) => authz::run(&args),
             Self::Mtls(args) => mtls::run(&args),
+            Self::Dashboard(args) => dashboard::run(&args),
+            Self::Top(args) => top::run(&args),
             Self::Ca(args) => ca::run(&args),
             Self::ControlPlane(args) => control_plane::run(*args),
             Self::Lab(args) => lab::run(args),

@@ -8,6 +8,7 @@ mod authorization;
 mod bad_input;
 mod bookinfo;
 mod changes;
+mod dashboard;
 mod families;
 mod gateway_api;
 mod gateways;

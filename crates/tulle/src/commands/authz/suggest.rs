@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::commands::resources::{Api, yaml};
+use crate::commands::resources::Api;
 use crate::least::live::Live;
 use crate::least::observed::{Observed, Telemetry};
 use crate::least::suggest::{Suggestion, Suggestions, Wanted, suggest};
@@ -69,7 +69,7 @@ fn text(seen: &Observed, all: &Suggestions) -> String {
     for Suggestion { policy, notes } in &all.policies {
         out.push_str("---\n");
         notes.iter().for_each(|note| comment(&mut out, note));
-        out.push_str(&yaml(policy));
+        out.push_str(&tulle_api::to_yaml(policy));
     }
     out
 }

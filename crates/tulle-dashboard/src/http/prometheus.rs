@@ -1,8 +1,9 @@
-//! The paths.
+//! Prometheus' paths.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use hyper::Method;
 use serde_json::json;
 
 use super::params::{BadParam, bad};
@@ -56,7 +57,6 @@ pub(super) fn answer(api: &Api, asked: &Asked, now: i64) -> Reply {
         return match asked.path.as_str() {
             "/api/graph" => graph(api, asked, now).unwrap_or_else(Reply::from),
             "/api" | "/api/" => Reply::text(200, PAGES),
-            "/-/healthy" | "/-/ready" => Reply::text(200, "ready\n"),
             _ => Reply::text(404, "not found\n"),
         };
     };
@@ -65,7 +65,7 @@ pub(super) fn answer(api: &Api, asked: &Asked, now: i64) -> Reply {
         "query_range" => query_range(api, asked),
         "series" => series(api, asked),
         "labels" => label_names(api, asked),
-        _ if !asked.get => return Reply::text(405, "only GET\n"),
+        _ if asked.method != Method::GET => return Reply::text(405, "only GET\n"),
         "metadata" => metadata(api, asked),
         "targets" => Ok(data(&targets(api))),
         "status/buildinfo" => Ok(data(&json!({
@@ -259,7 +259,7 @@ fn targets(api: &Api) -> serde_json::Value {
     json!({"activeTargets": active, "droppedTargets": []})
 }
 
-fn runtime(api: &Api) -> serde_json::Value {
+pub(super) fn runtime(api: &Api) -> serde_json::Value {
     let stats = api.store.stats();
     let losses = stats.losses;
     json!({
