@@ -9,12 +9,12 @@ const FILES: &[File] = &[
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DS0--m7y.js.br")),
     },
     File {
-        path: "/assets/index-BcFjX9lX.js",
+        path: "/assets/index-D8SuTBRC.js",
         content_type: "text/javascript; charset=utf-8",
-        etag: "\"7eacb203bc6fd627\"",
+        etag: "\"a4dfe876b45478b3\"",
         immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-BcFjX9lX.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-BcFjX9lX.js.br")),
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-D8SuTBRC.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-D8SuTBRC.js.br")),
     },
     File {
         path: "/assets/index-Docyw3fE.css",
@@ -35,7 +35,7 @@ const FILES: &[File] = &[
     File {
         path: "/index.html",
         content_type: "text/html; charset=utf-8",
-        etag: "\"3236dea755e3e1ee\"",
+        etag: "\"a56d512e93b97cc8\"",
         immutable: false,
         gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.gz")),
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.br")),

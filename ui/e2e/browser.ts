@@ -45,12 +45,8 @@ const DOCUMENTED = new Set([
   'live-graph-1280-light',
   'live-fault-1280-dark',
   'live-fault-390-light',
-  'service-1280-light',
-  'requests-1280-light',
   'trace-1280-dark',
   'config-one-1280-light',
-  'access-1280-light',
-  'rollouts-1280-dark',
 ]);
 
 export async function picture(page: Page, name: string): Promise<void> {

@@ -579,7 +579,7 @@ export const diff = {
   to: '',
   changes: [],
   unified:
-    '@@ -11,5 +11,5 @@\n         abort:\n           httpStatus: 503\n           percentage:\n-            value: 10\n+            value: 50\n',
+    '--- before\n+++ after\n@@ -11,5 +11,5 @@\n         abort:\n           httpStatus: 503\n           percentage:\n-            value: 10\n+            value: 50\n',
 };
 
 export const encryption = {

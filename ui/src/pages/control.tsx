@@ -114,14 +114,18 @@ const COLUMNS: Column<Proxy>[] = [
       by: (p) => p.types[type]?.state,
       show: (p) => {
         const state = p.types[type]?.state;
-        return state ? <Sign status={STATE[state] ?? 'unknown'} label={WORDS[state] ?? state} /> : '–';
+        return state ? (
+          <Sign status={STATE[state] ?? 'unknown'} label={WORDS[state] ?? state} quiet={state === 'SYNCED'} />
+        ) : (
+          '–'
+        );
       },
     }),
   ),
   {
     id: 'workload',
     name: 'Workload',
-    wide: true,
+    wide: 'very',
     by: (p) => p.workload,
     show: (p) => (p.workload ? <IdLink id={p.workload} /> : '–'),
   },
@@ -130,7 +134,7 @@ const COLUMNS: Column<Proxy>[] = [
   {
     id: 'pushed',
     name: 'Last push',
-    wide: true,
+    wide: 'very',
     by: (p) => p.lastPush,
     show: (p) => (p.lastPush ? moment(p.lastPush) : '–'),
   },

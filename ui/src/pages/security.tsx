@@ -159,7 +159,7 @@ function EncryptionBoard() {
                       id: 'why',
                       name: 'Why',
                       show: (x) => (
-                        <span class="break">
+                        <span>
                           {x.reason} {x.resource && <RefLink resource={x.resource} />}
                         </span>
                       ),

@@ -158,16 +158,11 @@ export function GoldenFigures({ g }: { g: Partial<Golden> }) {
         <span class="figure-note">{rate(g.errors)}</span>
       </div>
       <div class="figure">
-        <span class="figure-name">p50</span>
-        <span class="figure-value">{millis(g.p50)}</span>
-      </div>
-      <div class="figure">
         <span class="figure-name">p95</span>
         <span class="figure-value">{millis(g.p95)}</span>
-      </div>
-      <div class="figure">
-        <span class="figure-name">p99</span>
-        <span class="figure-value">{millis(g.p99)}</span>
+        <span class="figure-note">
+          p50 {millis(g.p50)}, p99 {millis(g.p99)}
+        </span>
       </div>
     </>
   );

@@ -6,7 +6,13 @@ export function Diff({ unified }: { unified: string }) {
     // What can be scrolled must be reachable by keyboard.
     <pre class="diff" tabIndex={0}>
       {lines.map((line, at) => {
-        const kind = line.startsWith('@@') ? 'at' : line.startsWith('+') ? 'plus' : line.startsWith('-') ? 'minus' : '';
+        const kind = /^(@@|---|\+\+\+)/.test(line)
+          ? 'at'
+          : line.startsWith('+')
+            ? 'plus'
+            : line.startsWith('-')
+              ? 'minus'
+              : '';
         const words = kind === 'plus' ? 'added: ' : kind === 'minus' ? 'removed: ' : '';
         return (
           // Lines have no other name than their place.
