@@ -28,7 +28,8 @@ pub struct AgentConfig {
     pub token: PathBuf,
     /// Unix socket for the workload's identity, as Istio's `workload-spiffe-uds/socket`. If somebody listens there when the proxy starts
     /// (SPIRE's agent, or another SDS server), identity comes from there and not from the CA; else the proxy gives identity to other
-    /// processes of the pod there, by SDS and the SPIFFE Workload API. Absent: neither.
+    /// processes of the pod there, by SDS and the SPIFFE Workload API. Somebody who listens at `/run/secrets/workload-spiffe-uds/socket` is asked,
+    /// too. Absent: identity is given to nobody.
     #[serde(default)]
     pub workload_socket: Option<PathBuf>,
     /// File for security events of the proxy (docs/security.md), appended to; absent: none are recorded in a file.

@@ -18,6 +18,9 @@ use super::xds;
 use crate::workload::external::External;
 use crate::workload::{self, Identity};
 
+/// Where Istio's proxies look for an SDS server of somebody else: SPIRE's CSI driver puts its socket there.
+const WELL_KNOWN: &str = "/run/secrets/workload-spiffe-uds/socket";
+
 /// Begins to keep the certificate in force, and to give one away where that is asked for.
 pub(super) fn start(
     main: &Main,
@@ -27,7 +30,7 @@ pub(super) fn start(
 ) -> Result<(), BootError> {
     let IdentityPlan { id, ca, token, ttl, socket } = plan;
     let (certificate, bundle) = (main.secrets.certificate(OWN_CERTIFICATE), main.secrets.bundle(MESH_ROOTS));
-    if let Some(socket) = socket.as_deref().filter(|path| is_served(path)) {
+    if let Some(socket) = external(socket.as_deref(), Path::new(WELL_KNOWN), is_served) {
         tracing::info!(socket = %socket.display(), "identity comes from an SDS server");
         let (socket, node, trust_domain) = (socket.to_owned(), node.clone(), id.trust_domain.clone());
         let external = External { socket, node, trust_domain, certificate, bundle, status };
@@ -76,7 +79,34 @@ fn give(main: &Main, socket: &Path, own: &Rotation) -> Result<(), BootError> {
     Ok(())
 }
 
+/// The socket that identity comes from in place of the CA: the configured one, then the well-known one, if somebody listens there.
+fn external<'a>(
+    configured: Option<&'a Path>,
+    well_known: &'a Path,
+    is_served: impl Fn(&Path) -> bool,
+) -> Option<&'a Path> {
+    [configured, Some(well_known)].into_iter().flatten().find(|path| is_served(path))
+}
+
 /// Whether somebody listens at a socket.
 fn is_served(path: &Path) -> bool {
     UnixStream::connect(path).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configured_socket_comes_before_the_well_known_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, known) = (dir.path().join("own"), dir.path().join("known"));
+        let found = || external(Some(&own), &known, is_served);
+        assert_eq!(found(), None, "the CA");
+        let _known = std::os::unix::net::UnixListener::bind(&known).unwrap();
+        assert_eq!(found(), Some(&*known));
+        assert_eq!(external(None, &known, is_served), Some(&*known));
+        let _own = std::os::unix::net::UnixListener::bind(&own).unwrap();
+        assert_eq!(found(), Some(&*own));
+    }
 }
