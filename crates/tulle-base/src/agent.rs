@@ -68,9 +68,27 @@ pub struct AgentConfig {
     /// The user id whose traffic is not captured, if the proxy runs as root in the pod; informational, the proxy marks its sockets.
     #[serde(default)]
     pub run_as_uid: Option<u32>,
+    /// Which of Envoy's statistics Prometheus is shown besides those that Istio shows.
+    #[serde(default)]
+    pub stats: StatsShown,
+    /// Whether the application's metrics are served on port 15020 beside the proxy's own; default true.
+    #[serde(default = "yes")]
+    pub merge_metrics: bool,
     /// Whether a socket that cannot be marked is an error; default true. Without capture nothing needs the mark.
     #[serde(default = "yes")]
     pub mark_sockets: bool,
+}
+
+/// Names of statistics as Envoy writes them (`cluster.outbound|9080||reviews.default.svc.cluster.local.upstream_rq_retry`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatsShown {
+    /// Their beginnings.
+    pub prefixes: Vec<String>,
+    /// Their ends.
+    pub suffixes: Vec<String>,
+    /// Regular expressions for whole names.
+    pub regexps: Vec<String>,
 }
 
 /// The proxy's node: what becomes the xDS node id, its metadata and the labels of its metrics.

@@ -64,7 +64,7 @@ metrics! {
     /// Known virtual services.
     VirtualServices = "pilot_virt_services", Kind::Gauge;
     /// Resources encoded, by type.
-    Encodes = "tulle_xds_encodes", Kind::Counter;
+    Encodes = "tulle_xds_encodes_total", Kind::Counter;
     /// Resources refused because of what is written in them, by kind.
     RejectedConfigs = "pilot_total_rejected_configs", Kind::Counter;
     /// Virtual services that lose a host to another.
@@ -74,7 +74,7 @@ metrics! {
     /// Resources that some proxy refuses and is given another form of.
     Quarantined = "tulle_quarantined_resources", Kind::Gauge;
     /// Statuses written.
-    StatusWrites = "tulle_status_writes", Kind::Counter;
+    StatusWrites = "tulle_status_writes_total", Kind::Counter;
     /// Certificates asked for.
     CsrCount = "citadel_server_csr_count", Kind::Counter;
     /// Certificates issued.
@@ -86,13 +86,41 @@ metrics! {
     /// Signing failures.
     CsrUnsigned = "citadel_server_csr_sign_err_count", Kind::Counter;
     /// Requests for what their sender may not have.
-    CsrOverreaching = "tulle_ca_overreaching_requests", Kind::Counter;
+    CsrOverreaching = "tulle_ca_overreaching_requests_total", Kind::Counter;
     /// Requests that came too often.
-    CsrLimited = "tulle_ca_limited_requests", Kind::Counter;
+    CsrLimited = "tulle_ca_limited_requests_total", Kind::Counter;
     /// Audit events recorded.
-    AuditRecorded = "tulle_audit_events", Kind::Counter;
+    AuditRecorded = "tulle_audit_events_total", Kind::Counter;
     /// Audit events lost.
-    AuditLost = "tulle_audit_lost_events", Kind::Counter;
+    AuditLost = "tulle_audit_lost_events_total", Kind::Counter;
+    /// Why proxies are sent something, by cause.
+    PushTriggers = "pilot_push_triggers", Kind::Counter;
+    /// Time from the first change to the work on it and those that came with it, in seconds.
+    DebounceTime = "pilot_debounce_time", Kind::Histogram(SECONDS);
+    /// Time that a proxy's part of a change waits for its turn, in seconds.
+    QueueTime = "pilot_proxy_queue_time", Kind::Histogram(SECONDS);
+    /// Events of services, endpoints, pods and nodes, by kind and event.
+    RegistryEvents = "pilot_k8s_reg_events", Kind::Counter;
+    /// Component and version, always 1.
+    Build = "istio_build", Kind::Gauge;
+    /// Seconds until the signing certificate expires.
+    RootLeft = "citadel_server_root_cert_expiry_seconds", Kind::Gauge;
+    /// Unix time at which the chain of issued certificates expires.
+    ChainExpiry = "citadel_server_cert_chain_expiry_timestamp", Kind::Gauge;
+    /// Seconds until the chain of issued certificates expires.
+    ChainLeft = "citadel_server_cert_chain_expiry_seconds", Kind::Gauge;
+    /// Resources accepted by the admission webhook, which is Kubernetes' alone.
+    ValidationPassed = "galley_validation_passed", Kind::Counter;
+    /// Resources refused by the admission webhook, which is Kubernetes' alone.
+    ValidationFailed = "galley_validation_failed", Kind::Counter;
+    /// Pods shown to the injection webhook, which is Kubernetes' alone.
+    InjectionRequests = "sidecar_injection_requests_total", Kind::Counter;
+    /// Pods that the injection webhook gave a proxy.
+    InjectionSuccess = "sidecar_injection_success_total", Kind::Counter;
+    /// Pods that the injection webhook could give no proxy.
+    InjectionFailure = "sidecar_injection_failure_total", Kind::Counter;
+    /// Pods that the injection webhook left alone.
+    InjectionSkip = "sidecar_injection_skip_total", Kind::Counter;
     /// Unix time at which the signing certificate expires.
     RootExpiry = "citadel_server_root_cert_expiry_timestamp", Kind::Gauge;
     /// Seconds since the start.
@@ -113,7 +141,33 @@ pub(crate) struct Metrics(Mutex<BTreeMap<(Metric, String), Value>>);
 /// One label, already decided on by the caller: values come from bounded sets.
 pub(crate) type Label<'a> = (&'static str, &'a str);
 
+/// What is shown from the start on, so that rates and sums over it have something to say before the first event.
+const FROM_THE_START: &[(Metric, &[Label<'static>])] = &[
+    (Metric::Rejects, &[("type", "cds")]),
+    (Metric::Rejects, &[("type", "eds")]),
+    (Metric::Rejects, &[("type", "lds")]),
+    (Metric::Rejects, &[("type", "rds")]),
+    (Metric::InternalErrors, &[]),
+    (Metric::ExpiredNonce, &[]),
+    (Metric::ValidationPassed, &[]),
+    (Metric::ValidationFailed, &[]),
+    (Metric::InjectionRequests, &[]),
+    (Metric::InjectionSuccess, &[]),
+    (Metric::InjectionFailure, &[]),
+    (Metric::InjectionSkip, &[]),
+    (Metric::DuplicateDomains, &[]),
+    (Metric::DuplicateSubsets, &[]),
+    (Metric::Quarantined, &[]),
+];
+
 impl Metrics {
+    /// Puts in what is to be shown from the start on.
+    pub(crate) fn begin(&self) {
+        for (metric, labels) in FROM_THE_START {
+            self.add(*metric, labels, 0.0);
+        }
+    }
+
     pub(crate) fn add(&self, metric: Metric, labels: &[Label<'_>], by: f64) {
         self.with(metric, labels, |value| {
             if let Value::Number(n) = value {

@@ -114,16 +114,29 @@ impl Shown {
         }
         let expiry =
             self.authorities.current().signing.not_after().duration_since(UNIX_EPOCH).unwrap_or_default();
-        metrics.set(Metric::RootExpiry, &[], expiry.as_secs() as f64);
+        let left = expiry.as_secs_f64()
+            - std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        // What is issued is signed by the root itself.
+        for (at, until) in [(Metric::RootExpiry, Metric::RootLeft), (Metric::ChainExpiry, Metric::ChainLeft)]
+        {
+            metrics.set(at, &[], expiry.as_secs() as f64);
+            metrics.set(until, &[], left.floor());
+        }
         metrics.set(Metric::AuditRecorded, &[], self.audit.recorded() as f64);
         metrics.set(Metric::AuditLost, &[], self.audit.lost() as f64);
         metrics.set(Metric::Uptime, &[], self.started.elapsed().as_secs_f64());
+        metrics.begin();
         metrics.set(Metric::Info, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        metrics.set(Metric::Build, &[("component", "pilot"), ("tag", env!("CARGO_PKG_VERSION"))], 1.0);
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
         self.gather();
-        let mut response = text(StatusCode::OK, self.metrics.render());
+        let mut all = self.metrics.render();
+        let mut process = tulle_telemetry::metrics::Snapshot::default();
+        tulle_telemetry::metrics::process().into_iter().for_each(|extra| process.push(extra));
+        all.push_str(&tulle_telemetry::metrics::render(&process, tulle_telemetry::metrics::Exposure::All));
+        let mut response = text(StatusCode::OK, all);
         let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response

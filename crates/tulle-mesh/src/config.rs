@@ -78,6 +78,8 @@ pub struct MeshConfig {
     pub destination_export_to: Vec<String>,
     /// Services that policies name.
     pub providers: Vec<ExtensionProvider>,
+    /// Providers of metrics where no Telemetry names any.
+    pub default_metrics: Vec<String>,
     /// What stands before gateways.
     pub topology: GatewayTopology,
     /// The class of Ingresses that are read.
@@ -238,6 +240,7 @@ impl Default for MeshConfig {
             routes_export_to: Vec::new(),
             destination_export_to: Vec::new(),
             providers: Vec::new(),
+            default_metrics: vec!["prometheus".into()],
             topology: GatewayTopology::default(),
             ingress_class: "istio".into(),
             ingress_mode: IngressMode::default(),

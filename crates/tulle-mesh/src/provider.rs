@@ -18,7 +18,21 @@ impl ExtensionProvider {
     pub fn asked(&self) -> Option<&Host> {
         match &self.kind {
             ProviderKind::ExtAuthz(authz) => Some(&authz.host),
-            ProviderKind::Other(_) => None,
+            ProviderKind::Prometheus | ProviderKind::Other(_) => None,
+        }
+    }
+}
+
+impl ProviderKind {
+    /// The name of the field that says what it is.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ExtAuthz(authz) => match authz.protocol {
+                ExtAuthzProtocol::Grpc => "envoyExtAuthzGrpc",
+                ExtAuthzProtocol::Http { .. } => "envoyExtAuthzHttp",
+            },
+            Self::Prometheus => "prometheus",
+            Self::Other(name) => name,
         }
     }
 }
@@ -28,6 +42,8 @@ impl ExtensionProvider {
 pub enum ProviderKind {
     /// It says whether requests may pass.
     ExtAuthz(Box<ExtAuthz>),
+    /// Metrics are served to whoever scrapes.
+    Prometheus,
     /// Something that is not built: the name of the field that says what.
     Other(&'static str),
 }

@@ -9,7 +9,7 @@ use crate::convert::settings::put_in_force;
 use crate::destination::DestinationRule;
 use crate::item::Item;
 use crate::meta::Meta;
-use crate::provider::ExtensionProvider;
+use crate::provider::{ExtensionProvider, ProviderKind};
 use crate::routing::RouteSet;
 use crate::service::Service;
 use crate::snapshot::Snapshot;
@@ -69,6 +69,17 @@ pub(crate) fn exported_again(item: &Item, mesh: &MeshConfig) -> Option<Item> {
         _ => None,
     }
     .filter(|new| new != item)
+}
+
+impl MeshConfig {
+    /// What a provider is that a Telemetry names, in any case. `prometheus` is there without being defined, as in Istio.
+    pub fn telemetry_provider(&self, name: &str) -> Option<&ProviderKind> {
+        const BUILT_IN: &[(&str, ProviderKind)] = &[("prometheus", ProviderKind::Prometheus)];
+        let defined = self.providers.iter().find(|p| p.name.eq_ignore_ascii_case(name)).map(|p| &p.kind);
+        let built_in =
+            || BUILT_IN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| kind);
+        defined.or_else(built_in)
+    }
 }
 
 impl Snapshot {

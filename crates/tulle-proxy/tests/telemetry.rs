@@ -131,6 +131,87 @@ fn a_hop_is_counted_on_both_sides_with_who_called_whom() {
     }
 }
 
+/// A proxy in front of `app` whose metrics have these overrides.
+fn overridden(app: &Backend, metrics: &Value) -> Proxy {
+    let inbound = listener(
+        "in",
+        http(
+            any_host(json!([{ "match": { "prefix": "/" }, "route": { "cluster": "app" } }])),
+            json!({ "http_filters": [filter("istio.stats", json!({ "metrics": metrics })), router()] }),
+        ),
+    );
+    Proxy::with(
+        json!({ "listeners": [inbound], "clusters": [cluster("app", &[app.address])] }),
+        settings("web-v1", "web"),
+    )
+}
+
+#[test]
+fn overrides_take_labels_from_requests_and_leave_others_out() {
+    let app = Backend::text("hello");
+    let mut proxy = overridden(
+        &app,
+        &json!([
+            { "name": "requests_total", "dimensions": {
+                "tenant_id": "has(request.headers['x-tenant-id']) ? request.headers['x-tenant-id'] : 'none'",
+                "class": "response.code >= 500 ? 'bad' : 'good'",
+                "request_host": "request.host",
+                "destination_app": "'renamed'",
+                "gone": "request.headers['x-not-there']",
+            }, "tags_to_remove": ["source_principal"] },
+            { "name": "request_bytes", "drop": true },
+        ]),
+    );
+    let mut c = Client::connect(proxy.address("in"));
+    for tenant in ["acme", "acme", "other"] {
+        c.send(format!("GET / HTTP/1.1\r\nhost: shop\r\nx-tenant-id: {tenant}\r\n\r\n"));
+        assert_eq!(c.receive().unwrap().status, 200);
+    }
+    c.send("GET / HTTP/1.1\r\nhost: shop\r\n\r\n");
+    assert_eq!(c.receive().unwrap().status, 200);
+    let text = metrics(&mut proxy);
+    let counted = |labels: &[(&str, &str)]| series(&text, "istio_requests_total", labels);
+    let of =
+        |tenant| [("tenant_id", tenant), ("class", "good"), ("request_host", "shop"), ("gone", "unknown")];
+    assert_eq!(counted(&of("acme")), Some(2), "{text}");
+    assert_eq!(counted(&of("other")), Some(1), "{text}");
+    assert_eq!(counted(&[("tenant_id", "none"), ("destination_app", "renamed")]), Some(1), "{text}");
+    let lines = |start: &str| text.lines().filter(|l| l.starts_with(start)).collect::<Vec<_>>();
+    assert!(lines("istio_requests_total{").iter().all(|l| !l.contains("source_principal")), "{text}");
+    // Others are as they were, and one series each.
+    assert_eq!(lines("istio_request_duration_milliseconds_count{").len(), 1, "{text}");
+    assert!(lines("istio_request_bytes").is_empty(), "{text}");
+    assert_eq!(series(&text, "istio_response_bytes_count", &[("source_principal", "unknown")]), Some(4));
+}
+
+#[test]
+fn many_and_huge_values_are_bounded_and_what_is_lost_is_counted() {
+    let app = Backend::text("hello");
+    let mut proxy = overridden(
+        &app,
+        &json!([{ "name": "requests_total", "dimensions": { "who": "request.headers['x-who']" } }]),
+    );
+    let mut c = Client::connect(proxy.address("in"));
+    let huge = "h".repeat(40_000);
+    c.send(format!("GET / HTTP/1.1\r\nhost: shop\r\nx-who: {huge}\r\n\r\n"));
+    assert_eq!(c.receive().unwrap().status, 200);
+    for i in 0..2_500 {
+        c.send(format!("GET / HTTP/1.1\r\nhost: shop\r\nx-who: w{i}\r\n\r\n"));
+        assert_eq!(c.receive().unwrap().status, 200);
+    }
+    let text = metrics(&mut proxy);
+    let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("istio_requests_total{")).collect();
+    // 2,000 values, and one for all others.
+    assert_eq!(lines.len(), 2_001);
+    assert!(lines.iter().all(|l| l.len() < 2_000));
+    assert_eq!(
+        series(&text, "istio_requests_total", &[("who", "other")]),
+        Some(501),
+        "nothing is lost of the sum"
+    );
+    assert!(text.contains("\ntulle_metrics_overflow_total 502\n"), "one was cut, 501 are others");
+}
+
 #[test]
 fn the_access_log_says_what_happened() {
     let app = Backend::text("hello");

@@ -152,13 +152,13 @@ pub(crate) fn sessions() -> HttpFilter {
 }
 
 /// `istio_*` metrics of HTTP.
-pub(crate) fn stats_http(gateway: bool) -> HttpFilter {
-    http("istio.stats", &PluginConfig { disable_host_header_fallback: gateway, ..PluginConfig::default() })
+pub(crate) fn stats_http(metrics: &PluginConfig, gateway: bool) -> HttpFilter {
+    http("istio.stats", &PluginConfig { disable_host_header_fallback: gateway, ..metrics.clone() })
 }
 
 /// `istio_*` metrics of TCP.
-pub(crate) fn stats_tcp(gateway: bool) -> Filter {
-    network("istio.stats", &PluginConfig { disable_host_header_fallback: gateway, ..PluginConfig::default() })
+pub(crate) fn stats_tcp(metrics: &PluginConfig) -> Filter {
+    network("istio.stats", metrics)
 }
 
 /// Forwards.

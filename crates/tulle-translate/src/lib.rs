@@ -33,6 +33,7 @@ mod rbac;
 mod resource;
 mod route;
 mod sources;
+mod telemetry;
 mod tls;
 mod view;
 

@@ -13,7 +13,8 @@ use tulle_mesh::proxies::ProxySettings;
 use tulle_mesh::routing::RouteSet;
 use tulle_mesh::service::{Service, ServicePort};
 use tulle_mesh::sidecar::{Egress, Sidecar};
-use tulle_mesh::telemetry::Telemetry;
+use tulle_mesh::telemetry::{Mode, Telemetry};
+use tulle_proto::istio::stats::PluginConfig;
 
 use crate::edge;
 use crate::envoy_filter::{self, Patches};
@@ -22,6 +23,7 @@ use crate::locality::Client;
 use crate::names::PASSTHROUGH;
 use crate::proxy::{Kind, Proxy};
 use crate::route::cluster_of;
+use crate::telemetry;
 
 /// What a proxy sees, made once per snapshot and key.
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub struct View {
     /// Patches of what it gets.
     pub(crate) patches: Patches,
     telemetry: Vec<Arc<Telemetry>>,
+    /// Which metrics it reports as a client; `None` for none.
+    pub(crate) metrics: Option<PluginConfig>,
     services: BTreeMap<Host, Arc<Service>>,
     /// Hosts that are seen on some ports only (Sidecar egress with a port), as far as connections are redirected.
     ports: BTreeMap<Host, BTreeSet<u16>>,
@@ -117,6 +121,7 @@ impl View {
         let labels = if snapshot.labels_matter(&namespace) { proxy.labels.clone() } else { Labels::new() };
         let sidecar = sidecar_of(snapshot, proxy).cloned();
         let outbound = sidecar.as_ref().and_then(|s| s.outbound).unwrap_or(snapshot.mesh().outbound);
+        let documents = telemetry::of_proxy(snapshot, proxy);
         let mut view = Self {
             key: Self::key_of(snapshot, proxy),
             kind: proxy.kind,
@@ -132,7 +137,9 @@ impl View {
             outbound,
             unknown_to: PASSTHROUGH.to_owned(),
             patches: Patches::of(snapshot, proxy),
-            telemetry: telemetry_of(snapshot, proxy),
+            metrics: telemetry::metrics(snapshot.mesh(), &documents, Mode::Client)
+                .filter(|_| !proxy.stock_envoy),
+            telemetry: documents,
             services: BTreeMap::new(),
             ports: BTreeMap::new(),
             sidecar,
@@ -314,12 +321,6 @@ pub(crate) fn settings_of(snapshot: &Snapshot, proxy: &Proxy) -> ProxySettings {
         settings.connections = settings.connections.of_gateway();
     }
     settings
-}
-
-/// What a proxy records, from the weakest document on.
-fn telemetry_of(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Arc<Telemetry>> {
-    let all = snapshot.telemetry_of(proxy.namespace(), &proxy.labels);
-    all.into_iter().cloned().collect()
 }
 
 /// Gateways ignore Sidecar (traps 14).

@@ -19,8 +19,7 @@ record! {
         pub tracing: Vec<Tracing> = "tracing"
             => planned("traces are not made"),
         /// Metrics.
-        pub metrics: Vec<Metrics> = "metrics"
-            => planned("metrics are not configurable"),
+        pub metrics: Vec<Metrics> = "metrics",
         /// Access logs.
         pub access_logging: Vec<AccessLogging> = "accessLogging"
             => planned("only the log of the mesh's settings is written"),

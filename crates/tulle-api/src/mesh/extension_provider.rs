@@ -49,8 +49,7 @@ oneof! {
         Opentelemetry(OpentelemetryProvider) = "opentelemetry"
             => planned("telemetry is not configurable"),
         /// Serves metrics to Prometheus.
-        Prometheus(PrometheusProvider) = "prometheus"
-            => planned("telemetry is not configurable"),
+        Prometheus(PrometheusProvider) = "prometheus",
         /// Writes access logs to a file.
         EnvoyFileAccessLog(FileAccessLogProvider) = "envoyFileAccessLog"
             => planned("telemetry is not configurable"),

@@ -104,8 +104,7 @@ record! {
         pub service_scope_configs: Vec<ServiceScopeConfig> = "serviceScopeConfigs"
             => no_effect("there is one cluster, to which every service is local"),
         /// Whether proxies serve the application's metrics beside their own; true by default.
-        pub enable_prometheus_merge: Option<bool> = "enablePrometheusMerge"
-            => planned("metrics are not configurable"),
+        pub enable_prometheus_merge: Option<bool> = "enablePrometheusMerge",
         /// Whether clients check servers' certificates against the system's CAs; true by default.
         pub verify_certificate_at_client: Option<bool> = "verifyCertificateAtClient"
             => deprecated("say so in the DestinationRule"),
@@ -115,8 +114,7 @@ record! {
         /// Services that policies and telemetry name.
         pub extension_providers: Vec<MeshExtensionProvider> = "extensionProviders",
         /// Providers where a Telemetry names none.
-        pub default_providers: Option<DefaultProviders> = "defaultProviders"
-            => planned("telemetry is not configurable"),
+        pub default_providers: Option<DefaultProviders> = "defaultProviders",
         /// Namespaces that the control plane reads; all by default.
         pub discovery_selectors: Vec<PodSelector> = "discoverySelectors",
         /// How paths are made comparable.
@@ -300,11 +298,13 @@ record! {
     /// Providers where a Telemetry names none.
     pub struct DefaultProviders {
         /// For traces.
-        pub tracing: Vec<String> = "tracing",
+        pub tracing: Vec<String> = "tracing"
+            => planned("traces are not made"),
         /// For metrics.
         pub metrics: Vec<String> = "metrics",
         /// For access logs.
-        pub access_logging: Vec<String> = "accessLogging",
+        pub access_logging: Vec<String> = "accessLogging"
+            => planned("only the log of the mesh's settings is written"),
     }
 }
 

@@ -79,7 +79,7 @@ record! {
             => no_effect("probes and metrics are found at 15020, which redirection lets pass"),
         /// Additional labels of statistics.
         pub extra_stat_tags: Vec<String> = "extraStatTags"
-            => planned("metrics are not configurable"),
+            => no_effect("labels that a Telemetry adds are shown without being named here"),
         /// What stands before gateways.
         pub gateway_topology: Option<GatewayTopology> = "gatewayTopology",
         /// Time that connections drain when a pod ends; 5s by default.
@@ -90,8 +90,7 @@ record! {
         pub readiness_probe: Option<ReadinessProbe> = "readinessProbe"
             => no_effect("a proxy outside of the cluster asks by the probe of its own configuration (docs/hosts.md)"),
         /// Which of Envoy's statistics are kept.
-        pub proxy_stats_matcher: Option<ProxyStatsMatcher> = "proxyStatsMatcher"
-            => planned("metrics are not configurable"),
+        pub proxy_stats_matcher: Option<ProxyStatsMatcher> = "proxyStatsMatcher",
         /// Whether the application waits for the proxy; false by default.
         pub hold_application_until_proxy_starts: Option<bool> = "holdApplicationUntilProxyStarts"
             => no_effect("the sidecar is a native one: applications always wait until it is ready"),

@@ -472,9 +472,15 @@ impl World {
 
     /// What else has to know of an object.
     fn note(&mut self, object: &Arc<Object>, there: bool) {
-        let event = if there { "put" } else { "delete" };
+        let event = if there { "update" } else { "delete" };
         let kind = object.kind();
-        self.outside.metrics.add(Metric::ConfigEvents, &[("type", kind.info().kind), ("event", event)], 1.0);
+        let metric = match kind.info().kind {
+            "Service" | "EndpointSlice" | "Endpoints" | "Pod" | "Node" | "Namespace" => {
+                Metric::RegistryEvents
+            }
+            _ => Metric::ConfigEvents,
+        };
+        self.outside.metrics.add(metric, &[("type", kind.info().kind), ("event", event)], 1.0);
         if there && rotation::concerns(object, &self.rooms.truth().mesh().root_namespace) {
             // The CA ends only when everything does.
             let _ = self.outside.ca_requests.send(object.clone());
@@ -543,7 +549,10 @@ impl World {
                 shared.update(&mut press, self.rooms.snapshot(*room), changed);
             }
         }
+        let metrics = Arc::clone(&self.outside.metrics);
+        metrics.observe(Metric::DebounceTime, &[], before.saturating_duration_since(at).as_secs_f64());
         for refresh in concerned {
+            metrics.observe(Metric::QueueTime, &[], before.elapsed().as_secs_f64());
             self.refresh(refresh, at);
         }
         self.outside.metrics.add(Metric::Encodes, &[], self.pool.take_encoded() as f64);
@@ -649,6 +658,16 @@ impl World {
         ];
         for (kind, n) in updates.iter().filter(|(_, n)| *n > 0) {
             metrics.add(Metric::InboundUpdates, &[("type", kind)], *n as f64);
+        }
+        let causes = [
+            ("service", !changed.services.is_empty()),
+            ("endpoint", !changed.endpoints.is_empty()),
+            ("config", updates[2].1 > 0),
+            ("proxy", !changed.workloads.is_empty()),
+            ("global", changed.mesh),
+        ];
+        for (cause, _) in causes.iter().filter(|(_, yes)| *yes) {
+            metrics.add(Metric::PushTriggers, &[("type", cause)], 1.0);
         }
         let snapshot = self.rooms.truth();
         if !changed.services.is_empty() {

@@ -191,8 +191,8 @@ fn filter(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Filter) -> Option<Fou
         }
         type_url::ISTIO_STATS => {
             let message: stats::PluginConfig = cx.unpack(&at, any)?;
-            http_filter::istio_stats(cx, &at, &message)?;
-            Some(Found::Filter(NetworkFilter::IstioStats))
+            let stats = http_filter::istio_stats(cx, &at, &message)?;
+            Some(Found::Filter(NetworkFilter::IstioStats(Arc::new(stats))))
         }
         type_url::METADATA_EXCHANGE => {
             let metadata_exchange::MetadataExchange { protocol, enable_discovery, additional_labels } =

@@ -11,6 +11,8 @@ use tulle_proto::envoy::{
 };
 use tulle_proto::istio::{alpn, peer_metadata, stats};
 use tulle_proto::{Any, type_url};
+use tulle_telemetry::cel::Expression;
+use tulle_telemetry::metrics::Metric;
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{text, texts};
@@ -19,7 +21,7 @@ use super::{
     small_filters,
 };
 use crate::runtime::filter::{
-    GrpcStats, HttpFilter, HttpFilterKind, IstioAlpn, IstioStats, MetricOverride, PeerMetadata, RouterOptions,
+    GrpcStats, HttpFilter, HttpFilterKind, IstioAlpn, IstioStats, PeerMetadata, RouterOptions, StatsOverrides,
 };
 
 const KNOWN: &[&str] = &[
@@ -264,23 +266,59 @@ pub(super) fn istio_stats(
     let reporter = cx.choice::<stats::Reporter>(&at.field("reporter"), *reporter)?;
     let tcp_reporting = match tcp_reporting_duration {
         Some(_) => cx.positive(&at.field("tcp_reporting_duration"), tcp_reporting_duration.as_ref())?,
-        None => Duration::from_secs(15),
+        None => Duration::from_secs(5),
     };
-    let metrics_at = at.field("metrics");
-    let mut overrides = Vec::with_capacity(metrics.len());
-    for (i, message) in metrics.iter().enumerate() {
-        let at = metrics_at.index(i);
-        let stats::MetricConfig { dimensions, name, tags_to_remove, r#match, drop } = message;
-        refuse!(cx, at, dimensions: "expressions for labels are not supported");
-        no_effect!(cx, at, r#match: "no proxy reads it");
-        overrides.push(MetricOverride { metric: text(name), remove: texts(tags_to_remove), drop: *drop });
-    }
+    let overrides = stats_overrides(cx, &at.field("metrics"), metrics)?;
     Some(IstioStats {
         host_header_fallback: !disable_host_header_fallback,
         tcp_reporting,
         server_gateway: reporter == stats::Reporter::ServerGateway,
-        overrides,
+        overrides: Arc::new(overrides),
     })
+}
+
+/// Rules in the order in which they are written: a later one has the last word on a label.
+fn stats_overrides(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    metrics: &[stats::MetricConfig],
+) -> Option<StatsOverrides> {
+    let mut out = StatsOverrides::default();
+    for (i, message) in metrics.iter().enumerate() {
+        let at = at.index(i);
+        let stats::MetricConfig { dimensions, name, tags_to_remove, r#match, drop } = message;
+        no_effect!(cx, at, r#match: "no proxy reads it");
+        let meant: Vec<Metric> = match (name.as_str(), Metric::from_name(name)) {
+            ("", _) => Metric::ALL.to_vec(),
+            (_, Some(metric)) => vec![metric],
+            (other, None) => {
+                cx.note(&at.field("name"), format!("{other} is none of Istio's metrics"));
+                continue;
+            }
+        };
+        for (label, written) in dimensions {
+            let expression = match Expression::parse(written) {
+                Ok(expression) => expression,
+                Err(error) => {
+                    cx.refuse(&at.field("dimensions").field(label), format!("{written:?} {error}"));
+                    return None;
+                }
+            };
+            let known = out.values.iter().position(|other| *other == expression);
+            let number = known.unwrap_or_else(|| {
+                out.values.push(expression);
+                out.values.len() - 1
+            });
+            meant.iter().for_each(|metric| out.rules.set(*metric, label, number));
+        }
+        for label in tags_to_remove {
+            meant.iter().for_each(|metric| out.rules.remove(*metric, label));
+        }
+        if *drop {
+            meant.iter().for_each(|metric| out.rules.drop(*metric));
+        }
+    }
+    Some(out)
 }
 
 fn peer_metadata(cx: &mut Context<'_>, at: &At<'_>, message: &peer_metadata::Config) -> PeerMetadata {

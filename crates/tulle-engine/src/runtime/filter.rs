@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tulle_telemetry::cel::Expression;
+use tulle_telemetry::metrics::LabelRules;
+
 use super::compression::{Compressor, CompressorChange, Decompressor};
 use super::cors::CorsPolicy;
 use super::csrf::CsrfPolicy;
@@ -82,27 +85,25 @@ pub struct GrpcStats {
 }
 
 /// `istio.stats`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IstioStats {
     /// Whether an unknown destination service is taken from the Host header.
     pub host_header_fallback: bool,
-    /// How often long TCP connections are reported. Default 15 s.
+    /// How often long TCP connections and calls are reported. Default 5 s, as Istio's (the filter alone has 15 s).
     pub tcp_reporting: Duration,
     /// Whether this proxy is a waypoint.
     pub server_gateway: bool,
     /// Changes to standard metrics.
-    pub overrides: Vec<MetricOverride>,
+    pub overrides: Arc<StatsOverrides>,
 }
 
-/// Changes to a standard metric.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MetricOverride {
-    /// The metric without `istio_`; empty for all.
-    pub metric: Arc<str>,
-    /// Labels that are left out.
-    pub remove: Vec<Arc<str>>,
-    /// Whether it is not reported.
-    pub drop: bool,
+/// Changes to standard metrics and their labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatsOverrides {
+    /// What is done to each metric.
+    pub rules: LabelRules,
+    /// The values that rules speak of, by their number.
+    pub values: Vec<Expression>,
 }
 
 /// `istio.peer_metadata`.

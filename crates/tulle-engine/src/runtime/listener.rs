@@ -6,6 +6,7 @@ use std::time::Duration;
 use tulle_base::Provenance;
 
 use super::access_log::AccessLog;
+use super::filter::IstioStats;
 use super::grpc_service::GrpcService;
 use super::http_manager::HttpManager;
 use super::matcher::MetadataMatcher;
@@ -202,7 +203,7 @@ pub enum NetworkFilter {
     /// A service that is asked whether a connection may pass.
     ExtAuthz(Arc<NetworkExtAuthz>),
     /// `istio_tcp_*` metrics.
-    IstioStats,
+    IstioStats(Arc<IstioStats>),
     /// Istio's exchange of peer metadata; here metadata comes from the endpoint and the certificate, so it only
     /// marks that the far side may know the protocol.
     MetadataExchange {

@@ -75,6 +75,8 @@ pub(super) fn agent(
         app_probes: BTreeMap::new(),
         readiness_probe: None,
         run_as_uid: None,
+        stats: running.stats.clone(),
+        merge_metrics: running.merge_metrics != Some(false),
         mark_sockets: true,
     };
     let bytes = serde_json::to_vec_pretty(&config).map_err(|e| Problem::new("istio-proxy", e.to_string()))?;

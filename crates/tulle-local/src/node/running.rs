@@ -8,9 +8,11 @@ use tulle_api::Object;
 use tulle_api::istio::ProxyConfig;
 use tulle_api::kubernetes::ConfigMap;
 use tulle_api::mesh::{
-    InterceptionMode, IstioOperator, MeshProxyConfig, PROXY_ANNOTATION, read_config_map,
-    read_proxy_annotation,
+    InterceptionMode, IstioOperator, MeshConfig, MeshProxyConfig, PROXY_ANNOTATION, ProxyStatsMatcher,
+    read_config_map, read_proxy_annotation,
 };
+
+use tulle_base::agent::StatsShown;
 
 use crate::cluster::view::View;
 
@@ -28,6 +30,10 @@ pub(super) struct Running {
     pub(super) interception: Option<InterceptionMode>,
     /// Id of the mesh in its metadata.
     pub(super) mesh_id: String,
+    /// Which of Envoy's statistics are shown besides.
+    pub(super) stats: StatsShown,
+    /// Whether the application's metrics are served beside its own; yes by default.
+    pub(super) merge_metrics: Option<bool>,
     /// Its environment, of which what begins with `ISTIO_META_` is its metadata.
     environment: BTreeMap<String, String>,
 }
@@ -42,13 +48,13 @@ impl Running {
         let mut operators: Vec<_> = view.all::<IstioOperator>().collect();
         operators.sort_by_key(|(object, _)| age(object));
         for (_, operator) in operators {
-            if let Some(proxy) = operator.mesh_config.as_ref().and_then(|m| m.default_config.as_ref()) {
-                out.take(proxy);
+            if let Some(mesh) = &operator.mesh_config {
+                out.take_mesh(mesh);
             }
         }
         let map = view.get::<ConfigMap>(ROOT, "istio").and_then(|(_, map)| read_config_map(map).0.mesh);
-        if let Some(proxy) = map.as_ref().and_then(|m| m.default_config.as_ref()) {
-            out.take(proxy);
+        if let Some(mesh) = &map {
+            out.take_mesh(mesh);
         }
         let mut configs: Vec<_> =
             view.all::<ProxyConfig>().filter_map(|(o, c)| Some((rank(o, c, pod)?, o, c))).collect();
@@ -63,10 +69,45 @@ impl Running {
         {
             out.take(&proxy);
         }
+        out.take_annotations(&pod.meta.annotations);
         out
     }
 
+    /// Istio's older annotations for statistics, each a list separated by commas.
+    fn take_annotations(&mut self, annotations: &BTreeMap<String, String>) {
+        let list = |name: &str| {
+            let written = annotations.get(&format!("sidecar.istio.io/{name}"))?;
+            Some(written.split(',').map(|part| part.trim().to_owned()).filter(|p| !p.is_empty()).collect())
+        };
+        let StatsShown { prefixes, suffixes, regexps } = &mut self.stats;
+        for (name, to) in [
+            ("statsInclusionPrefixes", prefixes),
+            ("statsInclusionSuffixes", suffixes),
+            ("statsInclusionRegexps", regexps),
+        ] {
+            if let Some(given) = list(name) {
+                *to = given;
+            }
+        }
+    }
+
+    fn take_mesh(&mut self, mesh: &MeshConfig) {
+        self.merge_metrics = mesh.enable_prometheus_merge.or(self.merge_metrics);
+        if let Some(proxy) = &mesh.default_config {
+            self.take(proxy);
+        }
+    }
+
     fn take(&mut self, proxy: &MeshProxyConfig) {
+        if let Some(ProxyStatsMatcher { inclusion_prefixes, inclusion_suffixes, inclusion_regexps }) =
+            &proxy.proxy_stats_matcher
+        {
+            self.stats = StatsShown {
+                prefixes: inclusion_prefixes.clone(),
+                suffixes: inclusion_suffixes.clone(),
+                regexps: inclusion_regexps.clone(),
+            };
+        }
         self.concurrency = count(proxy.concurrency).or(self.concurrency);
         self.drain = proxy.termination_drain_duration.as_ref().map(|d| d.get()).or(self.drain);
         self.interception = proxy.interception_mode.or(self.interception);
@@ -131,6 +172,24 @@ mod tests {
             "apiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\n\
              metadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n---\n"
         )
+    }
+
+    #[test]
+    fn statistics_that_are_shown_are_named_by_the_mesh_or_the_pod() {
+        let mesh = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+             data: {mesh: '{enablePrometheusMerge: false, defaultConfig: {proxyStatsMatcher: \
+             {inclusionPrefixes: [cluster.outbound], inclusionSuffixes: [upstream_rq_retry], inclusionRegexps: [\".*rbac.*\"]}}}'}\n---\n";
+        let of = running("", mesh);
+        assert_eq!(of.merge_metrics, Some(false));
+        let expected = StatsShown {
+            prefixes: vec!["cluster.outbound".into()],
+            suffixes: vec!["upstream_rq_retry".into()],
+            regexps: vec![".*rbac.*".into()],
+        };
+        assert_eq!(of.stats, expected);
+        let own = running("proxyStatsMatcher: {inclusionPrefixes: [http.]}", mesh);
+        assert_eq!((own.stats.prefixes, own.stats.suffixes), (vec!["http.".to_owned()], vec![]));
+        assert_eq!(running("", "").merge_metrics, None);
     }
 
     #[test]

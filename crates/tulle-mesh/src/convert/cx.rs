@@ -73,6 +73,13 @@ impl Cx<'_> {
             .push(Diagnostic::warning(FieldPath::from(path), message).with_fix(fix).with_resource(resource));
     }
 
+    /// Reports something that cannot be done, which is left out; the rest of the document is in force.
+    pub(crate) fn refuse(&mut self, path: &str, message: &str, fix: &str) {
+        let resource = self.meta.resource.clone();
+        self.notes
+            .push(Diagnostic::error(FieldPath::from(path), message).with_fix(fix).with_resource(resource));
+    }
+
     /// Reports a document of a kind that is kept but not in force yet.
     pub(crate) fn not_in_force(&mut self, kind: Kind) {
         if let Notice::Planned(missing) = kind.info().notice {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 use tulle_api::istio as api;
-use tulle_base::{Diagnostic, FieldPath, Selector};
+use tulle_base::Selector;
 
 use super::cx::Cx;
 use super::policy::gateway;
@@ -249,14 +249,5 @@ fn version(cx: &mut Cx<'_>, at: &str, written: &str) -> Option<Option<Version>> 
             cx.refuse(&path, &format!("is not an expression: {error}"), "");
             None
         }
-    }
-}
-
-impl Cx<'_> {
-    /// Refuses a part of a document, by name; the rest stays in force.
-    fn refuse(&mut self, path: &str, message: &str, fix: &str) {
-        let resource = self.meta.resource.clone();
-        self.notes
-            .push(Diagnostic::error(FieldPath::from(path), message).with_fix(fix).with_resource(resource));
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn provider(written: &api::MeshExtensionProvider, domain: &str) -> Op
         Kind::Opencensus(_) => ProviderKind::Other("opencensus"),
         Kind::Skywalking(_) => ProviderKind::Other("skywalking"),
         Kind::Opentelemetry(_) => ProviderKind::Other("opentelemetry"),
-        Kind::Prometheus(_) => ProviderKind::Other("prometheus"),
+        Kind::Prometheus(api::PrometheusProvider {}) => ProviderKind::Prometheus,
         Kind::EnvoyFileAccessLog(_) => ProviderKind::Other("envoyFileAccessLog"),
         Kind::EnvoyHttpAls(_) => ProviderKind::Other("envoyHttpAls"),
         Kind::EnvoyTcpAls(_) => ProviderKind::Other("envoyTcpAls"),

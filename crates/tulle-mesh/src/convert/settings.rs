@@ -112,7 +112,7 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         verify_certificate_at_client,
         ca: _,
         extension_providers,
-        default_providers: _,
+        default_providers,
         discovery_selectors,
         path_normalization,
         default_http_retry_policy,
@@ -168,6 +168,9 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
     if let Some(api::DefaultTrafficPolicy { connection_pool, outlier_detection }) = default_traffic_policy {
         set(&mut out.connection_pool, connection_pool.as_ref().map(|p| Some(pool(p))));
         set(&mut out.outlier, outlier_detection.as_ref().map(|o| Some(outlier(o))));
+    }
+    if let Some(api::DefaultProviders { tracing: _, metrics, access_logging: _ }) = default_providers {
+        set(&mut out.default_metrics, list(metrics));
     }
     for written in extension_providers {
         if let Some(provider) = provider(written, &out.domain) {

@@ -2,6 +2,7 @@
 
 use tulle_api::istio as api;
 use tulle_api::value::WrittenDuration;
+use tulle_telemetry::cel::Expression;
 
 use super::cx::Cx;
 use super::policy::target;
@@ -17,7 +18,11 @@ pub(super) fn telemetry(cx: &mut Cx<'_>, spec: &api::Telemetry) -> Telemetry {
         meta: cx.meta.clone(),
         target: target(cx, selector.as_ref(), target_ref.as_ref(), target_refs),
         tracing: tracing.iter().map(traces).collect(),
-        metrics: metrics.iter().map(counted).collect(),
+        metrics: metrics
+            .iter()
+            .enumerate()
+            .map(|(i, m)| counted(cx, &format!("spec.metrics[{i}]"), m))
+            .collect(),
         access_logging: access_logging.iter().map(logs).collect(),
     }
 }
@@ -72,27 +77,58 @@ fn custom_tag(written: &api::CustomTag) -> Option<CustomTag> {
     })
 }
 
-fn counted(written: &api::Metrics) -> Metrics {
+fn counted(cx: &mut Cx<'_>, path: &str, written: &api::Metrics) -> Metrics {
     let api::Metrics { providers, overrides, reporting_interval } = written;
+    let change = |(i, o): (usize, &api::MetricsOverrides)| change(cx, &format!("{path}.overrides[{i}]"), o);
     Metrics {
         providers: names(providers),
-        overrides: overrides.iter().map(change).collect(),
+        overrides: overrides.iter().enumerate().map(change).collect(),
         reporting_interval: reporting_interval.as_ref().map(WrittenDuration::get),
     }
 }
 
-fn change(written: &api::MetricsOverrides) -> MetricOverride {
+fn change(cx: &mut Cx<'_>, path: &str, written: &api::MetricsOverrides) -> MetricOverride {
     let api::MetricsOverrides { matches, disabled, tag_overrides } = written;
     let (end, metric) = match matches {
         Some(api::MetricSelector { mode, metric_match }) => (*mode, metric_match.as_ref()),
         None => (None, None),
     };
-    MetricOverride {
-        mode: mode(end),
-        metric: metric.map_or(MetricMatch::All { named: false }, matched),
-        disabled: *disabled,
-        tags: tag_overrides.iter().map(|(name, tag)| (name.clone(), tag_override(tag))).collect(),
+    let metric = metric.map_or(MetricMatch::All { named: false }, matched);
+    if let MetricMatch::Custom(name) = &metric {
+        let known = IstioMetric::ALL.iter().any(|known| known.name() == name);
+        let reason =
+            format!("{name} is none of Istio's metrics (requests_total and so on), and there are no others");
+        cx.not_applied(!known, &format!("{path}.match.customMetric"), &reason);
     }
+    let mut tags = std::collections::BTreeMap::new();
+    for (name, tag) in tag_overrides {
+        let at = format!("{path}.tagOverrides.{name}");
+        if !is_label(name) {
+            let fix = "write letters, digits and _, with no digit first and no __";
+            cx.refuse(&at, &format!("{name:?} cannot be the name of a label"), fix);
+            continue;
+        }
+        match tag_override(tag) {
+            TagOverride::Set(expression) => match Expression::parse(&expression) {
+                Ok(_) => drop(tags.insert(name.clone(), TagOverride::Set(expression))),
+                Err(error) => {
+                    let fix = "see docs/telemetry.md for what is understood";
+                    cx.refuse(&format!("{at}.value"), &format!("{expression:?} {error}"), fix);
+                }
+            },
+            TagOverride::Remove => drop(tags.insert(name.clone(), TagOverride::Remove)),
+        }
+    }
+    MetricOverride { mode: mode(end), metric, disabled: *disabled, tags }
+}
+
+/// Whether Prometheus takes it as a label of ours: `le` and what begins with two underscores are its own.
+fn is_label(name: &str) -> bool {
+    let first = name.chars().next();
+    first.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !name.starts_with("__")
+        && name != "le"
 }
 
 fn matched(written: &api::MetricMatch) -> MetricMatch {

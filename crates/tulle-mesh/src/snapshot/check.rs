@@ -13,6 +13,7 @@ use crate::policy::{Action, AuthorizationPolicy, MtlsMode, RequestAuthentication
 use crate::provider::{ExtAuthzProtocol, ProviderKind};
 use crate::routing::{Destination, GatewayRef, HttpAction, RouteSet};
 use crate::sidecar::Sidecar;
+use crate::telemetry::Telemetry;
 
 /// The problems of one document with the rest of the snapshot.
 pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
@@ -26,6 +27,7 @@ pub(super) fn cross(snapshot: &Snapshot, item: &Item) -> Diagnostics {
         Item::Ingress(ingress) => super::ingress::check(snapshot, ingress),
         Item::Tokens(policy) => of_tokens(snapshot, policy),
         Item::Sidecar(sidecar) => of_sidecar(snapshot, sidecar),
+        Item::Telemetry(telemetry) => of_telemetry(snapshot, telemetry),
         Item::Authorization(policy) => of_provider(snapshot, policy).into_iter().collect(),
         _ => Diagnostics::new(),
     }
@@ -74,6 +76,42 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Diagnostics {
     notes
 }
 
+/// Providers of metrics that are not there, or are for something else.
+fn of_telemetry(snapshot: &Snapshot, telemetry: &Telemetry) -> Diagnostics {
+    let mut notes = Diagnostics::new();
+    let named = telemetry.metrics.iter().enumerate();
+    let named = named.flat_map(|(i, m)| m.providers.iter().enumerate().map(move |(j, name)| (i, j, name)));
+    for (i, j, name) in named {
+        let path = format!("spec.metrics[{i}].providers[{j}].name");
+        notes.extend(wrong_provider(snapshot, name, &path, "prometheus"));
+    }
+    for note in &mut notes {
+        note.resource = Some(telemetry.meta.resource.clone());
+    }
+    notes
+}
+
+/// What is wrong with a provider that a Telemetry names for something that one of `kind` does.
+fn wrong_provider(snapshot: &Snapshot, name: &str, path: &str, kind: &str) -> Option<Diagnostic> {
+    let (message, fix) = match snapshot.mesh().telemetry_provider(name) {
+        Some(found) if found.name() == kind => return None,
+        Some(found) => (
+            format!("the extension provider {name:?} is {}, which takes no metrics", found.name()),
+            format!("name one that is {kind}"),
+        ),
+        None => {
+            let known: Vec<&str> = snapshot.mesh().providers.iter().map(|p| p.name.as_str()).collect();
+            let near = tulle_base::nearest::nearest(name, known.iter().copied().chain(["prometheus"]));
+            let fix = near.map_or_else(
+                || "define it in extensionProviders of the mesh's settings".to_owned(),
+                |near| format!("did you mean {near}?"),
+            );
+            (format!("no extension provider {name:?}"), fix)
+        }
+    };
+    Some(Diagnostic::warning(FieldPath::from(path), message).with_fix(fix))
+}
+
 /// A provider that cannot be asked, or not about everything.
 fn of_provider(snapshot: &Snapshot, policy: &AuthorizationPolicy) -> Option<Diagnostic> {
     let Action::Custom(name) = &policy.action else { return None };
@@ -89,8 +127,8 @@ fn of_provider(snapshot: &Snapshot, policy: &AuthorizationPolicy) -> Option<Diag
             );
             (format!("no extension provider {name:?}: {denied}"), fix)
         }
-        Some(ProviderKind::Other(kind)) => (
-            format!("the extension provider {name:?} is {kind}, which does not decide: {denied}"),
+        Some(kind @ (ProviderKind::Prometheus | ProviderKind::Other(_))) => (
+            format!("the extension provider {name:?} is {}, which does not decide: {denied}", kind.name()),
             "name one that is envoyExtAuthzGrpc or envoyExtAuthzHttp".to_owned(),
         ),
         Some(ProviderKind::ExtAuthz(authz)) => {

@@ -1,6 +1,6 @@
 //! `stats`: the configuration of `istio.stats`, which reports the `istio_*` metrics.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::envoy::google::Duration;
 
@@ -35,8 +35,8 @@ super::named!(PluginConfig, "stats", "PluginConfig");
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct MetricConfig {
     /// Labels to add or change: name to expression.
-    #[prost(map = "string, string", tag = "1")]
-    pub dimensions: HashMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub dimensions: BTreeMap<String, String>,
     /// The metric without `istio_`; empty for all.
     #[prost(string, tag = "2")]
     pub name: String,

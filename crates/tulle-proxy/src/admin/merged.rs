@@ -8,14 +8,15 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tulle_telemetry::metrics::{Extra, ExtraKind, prometheus};
+use tulle_telemetry::metrics::prometheus::END;
+use tulle_telemetry::metrics::{Extra, ExtraKind, Format, prometheus, render_as};
 
 use super::http::{Asked, Reply};
-use super::stats;
+use super::{exposition, stats};
 use crate::boot::Main;
 
-/// The most that an application's metrics may be: 64 MiB.
-const MAX_BODY: usize = 64 << 20;
+/// The most that an application's metrics may be: 16 MiB.
+const MAX_BODY: usize = 16 << 20;
 /// How long it may take where Prometheus says nothing.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -54,54 +55,73 @@ pub(super) enum FetchError {
     Timeout,
 }
 
-/// The metrics of proxy and application together.
+/// The metrics of proxy and application together. They are in one form: the application's where it has any, else the one that the
+/// client prefers.
 pub(super) async fn metrics(main: &Main, asked: &Asked) -> Reply {
-    let mut out = stats::prometheus_text(main).await;
-    let mut failed = false;
-    if let Some((port, path)) = app_endpoint(main) {
-        let headers: Vec<(String, String)> = asked
-            .headers
-            .get(ACCEPT)
-            .and_then(|v| v.to_str().ok())
-            // OpenMetrics ends with a line that cannot be followed by anything.
-            .filter(|accept| !accept.contains("openmetrics"))
-            .map(|accept| ("accept".to_owned(), accept.to_owned()))
-            .into_iter()
-            .collect();
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        let wanted = Fetch { address, path: &path, headers: &headers, mark: main.mark, timeout: TIMEOUT };
-        match fetch(wanted).await {
-            Ok((status, content_type, body))
-                if status.is_success() && !content_type.contains("openmetrics") =>
-            {
-                out.push_str(&String::from_utf8_lossy(&body));
-                if !out.ends_with('\n') {
-                    out.push('\n');
-                }
-            }
-            Ok((status, _, _)) => {
-                failed = true;
-                tracing::debug!(%status, port, path, "application's metrics not usable");
-            }
-            Err(error) => {
-                failed = true;
-                tracing::debug!(%error, port, path, "application's metrics not read");
-            }
-        }
+    let app = application(main, asked).await;
+    main.count_scrape(app.as_ref().is_some_and(Result::is_err));
+    let (format, app) = match app {
+        Some(Ok((format, text))) => (format, text),
+        Some(Err(())) | None => (stats::wanted(asked), String::new()),
+    };
+    let mut out = stats::prometheus_text(main, format).await;
+    // The end of the application's is not the end of all.
+    out.push_str(app.trim_end().strip_suffix(END.trim_end()).unwrap_or(&app));
+    if !out.ends_with('\n') {
+        out.push('\n');
     }
-    main.count_scrape(failed);
     let mut own = tulle_telemetry::metrics::Snapshot::default();
     for extra in agent_stats(main) {
         own.push(extra);
     }
-    out.push_str(&prometheus::render(&own, prometheus::Exposure::All));
-    Reply { status: StatusCode::OK, content_type: prometheus::CONTENT_TYPE, body: out.into() }
+    out.push_str(&render_as(&own, prometheus::Exposure::All, format));
+    if format == Format::OpenMetrics {
+        out.push_str(END);
+    }
+    Reply { status: StatusCode::OK, content_type: format.content_type(), body: out.into() }
+}
+
+/// The application's metrics and their form; `None` where there are none to merge. What is wrong is told in our log.
+async fn application(main: &Main, asked: &Asked) -> Option<Result<(Format, String), ()>> {
+    let (port, path) = app_endpoint(main)?;
+    let accept = asked.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
+    let headers: Vec<(String, String)> =
+        accept.map(|accept| ("accept".to_owned(), accept.to_owned())).into_iter().collect();
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    let wanted = Fetch { address, path: &path, headers: &headers, mark: main.mark, timeout: patience(asked) };
+    let problem = match fetch(wanted).await {
+        Ok((status, content_type, body)) if status.is_success() => {
+            let openmetrics = content_type.contains("application/openmetrics-text");
+            let format = if openmetrics { Format::OpenMetrics } else { Format::Text };
+            let asked_for = !openmetrics || accept.is_some_and(|a| a.contains("openmetrics"));
+            match (String::from_utf8(body.into()), asked_for) {
+                (Ok(text), true) => match exposition::first_bad_line(&text, format) {
+                    None => return Some(Ok((format, text))),
+                    Some(line) => format!("line {line} is no metric"),
+                },
+                (Err(_), _) => "not UTF-8".to_owned(),
+                (_, false) => "OpenMetrics, which nobody asked for".to_owned(),
+            }
+        }
+        Ok((status, _, _)) => format!("status {status}"),
+        Err(error) => error.to_string(),
+    };
+    tracing::debug!(problem, port, path, "application's metrics left out");
+    Some(Err(()))
+}
+
+/// How long the application may take: less than whoever scrapes waits for all, as Prometheus says with each request.
+fn patience(asked: &Asked) -> Duration {
+    let told = asked.headers.get("x-prometheus-scrape-timeout-seconds").and_then(|v| v.to_str().ok());
+    let seconds = told.and_then(|text| text.parse::<f64>().ok()).filter(|s| s.is_finite() && *s > 0.0);
+    seconds.map_or(TIMEOUT, |seconds| Duration::from_secs_f64((seconds * 0.8).min(TIMEOUT.as_secs_f64())))
 }
 
 /// The application's metrics port and path, by its annotations; `None` where there is nothing to merge.
 fn app_endpoint(main: &Main) -> Option<(u16, String)> {
     let get = |key: &str| main.annotations.get(key).map(String::as_str);
-    if get("prometheus.io/scrape") != Some("true")
+    if !main.merge_metrics
+        || get("prometheus.io/scrape") != Some("true")
         || get("prometheus.istio.io/merge-metrics") == Some("false")
     {
         return None;
@@ -148,6 +168,7 @@ fn agent_stats(main: &Main) -> Vec<Extra> {
         all.push(Extra::metric("istio_agent_startup_duration_seconds", ExtraKind::Gauge, seconds));
     }
     all.extend(main.dns_stats());
+    all.extend(tulle_telemetry::metrics::process());
     all
 }
 

@@ -3,6 +3,7 @@
 mod certs;
 mod clusters;
 mod config_dump;
+mod exposition;
 mod http;
 mod info;
 mod merged;
@@ -13,7 +14,7 @@ mod stats;
 pub(crate) use clusters::{Told, told};
 pub use config_dump::dump_as_json;
 pub(crate) use http::serve;
-pub(crate) use stats::snapshot;
+pub(crate) use stats::{Shown, snapshot};
 
 /// What one port shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

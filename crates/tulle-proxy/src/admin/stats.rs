@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 
 use hyper::StatusCode;
+use hyper::header::ACCEPT;
 use regex::Regex;
 use serde_json::json;
-use tulle_telemetry::metrics::{Exposure, Extra, ExtraKind, Snapshot, prometheus, render};
+use tulle_base::agent::StatsShown;
+use tulle_telemetry::metrics::prometheus::END;
+use tulle_telemetry::metrics::{Exposure, Extra, ExtraKind, Format, Snapshot, render_as};
 
 use super::http::{Asked, Reply};
 use crate::boot::Main;
@@ -34,24 +37,69 @@ pub(super) async fn stats(main: &Main, asked: &Asked) -> Reply {
     }
 }
 
-/// `/stats/prometheus`.
-pub(super) async fn prometheus(main: &Main, _asked: &Asked) -> Reply {
-    Reply {
-        status: StatusCode::OK,
-        content_type: prometheus::CONTENT_TYPE,
-        body: prometheus_text(main).await.into(),
+/// `/stats/prometheus`, in the form that the client prefers.
+pub(super) async fn prometheus(main: &Main, asked: &Asked) -> Reply {
+    let format = wanted(asked);
+    let mut text = prometheus_text(main, format).await;
+    if format == Format::OpenMetrics {
+        text.push_str(END);
+    }
+    Reply { status: StatusCode::OK, content_type: format.content_type(), body: text.into() }
+}
+
+/// The form that a client prefers.
+pub(super) fn wanted(asked: &Asked) -> Format {
+    let accept = asked.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.map_or(Format::Text, Format::negotiate)
+}
+
+/// All metrics of the proxy, without the last line of OpenMetrics.
+pub(super) async fn prometheus_text(main: &Main, format: Format) -> String {
+    let snapshot = snapshot(main).await;
+    if !main.istio_stats {
+        return render_as(&snapshot, Exposure::All, format);
+    }
+    match &main.shown {
+        None => render_as(&snapshot, Exposure::IstioDefault, format),
+        Some(shown) => {
+            let both = |name: &str| Exposure::IstioDefault.shows(name) || shown.has(name);
+            render_as(&snapshot, Exposure::Matching(&both), format)
+        }
     }
 }
 
-/// All metrics of the proxy for Prometheus.
-pub(super) async fn prometheus_text(main: &Main) -> String {
-    let exposure = if main.istio_stats { Exposure::IstioDefault } else { Exposure::All };
-    render(&snapshot(main).await, exposure)
+/// Statistics that are shown besides those that Istio shows.
+pub(crate) struct Shown {
+    prefixes: Vec<String>,
+    suffixes: Vec<String>,
+    regexps: Vec<Regex>,
+}
+
+impl Shown {
+    /// What a configuration says; `None` if it says nothing. Expressions that cannot be used are left out, with a line in our log.
+    pub(crate) fn new(given: StatsShown) -> Option<Self> {
+        if given == StatsShown::default() {
+            return None;
+        }
+        let StatsShown { prefixes, suffixes, regexps } = given;
+        let compile = |text: &String| {
+            let built = regex::RegexBuilder::new(&format!("^(?:{text})$")).size_limit(1 << 20).build();
+            built.inspect_err(|error| tracing::error!(%error, "proxyStatsMatcher: expression left out")).ok()
+        };
+        Some(Self { prefixes, suffixes, regexps: regexps.iter().filter_map(compile).collect() })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+            || self.suffixes.iter().any(|suffix| name.ends_with(suffix))
+            || self.regexps.iter().any(|regex| regex.is_match(name))
+    }
 }
 
 /// What workers and the main thread have counted.
 pub(crate) async fn snapshot(main: &Main) -> Snapshot {
     let mut snapshot = main.remote.stats().await;
+    snapshot.merge(main.retired.borrow().clone());
     main.remember_vitals(main.remote.vitals().await);
     for extra in main.own_stats() {
         snapshot.push(extra);
@@ -59,6 +107,7 @@ pub(crate) async fn snapshot(main: &Main) -> Snapshot {
     snapshot.push(
         Extra::metric("istio_build", ExtraKind::Gauge, 1.0)
             .with("component", "proxy")
+            .help("Component and version, always 1")
             .with("tag", env!("CARGO_PKG_VERSION")),
     );
     snapshot

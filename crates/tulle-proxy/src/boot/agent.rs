@@ -58,6 +58,8 @@ impl Plan {
             app_probes,
             readiness_probe,
             run_as_uid: _, // For people; sockets are marked whoever we are.
+            stats,
+            merge_metrics,
             mark_sockets,
         } = config;
         let inherited = inherited_listeners
@@ -105,6 +107,8 @@ impl Plan {
             app_probes,
             readiness_probe,
             istio_stats: true,
+            stats,
+            merge_metrics,
             audit: audit_sinks
                 .iter()
                 .map(|s| Sink::parse(s))

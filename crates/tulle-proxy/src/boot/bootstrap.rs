@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tulle_base::agent::StatsShown;
 use tulle_engine::compile::{self, CompileError, Files};
 use tulle_engine::runtime::Bootstrap;
 use tulle_engine::runtime::bootstrap::{Admin, ConfigSource, DynamicResources, XdsSource};
@@ -95,6 +96,8 @@ impl Plan {
             app_probes: std::collections::BTreeMap::new(),
             readiness_probe: None,
             istio_stats: false,
+            stats: StatsShown::default(),
+            merge_metrics: false,
             audit: Vec::new(),
         })
     }

@@ -15,12 +15,13 @@ use tulle_engine::runtime::Cluster;
 use tulle_identity::rotate::RotationStatus;
 use tulle_identity::{Certificate, Secrets, Trust, Watched};
 use tulle_telemetry::audit::AuditLog;
-use tulle_telemetry::metrics::{Extra, ExtraKind};
+use tulle_telemetry::metrics::{Extra, ExtraKind, Snapshot};
 use tulle_xds::ResourceError;
 
 use super::book::{Book, Outcome};
 use super::resolve::Resolver;
 use super::run::Hooks;
+use crate::admin::Shown;
 use crate::dns::NameServer;
 use crate::worker::{Fleet, Remote, Vitals};
 
@@ -50,6 +51,12 @@ pub(crate) struct Main {
     pub(crate) app: Arc<str>,
     /// Whether statistics are limited to those that Istio shows.
     pub(crate) istio_stats: bool,
+    /// Statistics that are shown besides.
+    pub(crate) shown: Option<Shown>,
+    /// Whether the application's metrics are served beside our own.
+    pub(crate) merge_metrics: bool,
+    /// What workers counted in series that others still count in.
+    pub(crate) retired: RefCell<Snapshot>,
     /// The pod's annotations.
     pub(crate) annotations: BTreeMap<String, String>,
     /// Probes of the application.
@@ -144,6 +151,9 @@ impl Main {
             pod: plan.node.pod.as_str().into(),
             app: plan.node.labels.get("app").map_or("", String::as_str).into(),
             istio_stats: plan.istio_stats,
+            shown: Shown::new(plan.stats),
+            merge_metrics: plan.merge_metrics,
+            retired: RefCell::default(),
             pod_ip: plan.node.ip.parse().ok(),
             cluster_id: plan.node.cluster_id,
             annotations: plan.node.annotations,
@@ -291,6 +301,7 @@ impl Main {
     #[allow(clippy::cast_precision_loss, reason = "counters stay far below 2^53")]
     pub(crate) fn own_stats(&self) -> Vec<Extra> {
         let gauge = |name: &str, value: f64| Extra::envoy(name, ExtraKind::Gauge, value);
+        let control = |stat: &str, kind, value| Extra::of_cluster("xds-grpc", stat, kind, value);
         let book = self.book.borrow();
         let mut all = vec![
             gauge("server.live", f64::from(u8::from(self.drain.get() == DrainState::Serving))),
@@ -303,11 +314,8 @@ impl Main {
             gauge("cluster_manager.active_clusters", book.clusters.len() as f64),
             gauge("cluster_manager.warming_clusters", book.clusters.warming().count() as f64),
             gauge("control_plane.connected_state", f64::from(u8::from(self.counts.connected.get()))),
-            Extra::envoy(
-                "cluster.xds-grpc.upstream_cx_destroy",
-                ExtraKind::Counter,
-                self.counts.disconnects.get() as f64,
-            ),
+            control("upstream_cx_active", ExtraKind::Gauge, f64::from(u8::from(self.counts.connected.get()))),
+            control("upstream_cx_destroy", ExtraKind::Counter, self.counts.disconnects.get() as f64),
         ];
         for (counts, what) in
             [(&self.counts.accepted, "update_success"), (&self.counts.rejected, "update_rejected")]

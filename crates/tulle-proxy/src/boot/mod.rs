@@ -10,6 +10,7 @@ pub mod bootstrap;
 mod compile;
 mod counted;
 mod dump;
+mod evict;
 mod fds;
 mod health;
 mod identity;

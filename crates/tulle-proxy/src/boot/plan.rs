@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tulle_base::SpiffeId;
-use tulle_base::agent::{AppProbe, DnsConfig, NodeConfig};
+use tulle_base::agent::{AppProbe, DnsConfig, NodeConfig, StatsShown};
 use tulle_base::readiness::ReadinessProbe;
 use tulle_engine::runtime::tls::Secret;
 use tulle_engine::runtime::{Cluster, Listener};
@@ -62,6 +62,10 @@ pub struct Plan {
     pub readiness_probe: Option<ReadinessProbe>,
     /// Whether statistics are limited to those that Istio shows.
     pub istio_stats: bool,
+    /// Which of Envoy's statistics Prometheus is shown besides.
+    pub stats: StatsShown,
+    /// Whether the application's metrics are served beside the proxy's own.
+    pub merge_metrics: bool,
     /// Where security events are told.
     pub audit: Vec<Sink>,
 }

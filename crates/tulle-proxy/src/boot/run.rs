@@ -24,7 +24,7 @@ use super::plan::Plan;
 use super::signals::StopSignals;
 use super::turn::{Loop, Pending, start_resolvers};
 use super::xds::{self, ServerError};
-use super::{saved, secrets};
+use super::{evict, saved, secrets};
 use crate::admin::{self, Exposed};
 use crate::dns::NameServer;
 use crate::worker::{Fleet, Settings};
@@ -185,6 +185,7 @@ async fn serve(
     for (listener, exposed) in ports {
         tokio::task::spawn_local(admin::serve(Rc::clone(&main), listener, exposed));
     }
+    tokio::task::spawn_local(evict::evict(Rc::clone(&main)));
     if let Some(p) = &xds_plan {
         main.progress.listeners.set(p.listeners.then_some(false));
         main.progress.clusters.set(p.clusters.then_some(false));

@@ -3,14 +3,17 @@
 use std::time::{Duration, SystemTime};
 
 use tulle_engine::{decide::route, runtime::route::Route};
-use tulle_http::Version;
-use tulle_telemetry::access_log::RequestRecord;
+use tulle_http::{Known, Version};
+use tulle_telemetry::{
+    access_log::RequestRecord,
+    metrics::{TagsId, TraceHeader, TraceId},
+};
 
 use super::{exchange::Exchange, reply::grpc_status_of, side::Side};
 use crate::telemetry::{
     access_log::{Fields, Written},
     audit,
-    istio::{Ending, Parties, host_counts},
+    istio::{Ending, Parties},
 };
 
 /// Counts and logs a request that has ended.
@@ -21,15 +24,21 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
         x.manager.stats.count_status(x.record.status);
     }
     let wire = x.down.bytes();
-    if let Some((reporter, stats)) = &x.manager.istio {
+    if let Some(stats) = &x.manager.istio {
+        let telemetry = &x.conn.worker.telemetry;
+        let tags = match stats.changes_labels() {
+            true => with_line(x, Some(duration), b"", |line| stats.tags(telemetry, line)),
+            false => TagsId::default(),
+        };
         let parties = Parties {
-            reporter: *reporter,
+            reporter: stats.reporter,
             conn: x.conn,
             cluster: x.record.cluster.as_ref(),
             host: x.record.host.as_ref(),
             upstream: x.record.upstream.as_deref(),
             told: x.record.peer,
-            authority: host_counts(stats).then_some(x.s.request.authority.as_str()),
+            authority: stats.host_counts.then_some(x.s.request.authority.as_str()),
+            tags,
         };
         let ending = Ending {
             grpc: x.record.grpc,
@@ -38,10 +47,13 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
             flags: x.record.flags,
             duration: x.record.completed.then_some(duration),
             bytes: wire,
+            now: x.conn.worker.seconds(x.record.start + duration),
+            wall: milliseconds(x.record.wall, duration),
         };
-        x.conn.worker.telemetry.request(&parties, &ending);
+        let headers = &x.s.request.headers;
+        telemetry.request(&parties, &ending, || TraceId::of_headers(|header| headers.get(known(header))));
         if let (Some(sent), Some(received)) = (x.flow.messages, x.back.messages) {
-            x.conn.worker.telemetry.messages(&parties, sent.count, received.count);
+            telemetry.messages(&parties, sent.count, received.count, ending.now);
         }
     }
     let subject = || {
@@ -63,6 +75,21 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
                 }
             }
         });
+    }
+}
+
+/// The moment `after` another one, in milliseconds after 1970.
+fn milliseconds(start: SystemTime, after: Duration) -> u64 {
+    let since = start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + after;
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn known(header: TraceHeader) -> Known {
+    match header {
+        TraceHeader::Traceparent => Known::Traceparent,
+        TraceHeader::B3 => Known::B3,
+        TraceHeader::B3TraceId => Known::XB3TraceId,
+        TraceHeader::B3Sampled => Known::XB3Sampled,
     }
 }
 

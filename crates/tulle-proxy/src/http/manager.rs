@@ -14,7 +14,7 @@ use tulle_telemetry::metrics::{Reporter, proxy::HttpStats};
 use super::local_reply::LocalReplies;
 use crate::{
     cluster::host::Class,
-    telemetry::access_log::LocalLog,
+    telemetry::{access_log::LocalLog, istio::LocalStats},
     worker::{Worker, state::LocalTable},
 };
 
@@ -30,7 +30,7 @@ pub(crate) struct LocalManager {
     /// How HTTP/1 is read.
     pub(crate) h1: h1::Options,
     /// Who reports `istio_*` metrics; `None` where nobody does.
-    pub(crate) istio: Option<(Reporter, IstioStats)>,
+    pub(crate) istio: Option<LocalStats>,
     /// The exchange of peer metadata.
     pub(crate) peer_metadata: PeerMetadata,
     /// Protocols to offer upstream, by the protocol of the request.
@@ -85,7 +85,8 @@ impl LocalManager {
         for filter in config.filters.iter().filter(|f| !f.disabled) {
             match &filter.kind {
                 HttpFilterKind::IstioStats(stats) => {
-                    manager.istio = Some((reporter(direction, stats), stats.clone()));
+                    manager.istio =
+                        Some(LocalStats::new(&worker.telemetry, reporter(direction, stats), stats));
                 }
                 HttpFilterKind::PeerMetadata(how) => merge(&mut manager.peer_metadata, *how),
                 HttpFilterKind::IstioAlpn(alpn) => manager.alpn = Some(alpn.clone()),
@@ -157,7 +158,8 @@ fn options(config: &HttpManager) -> h1::Options {
     }
 }
 
-fn reporter(direction: Direction, stats: &IstioStats) -> Reporter {
+/// Who reports what passes a listener of this direction.
+pub(crate) fn reporter(direction: Direction, stats: &IstioStats) -> Reporter {
     match direction {
         _ if stats.server_gateway => Reporter::Waypoint,
         Direction::Inbound => Reporter::Destination,

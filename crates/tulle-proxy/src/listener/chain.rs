@@ -4,15 +4,15 @@ use std::{rc::Rc, sync::Arc};
 
 use tulle_engine::runtime::{
     FilterChain, Listener,
-    listener::{DownstreamTransport, ListenerFilterKind, Terminal},
+    listener::{DownstreamTransport, ListenerFilterKind, NetworkFilter, Terminal},
 };
 use tulle_identity::CertificateSource;
 use tulle_telemetry::metrics::proxy::{ListenerStats, TcpStats};
 
 use super::sniff;
 use crate::{
-    http::manager::LocalManager,
-    telemetry::access_log::LocalLog,
+    http::manager::{self, LocalManager},
+    telemetry::{access_log::LocalLog, istio::LocalStats},
     tls::{self, Accepting},
     worker::Worker,
 };
@@ -44,6 +44,8 @@ pub(crate) struct LocalChain {
     pub(crate) logs: Vec<LocalLog>,
     /// Statistics of a TCP proxy.
     pub(crate) tcp_stats: Option<Rc<TcpStats>>,
+    /// What of Istio's metrics is reported of connections.
+    pub(crate) istio: Option<LocalStats>,
     /// Statistics of the listener.
     pub(crate) stats: Rc<ListenerStats>,
     /// The certificate that connections of this chain are met with.
@@ -131,6 +133,7 @@ impl LocalChain {
             manager: None,
             logs: Vec::new(),
             tcp_stats: None,
+            istio: None,
             stats: Rc::clone(stats),
             certificate,
         };
@@ -140,6 +143,14 @@ impl LocalChain {
             }
             Terminal::Tcp(proxy) => {
                 chain.logs = LocalLog::all(&worker.telemetry, &proxy.access_logs);
+                let stats = config.filters.iter().find_map(|filter| match filter {
+                    NetworkFilter::IstioStats(stats) => Some(stats),
+                    _ => None,
+                });
+                chain.istio = stats.map(|stats| {
+                    let reporter = manager::reporter(listener.direction, stats);
+                    LocalStats::new(&worker.telemetry, reporter, stats)
+                });
                 let mut store = worker.telemetry.store.borrow_mut();
                 chain.tcp_stats = Some(store.proxy.tcp.get(&proxy.stat_prefix));
             }

@@ -5,20 +5,17 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tulle_engine::{
     decide::{breaker::Resource, outlier::Outcome},
-    runtime::{
-        TcpProxy,
-        listener::{Direction, NetworkFilter, TcpClusters},
-    },
+    runtime::{TcpProxy, listener::TcpClusters},
 };
 use tulle_telemetry::{
     ResponseFlag, ResponseFlags,
     access_log::RequestRecord,
-    metrics::{Reporter, TcpKey, proxy::TcpStats},
+    metrics::{TagsId, TcpKey, proxy::TcpStats},
 };
 
 use super::{
@@ -74,7 +71,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
             if let Some(policy) = audited {
                 audit::audited(&conn, &policy, 0, || subject(&conn));
             }
-            forward(&conn, &proxy, &stats, down, &mut outcomes).await;
+            forward(&conn, &proxy, (&stats, wall), down, &mut outcomes).await;
         }
         Err(Denied { details, flag, delay }) => {
             if let Some(delay) = delay {
@@ -94,7 +91,13 @@ fn subject(conn: &Conn) -> String {
     format!("connection to {}", conn.arrival.destination)
 }
 
-async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stream, out: &mut Outcomes) {
+async fn forward(
+    conn: &Rc<Conn>,
+    proxy: &TcpProxy,
+    (stats, wall): (&TcpStats, SystemTime),
+    down: Stream,
+    out: &mut Outcomes,
+) {
     let name = pick(&proxy.clusters);
     let Some(cluster) = conn.worker.cluster(name) else {
         stats.downstream_cx_no_route.inc();
@@ -113,11 +116,13 @@ async fn forward(conn: &Rc<Conn>, proxy: &TcpProxy, stats: &TcpStats, down: Stre
         }
     };
     let Some((far, chosen, facts)) = connected else {
+        // Such a connection is one for metrics as well, with the flags that say why.
+        Counter::open(conn, &cluster, out, wall).close(out.flags);
         down.reset();
         return;
     };
     out.upstream = Some((chosen, Rc::clone(&facts)));
-    let mut counter = Counter::open(conn, &cluster, out);
+    let mut counter = Counter::open(conn, &cluster, out, wall);
     let idle = proxy.idle_timeout.unwrap_or_default();
     let deadline = conn.worker.timers.deadline();
     let report = {
@@ -263,59 +268,65 @@ async fn connect(
 struct Counter<'a> {
     conn: &'a Conn,
     key: Option<TcpKey>,
+    every: Duration,
     pending: (u64, u64),
-    reported: std::time::Instant,
+    reported: Instant,
 }
 
-/// How often bytes under way are reported.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
-
 impl<'a> Counter<'a> {
-    fn open(conn: &'a Conn, cluster: &Rc<LocalCluster>, out: &Outcomes) -> Self {
-        let on = conn.chain.config.filters.iter().any(|f| matches!(f, NetworkFilter::IstioStats));
-        let key = on.then(|| {
-            let reporter = match conn.listener.config.direction {
-                Direction::Inbound => Reporter::Destination,
-                Direction::Outbound | Direction::Unspecified => Reporter::Source,
+    fn open(conn: &'a Conn, cluster: &Rc<LocalCluster>, out: &Outcomes, wall: SystemTime) -> Self {
+        let telemetry = &conn.worker.telemetry;
+        let key = conn.chain.istio.as_ref().map(|stats| {
+            let tags = match stats.changes_labels() {
+                true => stats.tags(telemetry, &line(conn, wall, out)),
+                false => TagsId::default(),
             };
             let parties = Parties {
-                reporter,
+                reporter: stats.reporter,
                 conn,
                 cluster: Some(cluster),
                 host: out.upstream.as_ref().map(|(c, _)| &c.host),
                 upstream: out.upstream.as_ref().map(|(_, facts)| &**facts),
                 told: None,
                 authority: None,
+                tags,
             };
-            conn.worker.telemetry.tcp_key(&parties, ResponseFlags::NONE)
+            telemetry.tcp_key(&parties, ResponseFlags::NONE)
         });
-        if let Some(key) = &key {
-            conn.worker.telemetry.store.borrow_mut().tcp_opened(key);
+        let every = conn.chain.istio.as_ref().map_or(Duration::MAX, |stats| stats.every);
+        let this = Self { conn, key, every, pending: (0, 0), reported: Instant::now() };
+        if let Some(key) = &this.key {
+            telemetry.store.borrow_mut().tcp_opened(key, this.now());
         }
-        Self { conn, key, pending: (0, 0), reported: std::time::Instant::now() }
+        this
+    }
+
+    fn now(&self) -> u32 {
+        self.conn.worker.seconds(Instant::now())
     }
 
     fn moved(&mut self, received: u64, sent: u64) {
         self.pending.0 += received;
         self.pending.1 += sent;
-        if self.key.is_some() && self.reported.elapsed() >= REPORT_EVERY {
+        if self.key.is_some() && self.reported.elapsed() >= self.every {
             self.flush();
-            self.reported = std::time::Instant::now();
+            self.reported = Instant::now();
         }
     }
 
     fn flush(&mut self) {
         let (received, sent) = std::mem::take(&mut self.pending);
         if let Some(key) = &self.key {
-            self.conn.worker.telemetry.store.borrow_mut().tcp_bytes(key, sent, received);
+            self.conn.worker.telemetry.store.borrow_mut().tcp_bytes(key, sent, received, self.now());
         }
     }
 
     fn close(mut self, flags: ResponseFlags) {
         self.flush();
+        let now = self.now();
         if let Some(key) = self.key {
             let key = TcpKey { flags, ..key };
-            self.conn.worker.telemetry.store.borrow_mut().tcp_closed(&key);
+            self.conn.worker.telemetry.store.borrow_mut().tcp_closed(&key, now);
         }
     }
 }
@@ -324,9 +335,17 @@ fn log(conn: &Conn, wall: SystemTime, out: &Outcomes) {
     if conn.chain.logs.is_empty() {
         return;
     }
+    let line = line(conn, wall, out);
+    for log in &conn.chain.logs {
+        log.write(&line, None, fastrand::u64(..));
+    }
+}
+
+/// What is known of a connection, for logs and labels.
+fn line<'a>(conn: &'a Conn, wall: SystemTime, out: &'a Outcomes) -> RequestRecord<'a> {
     let cluster = out.cluster.as_ref().map(|c| &c.config);
     let tls = conn.tls.as_ref();
-    let line = RequestRecord {
+    RequestRecord {
         start: wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         duration: Some(conn.start.elapsed()),
         response_flags: out.flags,
@@ -351,8 +370,5 @@ fn log(conn: &Conn, wall: SystemTime, out: &Outcomes) {
         downstream_tls_version: tls.map_or("", |t| t.version),
         connection_id: conn.id,
         ..RequestRecord::default()
-    };
-    for log in &conn.chain.logs {
-        log.write(&line, None, fastrand::u64(..));
     }
 }

@@ -1,13 +1,14 @@
 //! Istio's standard metrics of requests and TCP connections.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{fmt::Write as _, rc::Rc, sync::Arc, time::Duration};
 
-use tulle_engine::runtime::filter::IstioStats;
+use tulle_engine::runtime::filter::{IstioStats, StatsOverrides};
 use tulle_telemetry::{
     ResponseFlags,
+    access_log::RequestRecord,
     metrics::{
-        PeerId, Protocol, Reporter, RequestKey, RequestSample, SecurityPolicy, ServiceId, ServiceLabels,
-        TcpKey, TrafficKey,
+        PeerId, Protocol, Reporter, RequestKey, RequestSample, RulesId, SecurityPolicy, ServiceId,
+        ServiceLabels, TagsId, TcpKey, TraceId, TrafficKey,
     },
 };
 
@@ -16,6 +17,50 @@ use crate::{
     cluster::{Host, LocalCluster, host::UpstreamFacts},
     listener::facts::Conn,
 };
+
+/// `istio.stats` of a listener or connection manager, ready for a worker.
+#[derive(Debug)]
+pub(crate) struct LocalStats {
+    /// Which side reports.
+    pub(crate) reporter: Reporter,
+    /// Whether the host of a request may stand for its service.
+    pub(crate) host_counts: bool,
+    /// How often what is under way is reported.
+    pub(crate) every: Duration,
+    /// Changes of labels; `None` for none, which costs nothing.
+    changes: Option<(RulesId, Arc<StatsOverrides>)>,
+}
+
+impl LocalStats {
+    /// Makes `stats`, which `reporter` reports, ready.
+    pub(crate) fn new(telemetry: &Telemetry, reporter: Reporter, stats: &IstioStats) -> Self {
+        let overrides = &stats.overrides;
+        let rules =
+            (!overrides.rules.is_empty()).then(|| telemetry.store.borrow_mut().rules(&overrides.rules));
+        Self {
+            reporter,
+            host_counts: stats.host_header_fallback,
+            every: stats.tcp_reporting,
+            changes: rules.map(|rules| (rules, Arc::clone(overrides))),
+        }
+    }
+
+    /// Whether labels are changed: then [`LocalStats::tags`] wants a record of the request.
+    pub(crate) fn changes_labels(&self) -> bool {
+        self.changes.is_some()
+    }
+
+    /// The values of a request for the labels that are changed.
+    pub(crate) fn tags(&self, telemetry: &Telemetry, record: &RequestRecord<'_>) -> TagsId {
+        let Some((rules, overrides)) = &self.changes else { return TagsId::default() };
+        telemetry.store.borrow_mut().tags(*rules, &mut |index, out| {
+            if let Some(expression) = overrides.values.get(index) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "{}", expression.evaluate(record));
+            }
+        })
+    }
+}
 
 /// The parts of a request or connection that labels come from.
 pub(crate) struct Parties<'a> {
@@ -33,6 +78,8 @@ pub(crate) struct Parties<'a> {
     pub(crate) told: Option<PeerId>,
     /// The request's host, for services that no cluster names.
     pub(crate) authority: Option<&'a str>,
+    /// What overrides say of it.
+    pub(crate) tags: TagsId,
 }
 
 /// How a request ended.
@@ -43,6 +90,10 @@ pub(crate) struct Ending {
     pub(crate) flags: ResponseFlags,
     pub(crate) duration: Option<Duration>,
     pub(crate) bytes: (u64, u64),
+    /// Seconds since the proxy started.
+    pub(crate) now: u32,
+    /// Milliseconds after 1970.
+    pub(crate) wall: u64,
 }
 
 impl Telemetry {
@@ -54,12 +105,17 @@ impl Telemetry {
             Reporter::Destination => (self.client(parties), self.own()),
             Reporter::Waypoint => (self.client(parties), self.server(parties)),
         };
-        TrafficKey { reporter: parties.reporter, source, destination, service }
+        TrafficKey { reporter: parties.reporter, source, destination, service, tags: parties.tags }
     }
 
-    /// Counts one finished request.
-    pub(crate) fn request(&self, parties: &Parties<'_>, ending: &Ending) {
-        let Ending { grpc, status, grpc_status, flags, duration, bytes } = *ending;
+    /// Counts one finished request. `trace` finds its trace, if it is to be shown.
+    pub(crate) fn request(
+        &self,
+        parties: &Parties<'_>,
+        ending: &Ending,
+        trace: impl FnOnce() -> Option<TraceId>,
+    ) {
+        let Ending { grpc, status, grpc_status, flags, duration, bytes, now, wall } = *ending;
         let key = RequestKey {
             traffic: self.traffic(parties),
             protocol: if grpc { Protocol::Grpc } else { Protocol::Http },
@@ -68,14 +124,14 @@ impl Telemetry {
             flags,
             security: security(parties),
         };
-        let sample = RequestSample { duration, request_bytes: bytes.0, response_bytes: bytes.1 };
-        self.store.borrow_mut().record_request(&key, &sample);
+        let sample = RequestSample { duration, request_bytes: bytes.0, response_bytes: bytes.1, now, wall };
+        self.store.borrow_mut().record_traced(&key, &sample, trace);
     }
 
     /// Counts the gRPC messages of one request: those of the client and those of the server.
-    pub(crate) fn messages(&self, parties: &Parties<'_>, requests: u64, responses: u64) {
+    pub(crate) fn messages(&self, parties: &Parties<'_>, requests: u64, responses: u64, now: u32) {
         let traffic = self.traffic(parties);
-        self.store.borrow_mut().add_messages(traffic, requests, responses);
+        self.store.borrow_mut().add_messages(traffic, requests, responses, now);
     }
 
     /// The labels of a TCP connection.
@@ -179,9 +235,4 @@ fn security(parties: &Parties<'_>) -> SecurityPolicy {
         _ if parties.conn.is_mutual() => SecurityPolicy::MutualTls,
         _ => SecurityPolicy::None,
     }
-}
-
-/// Whether the host of a request may stand for its service.
-pub(crate) fn host_counts(stats: &IstioStats) -> bool {
-    stats.host_header_fallback
 }

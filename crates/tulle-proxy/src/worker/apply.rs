@@ -130,6 +130,9 @@ pub(super) fn answer(worker: &Worker, query: Query) {
             worker.clusters.borrow().values().for_each(|cluster| cluster.measure(worker.id == 0));
             let _ = answer.send(worker.telemetry.snapshot());
         }
+        Query::Forget(idle, answer) => {
+            let _ = answer.send(worker.telemetry.store.borrow_mut().forget(&idle));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tulle_engine::runtime::{
     Listener,
     net::{Address, ListenAddress},
 };
-use tulle_telemetry::metrics::Snapshot;
+use tulle_telemetry::metrics::{Idle, Snapshot};
 
 use super::{
     Settings,
@@ -263,6 +263,16 @@ impl Remote {
             sum.merge(answer);
         }
         sum
+    }
+
+    /// Has every worker forget series that are idle. What is left is what some gave up while others counted in it again.
+    pub async fn forget(&self, idle: Idle) -> Snapshot {
+        let idle = Arc::new(idle);
+        let mut gone = Snapshot::default();
+        for answer in self.ask(|answer| Query::Forget(Arc::clone(&idle), answer)).await {
+            gone.merge(answer);
+        }
+        gone
     }
 
     /// Moves every worker to `state`.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::oneshot;
 use tulle_base::Locality;
 use tulle_engine::decide::outlier::State;
-use tulle_telemetry::metrics::Snapshot;
+use tulle_telemetry::metrics::{Idle, Snapshot};
 
 /// A question and where its answer goes. A worker that ends first drops the sender.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub enum Query {
     Endpoints(oneshot::Sender<Vec<EndpointStatus>>),
     /// Everything that the worker has counted, for `/stats`.
     Stats(oneshot::Sender<Snapshot>),
+    /// To forget series that are idle; answered with what they had counted.
+    Forget(Arc<Idle>, oneshot::Sender<Snapshot>),
 }
 
 /// How one worker is doing.

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::RandomState;
@@ -135,6 +135,12 @@ impl Worker {
     /// How long the process has been running: the clock of outlier detection, the same for all workers.
     pub(crate) fn uptime(&self) -> Duration {
         self.settings.started.elapsed()
+    }
+
+    /// Seconds from the start of the proxy to `moment`, the same for all workers.
+    pub(crate) fn seconds(&self, moment: Instant) -> u32 {
+        let since = moment.saturating_duration_since(self.settings.started);
+        u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
     }
 
     /// The route table of that name.

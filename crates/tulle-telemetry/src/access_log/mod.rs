@@ -3,6 +3,7 @@
 //! A format is compiled once ([`AccessLogFormat::text`], [`AccessLogFormat::json`]); an operator that does not exist here is refused
 //! by name. Rendering a [`RequestRecord`] only appends to the buffer that is given.
 
+mod attributes;
 mod json;
 mod operator;
 mod parse;

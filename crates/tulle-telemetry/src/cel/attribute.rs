@@ -30,9 +30,7 @@ pub enum Attribute {
     RequestUserAgent,
     /// `request.size`: bytes of the body.
     RequestSize,
-    /// `request.total_size`: and of head and trailers.
-    RequestTotalSize,
-    /// `request.duration`, in milliseconds.
+    /// `request.duration`, as a number of milliseconds (in Envoy a duration).
     RequestDuration,
     /// `request.headers['name']`, in lower case.
     RequestHeader(String),
@@ -46,8 +44,6 @@ pub enum Attribute {
     ResponseGrpcStatus,
     /// `response.size`: bytes of the body.
     ResponseSize,
-    /// `response.total_size`
-    ResponseTotalSize,
     /// `response.headers['name']`, in lower case.
     ResponseHeader(String),
     /// `response.trailers['name']`, in lower case.
@@ -68,8 +64,6 @@ pub enum Attribute {
     ConnectionServerName,
     /// `connection.tls_version`
     ConnectionTlsVersion,
-    /// `connection.subject_peer_certificate`
-    ConnectionPeerSubject,
     /// `connection.uri_san_peer_certificate`
     ConnectionPeerUriSan,
     /// `connection.uri_san_local_certificate`
@@ -96,12 +90,6 @@ pub enum Attribute {
     FilterChainName,
     /// `metadata['filter']['key']...`: what filters have written about the request.
     Metadata(Vec<String>),
-    /// `node.id`
-    NodeId,
-    /// `node.cluster`
-    NodeCluster,
-    /// `node.metadata['KEY']...`
-    NodeMetadata(Vec<String>),
 }
 
 /// The names without parts of their own.
@@ -117,14 +105,12 @@ const PLAIN: &[(&str, Attribute)] = &[
     ("request.referer", Attribute::RequestReferer),
     ("request.useragent", Attribute::RequestUserAgent),
     ("request.size", Attribute::RequestSize),
-    ("request.total_size", Attribute::RequestTotalSize),
     ("request.duration", Attribute::RequestDuration),
     ("response.code", Attribute::ResponseCode),
     ("response.code_details", Attribute::ResponseCodeDetails),
     ("response.flags", Attribute::ResponseFlags),
     ("response.grpc_status", Attribute::ResponseGrpcStatus),
     ("response.size", Attribute::ResponseSize),
-    ("response.total_size", Attribute::ResponseTotalSize),
     ("source.address", Attribute::SourceAddress),
     ("source.port", Attribute::SourcePort),
     ("destination.address", Attribute::DestinationAddress),
@@ -133,7 +119,6 @@ const PLAIN: &[(&str, Attribute)] = &[
     ("connection.mtls", Attribute::ConnectionMtls),
     ("connection.requested_server_name", Attribute::ConnectionServerName),
     ("connection.tls_version", Attribute::ConnectionTlsVersion),
-    ("connection.subject_peer_certificate", Attribute::ConnectionPeerSubject),
     ("connection.uri_san_peer_certificate", Attribute::ConnectionPeerUriSan),
     ("connection.uri_san_local_certificate", Attribute::ConnectionLocalUriSan),
     ("connection.termination_details", Attribute::ConnectionTerminationDetails),
@@ -146,17 +131,19 @@ const PLAIN: &[(&str, Attribute)] = &[
     ("xds.cluster_name", Attribute::ClusterName),
     ("xds.route_name", Attribute::RouteName),
     ("xds.filter_chain_name", Attribute::FilterChainName),
-    ("node.id", Attribute::NodeId),
-    ("node.cluster", Attribute::NodeCluster),
 ];
 
 /// What Envoy or Istio have and this mesh does not.
 const ELSEWHERE: &[&str] = &[
     "request.time",
+    "request.total_size",
+    "response.total_size",
+    "node",
     "response.backend_latency",
     "connection.dns_san_local_certificate",
     "connection.dns_san_peer_certificate",
     "connection.subject_local_certificate",
+    "connection.subject_peer_certificate",
     "connection.sha256_peer_certificate_digest",
     "connection.transport_failure_reason",
     "upstream.tls_version",
@@ -205,7 +192,6 @@ impl Attribute {
             ["response", "trailers", name] => return Ok(Self::ResponseTrailer(lower(name))),
             ["metadata", "filter_metadata", _, _, ..] => return Ok(Self::Metadata(path[2..].to_vec())),
             ["metadata", _, _, ..] => return Ok(Self::Metadata(path[1..].to_vec())),
-            ["node", "metadata", _, ..] => return Ok(Self::NodeMetadata(path[2..].to_vec())),
             _ => {}
         }
         let name = path.join(".");
@@ -236,14 +222,12 @@ impl Attribute {
                 | Self::RequestReferer
                 | Self::RequestUserAgent
                 | Self::RequestSize
-                | Self::RequestTotalSize
                 | Self::RequestDuration
                 | Self::RequestHeader(_)
                 | Self::ResponseCode
                 | Self::ResponseCodeDetails
                 | Self::ResponseGrpcStatus
                 | Self::ResponseSize
-                | Self::ResponseTotalSize
                 | Self::ResponseHeader(_)
                 | Self::ResponseTrailer(_)
         )

@@ -16,7 +16,7 @@ impl Attributes for Request {
             Attribute::ResponseCode => Value::Int(503),
             Attribute::ConnectionMtls => Value::Bool(true),
             Attribute::DestinationPort => Value::Int(9080),
-            Attribute::NodeMetadata(path) if path == &["LABELS", "app"] => Value::text("cart"),
+            Attribute::Metadata(path) if path == &["filter", "key"] => Value::text("cart"),
             _ => Value::Missing,
         }
     }
@@ -56,7 +56,7 @@ fn expressions_mean_what_they_mean_in_cel() {
         ("request.url_path.endsWith(r'\\d') || request.url_path.contains(\"items\")", "true"),
         ("size(request.method) == 3 && request.method.size() == 3", "true"),
         ("request.method + '-' + request.host", "GET-cart:8080"),
-        ("node.metadata['LABELS']['app']", "cart"),
+        ("metadata['filter']['key']", "cart"),
         ("(1 < 2.5) == true", "true"),
         // One side that decides makes up for an error of the other.
         ("request.headers['x-other'] == 'a' || connection.mtls", "true"),
@@ -79,6 +79,7 @@ fn what_is_not_understood_is_refused_by_name() {
         ("", "ends where an expression is expected"),
         ("request.hosts", "reads request.hosts, which is not known; did you mean request.host?"),
         ("upstream_peer.workload", "reads upstream_peer.workload, which is not available here"),
+        ("node.metadata['X']", "reads node.metadata.X, which is not available here"),
         ("request.time", "reads request.time, which is not available here"),
         ("filter_state.x", "reads filter_state.x, which is not available here"),
         ("request.headers", "reads request.headers, which is not known"),

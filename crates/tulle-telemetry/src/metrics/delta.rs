@@ -4,10 +4,12 @@ use hashbrown::HashMap;
 
 use crate::metrics::gauge_set::{Extra, ExtraKind};
 use crate::metrics::histogram::{BOUNDS, Histogram};
-use crate::metrics::labels::PeerLabels;
+use crate::metrics::pairs::{Family, Pairs, any_tagged, grouped, pairs};
 use crate::metrics::prometheus::{AUTHORIZATION, Exposure, policy_labels, sanitize};
 use crate::metrics::proxy::{ClusterStats, PolicyStats, StatBlock, StatKind};
-use crate::metrics::snapshot::{SeriesLabels, Snapshot};
+use crate::metrics::rules::Metric;
+use crate::metrics::snapshot::{SeriesLabels, Snapshot, Sum};
+use crate::metrics::store::{MessageSeries, RequestSeries, TcpSeries};
 
 /// What of a cluster is told, once the cluster was used: retries, timeouts, breakers, ejections, connections. All of it for all
 /// clusters would be more than everything else.
@@ -93,17 +95,39 @@ pub struct Feed {
     sets: u32,
     /// Sets of Istio's labels: those that all families share, those of requests, those of TCP.
     traffic: HashMap<(SeriesLabels, Family), u32>,
+    known_sets: HashMap<String, u32>,
     series: HashMap<(u32, &'static str), Known>,
     others: HashMap<String, (u32, f64)>,
     count: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Family {
-    Requests,
-    Messages,
-    Tcp,
+/// A value of a series.
+enum Number<'a> {
+    Count(u64),
+    Sizes(&'a Histogram),
 }
+
+/// Reads the value of one metric of a family.
+type Read<V> = for<'a> fn(&'a V) -> Number<'a>;
+
+const REQUESTS: &[(Metric, Read<RequestSeries>)] = &[
+    (Metric::Requests, |s| Number::Count(s.count)),
+    (Metric::RequestDuration, |s| Number::Sizes(&s.duration_ms)),
+    (Metric::RequestBytes, |s| Number::Sizes(&s.request_bytes)),
+    (Metric::ResponseBytes, |s| Number::Sizes(&s.response_bytes)),
+];
+
+const MESSAGES: &[(Metric, Read<MessageSeries>)] = &[
+    (Metric::RequestMessages, |s| Number::Count(s.requests)),
+    (Metric::ResponseMessages, |s| Number::Count(s.responses)),
+];
+
+const TCP: &[(Metric, Read<TcpSeries>)] = &[
+    (Metric::TcpOpened, |s| Number::Count(s.opened)),
+    (Metric::TcpClosed, |s| Number::Count(s.closed)),
+    (Metric::TcpSent, |s| Number::Count(s.sent)),
+    (Metric::TcpReceived, |s| Number::Count(s.received)),
+];
 
 #[derive(Debug)]
 struct Known {
@@ -116,30 +140,9 @@ impl Feed {
     /// What is new in `snapshot` since the last call. At most `limit` series are ever told of.
     pub fn delta(&mut self, snapshot: &Snapshot, limit: u32) -> Delta {
         let mut delta = Delta::default();
-        for (labels, values) in &snapshot.requests {
-            let Some(set) = self.traffic_set(labels, Family::Requests, limit, &mut delta) else { continue };
-            self.counter("istio_requests_total", set, values.count, &mut delta);
-            let histograms = [
-                ("istio_request_duration_milliseconds", &values.duration_ms),
-                ("istio_request_bytes", &values.request_bytes),
-                ("istio_response_bytes", &values.response_bytes),
-            ];
-            for (name, histogram) in histograms {
-                self.histogram(name, set, histogram, &mut delta);
-            }
-        }
-        for (labels, values) in &snapshot.messages {
-            let Some(set) = self.traffic_set(labels, Family::Messages, limit, &mut delta) else { continue };
-            self.counter("istio_request_messages_total", set, values.requests, &mut delta);
-            self.counter("istio_response_messages_total", set, values.responses, &mut delta);
-        }
-        for (labels, values) in &snapshot.tcp {
-            let Some(set) = self.traffic_set(labels, Family::Tcp, limit, &mut delta) else { continue };
-            self.counter("istio_tcp_connections_opened_total", set, values.opened, &mut delta);
-            self.counter("istio_tcp_connections_closed_total", set, values.closed, &mut delta);
-            self.counter("istio_tcp_sent_bytes_total", set, values.sent, &mut delta);
-            self.counter("istio_tcp_received_bytes_total", set, values.received, &mut delta);
-        }
+        self.family(&snapshot.requests, Family::Requests, REQUESTS, limit, &mut delta);
+        self.family(&snapshot.messages, Family::Messages, MESSAGES, limit, &mut delta);
+        self.family(&snapshot.tcp, Family::Tcp, TCP, limit, &mut delta);
         self.clusters(snapshot, limit, &mut delta);
         self.policies(snapshot, limit, &mut delta);
         for extra in &snapshot.extras {
@@ -191,6 +194,39 @@ impl Feed {
                 }
                 self.extra(&extra.with("result", info.name), limit, delta);
             }
+        }
+    }
+
+    /// All metrics of a family. Where overrides change labels, each metric has sets of its own.
+    fn family<V: Sum>(
+        &mut self,
+        series: &HashMap<SeriesLabels, V>,
+        family: Family,
+        metrics: &[(Metric, Read<V>)],
+        limit: u32,
+        delta: &mut Delta,
+    ) {
+        if any_tagged(series) {
+            for (metric, read) in metrics {
+                for (pairs, values) in grouped(series, family, *metric) {
+                    let Some(set) = self.changed_set(&pairs, limit, delta) else { continue };
+                    self.value(metric.name(), set, read(&values), delta);
+                }
+            }
+            return;
+        }
+        for (labels, values) in series {
+            let Some(set) = self.traffic_set(labels, family, limit, delta) else { continue };
+            for (metric, read) in metrics {
+                self.value(metric.name(), set, read(values), delta);
+            }
+        }
+    }
+
+    fn value(&mut self, name: &'static str, set: u32, value: Number<'_>, delta: &mut Delta) {
+        match value {
+            Number::Count(count) => self.counter(name, set, count, delta),
+            Number::Sizes(histogram) => self.histogram(name, set, histogram, delta),
         }
     }
 
@@ -284,31 +320,27 @@ impl Feed {
         if let Some(set) = self.traffic.get(&(labels.clone(), family)) {
             return Some(*set);
         }
+        let set = self.changed_set(&pairs(labels, family), limit, delta)?;
+        self.traffic.insert((labels.clone(), family), set);
+        Some(set)
+    }
+
+    /// The set of these labels, unless it is one too many.
+    fn changed_set(&mut self, pairs: &Pairs<'_>, limit: u32, delta: &mut Delta) -> Option<u32> {
+        let all: Vec<(&str, &str)> =
+            pairs.iter().map(|(n, v)| (&**n, &**v)).filter(|(_, value)| !value.is_empty()).collect();
+        let mut key = String::with_capacity(768);
+        for (name, value) in &all {
+            key.extend([name, "\0", value, "\0"]);
+        }
+        if let Some(set) = self.known_sets.get(&key) {
+            return Some(*set);
+        }
         if self.count >= limit {
             return None;
         }
-        let (code, flags) = (labels.response_code.to_string(), labels.flags().to_string());
-        let grpc = labels.grpc_status.map_or(String::new(), |s| s.to_string());
-        let mut all: Vec<(&str, &str)> = vec![
-            ("reporter", labels.reporter.as_str()),
-            ("destination_service", &labels.service.host),
-            ("destination_service_name", &labels.service.name),
-            ("destination_service_namespace", &labels.service.namespace),
-        ];
-        all.extend(peer(&labels.source, SOURCE));
-        all.extend(peer(&labels.destination, DESTINATION));
-        if family != Family::Messages {
-            all.push(("request_protocol", labels.protocol.as_str()));
-            all.push(("response_flags", &flags));
-            all.push(("connection_security_policy", labels.security.as_str()));
-        }
-        if family == Family::Requests {
-            all.push(("response_code", &code));
-            all.push(("grpc_response_status", &grpc));
-        }
-        all.retain(|(_, value)| !value.is_empty());
         let set = self.set(&all, delta);
-        self.traffic.insert((labels.clone(), family), set);
+        self.known_sets.insert(key, set);
         Some(set)
     }
 
@@ -334,47 +366,6 @@ impl Feed {
     }
 }
 
-/// Names of the labels of one side, in the order of [`peer`].
-type SideNames = [&'static str; 8];
-
-const SOURCE: SideNames = [
-    "source_workload",
-    "source_workload_namespace",
-    "source_principal",
-    "source_app",
-    "source_version",
-    "source_canonical_service",
-    "source_canonical_revision",
-    "source_cluster",
-];
-
-const DESTINATION: SideNames = [
-    "destination_workload",
-    "destination_workload_namespace",
-    "destination_principal",
-    "destination_app",
-    "destination_version",
-    "destination_canonical_service",
-    "destination_canonical_revision",
-    "destination_cluster",
-];
-
-fn peer(labels: &PeerLabels, names: SideNames) -> impl Iterator<Item = (&'static str, &str)> {
-    let PeerLabels {
-        workload,
-        namespace,
-        principal,
-        app,
-        version,
-        canonical_service,
-        canonical_revision,
-        cluster,
-    } = labels;
-    let values =
-        [workload, namespace, principal, app, version, canonical_service, canonical_revision, cluster];
-    names.into_iter().zip(values.map(|v| &**v))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -382,7 +373,8 @@ mod tests {
     use super::*;
     use crate::flags::ResponseFlags;
     use crate::metrics::{
-        PeerId, Protocol, Reporter, RequestKey, RequestSample, SecurityPolicy, ServiceId, Store, TrafficKey,
+        PeerId, Protocol, Reporter, RequestKey, RequestSample, SecurityPolicy, ServiceId, Store, TagsId,
+        TrafficKey,
     };
 
     #[test]
@@ -393,6 +385,7 @@ mod tests {
             source: PeerId::default(),
             destination: PeerId::default(),
             service: ServiceId::default(),
+            tags: TagsId::default(),
         };
         let mut key = RequestKey {
             traffic,
@@ -402,8 +395,12 @@ mod tests {
             flags: ResponseFlags::NONE,
             security: SecurityPolicy::MutualTls,
         };
-        let sample =
-            RequestSample { duration: Some(Duration::from_millis(7)), request_bytes: 10, response_bytes: 20 };
+        let sample = RequestSample {
+            duration: Some(Duration::from_millis(7)),
+            request_bytes: 10,
+            response_bytes: 20,
+            ..RequestSample::default()
+        };
         store.record_request(&key, &sample);
         let mut feed = Feed::default();
         let first = feed.delta(&store.snapshot(), 100);

@@ -69,7 +69,7 @@ impl Histogram {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "exact far beyond the last bound")]
-fn bucket_of(value: u64) -> usize {
+pub(crate) fn bucket_of(value: u64) -> usize {
     let value = value as f64;
     BOUNDS.partition_point(|bound| *bound < value)
 }

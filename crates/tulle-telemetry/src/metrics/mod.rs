@@ -4,18 +4,27 @@
 //! worker for a [`Snapshot`], merges them and renders the result.
 
 pub mod delta;
+pub mod exemplar;
 pub mod gauge_set;
 pub mod histogram;
+mod idle;
 pub mod labels;
+mod pairs;
+mod process;
 pub mod prometheus;
 pub mod proxy;
+pub mod rules;
 pub mod snapshot;
 pub mod store;
 
 pub use delta::{Delta, Described, Feed, SeriesKind, Told};
+pub use exemplar::{TraceHeader, TraceId};
 pub use gauge_set::{Extra, ExtraKind};
 pub use histogram::Histogram;
+pub use idle::Idle;
 pub use labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};
-pub use prometheus::{Exposure, render};
+pub use process::process;
+pub use prometheus::{Exposure, Format, render, render_as};
+pub use rules::{LabelRules, Metric, MetricRule, RulesId, TagsId};
 pub use snapshot::Snapshot;
 pub use store::{PeerId, RequestKey, RequestSample, ServiceId, Store, TcpKey, TrafficKey};

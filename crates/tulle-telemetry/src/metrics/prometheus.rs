@@ -1,13 +1,17 @@
-//! Prometheus text (exposition format 0.0.4).
+//! Prometheus text (exposition format 0.0.4) and OpenMetrics.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use crate::metrics::exemplar::Exemplar;
 use crate::metrics::gauge_set::{Extra, ExtraKind};
 use crate::metrics::histogram::Histogram;
-use crate::metrics::labels::PeerLabels;
+use crate::metrics::pairs::{Family, Pairs, any_tagged, grouped};
 use crate::metrics::proxy::{PolicyStats, StatBlock as _, StatKind};
-use crate::metrics::snapshot::{BlockKind, SeriesLabels, Snapshot};
-use crate::metrics::store::{RequestSeries, TcpSeries};
+use crate::metrics::rules::Metric;
+use crate::metrics::snapshot::{BlockKind, SeriesLabels, Snapshot, Sum};
+use crate::metrics::store::RequestSeries;
 
 /// `Content-Type` of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,7 +29,8 @@ pub enum Exposure<'a> {
 }
 
 impl Exposure<'_> {
-    pub(crate) fn shows(self, name: &str) -> bool {
+    /// Whether a statistic of this name is shown.
+    pub fn shows(self, name: &str) -> bool {
         const DEFAULTS: &[&str] = &[
             "cluster_manager.",
             "listener_manager.",
@@ -42,9 +47,95 @@ impl Exposure<'_> {
     }
 }
 
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text.
+    #[default]
+    Text,
+    /// OpenMetrics, with exemplars.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The value of `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => CONTENT_TYPE,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// The form that a client's `Accept` prefers among those that are known; text where it says nothing.
+    pub fn negotiate(accept: &str) -> Self {
+        let mut best = (0.0, Self::Text);
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default();
+            let mut quality: f64 = 1.0;
+            let mut version = "";
+            for part in parts {
+                match part.split_once('=') {
+                    Some(("q", value)) => quality = value.parse().unwrap_or(0.0),
+                    Some(("version", value)) => version = value,
+                    _ => {}
+                }
+            }
+            let format = match kind {
+                "application/openmetrics-text" if matches!(version, "" | "1.0.0" | "0.0.1") => {
+                    Self::OpenMetrics
+                }
+                "text/plain" if matches!(version, "" | "0.0.4" | "1.0.0") => Self::Text,
+                "text/*" | "*/*" => Self::Text,
+                _ => continue,
+            };
+            if quality > best.0 {
+                best = (quality, format);
+            }
+        }
+        best.1
+    }
+}
+
+/// What is written so far.
+struct Out {
+    text: String,
+    format: Format,
+    /// The families whose lines were written.
+    heads: HashSet<String>,
+}
+
+impl Out {
+    /// The lines before a family. In OpenMetrics counters are called without `_total`; those whose names do not end so are of
+    /// unknown type there, so that every sample has the same name in both forms.
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Statistics of one name come from workers and from the main thread.
+        if !self.heads.insert(name.to_owned()) {
+            return;
+        }
+        let (name, kind) = match (self.format, kind) {
+            (Format::OpenMetrics, "counter") => match name.strip_suffix("_total") {
+                Some(short) => (short, kind),
+                None => (name, "unknown"),
+            },
+            _ => (name, kind),
+        };
+        let out = &mut self.text;
+        if !help.is_empty() {
+            let _ = writeln!(out, "# HELP {name} {help}");
+        }
+        let _ = writeln!(out, "# TYPE {name} {kind}");
+    }
+}
+
 /// The snapshot as Prometheus text. Series are in the order of their labels, so two renderings of one state are equal.
 pub fn render(snapshot: &Snapshot, exposure: Exposure<'_>) -> String {
-    let mut out = String::with_capacity(4096);
+    render_as(snapshot, exposure, Format::Text)
+}
+
+/// The snapshot in one of the forms. OpenMetrics is to be ended with [`END`].
+pub fn render_as(snapshot: &Snapshot, exposure: Exposure<'_>, format: Format) -> String {
+    let mut out = Out { text: String::with_capacity(4096), format, heads: HashSet::new() };
     render_requests(snapshot, &mut out);
     render_messages(snapshot, &mut out);
     render_tcp(snapshot, &mut out);
@@ -54,16 +145,15 @@ pub fn render(snapshot: &Snapshot, exposure: Exposure<'_>) -> String {
     }
     render_extras(&snapshot.extras, exposure, &mut out);
     if snapshot.overflow > 0 {
-        head(
-            &mut out,
-            "tulle_metrics_overflow_total",
-            "counter",
-            "Series and labels refused because of the limit",
-        );
-        let _ = writeln!(out, "tulle_metrics_overflow_total {}", snapshot.overflow);
+        let help = "Series, labels and values refused, cut or counted as other because of limits";
+        out.head("tulle_metrics_overflow_total", "counter", help);
+        let _ = writeln!(out.text, "tulle_metrics_overflow_total {}", snapshot.overflow);
     }
-    out
+    out.text
 }
+
+/// The last line of OpenMetrics.
+pub const END: &str = "# EOF\n";
 
 /// A name with everything but letters, digits and `_` replaced by `_`.
 pub fn sanitize(name: &str) -> String {
@@ -82,75 +172,82 @@ pub fn escape_into(out: &mut String, value: &str) {
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
+/// The series of one metric as text of labels and values, in the order of their labels.
+type Rows<'a, V> = Vec<(String, Cow<'a, V>)>;
 
-/// The series in the order of their labels, which `text` writes.
-fn sorted<V>(
-    series: &hashbrown::HashMap<SeriesLabels, V>,
-    text: fn(&SeriesLabels) -> String,
-) -> Vec<(String, &V)> {
-    let mut all: Vec<_> = series.iter().collect();
-    all.sort_by_key(|(labels, _)| *labels);
-    all.into_iter().map(|(labels, values)| (text(labels), values)).collect()
-}
-
-fn render_requests(snapshot: &Snapshot, out: &mut String) {
-    if snapshot.requests.is_empty() {
+/// Calls `write` for each metric of a family with its series.
+fn each<'a, V: Sum>(
+    series: &'a hashbrown::HashMap<SeriesLabels, V>,
+    family: Family,
+    metrics: &[Metric],
+    mut write: impl FnMut(Metric, &Rows<'a, V>),
+) {
+    if series.is_empty() {
         return;
     }
-    let series = sorted(&snapshot.requests, request_text);
-    head(out, "istio_requests_total", "counter", "Requests, counted once when they end");
-    for (labels, values) in &series {
-        let _ = writeln!(out, "istio_requests_total{{{labels}}} {}", values.count);
+    let rows = |metric| -> Rows<'a, V> {
+        grouped(series, family, metric).into_iter().map(|(pairs, values)| (text(&pairs), values)).collect()
+    };
+    // Without overrides all metrics of a family have the same labels.
+    if !any_tagged(series) {
+        let all = rows(metrics[0]);
+        metrics.iter().for_each(|metric| write(*metric, &all));
+        return;
     }
-    type Read = fn(&RequestSeries) -> &Histogram;
-    let families: [(&str, &str, Read); 3] = [
-        ("istio_request_duration_milliseconds", "Duration of requests that completed", |s| &s.duration_ms),
-        ("istio_request_bytes", "Bytes received from the client for a request", |s| &s.request_bytes),
-        ("istio_response_bytes", "Bytes sent to the client for a request", |s| &s.response_bytes),
-    ];
-    for (name, help, read) in families {
-        head(out, name, "histogram", help);
-        for (labels, values) in &series {
-            histogram(out, name, labels, read(values));
+    for metric in metrics {
+        write(*metric, &rows(*metric));
+    }
+}
+
+fn render_requests(snapshot: &Snapshot, out: &mut Out) {
+    use Metric::{RequestBytes, RequestDuration, Requests, ResponseBytes};
+    let metrics = [Requests, RequestDuration, RequestBytes, ResponseBytes];
+    each(&snapshot.requests, Family::Requests, &metrics, |metric, rows| {
+        type Read = fn(&RequestSeries) -> &Histogram;
+        let (help, read): (&str, Read) = match metric {
+            RequestDuration => ("Duration of requests that completed, in milliseconds", |s| &s.duration_ms),
+            RequestBytes => ("Bytes received from the client for a request", |s| &s.request_bytes),
+            ResponseBytes => ("Bytes sent to the client for a request", |s| &s.response_bytes),
+            _ => {
+                return counters(out, metric, "Requests, counted once when they end", rows, |s| s.count);
+            }
+        };
+        if rows.is_empty() {
+            return;
         }
-    }
-}
-
-fn render_messages(snapshot: &Snapshot, out: &mut String) {
-    if snapshot.messages.is_empty() {
-        return;
-    }
-    let series = sorted(&snapshot.messages, text);
-    head(out, "istio_request_messages_total", "counter", "gRPC messages from clients");
-    for (labels, values) in &series {
-        let _ = writeln!(out, "istio_request_messages_total{{{labels}}} {}", values.requests);
-    }
-    head(out, "istio_response_messages_total", "counter", "gRPC messages to clients");
-    for (labels, values) in &series {
-        let _ = writeln!(out, "istio_response_messages_total{{{labels}}} {}", values.responses);
-    }
-}
-
-fn render_tcp(snapshot: &Snapshot, out: &mut String) {
-    if snapshot.tcp.is_empty() {
-        return;
-    }
-    let series = sorted(&snapshot.tcp, tcp_text);
-    type Read = fn(&TcpSeries) -> u64;
-    let families: [(&str, &str, Read); 4] = [
-        ("istio_tcp_connections_opened_total", "TCP connections opened", |s| s.opened),
-        ("istio_tcp_connections_closed_total", "TCP connections closed", |s| s.closed),
-        ("istio_tcp_sent_bytes_total", "Bytes sent to TCP clients", |s| s.sent),
-        ("istio_tcp_received_bytes_total", "Bytes received from TCP clients", |s| s.received),
-    ];
-    for (name, help, read) in families {
-        head(out, name, "counter", help);
-        for (labels, values) in &series {
-            let _ = writeln!(out, "{name}{{{labels}}} {}", read(values));
+        out.head(metric.name(), "histogram", help);
+        for (labels, values) in rows {
+            let exemplars = if metric == RequestDuration { values.exemplars.as_slice() } else { &[] };
+            histogram(out, metric.name(), labels, read(values), exemplars);
         }
+    });
+}
+
+fn render_messages(snapshot: &Snapshot, out: &mut Out) {
+    let metrics = [Metric::RequestMessages, Metric::ResponseMessages];
+    each(&snapshot.messages, Family::Messages, &metrics, |metric, rows| match metric {
+        Metric::RequestMessages => counters(out, metric, "gRPC messages from clients", rows, |s| s.requests),
+        _ => counters(out, metric, "gRPC messages to clients", rows, |s| s.responses),
+    });
+}
+
+fn render_tcp(snapshot: &Snapshot, out: &mut Out) {
+    let metrics = [Metric::TcpOpened, Metric::TcpClosed, Metric::TcpSent, Metric::TcpReceived];
+    each(&snapshot.tcp, Family::Tcp, &metrics, |metric, rows| match metric {
+        Metric::TcpOpened => counters(out, metric, "TCP connections opened", rows, |s| s.opened),
+        Metric::TcpClosed => counters(out, metric, "TCP connections closed", rows, |s| s.closed),
+        Metric::TcpSent => counters(out, metric, "Bytes sent to TCP clients", rows, |s| s.sent),
+        _ => counters(out, metric, "Bytes received from TCP clients", rows, |s| s.received),
+    });
+}
+
+fn counters<V: Clone>(out: &mut Out, metric: Metric, help: &str, rows: &Rows<'_, V>, read: fn(&V) -> u64) {
+    if rows.is_empty() {
+        return;
+    }
+    out.head(metric.name(), "counter", help);
+    for (labels, values) in rows {
+        let _ = writeln!(out.text, "{}{{{labels}}} {}", metric.name(), read(values));
     }
 }
 
@@ -173,86 +270,46 @@ pub(crate) fn policy_labels(name: &str) -> [(&'static str, &str); 3] {
     ]
 }
 
-fn render_policies(snapshot: &Snapshot, out: &mut String) {
+fn render_policies(snapshot: &Snapshot, out: &mut Out) {
     if snapshot.policies.0.is_empty() {
         return;
     }
-    head(out, AUTHORIZATION, "counter", "Decisions of authorization policies on requests and connections");
+    out.head(AUTHORIZATION, "counter", "Decisions of authorization policies on requests and connections");
     for (name, values) in &snapshot.policies.0 {
         let mut labels = String::new();
         for (key, value) in policy_labels(name) {
             label(&mut labels, key, value);
         }
         for (info, value) in PolicyStats::STATS.iter().zip(values).filter(|(_, value)| **value > 0) {
-            let _ = writeln!(out, "{AUTHORIZATION}{{{labels},result=\"{}\"}} {value}", info.name);
+            let _ = writeln!(out.text, "{AUTHORIZATION}{{{labels},result=\"{}\"}} {value}", info.name);
         }
     }
 }
 
-fn histogram(out: &mut String, name: &str, labels: &str, values: &Histogram) {
-    for (bound, count) in values.cumulative() {
-        let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
-    }
+fn histogram(out: &mut Out, name: &str, labels: &str, values: &Histogram, exemplars: &[Exemplar]) {
+    let exemplars = if out.format == Format::OpenMetrics { exemplars } else { &[] };
     let count = values.count();
-    let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
-    let _ = writeln!(out, "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {count}", values.sum());
-}
-
-/// The labels that all families share.
-fn text(labels: &SeriesLabels) -> String {
-    let mut out = String::with_capacity(768);
-    let _ = write!(out, "reporter=\"{}\"", labels.reporter.as_str());
-    peer(&mut out, "source", &labels.source);
-    peer(&mut out, "destination", &labels.destination);
-    label(&mut out, "destination_service", &labels.service.host);
-    label(&mut out, "destination_service_name", &labels.service.name);
-    label(&mut out, "destination_service_namespace", &labels.service.namespace);
-    out
-}
-
-fn tcp_text(labels: &SeriesLabels) -> String {
-    let mut out = text(labels);
-    label(&mut out, "request_protocol", labels.protocol.as_str());
-    label(&mut out, "response_flags", &labels.flags().to_string());
-    label(&mut out, "connection_security_policy", labels.security.as_str());
-    out
-}
-
-fn request_text(labels: &SeriesLabels) -> String {
-    let mut out = text(labels);
-    label(&mut out, "request_protocol", labels.protocol.as_str());
-    label(&mut out, "response_code", &labels.response_code.to_string());
-    label(&mut out, "grpc_response_status", &labels.grpc_status.map_or(String::new(), |s| s.to_string()));
-    label(&mut out, "response_flags", &labels.flags().to_string());
-    label(&mut out, "connection_security_policy", labels.security.as_str());
-    out
-}
-
-fn peer(out: &mut String, side: &str, peer: &PeerLabels) {
-    let PeerLabels {
-        workload,
-        namespace,
-        principal,
-        app,
-        version,
-        canonical_service,
-        canonical_revision,
-        cluster,
-    } = peer;
-    for (name, value) in [
-        ("workload", workload),
-        ("workload_namespace", namespace),
-        ("principal", principal),
-        ("app", app),
-        ("version", version),
-        ("canonical_service", canonical_service),
-        ("canonical_revision", canonical_revision),
-        ("cluster", cluster),
-    ] {
-        let _ = write!(out, ",{side}_{name}=\"");
-        escape_into(out, value);
-        out.push('"');
+    let last = (String::from("+Inf"), count);
+    let bounds = values.cumulative().map(|(bound, count)| (bound.to_string(), count)).chain([last]);
+    for (index, (bound, count)) in bounds.enumerate() {
+        let _ = write!(out.text, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
+        if let Some(Exemplar { trace, value, at, .. }) =
+            exemplars.iter().find(|e| usize::from(e.bucket) == index)
+        {
+            let (seconds, milliseconds) = (at / 1000, at % 1000);
+            let _ = write!(out.text, " # {{trace_id=\"{trace}\"}} {value} {seconds}.{milliseconds:03}");
+        }
+        out.text.push('\n');
     }
+    let _ = writeln!(out.text, "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {count}", values.sum());
+}
+
+fn text(pairs: &Pairs<'_>) -> String {
+    let mut out = String::with_capacity(768);
+    for (name, value) in pairs {
+        label(&mut out, name, value);
+    }
+    out
 }
 
 fn label(out: &mut String, name: &str, value: &str) {
@@ -264,7 +321,7 @@ fn label(out: &mut String, name: &str, value: &str) {
     out.push('"');
 }
 
-fn render_blocks(kind: &BlockKind<'_>, exposure: Exposure<'_>, out: &mut String) {
+fn render_blocks(kind: &BlockKind<'_>, exposure: Exposure<'_>, out: &mut Out) {
     let mut last_head = String::new();
     for (index, info) in kind.stats.iter().enumerate() {
         let (base, class) = split_class(info.name);
@@ -275,7 +332,7 @@ fn render_blocks(kind: &BlockKind<'_>, exposure: Exposure<'_>, out: &mut String)
             }
             if last_head != metric {
                 let type_name = if info.kind == StatKind::Counter { "counter" } else { "gauge" };
-                head(out, &metric, type_name, info.help);
+                out.head(&metric, type_name, info.help);
                 last_head.clone_from(&metric);
             }
             let mut labels = String::new();
@@ -283,7 +340,7 @@ fn render_blocks(kind: &BlockKind<'_>, exposure: Exposure<'_>, out: &mut String)
                 label(&mut labels, "response_code_class", class);
             }
             label(&mut labels, kind.label, name);
-            let _ = writeln!(out, "{metric}{{{labels}}} {}", values[index]);
+            let _ = writeln!(out.text, "{metric}{{{labels}}} {}", values[index]);
         }
     }
 }
@@ -296,7 +353,7 @@ fn split_class(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn render_extras(extras: &[Extra], exposure: Exposure<'_>, out: &mut String) {
+fn render_extras(extras: &[Extra], exposure: Exposure<'_>, out: &mut Out) {
     let mut shown: Vec<&Extra> =
         extras.iter().filter(|e| e.envoy_name.as_deref().is_none_or(|name| exposure.shows(name))).collect();
     shown.sort_by(|a, b| a.name.cmp(&b.name));
@@ -304,7 +361,12 @@ fn render_extras(extras: &[Extra], exposure: Exposure<'_>, out: &mut String) {
     for extra in shown {
         if extra.name != last {
             let kind = if extra.kind == ExtraKind::Counter { "counter" } else { "gauge" };
-            let _ = writeln!(out, "# TYPE {} {kind}", extra.name);
+            let help = match (extra.help, &extra.envoy_name) {
+                ("", Some(_)) => "Statistic of this name in Envoy",
+                ("", None) => "See docs/metrics.md",
+                (help, _) => help,
+            };
+            out.head(&extra.name, kind, help);
             last = &extra.name;
         }
         let mut labels = String::new();
@@ -312,9 +374,41 @@ fn render_extras(extras: &[Extra], exposure: Exposure<'_>, out: &mut String) {
             label(&mut labels, name, value);
         }
         let _ = if labels.is_empty() {
-            writeln!(out, "{} {}", extra.name, extra.value)
+            writeln!(out.text, "{} {}", extra.name, extra.value)
         } else {
-            writeln!(out, "{}{{{labels}}} {}", extra.name, extra.value)
+            writeln!(out.text, "{}{{{labels}}} {}", extra.name, extra.value)
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Format;
+
+    #[test]
+    fn clients_get_what_they_prefer() {
+        let cases = [
+            ("", Format::Text),
+            ("text/html, */*;q=0.1", Format::Text),
+            // Prometheus 2.
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+                 text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                Format::OpenMetrics,
+            ),
+            // Prometheus 3, and with text first.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                 text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+            ("text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5", Format::Text),
+            ("application/openmetrics-text;version=9.0.0", Format::Text),
+            ("application/openmetrics-text;q=0", Format::Text),
+            ("application/openmetrics-text", Format::OpenMetrics),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(Format::negotiate(accept), expected, "{accept}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::metrics::proxy::{
     ClusterStats, HttpStats, ListenerStats, LocalRateLimitStats, PolicyStats, StatBlock, StatInfo, StatKind,
     TcpStats,
 };
+use crate::metrics::rules::Tags;
 use crate::metrics::store::{MessageSeries, Packed, RequestSeries, Store, TcpSeries};
 
 /// All labels of one series.
@@ -26,6 +27,7 @@ pub(crate) struct SeriesLabels {
     pub(crate) grpc_status: Option<u32>,
     pub(crate) flags: u32,
     pub(crate) security: SecurityPolicy,
+    pub(crate) tags: Option<Arc<Tags>>,
 }
 
 /// The numbers of one kind of block, by name.
@@ -74,7 +76,7 @@ impl Store {
         }
     }
 
-    fn labels(&self, key: Packed) -> SeriesLabels {
+    pub(crate) fn labels(&self, key: Packed) -> SeriesLabels {
         let key = key.unpack();
         SeriesLabels {
             reporter: key.traffic.reporter,
@@ -86,6 +88,7 @@ impl Store {
             grpc_status: key.grpc_status,
             flags: key.flags.bits(),
             security: key.security,
+            tags: self.tags.get(key.traffic.tags),
         }
     }
 }
@@ -113,23 +116,13 @@ impl Snapshot {
             overflow,
         } = other;
         for (labels, theirs) in requests {
-            let mine = self.requests.entry(labels).or_default();
-            mine.count += theirs.count;
-            mine.duration_ms.merge(&theirs.duration_ms);
-            mine.request_bytes.merge(&theirs.request_bytes);
-            mine.response_bytes.merge(&theirs.response_bytes);
+            self.requests.entry(labels).or_default().add(&theirs);
         }
         for (labels, theirs) in messages {
-            let mine = self.messages.entry(labels).or_default();
-            mine.requests += theirs.requests;
-            mine.responses += theirs.responses;
+            self.messages.entry(labels).or_default().add(&theirs);
         }
         for (labels, theirs) in tcp {
-            let mine = self.tcp.entry(labels).or_default();
-            mine.opened += theirs.opened;
-            mine.closed += theirs.closed;
-            mine.sent += theirs.sent;
-            mine.received += theirs.received;
+            self.tcp.entry(labels).or_default().add(&theirs);
         }
         self.clusters.merge(clusters, ClusterStats::STATS);
         self.http.merge(http, HttpStats::STATS);
@@ -230,5 +223,49 @@ impl Blocks {
                 };
             }
         }
+    }
+}
+
+/// Values of several series that become one.
+pub(crate) trait Sum: Clone {
+    /// Takes in what `other` counted.
+    fn add(&mut self, other: &Self);
+}
+
+impl Sum for RequestSeries {
+    fn add(&mut self, other: &Self) {
+        let Self { count, touched, exemplars, duration_ms, request_bytes, response_bytes } = other;
+        self.count += count;
+        self.touched = self.touched.max(*touched);
+        self.duration_ms.merge(duration_ms);
+        self.request_bytes.merge(request_bytes);
+        self.response_bytes.merge(response_bytes);
+        for theirs in exemplars {
+            match self.exemplars.iter_mut().find(|mine| mine.bucket == theirs.bucket) {
+                Some(mine) if mine.at < theirs.at => *mine = *theirs,
+                Some(_) => {}
+                None => self.exemplars.push(*theirs),
+            }
+        }
+    }
+}
+
+impl Sum for MessageSeries {
+    fn add(&mut self, other: &Self) {
+        let Self { touched, requests, responses } = other;
+        self.touched = self.touched.max(*touched);
+        self.requests += requests;
+        self.responses += responses;
+    }
+}
+
+impl Sum for TcpSeries {
+    fn add(&mut self, other: &Self) {
+        let Self { touched, opened, closed, sent, received } = other;
+        self.touched = self.touched.max(*touched);
+        self.opened += opened;
+        self.closed += closed;
+        self.sent += sent;
+        self.received += received;
     }
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use crate::flags::ResponseFlags;
+use crate::metrics::exemplar::{self, Exemplar, TraceId};
 use crate::metrics::histogram::Histogram;
 use crate::metrics::labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};
 use crate::metrics::proxy::ProxyStats;
+use crate::metrics::rules::{LabelRules, RulesId, TagTable, TagsId};
 
 type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -46,6 +48,8 @@ pub struct TrafficKey {
     pub destination: PeerId,
     /// The service called.
     pub service: ServiceId,
+    /// What overrides say of it.
+    pub tags: TagsId,
 }
 
 /// The labels of one HTTP or gRPC request.
@@ -85,12 +89,19 @@ pub struct RequestSample {
     pub request_bytes: u64,
     /// Bytes sent to the client on the wire.
     pub response_bytes: u64,
+    /// When it ended: seconds since the proxy started, as all workers count them.
+    pub now: u32,
+    /// When it ended, in milliseconds after 1970.
+    pub wall: u64,
 }
 
 /// Values of the HTTP family.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestSeries {
     pub(crate) count: u64,
+    pub(crate) touched: u32,
+    /// One for a bucket.
+    pub(crate) exemplars: Vec<Exemplar>,
     pub(crate) duration_ms: Histogram,
     pub(crate) request_bytes: Histogram,
     pub(crate) response_bytes: Histogram,
@@ -99,6 +110,7 @@ pub(crate) struct RequestSeries {
 /// Values of the gRPC message family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MessageSeries {
+    pub(crate) touched: u32,
     pub(crate) requests: u64,
     pub(crate) responses: u64,
 }
@@ -106,6 +118,7 @@ pub(crate) struct MessageSeries {
 /// Values of the TCP family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TcpSeries {
+    pub(crate) touched: u32,
     pub(crate) opened: u64,
     pub(crate) closed: u64,
     pub(crate) sent: u64,
@@ -135,7 +148,7 @@ impl Packed {
             | u64::from(code) << 14
             | u64::from(flags.bits()) << 32;
         let peers = u64::from(traffic.source.0) | u64::from(traffic.destination.0) << 32;
-        Self([small, peers, u64::from(traffic.service.0)])
+        Self([small, peers, u64::from(traffic.service.0) | u64::from(traffic.tags.0) << 32])
     }
 
     fn of_traffic(traffic: TrafficKey) -> Self {
@@ -144,7 +157,7 @@ impl Packed {
 
     #[allow(clippy::cast_possible_truncation, reason = "takes apart what `new` put together")]
     pub(crate) fn unpack(self) -> RequestKey {
-        let [small, peers, service] = self.0;
+        let [small, peers, service] = self.0; // and tags
         let reporter = match small & 3 {
             0 => Reporter::Source,
             1 => Reporter::Destination,
@@ -167,6 +180,7 @@ impl Packed {
                 source: PeerId(peers as u32),
                 destination: PeerId((peers >> 32) as u32),
                 service: ServiceId(service as u32),
+                tags: TagsId((service >> 32) as u32),
             },
             protocol,
             response_code: (small >> 14) as u16,
@@ -217,6 +231,8 @@ impl<T: Default + Eq + std::hash::Hash + Clone> Interner<T> {
 pub struct Store {
     pub(crate) peers: Interner<PeerLabels>,
     pub(crate) services: Interner<ServiceLabels>,
+    rules: Interner<LabelRules>,
+    pub(crate) tags: TagTable,
     pub(crate) requests: FastMap<Packed, Box<RequestSeries>>,
     pub(crate) messages: FastMap<Packed, MessageSeries>,
     pub(crate) tcp: FastMap<Packed, TcpSeries>,
@@ -238,6 +254,8 @@ impl Store {
         Self {
             peers: Interner::new(),
             services: Interner::new(),
+            rules: Interner::new(),
+            tags: TagTable::default(),
             requests: FastMap::default(),
             messages: FastMap::default(),
             tcp: FastMap::default(),
@@ -261,43 +279,91 @@ impl Store {
         ServiceId(id.unwrap_or(0))
     }
 
+    /// The number of rules for labels. Ask once for a listener and keep the answer; beyond the limit nothing is done to labels.
+    pub fn rules(&mut self, rules: &LabelRules) -> RulesId {
+        let id = self.rules.intern(rules, self.max_series);
+        self.overflow += u64::from(id.is_none());
+        RulesId(id.unwrap_or(0))
+    }
+
+    /// The number of a request's values for the labels of `rules`. `write` writes each, as often as the rules want; what is too long
+    /// is cut, what is too much is counted under `other`, and both are told as overflow.
+    pub fn tags(&mut self, rules: RulesId, write: &mut dyn FnMut(usize, &mut String)) -> TagsId {
+        if rules.0 == 0 {
+            return TagsId::default();
+        }
+        let (id, lost) = self.tags.find(rules, &self.rules.get(rules.0), write);
+        self.overflow += lost;
+        id
+    }
+
+    /// The same with the trace that the request is part of, which is asked for when it may be shown.
+    pub fn record_traced(
+        &mut self,
+        key: &RequestKey,
+        sample: &RequestSample,
+        trace: impl FnOnce() -> Option<TraceId>,
+    ) {
+        let Some(series) = self.count_request(key, sample) else { return };
+        let Some(duration) = sample.duration else { return };
+        let value = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let bucket = u8::try_from(crate::metrics::histogram::bucket_of(value)).unwrap_or(u8::MAX);
+        let at = sample.wall;
+        let old = series.exemplars.iter_mut().find(|e| e.bucket == bucket);
+        if old.as_ref().is_some_and(|old| at.abs_diff(old.at) < exemplar::STAYS) {
+            return;
+        }
+        let Some(trace) = trace() else { return };
+        let new = Exemplar { bucket, trace, value, at };
+        match old {
+            Some(old) => *old = new,
+            None => series.exemplars.push(new),
+        }
+    }
+
     /// Counts one finished request: `istio_requests_total` and its three histograms.
     pub fn record_request(&mut self, key: &RequestKey, sample: &RequestSample) {
+        self.count_request(key, sample);
+    }
+
+    fn count_request(&mut self, key: &RequestKey, sample: &RequestSample) -> Option<&mut RequestSeries> {
         let RequestKey { traffic, protocol, response_code, grpc_status, flags, security } = *key;
         let packed = Packed::new(traffic, protocol, response_code, grpc_status, flags, security);
-        let Some(series) = entry(&mut self.requests, packed, self.max_series, &mut self.overflow) else {
-            return;
-        };
+        let series = entry(&mut self.requests, packed, self.max_series, &mut self.overflow)?;
         series.count += 1;
+        series.touched = sample.now;
         if let Some(duration) = sample.duration {
             series.duration_ms.observe(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         }
         series.request_bytes.observe(sample.request_bytes);
         series.response_bytes.observe(sample.response_bytes);
+        Some(series)
     }
 
     /// Adds to `istio_request_messages_total` and `istio_response_messages_total`.
-    pub fn add_messages(&mut self, traffic: TrafficKey, requests: u64, responses: u64) {
+    /// `now` counts seconds since the proxy started.
+    pub fn add_messages(&mut self, traffic: TrafficKey, requests: u64, responses: u64, now: u32) {
         let packed = Packed::of_traffic(traffic);
         if let Some(series) = entry(&mut self.messages, packed, self.max_series, &mut self.overflow) {
+            series.touched = now;
             series.requests += requests;
             series.responses += responses;
         }
     }
 
     /// Counts a connection as opened.
-    pub fn tcp_opened(&mut self, key: &TcpKey) {
-        self.with_tcp(key, |s| s.opened += 1);
+    pub fn tcp_opened(&mut self, key: &TcpKey, now: u32) {
+        self.with_tcp(key, now, |s| s.opened += 1);
     }
 
     /// Counts a connection as closed.
-    pub fn tcp_closed(&mut self, key: &TcpKey) {
-        self.with_tcp(key, |s| s.closed += 1);
+    pub fn tcp_closed(&mut self, key: &TcpKey, now: u32) {
+        self.with_tcp(key, now, |s| s.closed += 1);
     }
 
     /// Adds bytes `sent` to the client and `received` from it, since the last call.
-    pub fn tcp_bytes(&mut self, key: &TcpKey, sent: u64, received: u64) {
-        self.with_tcp(key, |s| {
+    pub fn tcp_bytes(&mut self, key: &TcpKey, sent: u64, received: u64, now: u32) {
+        self.with_tcp(key, now, |s| {
             s.sent += sent;
             s.received += received;
         });
@@ -308,10 +374,11 @@ impl Store {
         self.overflow
     }
 
-    fn with_tcp(&mut self, key: &TcpKey, count: impl FnOnce(&mut TcpSeries)) {
+    fn with_tcp(&mut self, key: &TcpKey, now: u32, count: impl FnOnce(&mut TcpSeries)) {
         let TcpKey { traffic, flags, security } = *key;
         let packed = Packed::new(traffic, Protocol::Tcp, 0, None, flags, security);
         if let Some(series) = entry(&mut self.tcp, packed, self.max_series, &mut self.overflow) {
+            series.touched = now;
             count(series);
         }
     }
@@ -348,6 +415,7 @@ mod tests {
                 source: PeerId(7),
                 destination: PeerId(u32::MAX),
                 service: ServiceId(3),
+                tags: TagsId(u32::MAX),
             },
             protocol: Protocol::Grpc,
             response_code: 599,
@@ -369,6 +437,7 @@ mod tests {
                 source: PeerId(0),
                 destination: PeerId(0),
                 service: ServiceId(0),
+                tags: TagsId(0),
             },
             protocol: Protocol::Http,
             response_code: 200,

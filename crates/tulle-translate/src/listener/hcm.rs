@@ -13,6 +13,7 @@ use tulle_proto::envoy::http_connection_manager::{
 };
 use tulle_proto::envoy::listener::Filter;
 use tulle_proto::envoy::route::RouteConfiguration;
+use tulle_proto::istio::stats::PluginConfig;
 
 use crate::access_log;
 use crate::filters;
@@ -61,7 +62,7 @@ pub(super) fn with_rds(
 pub(super) fn inbound(
     mesh: &MeshConfig,
     proxy: &ProxySettings,
-    stock: bool,
+    (stock, metrics): (bool, Option<&PluginConfig>),
     http2: bool,
     prefix: &str,
     routes: RouteConfiguration,
@@ -79,9 +80,7 @@ pub(super) fn inbound(
     }
     all.extend(policies.iter().cloned());
     all.extend([filters::grpc_stats(), filters::fault(), filters::cors()]);
-    if !stock {
-        all.push(filters::stats_http(false));
-    }
+    all.extend(metrics.map(|m| filters::stats_http(m, false)));
     all.push(filters::router(proxy.headers.debug.unwrap_or(true)));
     manager.http_filters = all;
     network(&manager)
@@ -100,9 +99,7 @@ fn outbound_filters(side: Side, view: &View, policies: &[HttpFilter], wanted: &W
     }
     all.extend([filters::fault(), filters::cors()]);
     all.extend(wanted.auth.iter().cloned());
-    if !stock {
-        all.push(filters::stats_http(side == Side::Gateway));
-    }
+    all.extend(view.metrics.iter().map(|m| filters::stats_http(m, side == Side::Gateway)));
     all.extend(wanted.sessions.then(filters::sessions));
     all.push(filters::router(view.proxy.headers.debug.unwrap_or(true)));
     all

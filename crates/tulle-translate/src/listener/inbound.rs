@@ -36,6 +36,7 @@ use crate::rate_limit;
 use crate::rbac;
 use crate::resource::Resource;
 use crate::sources::Sources;
+use crate::telemetry;
 use crate::view;
 
 /// A port of the workload that its proxy serves by name.
@@ -159,10 +160,12 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
     let limits = rate_limit::filters(snapshot, namespace, labels, &mut sources);
     let sources = RefCell::new(sources);
     let settings = view::settings_of(snapshot, proxy);
+    let metrics = telemetry::of_server(snapshot, proxy);
     let builder = chains::Builder {
         mesh,
         proxy: &settings,
         stock: proxy.stock_envoy,
+        metrics: metrics.as_ref(),
         rbac: &rbac,
         patches,
         sources: &sources,
@@ -237,10 +240,8 @@ fn decided_by(chain: &mut FilterChain, modes: &PeerModes) {
 
 /// A connection to the proxy's own port would come back for ever.
 fn black_hole(snapshot: &Snapshot, proxy: &Proxy) -> FilterChain {
-    let mut filters = Vec::new();
-    if !proxy.stock_envoy {
-        filters.push(filters::stats_tcp(false));
-    }
+    let metrics = telemetry::of_server(snapshot, proxy);
+    let mut filters: Vec<_> = metrics.iter().map(filters::stats_tcp).collect();
     filters.push(tcp::to_cluster(snapshot.mesh(), BLACK_HOLE, Carried::default()));
     FilterChain {
         name: "virtualInbound-blackhole".into(),

@@ -79,5 +79,5 @@ fn catch_all(snapshot: &Snapshot, view: &View, name: &str) -> FilterChain {
 
 /// The metrics filter, unless the proxy has none, and the terminal filter.
 pub(super) fn with_stats(view: &View, terminal: Filter) -> Vec<Filter> {
-    if view.stock { vec![terminal] } else { vec![filters::stats_tcp(false), terminal] }
+    view.metrics.iter().map(filters::stats_tcp).chain([terminal]).collect()
 }

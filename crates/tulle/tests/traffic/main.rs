@@ -22,6 +22,7 @@ mod near;
 mod networks;
 mod parts;
 mod passing;
+mod prometheus;
 mod promises;
 mod protocols;
 mod rotation;

@@ -148,6 +148,8 @@ impl Apply {
         let all = self.next.authorizations_in.values().flat_map(|all| all.iter());
         let custom = all.filter(|p| matches!(p.action, Action::Custom(_)));
         self.recheck.extend(custom.map(|p| p.meta.resource.clone()));
+        let telemetry = self.next.telemetry_in.values().flat_map(|all| all.iter());
+        self.recheck.extend(telemetry.map(|t| t.meta.resource.clone()));
     }
 
     /// Takes the entries of `item` out of the indexes, or (with `add`) puts them in.

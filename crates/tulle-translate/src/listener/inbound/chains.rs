@@ -12,6 +12,7 @@ use tulle_proto::envoy::core::TransportSocket;
 use tulle_proto::envoy::http_connection_manager::HttpFilter;
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch};
 use tulle_proto::envoy::route::{RouteConfiguration, VirtualHost};
+use tulle_proto::istio::stats::PluginConfig;
 
 use super::Port;
 use crate::envoy_filter::{self, Patches, Ports};
@@ -30,6 +31,8 @@ pub(super) struct Builder<'a> {
     pub(super) mesh: &'a MeshConfig,
     pub(super) proxy: &'a ProxySettings,
     pub(super) stock: bool,
+    /// Which metrics it reports as a server; `None` for none.
+    pub(super) metrics: Option<&'a PluginConfig>,
     pub(super) rbac: &'a rbac::Filters,
     pub(super) limits: &'a [HttpFilter],
     pub(super) patches: &'a Patches,
@@ -229,14 +232,13 @@ impl Builder<'_> {
         envoy_filter::routes(self.patches, place, Ports::Named, &mut routes, &mut sources);
         drop(sources);
         let own: Vec<HttpFilter> = self.rbac.http.iter().chain(self.limits).cloned().collect();
-        hcm::inbound(self.mesh, self.proxy, self.stock, target.protocol.is_http2(), &prefix, routes, &own)
+        let filters = (self.stock, self.metrics);
+        hcm::inbound(self.mesh, self.proxy, filters, target.protocol.is_http2(), &prefix, routes, &own)
     }
 
     fn tcp(&self, target: &Target<'_>) -> Vec<Filter> {
         let mut all = self.rbac.tcp.clone();
-        if !self.stock {
-            all.push(filters::stats_tcp(false));
-        }
+        all.extend(self.metrics.map(filters::stats_tcp));
         let idle = target.declared.and_then(|p| p.pool.as_ref()).and_then(|p| p.tcp_idle_timeout);
         all.push(tcp::to_cluster(self.mesh, &target.cluster, Carried { idle, ..Carried::default() }));
         all
