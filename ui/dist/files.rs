@@ -1,20 +1,12 @@
 // Made by ui/scripts/pack.mjs; not edited by hand.
 const FILES: &[File] = &[
     File {
-        path: "/assets/editor-core-DS0--m7y.js",
+        path: "/assets/editor-core-CyP8MTSS.js",
         content_type: "text/javascript; charset=utf-8",
-        etag: "\"9e086fb96104125c\"",
+        etag: "\"2c6fc600bddb654a\"",
         immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DS0--m7y.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DS0--m7y.js.br")),
-    },
-    File {
-        path: "/assets/index-D8SuTBRC.js",
-        content_type: "text/javascript; charset=utf-8",
-        etag: "\"a4dfe876b45478b3\"",
-        immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-D8SuTBRC.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-D8SuTBRC.js.br")),
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-CyP8MTSS.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-CyP8MTSS.js.br")),
     },
     File {
         path: "/assets/index-Docyw3fE.css",
@@ -23,6 +15,14 @@ const FILES: &[File] = &[
         immutable: true,
         gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-Docyw3fE.css.gz")),
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-Docyw3fE.css.br")),
+    },
+    File {
+        path: "/assets/index-_Uc_bjls.js",
+        content_type: "text/javascript; charset=utf-8",
+        etag: "\"a616b7c84c8a2d35\"",
+        immutable: true,
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-_Uc_bjls.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-_Uc_bjls.js.br")),
     },
     File {
         path: "/favicon.svg",
@@ -35,7 +35,7 @@ const FILES: &[File] = &[
     File {
         path: "/index.html",
         content_type: "text/html; charset=utf-8",
-        etag: "\"a56d512e93b97cc8\"",
+        etag: "\"87c45a4ffadb1705\"",
         immutable: false,
         gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.gz")),
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.br")),
