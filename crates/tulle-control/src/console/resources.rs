@@ -96,6 +96,8 @@ impl Console {
         let found = findings_of(&object, &self.known().snapshot);
         let kept = self.kept();
         let (versions, last) = kept.history.last(&resource);
+        let written = last.as_ref().map(|v| v.resource_version.clone()).filter(|v| !v.is_empty());
+        let written = written.unwrap_or_else(|| object.meta.resource_version.clone());
         let mut row = row(&object, &found, versions, last);
         if !proxies.is_empty() {
             row.programmed.have = proxies.iter().filter(|p| p.state == "has").count();
@@ -111,7 +113,8 @@ impl Console {
         Some(Resource {
             row,
             yaml: history::text_of(&object),
-            resource_version: object.meta.resource_version.clone(),
+            // That of what was written: statuses change it all the time.
+            resource_version: written,
             conditions: object.status.as_ref().map_or(Value::Array(Vec::new()), |s| s["conditions"].clone()),
             findings: found,
             proxies,

@@ -14,6 +14,8 @@ use super::{Console, history, now};
 
 /// The field manager of what is written here.
 const MANAGER: &str = "tulle-dashboard";
+/// How often a write is tried that somebody else's comes in between.
+const TRIES: usize = 5;
 /// Objects of one text at most.
 const MOST: usize = 200;
 
@@ -90,7 +92,37 @@ impl Console {
         Ok(())
     }
 
+    /// Writes one object. Statuses are written all the time: what changed between reading and writing was mostly that, and it is tried
+    /// again.
     async fn put(
+        &self,
+        object: Object,
+        wanted: Option<&str>,
+        who: &str,
+        dry_run: bool,
+    ) -> Result<Written, Refusal> {
+        for _ in 1..TRIES {
+            match self.try_put(object.clone(), wanted, who, dry_run).await {
+                Err(Refusal::Conflict(_)) if wanted.is_none() => {}
+                done => return done,
+            }
+        }
+        self.try_put(object, wanted, who, dry_run).await
+    }
+
+    /// Whether the version that somebody read is that of what is there: itself, or that of its last change but for the status.
+    fn is_version(&self, wanted: &str, there: Option<&Object>) -> bool {
+        let Some(there) = there else { return wanted == "0" };
+        if wanted == there.meta.resource_version {
+            return true;
+        }
+        let kept = self.kept();
+        let Some(last) = kept.history.last(&there.resource()).1 else { return false };
+        let text = kept.history.version(&there.resource(), last.version).and_then(|(_, text)| text);
+        last.resource_version == wanted && text.is_some_and(|text| text == history::text_of(there))
+    }
+
+    async fn try_put(
         &self,
         mut object: Object,
         wanted: Option<&str>,
@@ -100,7 +132,7 @@ impl Console {
         let resource = object.resource();
         let there = self.needs.store.get(&resource).await.map_err(failed)?;
         let is = there.as_ref().map_or("0", |t| t.meta.resource_version.as_str());
-        if wanted.is_some_and(|wanted| wanted != is) {
+        if wanted.is_some_and(|wanted| !self.is_version(wanted, there.as_deref())) {
             return Err(Refusal::Conflict(format!(
                 "{resource} was changed meanwhile: it is at version {is}"
             )));

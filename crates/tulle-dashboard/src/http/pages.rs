@@ -116,10 +116,10 @@ async fn read(api: &Api, plane: &Arc<dyn Plane>, asked: &Asked, path: &str, now:
         }
         "security/policies" => {
             let window = window(asked, now)?;
-            with(api, plane, window, move |api, plane, _| {
+            with(api, plane, window, move |api, plane, seen| {
                 let all = plane.policies();
                 let series = api.limits.series;
-                pages::policies(&api.store, &all, (window.time, window.length), series)
+                pages::policies(seen, &api.store, &all, (window.time, window.length), series)
                     .map(Some)
                     .map_err(QueryError::from)
             })

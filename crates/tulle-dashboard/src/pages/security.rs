@@ -71,6 +71,7 @@ type Decided = BTreeMap<(String, String), BTreeMap<String, f64>>;
 /// # Errors
 /// More series than `max_series`.
 pub(crate) fn policies(
+    seen: &Seen,
     store: &Store,
     policies: &[Policy],
     (time, window): (i64, i64),
@@ -105,9 +106,23 @@ pub(crate) fn policies(
         out["unused"] = json!(!decided.keys().any(|(policy, _)| *policy == name));
         out
     });
-    let implicit =
-        implicit.into_iter().map(|(workload, denied)| json!({"workload": workload, "denied": denied}));
+    let implicit = by_workload(seen, implicit)
+        .into_iter()
+        .map(|(workload, denied)| json!({"workload": workload, "denied": denied}));
     Ok(json!({"policies": all.collect::<Vec<_>>(), "implicit": implicit.collect::<Vec<_>>()}))
+}
+
+/// Rates of pods as those of their workloads; a pod that is gone stays what it was.
+fn by_workload(seen: &Seen, pods: BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    let mut out = BTreeMap::new();
+    for (pod, rate) in pods {
+        let of = seen.model.workloads.values().find(|w| {
+            let name = pod.strip_prefix(w.namespace.as_str()).and_then(|rest| rest.strip_prefix('/'));
+            name.is_some_and(|name| w.pods.iter().any(|p| p.name == name))
+        });
+        *out.entry(of.map_or(pod, |w| w.id.clone())).or_default() += rate;
+    }
+    out
 }
 
 /// Results that let a request pass.

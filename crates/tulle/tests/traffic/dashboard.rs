@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{Mesh, Spec, http_get, report};
-use crate::manifests::{client, documents, echo, injected_default, service, subsets};
+use crate::manifests::{bin, client, documents, echo, injected_default, service, subsets};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -172,11 +172,11 @@ spec:
     .to_owned();
     let manifests = [
         ("base.yaml", documents(&[injected_default(), client("client", "client", "")])),
-        ("echo.yaml", documents(&[echo("echo", "v1"), service("echo", "http"), rule])),
+        ("echo.yaml", documents(&[bin("echo", 1, 8080), rule])),
     ];
     let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
     let began = Instant::now();
-    let load = mesh.start_load("client", &["http://echo:9080/", "-d", "60", "-c", "4", "-r", "40"]);
+    let load = mesh.start_load("client", &["http://echo:8080/status/200", "-d", "60", "-c", "4", "-r", "40"]);
     std::thread::sleep(Duration::from_secs(50).saturating_sub(began.elapsed()));
     // The moment is said, so that all look at the same.
     let time = ask(&mesh, "/api/services?window=30s")["time"].as_f64().unwrap() - 1.0;
@@ -220,13 +220,13 @@ spec:
     let endpoint = &one["endpoints"]["list"][0];
     assert_eq!(
         (&endpoint["breaker"], &endpoint["workload"]),
-        (&"closed".into(), &"default/echo-v1".into()),
+        (&"closed".into(), &"default/echo".into()),
         "{endpoint}"
     );
     near("the only endpoint has all", number(endpoint, "rate"), number(&api, "rate"), 0.05);
 
     // Five failures: the breaker opens, everywhere.
-    let failing = ["http://echo:9080/status/503", "-d", "20", "-c", "2", "-r", "20"];
+    let failing = ["http://echo:8080/status/503", "-d", "20", "-c", "2", "-r", "20"];
     let load = mesh.start_load("client", &failing);
     mesh.eventually("the breaker is open", LIMIT, || {
         ask(&mesh, "/api/services/default/echo?window=10s")["breaker"]["state"] == "open"
@@ -243,7 +243,7 @@ spec:
     let _ = load.wait_with_output();
 }
 
-/// A canary with errors is told from a stable side that has none, with what the numbers are worth.
+/// Login, validation, writes with their versions, rollouts, and what outlives the control plane.
 #[test]
 fn configuration_is_written_by_who_logged_in_and_its_versions_come_back() {
     let manifests = [
@@ -338,7 +338,10 @@ fn configuration_is_written_by_who_logged_in_and_its_versions_come_back() {
     assert_eq!(send(&mesh, "PUT", &stale, &logged_in, &split(30)).0, 409, "it is another by now");
     let diff = ask(&mesh, "/api/diff?resource=VirtualService/default/echo&from=1&to=live");
     assert_eq!(diff["changes"][0]["from"], 90, "{diff}");
-    assert!(diff["unified"].as_str().unwrap().contains("-    weight: 90"), "{diff}");
+    assert!(
+        diff["unified"].as_str().unwrap().lines().any(|l| l.starts_with("-") && l.ends_with("weight: 90")),
+        "{diff}"
+    );
 
     // Both sides of the split, with what the numbers are worth.
     let load = mesh.start_load("client", &["http://echo:9080/", "-d", "30", "-c", "2", "-r", "20"]);
@@ -352,7 +355,7 @@ fn configuration_is_written_by_who_logged_in_and_its_versions_come_back() {
     });
     let _ = load.wait_with_output();
     let canary = find(&rollout["variants"], |v| v["role"] == "canary").unwrap();
-    assert!(canary["successLow"].as_f64().unwrap() < 1.0 && canary["successHigh"] == 1.0, "{canary}");
+    assert!(canary["successLow"].as_f64().unwrap() < 1.0 && canary["successHigh"].as_f64().unwrap() > 0.999, "{canary}");
     assert_eq!(rollout["comparison"]["verdict"], "no difference seen", "{rollout}");
 
     // Back to what it was; then the control plane is killed, and knows it all the same.
