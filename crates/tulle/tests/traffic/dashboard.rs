@@ -355,7 +355,10 @@ fn configuration_is_written_by_who_logged_in_and_its_versions_come_back() {
     });
     let _ = load.wait_with_output();
     let canary = find(&rollout["variants"], |v| v["role"] == "canary").unwrap();
-    assert!(canary["successLow"].as_f64().unwrap() < 1.0 && canary["successHigh"].as_f64().unwrap() > 0.999, "{canary}");
+    assert!(
+        canary["successLow"].as_f64().unwrap() < 1.0 && canary["successHigh"].as_f64().unwrap() > 0.999,
+        "{canary}"
+    );
     assert_eq!(rollout["comparison"]["verdict"], "no difference seen", "{rollout}");
 
     // Back to what it was; then the control plane is killed, and knows it all the same.
