@@ -157,7 +157,13 @@ macro_rules! kinds {
     };
 }
 
-const GATEWAY_API: Notice = Notice::Planned("this kind of the Gateway API is not built");
+/// What is on trial in the Gateway API and can be said in kinds that are not.
+const X_BACKEND: Notice = Notice::NoEffect("it is on trial in the Gateway API; a ServiceEntry says the same");
+const X_TRAFFIC: Notice = Notice::NoEffect(
+    "it is on trial in the Gateway API; retryBudget of a DestinationRule and sessionPersistence of routes say the same",
+);
+const X_MESH: Notice =
+    Notice::NoEffect("it is on trial in the Gateway API, and there is one mesh, which nothing chooses");
 
 kinds! {
     /// Routing.
@@ -298,17 +304,17 @@ kinds! {
     /// A destination outside of the cluster.
     XBackend(gateway_api::XBackendSpec) {
         group: "gateway.networking.x-k8s.io", versions: ["v1alpha1"], plural: "xbackends", short: ["xbackend"],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec, notice: X_BACKEND
     }
     /// Retries and sessions of destinations.
     XBackendTrafficPolicy(gateway_api::XBackendTrafficPolicySpec) {
         group: "gateway.networking.x-k8s.io", versions: ["v1alpha1"], plural: "xbackendtrafficpolicies", short: ["xbtrafficpolicy"],
-        namespaced: true, body: Spec, notice: GATEWAY_API
+        namespaced: true, body: Spec, notice: X_TRAFFIC
     }
     /// Who runs the mesh.
     XMesh(gateway_api::XMeshSpec) {
         group: "gateway.networking.x-k8s.io", versions: ["v1alpha1"], plural: "xmeshes", short: ["mesh"],
-        namespaced: false, body: Spec, notice: GATEWAY_API
+        namespaced: false, body: Spec, notice: X_MESH
     }
     /// A namespace.
     Namespace(k8s::Namespace) {

@@ -47,6 +47,9 @@ pub struct AgentConfig {
     /// Number of worker threads; absent: one for sidecars, one per core for gateways.
     #[serde(default)]
     pub concurrency: Option<usize>,
+    /// Most connections at a time.
+    #[serde(default)]
+    pub connection_limits: ConnectionLimits,
     /// Sockets that already listen and were passed on by the parent, in addition to those the proxy binds itself.
     #[serde(default)]
     pub inherited_listeners: Vec<InheritedListener>,
@@ -258,6 +261,28 @@ pub enum AgentConfigError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// Most connections of clients at a time, over all threads. What comes beyond is closed at once. `None` is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionLimits {
+    /// Of all listeners together.
+    #[serde(default)]
+    pub all: Option<u64>,
+    /// Of each listener.
+    #[serde(default)]
+    pub each: Option<u64>,
+    /// Of listeners by name, over `each`.
+    #[serde(default)]
+    pub by_name: BTreeMap<String, u64>,
+}
+
+impl ConnectionLimits {
+    /// The limit of one listener.
+    pub fn of(&self, listener: &str) -> Option<u64> {
+        self.by_name.get(listener).copied().or(self.each)
+    }
 }
 
 impl AgentConfig {

@@ -48,6 +48,7 @@ mod redirect;
 mod retry;
 mod route;
 mod route_table;
+mod runtime;
 mod session;
 mod small_filters;
 mod tcp_proxy;

@@ -34,6 +34,40 @@ fn a_benchmark_bootstrap_compiles_whole() {
 }
 
 #[test]
+fn limits_on_connections_are_read_from_the_runtime() {
+    let compile = |layers: Value| {
+        let document = serde_json::json!({ "layered_runtime": { "layers": layers } });
+        compile::bootstrap(&support::message::<Bootstrap>(&document), &NoFiles)
+    };
+    let (bootstrap, notes) = compile(serde_json::json!([
+        { "name": "base", "static_layer": {
+            "envoy.resource_limits.listener.a.connection_limit": 5,
+            "envoy": { "resource_limits": { "listener": { "b": { "connection_limit": 6 } } } },
+            "overload": { "global_downstream_max_connections": 100 },
+            "re2.max_program_size": 1,
+        } },
+        { "name": "over it", "static_layer": { "envoy.resource_limits.listener.a.connection_limit": 7 } },
+        { "name": "admin", "admin_layer": {} },
+    ]))
+    .unwrap();
+    let limits = &bootstrap.limits;
+    assert_eq!(
+        (limits.all, limits.of("a"), limits.of("b"), limits.of("c")),
+        (Some(100), Some(7), Some(6), None)
+    );
+    let noted: Vec<String> = notes.iter().map(|n| n.field.as_str().to_owned()).collect();
+    assert_eq!(
+        noted,
+        [
+            "layered_runtime.layers[0].static_layer[\"re2.max_program_size\"]",
+            "layered_runtime.layers[2].admin_layer"
+        ]
+    );
+    let wrong = serde_json::json!([{ "name": "l", "static_layer": { "overload.global_downstream_max_connections": -1 } }]);
+    assert!(compile(wrong).is_err());
+}
+
+#[test]
 fn keys_are_never_shown() {
     let pem = tulle_engine::runtime::tls::CertificatePem {
         chain: DataRef::Inline(b"chain"[..].into()),

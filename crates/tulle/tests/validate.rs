@@ -32,7 +32,7 @@ fn every_problem_has_its_line_and_the_end_is_1() {
     let first = "diagnostics/kinds.yaml:2: VirtualServise default/slip: kind: kind VirtualServise does not exist in \
                  networking.istio.io; did you mean VirtualService?";
     assert_eq!(out.lines().next(), Some(first));
-    let kept = "kinds.yaml:14: XBackend shop/more: kind: kept, not in force yet: ";
+    let kept = "kinds.yaml:14: XBackend shop/more: kind: has no effect: ";
     assert!(out.lines().any(|l| l.contains(kept) && l.ends_with("[warning]")), "{out}");
     let twice = "valid/security.yaml:2: PeerAuthentication shop/web: is defined at valid/security.yaml:2 and again here; \
                  remove one of them";

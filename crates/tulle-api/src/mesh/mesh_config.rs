@@ -129,7 +129,7 @@ record! {
         pub default_traffic_policy: Option<DefaultTrafficPolicy> = "defaultTrafficPolicy",
         /// Who sees ServiceEntries.
         pub service_entry_visibility: Option<ServiceEntryVisibility> = "serviceEntryVisibility"
-            => planned("who sees a ServiceEntry is said by exportTo alone"),
+            => no_effect("who sees a ServiceEntry is said by its exportTo, or by defaultServiceExportTo where it has none"),
     }
 }
 
@@ -163,7 +163,7 @@ record! {
         /// The mode; an empty policy means REGISTRY_ONLY.
         pub mode: Option<MeshOutboundTrafficMode> = "mode",
         /// TLS towards destinations that are found by their name.
-        pub tls: Option<ClientTlsSettings> = "tls" => planned("destinations are not found by their name"),
+        pub tls: Option<ClientTlsSettings> = "tls" => no_effect("what passes goes to the address that the client found; name the host in a ServiceEntry to speak TLS with it"),
     }
 }
 

@@ -307,11 +307,9 @@ record! {
         /// What becomes of encoded slashes in a path.
         pub http_path_with_escaped_slashes_action: Option<EscapedSlashesAction> = "httpPathWithEscapedSlashesAction",
         /// Most connections of a listener.
-        pub listener_connection_limit: Option<i32> = "listenerConnectionLimit"
-            => planned("connections of a listener are not counted against a limit"),
+        pub listener_connection_limit: Option<i32> = "listenerConnectionLimit",
         /// Most connections of a proxy.
-        pub global_downstream_connection_limit: Option<i32> = "globalDownstreamConnectionLimit"
-            => planned("connections of a proxy are not counted against a limit"),
+        pub global_downstream_connection_limit: Option<i32> = "globalDownstreamConnectionLimit",
     }
 }
 

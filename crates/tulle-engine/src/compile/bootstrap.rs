@@ -7,7 +7,7 @@ use tulle_proto::envoy::{bootstrap as pb, core, google, metrics};
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{api_version, fields, text};
-use super::{access_log, cluster, listener, net, tls};
+use super::{access_log, cluster, listener, net, runtime, tls};
 use crate::runtime::bootstrap::{Admin, Bootstrap, ConfigSource, DynamicResources, Node, XdsSource};
 
 const NO_STATS: &str = "statistics are those of the metric contract";
@@ -29,7 +29,7 @@ fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Bootstrap) {
         watchdog,
         watchdogs,
         tracing,
-        layered_runtime,
+        layered_runtime: _,
         admin: _,
         overload_manager,
         enable_dispatcher_stats,
@@ -72,8 +72,7 @@ fn account(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Bootstrap) {
         watchdog: "workers do not block",
         watchdogs: "workers do not block",
         tracing: "spans are not exported yet",
-        layered_runtime: "there is no runtime that could override values",
-        overload_manager: "every connection and buffer has a limit of its own",
+        overload_manager: "every connection and buffer has a limit of its own; the number of connections is limited by layered_runtime",
         enable_dispatcher_stats: NO_STATS,
         stats_server_version_override: NO_STATS,
         use_tcp_for_dns_lookups: "the system's resolvers are asked",
@@ -128,6 +127,7 @@ pub(super) fn bootstrap(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Bootstr
         stats_tags,
         header_prefix: text("x-envoy"),
         local_cluster,
+        limits: runtime::limits(cx, &at.field("layered_runtime"), message.layered_runtime.as_ref()),
     };
     if let Some(message) = &message.static_resources {
         statics(cx, &at.field("static_resources"), message, &mut out);

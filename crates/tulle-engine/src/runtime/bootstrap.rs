@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tulle_base::agent::ConnectionLimits;
+
 use super::access_log::AccessLog;
 use super::cluster::Cluster;
 use super::listener::Listener;
@@ -33,6 +35,8 @@ pub struct Bootstrap {
     pub header_prefix: Arc<str>,
     /// The cluster this proxy belongs to, for zone-aware routing; empty for none.
     pub local_cluster: Arc<str>,
+    /// Most connections at a time.
+    pub limits: ConnectionLimits,
 }
 
 /// Who the proxy is (`Node`), for xDS.

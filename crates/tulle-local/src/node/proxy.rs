@@ -65,6 +65,7 @@ pub(super) fn agent(
         cert_ttl_seconds: cluster.cert_ttl.as_secs(),
         dns: (!gateway && running.captures_dns()).then_some(dns),
         concurrency: running.concurrency.map(threads),
+        connection_limits: running.limits.clone(),
         inherited_listeners: sockets
             .iter()
             .zip(FIRST_PASSED_FD..)

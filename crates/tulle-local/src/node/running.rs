@@ -12,7 +12,7 @@ use tulle_api::mesh::{
     read_config_map, read_proxy_annotation,
 };
 
-use tulle_base::agent::StatsShown;
+use tulle_base::agent::{ConnectionLimits, StatsShown};
 
 use crate::cluster::view::View;
 
@@ -24,6 +24,8 @@ const ROOT: &str = "istio-system";
 pub(super) struct Running {
     /// Worker threads; 0 is one per core.
     pub(super) concurrency: Option<usize>,
+    /// Most connections at a time.
+    pub(super) limits: ConnectionLimits,
     /// How long it keeps accepting after it was told to stop.
     pub(super) drain: Option<Duration>,
     /// How traffic gets to it.
@@ -110,6 +112,11 @@ impl Running {
         }
         self.concurrency = count(proxy.concurrency).or(self.concurrency);
         self.drain = proxy.termination_drain_duration.as_ref().map(|d| d.get()).or(self.drain);
+        if let Some(connections) = &proxy.connection_settings {
+            let most = |written: Option<i32>| written.and_then(|n| u64::try_from(n).ok());
+            self.limits.each = most(connections.listener_connection_limit).or(self.limits.each);
+            self.limits.all = most(connections.global_downstream_connection_limit).or(self.limits.all);
+        }
         self.interception = proxy.interception_mode.or(self.interception);
         if !proxy.mesh_id.is_empty() {
             self.mesh_id.clone_from(&proxy.mesh_id);
@@ -212,6 +219,12 @@ mod tests {
         assert_eq!(add(&config("b", "shop", "{selector: {matchLabels: {app: b}}, concurrency: 9}")), Some(4));
         assert_eq!(add(&config("a", "shop", "{selector: {matchLabels: {app: a}}, concurrency: 5}")), Some(5));
         let annotated = running("concurrency: 0", &all);
+        let limited = running(
+            "connectionSettings: {listenerConnectionLimit: 5}",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'defaultConfig: \
+             {connectionSettings: {listenerConnectionLimit: 7, globalDownstreamConnectionLimit: 9}}'}\n---\n",
+        );
+        assert_eq!((limited.limits.each, limited.limits.all), (Some(5), Some(9)));
         assert_eq!((annotated.concurrency, annotated.drain), (Some(0), Some(Duration::from_secs(9))));
         let told = config(
             "env",

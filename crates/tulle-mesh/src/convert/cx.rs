@@ -82,8 +82,10 @@ impl Cx<'_> {
 
     /// Reports a document of a kind that is kept but not in force yet.
     pub(crate) fn not_in_force(&mut self, kind: Kind) {
-        if let Notice::Planned(missing) = kind.info().notice {
-            self.warn("", format!("kept, not in force yet: {missing}"), "");
+        match kind.info().notice {
+            Notice::Planned(missing) => self.warn("", format!("kept, not in force yet: {missing}"), ""),
+            Notice::NoEffect(reason) => self.warn("", format!("has no effect: {reason}"), ""),
+            _ => {}
         }
     }
 

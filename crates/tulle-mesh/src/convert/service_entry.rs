@@ -36,7 +36,7 @@ pub(super) fn services(
         Some(api::ServiceEntryResolution::Dns) => Resolution::Dns,
         Some(api::ServiceEntryResolution::DnsRoundRobin) => Resolution::DnsRoundRobin,
         Some(api::ServiceEntryResolution::DynamicDns) => {
-            cx.not_applied(true, "spec.resolution", "DYNAMIC_DNS is not built; it is read as NONE");
+            cx.not_applied(true, "spec.resolution", "connections go to the address that the client found, as with NONE: names are not looked up for each request. Gateways have none to go to");
             Resolution::Passthrough
         }
     };

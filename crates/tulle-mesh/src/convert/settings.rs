@@ -255,6 +255,7 @@ fn connections(written: &api::ConnectionSettings) -> ConnectionSettings {
         http_headers_with_underscores_action,
         http_merge_slashes,
         http_path_with_escaped_slashes_action,
+        // The node agent's, when it starts the proxy.
         listener_connection_limit: _,
         global_downstream_connection_limit: _,
     } = written;

@@ -74,6 +74,7 @@ impl Plan {
             stats_tags: _,           // Refused by the compiler where they would change names.
             header_prefix: _,        // Compiled into the connection managers.
             local_cluster: _,        // Compiled into the balancers.
+            limits,
         } = &*compiled;
         let ports = admin.iter().filter_map(admin_port).collect();
         Ok(Self {
@@ -92,6 +93,7 @@ impl Plan {
             state_dir: None,
             drain: Duration::from_secs(5),
             mark: None,
+            limits: limits.clone(),
             workers: if workers == 0 { cores() } else { workers },
             app_probes: std::collections::BTreeMap::new(),
             readiness_probe: None,

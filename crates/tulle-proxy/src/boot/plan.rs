@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tulle_base::SpiffeId;
-use tulle_base::agent::{AppProbe, DnsConfig, NodeConfig, StatsShown};
+use tulle_base::agent::{AppProbe, ConnectionLimits, DnsConfig, NodeConfig, StatsShown};
 use tulle_base::readiness::ReadinessProbe;
 use tulle_engine::runtime::tls::Secret;
 use tulle_engine::runtime::{Cluster, Listener};
@@ -56,6 +56,8 @@ pub struct Plan {
     pub mark: Option<u32>,
     /// Worker threads.
     pub workers: usize,
+    /// Most connections of clients at a time.
+    pub limits: ConnectionLimits,
     /// Probes of the application by their rewritten path.
     pub app_probes: BTreeMap<String, AppProbe>,
     /// How the application is asked whether it is well, for the control plane to know.

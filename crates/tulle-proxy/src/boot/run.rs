@@ -27,6 +27,7 @@ use super::xds::{self, ServerError};
 use super::{evict, saved, secrets};
 use crate::admin::{self, Exposed};
 use crate::dns::NameServer;
+use crate::listener::limits::Limits;
 use crate::worker::{Fleet, Settings};
 
 /// Puts `LEVEL` or `TARGET=LEVEL,...` in force.
@@ -239,6 +240,7 @@ fn start_workers(plan: &mut Plan, audit: AuditLog) -> Result<Fleet, BootError> {
         service_cluster: service_cluster(&plan.xds_node),
         secrets: plan.secrets.clone(),
         mark: plan.mark,
+        limits: Limits::new(plan.limits.clone()),
         audit,
         ..Settings::default()
     };

@@ -11,7 +11,12 @@ use std::{
 
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-use super::{bind::ListenSocket, connection, registry::Slot};
+use super::{
+    bind::ListenSocket,
+    connection,
+    limits::{Full, ListenerLimits},
+    registry::Slot,
+};
 use crate::worker::Worker;
 
 /// How long a loop waits after a failure that will not go away at once, such as too many open files.
@@ -31,7 +36,8 @@ pub(crate) fn start(worker: &Rc<Worker>, name: &Arc<str>, socket: ListenSocket) 
             return;
         }
     };
-    let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&slot), socket));
+    let limits = worker.settings.limits.of(name);
+    let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&slot), socket, limits));
     slot.add_loop(task.abort_handle());
 }
 
@@ -62,7 +68,7 @@ impl Socket {
     }
 }
 
-async fn accept(worker: Rc<Worker>, slot: Rc<Slot>, socket: Socket) {
+async fn accept(worker: Rc<Worker>, slot: Rc<Slot>, socket: Socket, limits: ListenerLimits) {
     loop {
         match socket.accept().await {
             Ok((stream, peer, local)) => {
@@ -71,12 +77,24 @@ async fn accept(worker: Rc<Worker>, slot: Rc<Slot>, socket: Socket) {
                     tracing::warn!(limit = worker.settings.max_connections, "too many connections: reset");
                     continue;
                 }
-                tokio::task::spawn_local(connection::serve(
-                    Rc::clone(&worker),
-                    Rc::clone(&slot),
-                    stream,
-                    (peer, local),
-                ));
+                let place = match limits.take() {
+                    Ok(place) => place,
+                    Err(full) => {
+                        let stats = &slot.current().stats;
+                        match full {
+                            Full::Listener => stats.downstream_cx_overflow.inc(),
+                            Full::Proxy => stats.downstream_global_cx_overflow.inc(),
+                        }
+                        // As Envoy does: closed, with a reset only where bytes came.
+                        drop(stream);
+                        continue;
+                    }
+                };
+                let serve = connection::serve(Rc::clone(&worker), Rc::clone(&slot), stream, (peer, local));
+                tokio::task::spawn_local(async move {
+                    serve.await;
+                    drop(place);
+                });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

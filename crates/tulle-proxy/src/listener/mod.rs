@@ -6,6 +6,7 @@ pub(crate) mod chain;
 pub(crate) mod client_hello;
 pub(crate) mod connection;
 pub(crate) mod facts;
+pub mod limits;
 pub(crate) mod proxy_protocol;
 pub(crate) mod registry;
 pub(crate) mod sniff;

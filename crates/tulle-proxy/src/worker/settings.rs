@@ -6,6 +6,8 @@ use tulle_base::{SpiffeId, agent::NodeConfig};
 use tulle_identity::Secrets;
 use tulle_telemetry::audit::AuditLog;
 
+use crate::listener::limits::Limits;
+
 /// Settings of all workers.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,6 +28,8 @@ pub struct Settings {
     pub started: Instant,
     /// Most downstream connections per worker; beyond it new ones are reset at once. Default 100,000.
     pub max_connections: usize,
+    /// Most downstream connections over all workers; default no limit.
+    pub limits: Limits,
     /// Security events; default none.
     pub audit: AuditLog,
 }
@@ -41,6 +45,7 @@ impl Default for Settings {
             trust_domain: "cluster.local".to_owned(),
             started: Instant::now(),
             max_connections: 100_000,
+            limits: Limits::default(),
             audit: AuditLog::default(),
         }
     }

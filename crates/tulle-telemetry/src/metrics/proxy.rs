@@ -422,9 +422,12 @@ stat_block! {
         downstream_cx_total: Counter = "downstream_cx_total",
         /// Connections closed.
         downstream_cx_destroy: Counter = "downstream_cx_destroy",
+
         /// Connections open now.
         downstream_cx_active: Gauge = "downstream_cx_active",
-        /// Connections refused because there were too many.
+        /// Connections refused because the proxy had too many.
+        downstream_global_cx_overflow: Counter = "downstream_global_cx_overflow",
+        /// Connections refused because the listener had too many.
         downstream_cx_overflow: Counter = "downstream_cx_overflow",
         /// Connections closed because their first bytes took too long.
         downstream_pre_cx_timeout: Counter = "downstream_pre_cx_timeout",
