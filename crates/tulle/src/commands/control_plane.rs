@@ -50,7 +50,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
     listen: IpAddr,
     /// Where security events are told: one JSON object a line to a file, or to - for stdout; as OTLP to a collector at
-    /// http://HOST[:4318][/v1/logs]. May be given again. Default: audit.log in the state directory.
+    /// http://HOST, with port 4318 and path /v1/logs unless it says others. May be given again. Default: audit.log in the state
+    /// directory.
     #[arg(long, value_name = "PLACE", value_parser = Sink::parse)]
     audit_log: Vec<Sink>,
     /// Namespace that it runs in; policies there hold for the whole mesh.
