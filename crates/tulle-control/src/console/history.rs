@@ -209,7 +209,8 @@ impl History {
 
     /// What changed since a moment, newest first.
     pub(super) fn changes(&self, since: f64, most: usize) -> Vec<Change> {
-        let mut all: Vec<Change> = (self.recent.iter())
+        // Of those of one second, too, the newest comes first.
+        let mut all: Vec<Change> = (self.recent.iter().rev())
             .filter_map(|(resource, version)| {
                 let kept = self.versions.get(resource)?.iter().find(|k| k.version == *version)?;
                 (kept.time >= since).then(|| Change { resource: reference(resource), version: kept.told() })

@@ -1,12 +1,13 @@
 //! What is told to those who listen: that time went on, and what changed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use super::Api;
-use crate::plane::Plane;
+use crate::plane::{Change, Plane};
 
 /// How often proxies tell what they counted, and pages are told that they did.
 const TICK: Duration = Duration::from_secs(5);
@@ -14,6 +15,8 @@ const TICK: Duration = Duration::from_secs(5);
 const BREATH: u32 = 3;
 /// The least time between two looks at what changed: a storm of changes is one event.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How far before the last look changes are looked for, in seconds.
+const OVERLAP: f64 = 5.0;
 /// Changes that are told one by one; of more only that there were some.
 const MANY: usize = 50;
 
@@ -22,7 +25,10 @@ pub async fn tick(api: Api, plane: Arc<dyn Plane>) {
     let events = Arc::clone(api.events());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut version, mut told, mut count) = (plane.version(), now(), 0_u32);
+    let (mut version, mut count) = (plane.version(), 0_u32);
+    // Changes have the time of the store, which is whole seconds: what was seen at the last look is remembered by name.
+    let mut looked = now();
+    let mut seen = names(&plane.changes(looked - OVERLAP, MANY));
     let mut standing = None;
     loop {
         tokio::select! {
@@ -51,20 +57,26 @@ pub async fn tick(api: Api, plane: Arc<dyn Plane>) {
             after = plane.changed(version) => {
                 version = after;
                 tokio::time::sleep(PAUSE).await;
-                let changes = plane.changes(told, MANY);
-                if let Some(newest) = changes.first() {
-                    // The next millisecond: what was told is not told again.
-                    told = newest.version.time + 0.001;
-                }
-                for change in changes.iter().rev() {
+                let changes = plane.changes(looked.min(now()) - OVERLAP, MANY);
+                looked = now();
+                for change in changes.iter().rev().filter(|change| !seen.contains(&name(change))) {
                     events.tell("config", &json!(change));
                 }
+                seen = names(&changes);
                 events.tell("tick", &json!({
                     "time": now(), "version": version, "changed": ["configuration", "proxies"],
                 }));
             }
         }
     }
+}
+
+fn name(change: &Change) -> (String, u64) {
+    (change.resource.id.clone(), change.version.version)
+}
+
+fn names(changes: &[Change]) -> HashSet<(String, u64)> {
+    changes.iter().map(name).collect()
 }
 
 fn now() -> f64 {

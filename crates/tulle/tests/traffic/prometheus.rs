@@ -248,6 +248,7 @@ fn lint(promtool: &Path, exposition: &str) -> Vec<String> {
         of_istio.iter().any(|prefix| line.starts_with(prefix))
             && (line.contains("should have \"_total\" suffix")
                 || line.contains("should not have \"_total\" suffix")
+                || line.contains("should not have \"_count\" suffix")
                 || line.contains("use base unit")
                 || line.contains("metric name should not contain abbreviated units"))
     };
