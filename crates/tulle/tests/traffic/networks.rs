@@ -25,11 +25,13 @@ spec:
   servers: [{port: {number: 15443, name: tls, protocol: TLS}, hosts: ['*.local'], tls: {mode: AUTO_PASSTHROUGH}}]
 ";
 
-/// `meshNetworks` with that gateway, or with none.
+/// `meshNetworks` with that gateway, or with none. What says nothing else is in `far`, the gateway, too: what passes it must end
+/// there, so that it does not lead back to `near`.
 fn networks(gateways: &str) -> String {
     format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  meshNetworks: |\n    \
-         networks:\n      far:\n        gateways: [{gateways}]\n"
+         networks:\n      far:\n        endpoints: [{{fromRegistry: Kubernetes}}]\n        gateways: [{gateways}]\n      \
+         near:\n        gateways: [{{address: 192.0.2.1, port: 15443}}]\n"
     )
 }
 
