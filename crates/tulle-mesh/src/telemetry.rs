@@ -75,7 +75,7 @@ pub struct Tracing {
 }
 
 /// Where the value of a tag comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CustomTag {
     /// It is fixed.
     Literal(String),

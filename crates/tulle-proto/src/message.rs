@@ -55,6 +55,5 @@ compile_here!(
     ratelimit::RateLimitRequest,
     ratelimit::RateLimitResponse,
     crate::envoy::google::Struct,
-    crate::telemetry::Push,
-    crate::envoy::access_log_service::StreamAccessLogsMessage
+    crate::telemetry::Push
 );

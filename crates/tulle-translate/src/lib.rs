@@ -35,7 +35,6 @@ mod route;
 mod sources;
 mod telemetry;
 mod tls;
-mod tracing;
 mod view;
 
 use tulle_mesh::Snapshot;

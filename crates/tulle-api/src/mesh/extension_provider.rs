@@ -28,7 +28,8 @@ oneof! {
         /// Authorizes, asked over gRPC.
         EnvoyExtAuthzGrpc(ExtAuthzGrpcProvider) = "envoyExtAuthzGrpc",
         /// Collects traces as Zipkin does.
-        Zipkin(ZipkinProvider) = "zipkin",
+        Zipkin(ZipkinProvider) = "zipkin"
+            => planned("telemetry is not configurable"),
         /// Collects traces as Lightstep does.
         Lightstep(LightstepProvider) = "lightstep"
             => planned("telemetry is not configurable"),
@@ -45,20 +46,22 @@ oneof! {
         Skywalking(SkywalkingProvider) = "skywalking"
             => planned("telemetry is not configurable"),
         /// Collects traces as OpenTelemetry does.
-        Opentelemetry(OpentelemetryProvider) = "opentelemetry",
+        Opentelemetry(OpentelemetryProvider) = "opentelemetry"
+            => planned("telemetry is not configurable"),
         /// Serves metrics to Prometheus.
         Prometheus(PrometheusProvider) = "prometheus",
         /// Writes access logs to a file.
-        EnvoyFileAccessLog(FileAccessLogProvider) = "envoyFileAccessLog",
+        EnvoyFileAccessLog(FileAccessLogProvider) = "envoyFileAccessLog"
+            => planned("telemetry is not configurable"),
         /// Takes access logs of HTTP over gRPC.
         EnvoyHttpAls(HttpGrpcLogProvider) = "envoyHttpAls"
-            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
+            => planned("telemetry is not configurable"),
         /// Takes access logs of TCP over gRPC.
         EnvoyTcpAls(TcpGrpcLogProvider) = "envoyTcpAls"
-            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
+            => planned("telemetry is not configurable"),
         /// Takes access logs as OpenTelemetry does.
         EnvoyOtelAls(OpentelemetryLogProvider) = "envoyOtelAls"
-            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
+            => planned("telemetry is not configurable"),
         /// Serves secrets.
         Sds(SdsProvider) = "sds"
             => planned("credentials are read from Secrets"),
@@ -182,8 +185,7 @@ oneof! {
         /// Written here.
         Value(String) = "value",
         /// An environment variable of the proxy.
-        EnvName(String) = "envName"
-            => planned("variables of the proxy's environment are not sent as headers"),
+        EnvName(String) = "envName",
     }
 }
 
@@ -281,8 +283,7 @@ record! {
         /// Where attributes of the resource come from.
         pub resource_detectors: Option<ResourceDetectors> = "resourceDetectors",
         /// Which attributes name the service; ISTIO_CANONICAL by default.
-        pub service_attribute_enrichment: Option<ServiceAttributeEnrichment> = "serviceAttributeEnrichment"
-            => planned("services are named APP.NAMESPACE, as Istio does by default"),
+        pub service_attribute_enrichment: Option<ServiceAttributeEnrichment> = "serviceAttributeEnrichment",
     }
     oneof {
         /// Who decides which requests are traced.
@@ -304,8 +305,7 @@ oneof! {
     /// Who decides which requests are traced.
     pub enum OpentelemetrySampling {
         /// Dynatrace.
-        DynatraceSampler(DynatraceSampler) = "dynatraceSampler"
-            => planned("requests are sampled by percentage"),
+        DynatraceSampler(DynatraceSampler) = "dynatraceSampler",
     }
 }
 
@@ -363,8 +363,7 @@ record! {
         /// The environment variable `OTEL_RESOURCE_ATTRIBUTES`.
         pub environment: Option<EnvironmentDetector> = "environment",
         /// Dynatrace's files.
-        pub dynatrace: Option<DynatraceDetector> = "dynatrace"
-            => planned("Dynatrace's files are not read"),
+        pub dynatrace: Option<DynatraceDetector> = "dynatrace",
     }
 }
 

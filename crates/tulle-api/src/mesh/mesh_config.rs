@@ -41,7 +41,8 @@ record! {
         /// Label `istio` of the gateway for Ingress objects; ingressgateway by default.
         pub ingress_selector: String = "ingressSelector",
         /// Whether traces are made.
-        pub enable_tracing: Option<bool> = "enableTracing",
+        pub enable_tracing: Option<bool> = "enableTracing"
+            => planned("traces are not configurable"),
         /// File of the access log; none when empty.
         pub access_log_file: Option<String> = "accessLogFile",
         /// Format of the access log; Istio's by default.
@@ -300,8 +301,7 @@ record! {
         pub tracing: Vec<String> = "tracing"
             => planned("traces are not made"),
         /// For metrics.
-        pub metrics: Vec<String> = "metrics"
-            => planned("metrics are served to whoever asks"),
+        pub metrics: Vec<String> = "metrics",
         /// For access logs.
         pub access_logging: Vec<String> = "accessLogging"
             => planned("only the log of the mesh's settings is written"),

@@ -15,8 +15,7 @@ record! {
         /// Share of requests that are traced, in percent; 1 by default.
         pub sampling: Option<f64> = "sampling",
         /// TLS towards the collector.
-        pub tls_settings: Option<ClientTlsSettings> = "tlsSettings"
-            => planned("a DestinationRule for the collector says how TLS is spoken with it"),
+        pub tls_settings: Option<ClientTlsSettings> = "tlsSettings",
         /// Whether Istio's own tags are added; true by default.
         pub enable_istio_tags: Option<bool> = "enableIstioTags",
     }
@@ -32,17 +31,13 @@ oneof! {
         /// Zipkin.
         Zipkin(TracerAddress) = "zipkin",
         /// Lightstep.
-        Lightstep(LightstepTracer) = "lightstep"
-            => planned("send traces to OpenTelemetry or Zipkin"),
+        Lightstep(LightstepTracer) = "lightstep",
         /// Datadog.
-        Datadog(TracerAddress) = "datadog"
-            => planned("send traces to OpenTelemetry or Zipkin"),
+        Datadog(TracerAddress) = "datadog",
         /// Stackdriver.
-        Stackdriver(StackdriverTracer) = "stackdriver"
-            => planned("send traces to OpenTelemetry or Zipkin"),
+        Stackdriver(StackdriverTracer) = "stackdriver",
         /// An OpenCensus agent.
-        OpenCensusAgent(OpenCensusTracer) = "openCensusAgent"
-            => planned("send traces to OpenTelemetry or Zipkin"),
+        OpenCensusAgent(OpenCensusTracer) = "openCensusAgent",
     }
 }
 

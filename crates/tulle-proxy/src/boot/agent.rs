@@ -119,7 +119,6 @@ impl Plan {
                 .into_iter()
                 .chain(audit_log.map(Sink::File))
                 .collect(),
-            environment: std::collections::BTreeMap::new(),
             node,
         })
     }

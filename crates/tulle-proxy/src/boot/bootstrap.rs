@@ -101,7 +101,6 @@ impl Plan {
             stats: StatsShown::default(),
             merge_metrics: false,
             audit: Vec::new(),
-            environment: std::collections::BTreeMap::new(),
         })
     }
 }

@@ -10,13 +10,10 @@ use tulle_telemetry::{
 };
 
 use super::{exchange::Exchange, reply::grpc_status_of, side::Side};
-use crate::{
-    telemetry::{
-        access_log::{Fields, Written},
-        audit,
-        istio::{Ending, Parties},
-    },
-    trace,
+use crate::telemetry::{
+    access_log::{Fields, Written},
+    audit,
+    istio::{Ending, Parties},
 };
 
 /// Counts and logs a request that has ended.
@@ -70,8 +67,6 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
     {
         audit::audited(x.conn, policy, x.record.status, subject);
     }
-    let (trace, sampled) = trace::finish(x, duration);
-    trace::kept::record(x, duration, trace, sampled);
     if !x.manager.logs.is_empty() {
         with_line(x, Some(duration), b"", |line| {
             for log in &x.manager.logs {

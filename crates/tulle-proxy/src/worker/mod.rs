@@ -43,6 +43,5 @@ fn run(
             }
         }
         worker.stop();
-        worker.telemetry.collectors.flush(&worker).await;
     });
 }

@@ -36,5 +36,4 @@ mod status;
 mod survival;
 mod telemetry;
 mod tokens;
-mod traces;
 mod wire;

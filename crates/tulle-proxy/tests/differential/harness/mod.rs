@@ -342,11 +342,8 @@ impl Set {
     fn one(&self, case: &Case, stage: &Stage, logged: &mut usize) -> Vec<String> {
         stage.begin(&case.answers, &case.named);
         let mut stream = client::connect(self.at(case), case.from);
-        let mut normal = Normal {
-            ports: vec![(stream.local_addr().unwrap().port(), "CLIENT")],
-            cased: case.cased,
-            ..Normal::default()
-        };
+        let mut normal =
+            Normal { ports: vec![(stream.local_addr().unwrap().port(), "CLIENT")], cased: case.cased };
         let received = match &case.talk {
             Talk::Http1(turns) => {
                 let turns: Vec<_> = turns.iter().map(|t| self.filled(t)).collect();

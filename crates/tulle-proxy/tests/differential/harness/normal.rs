@@ -11,7 +11,6 @@ use super::{answer::Seen, client::Received};
 
 static UUID: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap());
-static ID: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(?:[0-9a-f]{32}|[0-9a-f]{16})\b").unwrap());
 static DATE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$").unwrap());
 static PORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?::|PortValue\(\s*)(\d{4,5})\b").unwrap());
@@ -23,8 +22,6 @@ pub struct Normal {
     pub ports: Vec<(u16, &'static str)>,
     /// Names are compared with their case.
     pub cased: bool,
-    /// Ids of traces and spans in the order in which they are seen.
-    pub ids: std::cell::RefCell<Vec<String>>,
 }
 
 /// Fields that are lists: several lines mean the same as one with commas (RFC 9110 section 5.3).
@@ -33,32 +30,16 @@ const LISTS: &[&str] =
 
 /// Upstreams that proxies call for themselves.
 const CALLED: &[&str] = &["auth", "rls", "web"];
-/// Upstreams that get spans.
-const COLLECTORS: &[&str] = &["otlp", "collector", "zipkin"];
 
 impl Normal {
     /// A line of text.
     pub fn text(&self, text: &str) -> String {
-        // The reason for a trace stands in place of the version.
-        let text = UUID.replace_all(text, |c: &Captures<'_>| match c[0].as_bytes()[14] {
-            reason @ (b'9' | b'a' | b'b') => format!("UUID {}", char::from(reason)),
-            _ => "UUID".to_owned(),
-        });
-        let text = ID.replace_all(&text, |c: &Captures<'_>| self.id(&c[0]));
+        let text = UUID.replace_all(text, "UUID");
         PORT.replace_all(&text, |c: &Captures<'_>| {
             let name = self.ports.iter().find(|(port, _)| c[1].parse() == Ok(*port)).map(|(_, n)| *n);
             name.map_or_else(|| c[0].to_owned(), |n| format!(":{n}"))
         })
         .into_owned()
-    }
-
-    fn id(&self, id: &str) -> String {
-        let mut ids = self.ids.borrow_mut();
-        let at = ids.iter().position(|known| *known == id).unwrap_or_else(|| {
-            ids.push(id.to_owned());
-            ids.len() - 1
-        });
-        format!("ID{at}/{}", id.len())
     }
 
     fn field(&self, name: &str, value: &str) -> String {
@@ -103,16 +84,8 @@ impl Normal {
 
     /// The message of a call that a proxy makes, without what differs between two calls.
     fn call(&self, seen: &Seen) -> Option<String> {
-        let path = seen.line.split(' ').nth(1)?;
-        if seen.upstream == "collector" {
-            return spans(&seen.body).map(|text| self.text(&text));
-        }
-        if seen.upstream == "zipkin" {
-            return zipkin(&seen.body).map(|text| self.text(&text));
-        }
         let message = seen.body.get(5..)?;
-        let text = match path {
-            "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => spans(message)?,
+        let text = match seen.line.split(' ').nth(1)? {
             "/envoy.service.auth.v3.Authorization/Check" => {
                 let mut attributes = CheckRequest::decode(message).ok()?.attributes?;
                 let mut maps = BTreeMap::new();
@@ -184,10 +157,7 @@ impl Normal {
             .filter(|(n, _)| !CALLED.contains(&&*seen.upstream) || !own(n))
             .cloned()
             .collect();
-        // Exporters differ in what they say of themselves.
-        if !COLLECTORS.contains(&&*seen.upstream) {
-            self.fields(&fields, to);
-        }
+        self.fields(&fields, to);
         match call {
             Some(call) => to.extend(call.lines().map(|line| format!("  {line}"))),
             None => self.body(&seen.body, &seen.trailers, to),
@@ -196,47 +166,4 @@ impl Normal {
             to.push("  (unfinished)".to_owned());
         }
     }
-}
-
-/// Spans of OpenTelemetry in an order of their own, without times and without events, which are ours alone.
-fn spans(message: &[u8]) -> Option<String> {
-    use tulle_proto::otlp::{ExportTraceServiceRequest, KeyValue, text_of};
-    let pairs = |list: &[KeyValue]| {
-        let mut all: Vec<String> =
-            list.iter().map(|kv| format!("    {}={}", kv.key, text_of(kv.value.as_ref()))).collect();
-        all.retain(|pair| !pair.contains("telemetry.sdk."));
-        all.sort();
-        all.join("\n")
-    };
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let mut out = String::new();
-    for resource in ExportTraceServiceRequest::decode(message).ok()?.resource_spans {
-        out.push_str(&format!("resource\n{}\n", pairs(&resource.resource.unwrap_or_default().attributes)));
-        let mut all: Vec<_> = resource.scope_spans.into_iter().flat_map(|scope| scope.spans).collect();
-        all.sort_by_key(|span| span.kind);
-        for span in all {
-            out.push_str(&format!(
-                "  {:?} kind {} trace {} span {} parent {:?} state {:?} status {:?}\n{}\n",
-                span.name,
-                span.kind,
-                hex(&span.trace_id),
-                hex(&span.span_id),
-                hex(&span.parent_span_id),
-                span.trace_state,
-                span.status.map(|s| s.code),
-                pairs(&span.attributes),
-            ));
-        }
-    }
-    Some(out)
-}
-
-/// Spans of Zipkin without times.
-fn zipkin(body: &[u8]) -> Option<String> {
-    let mut all: Vec<serde_json::Value> = serde_json::from_slice(body).ok()?;
-    for span in &mut all {
-        let span = span.as_object_mut()?;
-        ["timestamp", "duration", "annotations"].iter().for_each(|name| drop(span.remove(*name)));
-    }
-    serde_json::to_string_pretty(&all).ok()
 }
