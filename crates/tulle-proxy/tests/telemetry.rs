@@ -181,7 +181,8 @@ fn overrides_take_labels_from_requests_and_leave_others_out() {
     // Others are as they were, and one series each.
     assert_eq!(lines("istio_request_duration_milliseconds_count{").len(), 1, "{text}");
     assert!(lines("istio_request_bytes").is_empty(), "{text}");
-    assert_eq!(series(&text, "istio_response_bytes_count", &[("source_principal", "unknown")]), Some(4));
+    let own = [("source_principal", "spiffe://cluster.local/ns/shop/sa/default")];
+    assert_eq!(series(&text, "istio_response_bytes_count", &own), Some(4), "{text}");
 }
 
 #[test]
