@@ -36,15 +36,13 @@ pub(crate) struct Shared {
 impl Shared {
     /// Makes the view of `proxy` and everything in it.
     pub(crate) fn new(press: &mut Press<'_>, snapshot: &Snapshot, proxy: &Proxy) -> Self {
-        let mut like = proxy.placed(snapshot);
-        like.pod.name.clear();
         let types = press.types;
         let holder = press.ledger.holder();
         let of = Some(holder);
         let mut shared = Self {
             holder,
             view: View::of(snapshot, proxy),
-            like,
+            like: proxy.representative(snapshot),
             clusters: Published::new(press.hub, types.cds, of),
             endpoints: Published::new(press.hub, types.eds, of),
             listeners: Published::new(press.hub, types.lds, of),

@@ -145,7 +145,7 @@ pub(crate) fn servers(snapshot: &Snapshot, proxy: &Proxy) -> Vec<Bound> {
 
 /// The ports of the proxy to which its Services send `port`; the port itself when none does.
 fn listen_ports(snapshot: &Snapshot, proxy: &Proxy, port: u16) -> Vec<u16> {
-    let named = snapshot.workload(&proxy.pod).map(|w| &w.named_ports);
+    let named = proxy.workload_in(snapshot).map(|w| &w.named_ports);
     let mut out: Vec<u16> = snapshot
         .services()
         .filter(|s| s.registry == Registry::Kubernetes && s.namespace() == proxy.namespace())

@@ -40,7 +40,7 @@ impl Client {
         };
         let mut client = Self::default();
         if snapshot.has_network_gateways() {
-            let pod = snapshot.workload(&proxy.pod).is_some();
+            let pod = proxy.workload_in(snapshot).is_some();
             snapshot
                 .network_of(&proxy.network, &proxy.labels, &proxy.ip, pod)
                 .clone_into(&mut client.network);

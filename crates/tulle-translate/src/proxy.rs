@@ -1,8 +1,10 @@
 //! Who asks: a proxy, as its node tells.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tulle_base::{Labels, Locality};
+use tulle_mesh::workload::Workload;
 use tulle_mesh::{NsName, Snapshot};
 use tulle_proto::envoy::core::Node;
 use tulle_proto::envoy::google::{Struct, Value, value};
@@ -40,6 +42,8 @@ pub struct Proxy {
     pub node: String,
     /// An Envoy without Istio's filters: it gets none.
     pub stock_envoy: bool,
+    /// What the mesh knows of its workload, where it stands for all proxies with one view and has no pod of its own.
+    pub stands_for: Option<Arc<Workload>>,
 }
 
 /// Kinds of proxies.
@@ -100,6 +104,7 @@ impl Proxy {
             metadata: metadata.map(texts).unwrap_or_default(),
             node: or("NODE_NAME", ""),
             stock_envoy: node.user_agent_name != "tulle",
+            stands_for: None,
         })
     }
 
@@ -108,11 +113,26 @@ impl Proxy {
         &self.pod.namespace
     }
 
+    /// What the mesh knows of its workload.
+    pub(crate) fn workload_in<'a>(&'a self, snapshot: &'a Snapshot) -> Option<&'a Workload> {
+        self.stands_for.as_ref().or_else(|| snapshot.workload(&self.pod)).map(Arc::as_ref)
+    }
+
+    /// One that stands for all proxies with the view of this one. It has no pod: whatever of that decides on the view is in the view's key,
+    /// so that it is the same for all of them.
+    #[must_use]
+    pub fn representative(&self, snapshot: &Snapshot) -> Self {
+        let mut one = self.placed(snapshot);
+        one.stands_for = snapshot.workload(&self.pod).cloned();
+        one.pod.name.clear();
+        one
+    }
+
     /// The same proxy where the mesh knows its workload to be: that knows the labels of its node, which a proxy does not.
     #[must_use]
     pub fn placed(&self, snapshot: &Snapshot) -> Self {
         let mut placed = self.clone();
-        if let Some(workload) = snapshot.workload(&self.pod) {
+        if let Some(workload) = self.workload_in(snapshot) {
             if workload.locality != Locality::default() {
                 placed.locality.clone_from(&workload.locality);
             }

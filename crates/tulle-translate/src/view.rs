@@ -98,7 +98,7 @@ impl View {
         }
         Client::of(snapshot, proxy).write_key(&mut key);
         // The mesh's own settings are the same for everybody.
-        if let Some(own) = snapshot.workload(&proxy.pod) {
+        if let Some(own) = proxy.workload_in(snapshot) {
             if proxy.kind == Kind::Router && own.topology != GatewayTopology::default() {
                 key.push_str(&format!("/behind={:?}", own.topology));
             }
@@ -309,14 +309,14 @@ fn topology_of(snapshot: &Snapshot, proxy: &Proxy) -> GatewayTopology {
     if proxy.kind != Kind::Router {
         return GatewayTopology::default();
     }
-    let own = snapshot.workload(&proxy.pod).map(|w| w.topology).unwrap_or_default();
+    let own = proxy.workload_in(snapshot).map(|w| w.topology).unwrap_or_default();
     own.or(snapshot.mesh().topology)
 }
 
 /// What a proxy's HTTP is like, as its pod says over the mesh.
 pub(crate) fn settings_of(snapshot: &Snapshot, proxy: &Proxy) -> ProxySettings {
     let mesh = &snapshot.mesh().proxies;
-    let mut settings = snapshot.workload(&proxy.pod).map_or_else(|| mesh.clone(), |own| own.proxy.or(mesh));
+    let mut settings = proxy.workload_in(snapshot).map_or_else(|| mesh.clone(), |own| own.proxy.or(mesh));
     if proxy.kind == Kind::Router {
         settings.connections = settings.connections.of_gateway();
     }

@@ -158,6 +158,7 @@ fn proxies(snapshot: &Snapshot, text: &str) -> Vec<(String, Proxy)> {
                 .into(),
             node: workload.node.clone(),
             stock_envoy: pair[0] == "stock",
+            stands_for: None,
             pod,
         };
         (pair.join(" "), proxy)

@@ -40,6 +40,7 @@ fn sidecar(namespace: &str, pod: &str, app: &str) -> Proxy {
         metadata: Default::default(),
         node: String::new(),
         stock_envoy: false,
+        stands_for: None,
     }
 }
 
@@ -180,4 +181,38 @@ fn proxies_that_a_filter_selects_have_a_view_of_their_own() {
     // What comes in is everybody's own.
     let (inbound, _) = apply(&before, &filter("workloadSelector: {labels: {app: a}},", "SIDECAR_INBOUND"));
     assert_eq!(View::key_of(&inbound, &x), View::key_of(&inbound, &y));
+}
+
+#[test]
+fn who_stands_for_a_view_has_it_after_every_change() {
+    let gateway = "\
+{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {meshNetworks: '{networks: \
+  {here: {endpoints: [{fromRegistry: Kubernetes}], gateways: []}, there: {gateways: [{address: 192.0.2.1, port: 15443}]}}}'}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: edge, namespace: far}, spec: {clusterIP: 10.96.0.3, selector: {app: edge}, \
+  ports: [{port: 15443, name: tls, targetPort: sni}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: edge-1, namespace: far, labels: {app: edge}, annotations: {proxy.istio.io/config: \
+  '{gatewayTopology: {numTrustedProxies: 2}, proxyHeaders: {server: {value: ours}}}'}}, \
+  spec: {containers: [{name: c, image: x, ports: [{containerPort: 9443, name: sni}]}]}, status: {podIP: 10.0.0.1, phase: Running}}
+---
+{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: edge, namespace: far}, spec: {selector: {app: edge}, \
+  servers: [{port: {number: 15443, name: tls, protocol: TLS}, hosts: ['*.local'], tls: {mode: AUTO_PASSTHROUGH}}]}}
+";
+    let (before, _) = apply(&mesh(), gateway);
+    let edge = Proxy { kind: Kind::Router, ..sidecar("far", "edge-1", "edge") };
+    let key = View::key_of(&before, &edge);
+    for part in ["/in=here", "/behind=", "ours", "/sni="] {
+        assert!(key.contains(part), "{part} in {key}");
+    }
+    let one = edge.representative(&before);
+    let more = "{apiVersion: v1, kind: Service, metadata: {name: c}, spec: {clusterIP: 10.96.0.9, ports: [{port: 80, name: http}]}}";
+    let (after, changed) = apply(&before, more);
+    assert!(affected(&after, &one, &View::of(&before, &edge), &changed).view);
+    assert_eq!(View::of(&after, &one).key(), key);
+    let all = |proxy: &Proxy| tulle_translate::outbound_clusters(&after, &View::of(&after, proxy));
+    assert_eq!(all(&one), all(&edge));
+    // It is not taken along by a change of one of their pods.
+    let (_, changed) = apply(&after, gateway);
+    assert!(!changed.workloads.contains(&one.pod));
 }

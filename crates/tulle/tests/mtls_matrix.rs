@@ -366,6 +366,7 @@ fn proxy(name: &str, ip: &str) -> Proxy {
         metadata: Default::default(),
         node: String::new(),
         stock_envoy: false,
+        stands_for: None,
     }
 }
 

@@ -46,6 +46,7 @@ fn proxy() -> Proxy {
         metadata: BTreeMap::from([("AUTO_REGISTER_GROUP".to_owned(), "db".to_owned())]),
         node: String::new(),
         stock_envoy: true,
+        stands_for: None,
     }
 }
 

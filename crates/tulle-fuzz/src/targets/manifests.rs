@@ -110,6 +110,7 @@ fn proxy(kind: Kind) -> Proxy {
         metadata: Default::default(),
         node: String::new(),
         stock_envoy: false,
+        stands_for: None,
         pod: NsName::new("default", "client"),
     }
 }

@@ -143,6 +143,7 @@ fn proxy() -> Proxy {
         metadata: Default::default(),
         node: String::new(),
         stock_envoy: false,
+        stands_for: None,
     }
 }
 
