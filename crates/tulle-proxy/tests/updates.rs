@@ -3,7 +3,7 @@
 mod common;
 
 use std::{
-    io::Read as _,
+    io::{Read as _, Write as _},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -39,6 +39,40 @@ fn a_changed_route_is_in_force_on_a_live_connection_and_the_socket_stays() {
     assert_eq!(client.get("/version").body, "two");
     assert_eq!(modern.get("/version").body, b"two");
     assert_eq!(proxy.address("in"), before);
+}
+
+#[test]
+fn a_change_before_the_first_request_of_a_connection_holds_for_it() {
+    let app = Backend::text("app");
+    let inspected = |body: &str| {
+        let mut all = resources(body, &app);
+        all["listeners"][0]["listener_filters"] = json!([{ "name": "http", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector" } }]);
+        all
+    };
+    let mut proxy = Proxy::start(inspected("one"));
+    // The proxy has chosen what treats it, and waits for the first bytes.
+    let mut client = Client::connect(proxy.address("in"));
+    let mut modern = std::net::TcpStream::connect(proxy.address("in")).unwrap();
+    eventually("both are accepted", || proxy.vitals().downstream_connections == 2);
+    proxy.apply(inspected("two"));
+    assert_eq!(client.get("/version").body, "two");
+    // As a client of HTTP/2 that knows beforehand what is spoken: its preface, its settings and GET /version.
+    let mut all = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    let head = [b"\x82\x86\x44\x08/version\x41\x01t".as_slice()].concat();
+    all.extend([0, 0, u8::try_from(head.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
+    all.extend(head);
+    modern.write_all(&all).unwrap();
+    modern.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut seen = Vec::new();
+    let has = |seen: &[u8], body: &[u8]| seen.windows(3).any(|w| w == body);
+    while !has(&seen, b"two") && !has(&seen, b"one") {
+        let mut buf = [0; 4096];
+        let n = modern.read(&mut buf).unwrap();
+        assert_ne!(n, 0, "an answer: {seen:?}");
+        seen.extend(&buf[..n]);
+    }
+    assert!(has(&seen, b"two"));
 }
 
 #[test]

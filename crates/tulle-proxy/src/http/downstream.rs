@@ -50,7 +50,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
     let mut scratch = None;
     let mut side = Side::H1(Box::new(H1::new(stream, manager.h1)));
     manager.stats.downstream_cx_http1_total.inc();
-    let mut version = conn.slot.version();
+    let mut known = Rc::clone(&conn.listener);
     let mut served = 0u32;
     loop {
         let Side::H1(h1) = &mut side else { return };
@@ -58,10 +58,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
             Ok(incoming) => {
                 let Some(scratch) = &mut scratch else { return };
                 served = served.saturating_add(1);
-                if version != conn.slot.version() {
-                    version = conn.slot.version();
-                    manager = conn.newest_manager().unwrap_or(manager);
-                }
+                conn.follow(&mut known, &mut manager);
                 manager.stats.downstream_rq_http1_total.inc();
                 let incoming = limit(&conn, &manager, incoming, served);
                 if !Box::pin(exchange(&conn, &manager, &mut side, scratch, incoming)).await {

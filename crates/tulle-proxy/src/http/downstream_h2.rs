@@ -63,7 +63,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
     let mut io = Io::new(stream);
     let carries_h1 = conn.tls.as_ref().is_some_and(|t| t.alpn.as_deref() == Some(b"tulle-h1"));
     let shared = Rc::new(Shared { conn: Rc::clone(&conn), carries_h1 });
-    let mut version = conn.slot.version();
+    let mut known = Rc::clone(&conn.listener);
     let mut requests = 0u32;
     let mut watch = Watch::new(&conn, &manager);
     let mut pings = Pings::new(&conn.worker.timers, &h2, manager.config.http2.keepalive);
@@ -77,12 +77,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
             Notice::Request { stream, end } => {
                 begun = true;
                 requests = requests.saturating_add(1);
-                if version != conn.slot.version() {
-                    version = conn.slot.version();
-                    if let Some(newest) = conn.newest_manager() {
-                        manager = newest;
-                    }
-                }
+                conn.follow(&mut known, &mut manager);
                 begin(&shared, &manager, &h2, stream, end);
             }
             Notice::Refused(why) => refused(&conn, &manager, why),

@@ -192,11 +192,22 @@ impl Conn {
         self.identity().is_some()
     }
 
-    /// The connection manager of the listener's newest configuration; `None` where the connection would now be treated in
-    /// another way, and so keeps what it has until it ends.
-    pub(crate) fn newest_manager(&self) -> Option<Rc<LocalManager>> {
-        let listener = self.slot.current();
-        let chain = self.arrival.find_chain(&listener)?;
+    /// Notes in `known` that the listener's configuration is another one now, and puts the connection manager of that into
+    /// `manager`. Where the connection would now be treated in another way, it keeps what it has until it ends.
+    ///
+    /// `known` begins with [`Conn::listener`], by which the connection got its first manager: what changes before its first request,
+    /// while TLS is set up, holds for that, too.
+    pub(crate) fn follow(&self, known: &mut Rc<LocalListener>, manager: &mut Rc<LocalManager>) {
+        if let Some(listener) = self.slot.other_than(known) {
+            if let Some(newest) = self.manager_in(&listener) {
+                *manager = newest;
+            }
+            *known = listener;
+        }
+    }
+
+    fn manager_in(&self, listener: &LocalListener) -> Option<Rc<LocalManager>> {
+        let chain = self.arrival.find_chain(listener)?;
         if matches!(chain.transport, Transport::Plain) != self.tls.is_none() {
             return None;
         }

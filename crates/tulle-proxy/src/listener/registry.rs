@@ -20,8 +20,6 @@ use crate::worker::{Worker, state::Map};
 pub(crate) struct Slot {
     /// The configuration in force, with what this worker made of it.
     current: RefCell<Rc<LocalListener>>,
-    /// Counts up with every change.
-    version: Cell<u64>,
     /// The listener is gone; its connections are asked to end.
     removed: Cell<bool>,
     /// The accept loops.
@@ -34,9 +32,10 @@ impl Slot {
         Rc::clone(&self.current.borrow())
     }
 
-    /// Differs from an earlier one when the configuration has changed since.
-    pub(crate) fn version(&self) -> u64 {
-        self.version.get()
+    /// The configuration in force, if it is another one than `known`.
+    pub(crate) fn other_than(&self, known: &Rc<LocalListener>) -> Option<Rc<LocalListener>> {
+        let current = self.current.borrow();
+        (!Rc::ptr_eq(&current, known)).then(|| Rc::clone(&current))
     }
 
     /// Whether the listener has been removed.
@@ -125,13 +124,11 @@ pub(crate) fn update(worker: &Rc<Worker>, name: &Arc<str>, config: &Arc<Listener
     let slot = match listeners.by_name.get(name) {
         Some(slot) => {
             *slot.current.borrow_mut() = local;
-            slot.version.set(slot.version.get() + 1);
             Rc::clone(slot)
         }
         None => {
             let slot = Rc::new(Slot {
                 current: RefCell::new(local),
-                version: Cell::new(0),
                 removed: Cell::new(false),
                 loops: RefCell::default(),
             });
