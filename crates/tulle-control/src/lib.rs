@@ -223,9 +223,9 @@ impl ControlPlane {
         let services = server::Services {
             ads: AdsService::new(&hub),
             ca: ca.clone(),
-            telemetry: kept
-                .as_ref()
-                .map(|t| telemetry::TelemetryService::new(t.store.clone(), t.clock.clone())),
+            telemetry: kept.as_ref().map(|t| {
+                telemetry::TelemetryService::new(t.store.clone(), t.clock.clone(), t.traces.clone())
+            }),
         };
 
         let (stop, stopped) = stop::Stop::new();

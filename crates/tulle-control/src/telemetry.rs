@@ -18,6 +18,7 @@ use tulle_dashboard::http::access::{Access, Key, Rules};
 use tulle_dashboard::http::{Api, Hosts, serve, tick};
 use tulle_dashboard::query::QueryLimits;
 use tulle_dashboard::store::{Limits, Store};
+use tulle_dashboard::traces::Traces;
 
 use crate::console::Console;
 use crate::stop::Stop;
@@ -34,6 +35,7 @@ const STEP: i64 = 2_000;
 pub(crate) struct Telemetry {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) traces: Arc<Traces>,
     listener: TcpListener,
     access: Arc<Access>,
     pub(crate) address: SocketAddr,
@@ -57,16 +59,17 @@ impl Telemetry {
             tracing::warn!(message, "telemetry of an earlier life is damaged");
         }
         let address = listener.local_addr()?;
-        Ok(Self { store: Arc::new(store), clock, listener, access, address })
+        Ok(Self { store: Arc::new(store), clock, traces: Arc::default(), listener, access, address })
     }
 
     /// Starts serving and sweeping.
     pub(crate) fn start(self, tasks: &mut JoinSet<()>, plane: Arc<Console>, stop: &Stop) {
-        let Self { store, clock, listener, access, address } = self;
+        let Self { store, clock, traces, listener, access, address } = self;
         tracing::info!(%address, "telemetry is served");
         let api = Api::new(store.clone(), QueryLimits::default(), Hosts::Local)
             .with_plane(plane.clone())
-            .with_access(access);
+            .with_access(access)
+            .with_traces(traces);
         let (ticking, mut over) = (api.clone(), stop.clone());
         tasks.spawn(async move {
             tokio::select! {

@@ -54,6 +54,7 @@ mod small_filters;
 mod tcp_proxy;
 mod template;
 mod tls;
+mod tracing;
 mod upstream;
 mod value;
 

@@ -34,6 +34,7 @@ pub mod retry;
 pub mod route;
 pub mod session;
 pub mod tls;
+pub mod tracing;
 
 pub use access_log::AccessLog;
 pub use bootstrap::Bootstrap;

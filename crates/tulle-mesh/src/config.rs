@@ -76,6 +76,12 @@ pub struct MeshConfig {
     pub routes_export_to: Vec<String>,
     /// `exportTo` of DestinationRules that set none; empty is everyone.
     pub destination_export_to: Vec<String>,
+    /// Whether requests are traced where no Telemetry says anything.
+    pub enable_tracing: bool,
+    /// Providers of traces where a Telemetry names none; the first is used.
+    pub default_tracing: Vec<String>,
+    /// Providers of access logs where a Telemetry names none; none: `access_log_file`.
+    pub default_logging: Vec<String>,
     /// Services that policies name.
     pub providers: Vec<ExtensionProvider>,
     /// Providers of metrics where no Telemetry names any.
@@ -239,6 +245,9 @@ impl Default for MeshConfig {
             service_export_to: Vec::new(),
             routes_export_to: Vec::new(),
             destination_export_to: Vec::new(),
+            enable_tracing: true,
+            default_tracing: Vec::new(),
+            default_logging: Vec::new(),
             providers: Vec::new(),
             default_metrics: vec!["prometheus".into()],
             topology: GatewayTopology::default(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tulle_base::Host;
 
-/// A service that policies name. Providers of telemetry are kept by name alone.
+/// A service that policies, or traces and logs, name. Other providers of telemetry are kept by name alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtensionProvider {
     /// Its name, unique in the mesh.
@@ -14,11 +14,15 @@ pub struct ExtensionProvider {
 }
 
 impl ExtensionProvider {
-    /// The host of the service that decides on requests, if it is one that does.
+    /// The host of the service that it is, if it is one of the mesh's.
     pub fn asked(&self) -> Option<&Host> {
         match &self.kind {
             ProviderKind::ExtAuthz(authz) => Some(&authz.host),
-            ProviderKind::Prometheus | ProviderKind::Other(_) => None,
+            ProviderKind::OpenTelemetry(collector) => Some(&collector.at.host),
+            ProviderKind::Zipkin(collector) => Some(&collector.at.host),
+            ProviderKind::GrpcLog(log) => Some(&log.at.host),
+            ProviderKind::OpenTelemetryLog(log) => Some(&log.at.host),
+            ProviderKind::FileLog(_) | ProviderKind::Prometheus | ProviderKind::Other(_) => None,
         }
     }
 }
@@ -32,6 +36,12 @@ impl ProviderKind {
                 ExtAuthzProtocol::Http { .. } => "envoyExtAuthzHttp",
             },
             Self::Prometheus => "prometheus",
+            Self::OpenTelemetry(_) => "opentelemetry",
+            Self::Zipkin(_) => "zipkin",
+            Self::FileLog(_) => "envoyFileAccessLog",
+            Self::GrpcLog(log) if log.http => "envoyHttpAls",
+            Self::GrpcLog(_) => "envoyTcpAls",
+            Self::OpenTelemetryLog(_) => "envoyOtelAls",
             Self::Other(name) => name,
         }
     }
@@ -44,8 +54,117 @@ pub enum ProviderKind {
     ExtAuthz(Box<ExtAuthz>),
     /// Metrics are served to whoever scrapes.
     Prometheus,
+    /// It takes spans as OpenTelemetry's collectors do.
+    OpenTelemetry(Box<OpenTelemetry>),
+    /// It takes spans as Zipkin does.
+    Zipkin(Box<Zipkin>),
+    /// A file for access logs.
+    FileLog(Box<FileLog>),
+    /// It takes access logs over Envoy's gRPC service.
+    GrpcLog(Box<GrpcLog>),
+    /// It takes access logs as OpenTelemetry's collectors do.
+    OpenTelemetryLog(Box<OpenTelemetryLog>),
     /// Something that is not built: the name of the field that says what.
     Other(&'static str),
+}
+
+/// A port of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct At {
+    /// Namespace that the service is looked for in; empty for any.
+    pub namespace: String,
+    /// Its host, fully qualified.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+}
+
+/// An OpenTelemetry collector of spans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTelemetry {
+    /// Where it is.
+    pub at: At,
+    /// Most bytes of a path in a span.
+    pub max_tag: Option<u32>,
+    /// Path, if spans are sent over HTTP.
+    pub http: Option<String>,
+    /// How long it may take; Istio's defaults are 3 s over HTTP and 0.5 s over gRPC.
+    pub timeout: Duration,
+    /// Headers that are sent along.
+    pub headers: Vec<(String, String)>,
+    /// Whether attributes come from `OTEL_RESOURCE_ATTRIBUTES` of the proxy.
+    pub environment: bool,
+}
+
+/// A Zipkin collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zipkin {
+    /// Where it is.
+    pub at: At,
+    /// Most bytes of a path in a span.
+    pub max_tag: Option<u32>,
+    /// Whether ids of new traces have 128 bits.
+    pub long: bool,
+    /// Path.
+    pub path: String,
+    /// Whether W3C headers are read and written beside B3.
+    pub w3c: bool,
+    /// How long it may take; 5 s by default.
+    pub timeout: Duration,
+    /// Headers that are sent along.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A format of access logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogForm {
+    /// Istio's text format.
+    Default,
+    /// Lines of text.
+    Text(String),
+    /// Lines of JSON: an object with strings as formats.
+    Json(serde_json::Value),
+}
+
+/// A file for access logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileLog {
+    /// The file.
+    pub path: String,
+    /// The format.
+    pub form: LogForm,
+    /// Whether values that are not there are left out.
+    pub omit_empty: bool,
+}
+
+/// A service that takes access logs over Envoy's gRPC service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcLog {
+    /// Where it is.
+    pub at: At,
+    /// Name of the log.
+    pub name: String,
+    /// Whether it is for HTTP; otherwise for TCP.
+    pub http: bool,
+    /// Request headers that are sent.
+    pub request_headers: Vec<String>,
+    /// Response headers that are sent.
+    pub response_headers: Vec<String>,
+    /// Response trailers that are sent.
+    pub response_trailers: Vec<String>,
+}
+
+/// An OpenTelemetry collector of access logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTelemetryLog {
+    /// Where it is.
+    pub at: At,
+    /// Name of the log.
+    pub name: String,
+    /// The body; empty for Istio's text format, unless there are attributes.
+    pub text: String,
+    /// Attributes: an object with strings as formats.
+    pub labels: Option<serde_json::Value>,
 }
 
 /// A service that says whether requests may pass.

@@ -1,8 +1,11 @@
 //! Settings of proxies that the control plane applies (`defaultConfig` of the mesh, and the annotation of single pods).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::headers::ProxyHeaders;
+use crate::provider::At;
+use crate::telemetry::CustomTag;
 
 /// What HTTP of a proxy is like.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -11,6 +14,35 @@ pub struct ProxySettings {
     pub headers: ProxyHeaders,
     /// How it deals with connections.
     pub connections: ConnectionSettings,
+    /// What it traces where no Telemetry says anything.
+    pub tracing: ProxyTracing,
+}
+
+/// What a proxy traces (`tracing`). `None` is not written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ProxyTracing {
+    /// Share of requests, in hundredths of a percent; 1 % by default.
+    pub share: Option<u32>,
+    /// Most bytes of a path in a span; 256 by default.
+    pub max_path: Option<u32>,
+    /// Tags to add to spans.
+    pub tags: Option<BTreeMap<String, CustomTag>>,
+    /// Whether Istio's own tags are added; yes by default.
+    pub istio_tags: Option<bool>,
+    /// The Zipkin collector.
+    pub zipkin: Option<At>,
+}
+
+impl ProxyTracing {
+    fn or(&self, weaker: &Self) -> Self {
+        Self {
+            share: self.share.or(weaker.share),
+            max_path: self.max_path.or(weaker.max_path),
+            tags: self.tags.clone().or_else(|| weaker.tags.clone()),
+            istio_tags: self.istio_tags.or(weaker.istio_tags),
+            zipkin: self.zipkin.clone().or_else(|| weaker.zipkin.clone()),
+        }
+    }
 }
 
 impl ProxySettings {
@@ -20,6 +52,7 @@ impl ProxySettings {
         Self {
             headers: self.headers.or(&weaker.headers),
             connections: self.connections.or(&weaker.connections),
+            tracing: self.tracing.or(&weaker.tracing),
         }
     }
 }

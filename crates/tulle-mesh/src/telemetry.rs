@@ -75,7 +75,7 @@ pub struct Tracing {
 }
 
 /// Where the value of a tag comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CustomTag {
     /// It is fixed.
     Literal(String),

@@ -54,6 +54,44 @@ pub mod route {
 pub mod trace {
     pub use super::pb::envoy::config::trace::v3::*;
 }
+/// `envoy.extensions.tracers.opentelemetry.resource_detectors.v3`.
+pub mod otel_detectors {
+    pub use super::pb::envoy::extensions::tracers::opentelemetry::resource_detectors::v3::*;
+}
+/// `envoy.extensions.tracers.opentelemetry.samplers.v3`.
+pub mod otel_samplers {
+    pub use super::pb::envoy::extensions::tracers::opentelemetry::samplers::v3::*;
+}
+/// `envoy.extensions.request_id.uuid.v3`.
+pub mod request_id {
+    pub use super::pb::envoy::extensions::request_id::uuid::v3::*;
+}
+/// `opentelemetry.proto.common.v1`: see also [`crate::otlp`].
+pub mod otel_common {
+    pub use super::pb::opentelemetry::proto::common::v1::*;
+}
+/// `envoy.extensions.access_loggers.open_telemetry.v3`.
+pub mod otel_access_log {
+    pub use super::pb::envoy::extensions::access_loggers::open_telemetry::v3::*;
+}
+/// `envoy.extensions.access_loggers.grpc.v3`.
+pub mod grpc_access_log {
+    pub use super::pb::envoy::extensions::access_loggers::grpc::v3::*;
+}
+/// `envoy.extensions.access_loggers.filters.cel.v3`.
+pub mod cel_access_log {
+    pub use super::pb::envoy::extensions::access_loggers::filters::cel::v3::*;
+}
+/// `envoy.data.accesslog.v3`: entries of the gRPC access log service.
+pub mod access_log_data {
+    pub use super::pb::envoy::data::accesslog::v3::*;
+}
+/// `envoy.service.accesslog.v3`: messages of the gRPC access log service.
+pub mod access_log_service {
+    pub use super::pb::envoy::service::accesslog::v3::{
+        StreamAccessLogsMessage, StreamAccessLogsResponse, stream_access_logs_message,
+    };
+}
 /// `envoy.extensions.access_loggers.file.v3`.
 pub mod file_access_log {
     pub use super::pb::envoy::extensions::access_loggers::file::v3::*;

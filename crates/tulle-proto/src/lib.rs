@@ -3,6 +3,7 @@
 //! * [`envoy`]: Envoy's v3 messages under short module names (a published crate, re-exported in one place).
 //! * [`istio`]: what Istio adds to them, written by hand: name tables, the CA's messages, filter configurations.
 //! * [`telemetry`]: what proxies tell the control plane they counted, ours alone.
+//! * [`otlp`]: traces and logs for OpenTelemetry's collectors.
 //! * [`trust`]: what we add ourselves: whom proxies are to trust.
 //! * [`type_url`]: every type URL that this project reads or writes, in one table.
 //! * [`json`]: Envoy's YAML and JSON files to protobuf, and protobuf to JSON for dumps.
@@ -18,6 +19,7 @@ pub mod envoy;
 pub mod istio;
 pub mod json;
 pub mod message;
+pub mod otlp;
 pub mod overlay;
 pub mod telemetry;
 pub mod trust;

@@ -55,5 +55,6 @@ compile_here!(
     ratelimit::RateLimitRequest,
     ratelimit::RateLimitResponse,
     crate::envoy::google::Struct,
-    crate::telemetry::Push
+    crate::telemetry::Push,
+    crate::envoy::access_log_service::StreamAccessLogsMessage
 );

@@ -246,6 +246,38 @@ type_urls! {
     /// `envoy.access_loggers.stderr`.
     STDERR_ACCESS_LOG = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
         crate::envoy::stream_access_log::StderrAccessLog;
+    /// `envoy.access_loggers.open_telemetry`.
+    OTEL_ACCESS_LOG = "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
+        crate::envoy::otel_access_log::OpenTelemetryAccessLogConfig;
+    /// `envoy.access_loggers.http_grpc`.
+    HTTP_GRPC_ACCESS_LOG = "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+        crate::envoy::grpc_access_log::HttpGrpcAccessLogConfig;
+    /// `envoy.access_loggers.tcp_grpc`.
+    TCP_GRPC_ACCESS_LOG = "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig",
+        crate::envoy::grpc_access_log::TcpGrpcAccessLogConfig;
+    /// `envoy.access_loggers.extension_filters.cel`.
+    CEL_ACCESS_LOG_FILTER = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        crate::envoy::cel_access_log::ExpressionFilter;
+
+    // Traces.
+    /// `envoy.tracers.opentelemetry`.
+    OPEN_TELEMETRY = "envoy.config.trace.v3.OpenTelemetryConfig", crate::envoy::trace::OpenTelemetryConfig;
+    /// `envoy.tracers.zipkin`.
+    ZIPKIN = "envoy.config.trace.v3.ZipkinConfig", crate::envoy::trace::ZipkinConfig;
+    /// `envoy.tracers.opentelemetry.resource_detectors.environment`.
+    OTEL_ENVIRONMENT_DETECTOR =
+        "envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig",
+        crate::envoy::otel_detectors::EnvironmentResourceDetectorConfig;
+    /// `envoy.tracers.opentelemetry.resource_detectors.static_config`.
+    OTEL_STATIC_DETECTOR =
+        "envoy.extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig",
+        crate::envoy::otel_detectors::StaticConfigResourceDetectorConfig;
+    /// `envoy.tracers.opentelemetry.samplers.always_on`.
+    OTEL_ALWAYS_ON = "envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig",
+        crate::envoy::otel_samplers::AlwaysOnSamplerConfig;
+    /// `envoy.request_id.uuid`.
+    UUID_REQUEST_ID = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig",
+        crate::envoy::request_id::UuidRequestIdConfig;
 
     // Configuration files and dumps.
     /// A proxy's bootstrap.

@@ -12,7 +12,7 @@
 //! 5. `http::forward` picks cluster and endpoint (`cluster::local`), gets a connection (`http::upstream`: pooled or new), writes the
 //!    request, and tries again where the engine decides so (`http::attempt`);
 //! 6. `http::deliver` passes the response on, both bodies flowing until they end; the connection goes back to its endpoint's pool;
-//! 7. `http::finish` counts and logs (`telemetry`).
+//! 7. `http::finish` counts and logs (`telemetry`), and makes spans where the request is sampled (`trace`).
 //!
 //! Every decision on the way is a pure function of `tulle-engine`; every byte goes through `net`.
 
@@ -27,5 +27,6 @@ pub mod parsers;
 mod tcp;
 mod telemetry;
 mod tls;
+mod trace;
 pub mod worker;
 pub mod workload;

@@ -6,6 +6,7 @@
 //! * [`cel`]: expressions over the attributes of a request, for labels of metrics and filters of access logs.
 //! * [`flags`], [`details`]: why a response is what it is, in Envoy's words.
 //! * [`audit`]: security events for auditors, one JSON object a line.
+//! * [`trace`]: contexts in headers, spans, and the forms in which collectors take them.
 //! * [`events`]: what can go wrong with a peer, with the counter, log line and answer that belong to it.
 
 pub mod access_log;
@@ -15,5 +16,6 @@ pub mod details;
 pub mod events;
 pub mod flags;
 pub mod metrics;
+pub mod trace;
 
 pub use flags::{ResponseFlag, ResponseFlags};

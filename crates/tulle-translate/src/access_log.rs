@@ -1,14 +1,22 @@
 //! The access log, in Istio's default formats.
 
+use std::collections::BTreeMap;
+
+use tulle_mesh::Snapshot;
 use tulle_mesh::config::{AccessLogEncoding, MeshConfig};
+use tulle_mesh::provider::{FileLog, LogForm, ProviderKind};
+use tulle_mesh::telemetry::{AccessLogging, Mode};
 use tulle_proto::envoy::accesslog::{
-    AccessLog, AccessLogFilter, ResponseFlagFilter, access_log, access_log_filter::FilterSpecifier,
+    AccessLog, AccessLogFilter, ExtensionFilter, ResponseFlagFilter, access_log,
+    access_log_filter::FilterSpecifier, extension_filter,
 };
+use tulle_proto::envoy::cel_access_log::ExpressionFilter;
 use tulle_proto::envoy::core::{SubstitutionFormatString, substitution_format_string::Format};
 use tulle_proto::envoy::file_access_log::{FileAccessLog, file_access_log::AccessLogFormat};
 use tulle_proto::envoy::google::{ListValue, Struct, Value, value::Kind};
 
 use crate::pb::{inline, pack, text};
+use crate::proxy::Proxy;
 
 /// Istio's text format.
 const TEXT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% \
@@ -49,6 +57,90 @@ const JSON: &[(&str, &str)] = &[
 /// The log of requests and connections; none when the mesh has no file for it.
 pub(crate) fn of_requests(mesh: &MeshConfig) -> Vec<AccessLog> {
     if mesh.access_log_file.is_empty() { Vec::new() } else { vec![log(mesh, None)] }
+}
+
+/// Logs by what Telemetry says, if it says anything, at one end; `None` leaves it to the mesh's settings. Providers of services are
+/// not sent to yet.
+pub(crate) fn of(snapshot: &Snapshot, proxy: &Proxy, end: Mode) -> Option<Vec<AccessLog>> {
+    let mesh = snapshot.mesh();
+    let documents = snapshot.telemetry_of(proxy.namespace(), &proxy.labels);
+    let written = || documents.iter().flat_map(|t| &t.access_logging).filter(|l| l.mode.includes(end));
+    if written().next().is_none() && mesh.default_logging.is_empty() {
+        return None;
+    }
+    let mut parent: Vec<String> = mesh.default_logging.clone();
+    if parent.is_empty() && !mesh.access_log_file.is_empty() {
+        parent.push(BUILT_IN.to_owned());
+    }
+    let mut wanted: BTreeMap<String, Option<String>> = parent.iter().map(|p| (p.clone(), None)).collect();
+    for document in documents {
+        let own: Vec<&AccessLogging> =
+            document.access_logging.iter().filter(|l| l.mode.includes(end)).collect();
+        if own.iter().any(|l| !l.providers.is_empty()) {
+            wanted.clear();
+        }
+        for AccessLogging { mode: _, providers, disabled, filter } in own {
+            let names = if providers.is_empty() { &parent } else { providers };
+            for name in names {
+                match disabled {
+                    Some(true) => drop(wanted.remove(name)),
+                    _ => drop(wanted.insert(name.clone(), filter.clone())),
+                }
+            }
+        }
+    }
+    Some(wanted.iter().filter_map(|(name, filter)| by_provider(snapshot, name, filter.as_deref())).collect())
+}
+
+fn by_provider(snapshot: &Snapshot, name: &str, filter: Option<&str>) -> Option<AccessLog> {
+    let mesh = snapshot.mesh();
+    let filter = filter.map(expression);
+    match snapshot.extension_provider(name).map(|p| &p.kind) {
+        Some(ProviderKind::FileLog(file)) => Some(to_file(mesh, file, filter)),
+        // Istio's own provider: the standard output, in the mesh's format.
+        None if name == BUILT_IN => {
+            let path = if mesh.access_log_file.is_empty() { "/dev/stdout" } else { &mesh.access_log_file };
+            let file = FileLog { path: path.to_owned(), form: LogForm::Default, omit_empty: false };
+            Some(to_file(mesh, &file, filter))
+        }
+        _ => None,
+    }
+}
+
+/// The name of the provider that Istio always has.
+const BUILT_IN: &str = "envoy";
+
+fn expression(text: &str) -> AccessLogFilter {
+    let filter = ExpressionFilter { expression: text.to_owned(), ..ExpressionFilter::default() };
+    AccessLogFilter {
+        filter_specifier: Some(FilterSpecifier::ExtensionFilter(ExtensionFilter {
+            name: "envoy.access_loggers.extension_filters.cel".to_owned(),
+            config_type: Some(extension_filter::ConfigType::TypedConfig(pack(&filter))),
+        })),
+    }
+}
+
+fn to_file(mesh: &MeshConfig, file: &FileLog, filter: Option<AccessLogFilter>) -> AccessLog {
+    let FileLog { path, form, omit_empty } = file;
+    let format = match form {
+        LogForm::Default => return AccessLog { filter, ..at(mesh, path) },
+        LogForm::Text(text) if text.is_empty() => return AccessLog { filter, ..at(mesh, path) },
+        LogForm::Text(text) => Format::TextFormatSource(inline(line(text))),
+        LogForm::Json(labels) => Format::JsonFormat(
+            json_of(&labels.to_string()).filter(|s| !s.fields.is_empty()).unwrap_or_else(istio_json),
+        ),
+    };
+    written(path, format, *omit_empty, filter)
+}
+
+/// A file in the mesh's format.
+fn at(mesh: &MeshConfig, path: &str) -> AccessLog {
+    let mesh = MeshConfig { access_log_file: path.to_owned(), ..mesh.clone() };
+    log(&mesh, None)
+}
+
+fn istio_json() -> Struct {
+    Struct { fields: JSON.iter().map(|(k, v)| ((*k).to_owned(), text(*v))).collect() }
 }
 
 /// The log of a listener: connections that no filter chain took.
@@ -93,15 +185,23 @@ fn log(mesh: &MeshConfig, filter: Option<AccessLogFilter>) -> AccessLog {
         }
         AccessLogEncoding::Text => Format::TextFormatSource(inline(line(&mesh.access_log_format))),
         AccessLogEncoding::Json => {
-            Format::JsonFormat(json_of(&mesh.access_log_format).unwrap_or_else(|| Struct {
-                fields: JSON.iter().map(|(k, v)| ((*k).to_owned(), text(*v))).collect(),
-            }))
+            Format::JsonFormat(json_of(&mesh.access_log_format).unwrap_or_else(istio_json))
         }
     };
+    written(&mesh.access_log_file, format, false, filter)
+}
+
+fn written(
+    path: &str,
+    format: Format,
+    omit_empty_values: bool,
+    filter: Option<AccessLogFilter>,
+) -> AccessLog {
     let file = FileAccessLog {
-        path: mesh.access_log_file.clone(),
+        path: path.to_owned(),
         access_log_format: Some(AccessLogFormat::LogFormat(SubstitutionFormatString {
             format: Some(format),
+            omit_empty_values,
             ..SubstitutionFormatString::default()
         })),
     };

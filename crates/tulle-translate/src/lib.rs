@@ -35,6 +35,7 @@ mod route;
 mod sources;
 mod telemetry;
 mod tls;
+mod tracing;
 mod view;
 
 use tulle_mesh::Snapshot;

@@ -24,6 +24,7 @@ use crate::names::PASSTHROUGH;
 use crate::proxy::{Kind, Proxy};
 use crate::route::cluster_of;
 use crate::telemetry;
+use crate::tracing::{self, Traced};
 
 /// What a proxy sees, made once per snapshot and key.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct View {
     telemetry: Vec<Arc<Telemetry>>,
     /// Which metrics it reports as a client; `None` for none.
     pub(crate) metrics: Option<PluginConfig>,
+    /// Traces of requests that go out.
+    pub(crate) traced: Traced,
     services: BTreeMap<Host, Arc<Service>>,
     /// Hosts that are seen on some ports only (Sidecar egress with a port), as far as connections are redirected.
     ports: BTreeMap<Host, BTreeSet<u16>>,
@@ -137,6 +140,7 @@ impl View {
             outbound,
             unknown_to: PASSTHROUGH.to_owned(),
             patches: Patches::of(snapshot, proxy),
+            traced: tracing::of(snapshot, proxy, &settings_of(snapshot, proxy), Mode::Client),
             metrics: telemetry::metrics(snapshot.mesh(), &documents, Mode::Client)
                 .filter(|_| !proxy.stock_envoy),
             telemetry: documents,

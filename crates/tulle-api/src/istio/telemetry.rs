@@ -16,13 +16,11 @@ record! {
         /// Gateways, waypoints or services that this is for; excludes `selector`.
         pub target_refs: Vec<PolicyTargetReference> = "targetRefs",
         /// Traces.
-        pub tracing: Vec<Tracing> = "tracing"
-            => planned("traces are not made"),
+        pub tracing: Vec<Tracing> = "tracing",
         /// Metrics.
         pub metrics: Vec<Metrics> = "metrics",
         /// Access logs.
-        pub access_logging: Vec<AccessLogging> = "accessLogging"
-            => planned("only the log of the mesh's settings is written"),
+        pub access_logging: Vec<AccessLogging> = "accessLogging",
     }
 }
 

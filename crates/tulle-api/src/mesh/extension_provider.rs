@@ -28,8 +28,7 @@ oneof! {
         /// Authorizes, asked over gRPC.
         EnvoyExtAuthzGrpc(ExtAuthzGrpcProvider) = "envoyExtAuthzGrpc",
         /// Collects traces as Zipkin does.
-        Zipkin(ZipkinProvider) = "zipkin"
-            => planned("telemetry is not configurable"),
+        Zipkin(ZipkinProvider) = "zipkin",
         /// Collects traces as Lightstep does.
         Lightstep(LightstepProvider) = "lightstep"
             => planned("telemetry is not configurable"),
@@ -46,22 +45,20 @@ oneof! {
         Skywalking(SkywalkingProvider) = "skywalking"
             => planned("telemetry is not configurable"),
         /// Collects traces as OpenTelemetry does.
-        Opentelemetry(OpentelemetryProvider) = "opentelemetry"
-            => planned("telemetry is not configurable"),
+        Opentelemetry(OpentelemetryProvider) = "opentelemetry",
         /// Serves metrics to Prometheus.
         Prometheus(PrometheusProvider) = "prometheus",
         /// Writes access logs to a file.
-        EnvoyFileAccessLog(FileAccessLogProvider) = "envoyFileAccessLog"
-            => planned("telemetry is not configurable"),
+        EnvoyFileAccessLog(FileAccessLogProvider) = "envoyFileAccessLog",
         /// Takes access logs of HTTP over gRPC.
         EnvoyHttpAls(HttpGrpcLogProvider) = "envoyHttpAls"
-            => planned("telemetry is not configurable"),
+            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
         /// Takes access logs of TCP over gRPC.
         EnvoyTcpAls(TcpGrpcLogProvider) = "envoyTcpAls"
-            => planned("telemetry is not configurable"),
+            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
         /// Takes access logs as OpenTelemetry does.
         EnvoyOtelAls(OpentelemetryLogProvider) = "envoyOtelAls"
-            => planned("telemetry is not configurable"),
+            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
         /// Serves secrets.
         Sds(SdsProvider) = "sds"
             => planned("credentials are read from Secrets"),
@@ -185,7 +182,8 @@ oneof! {
         /// Written here.
         Value(String) = "value",
         /// An environment variable of the proxy.
-        EnvName(String) = "envName",
+        EnvName(String) = "envName"
+            => planned("variables of the proxy's environment are not sent as headers"),
     }
 }
 
@@ -283,7 +281,8 @@ record! {
         /// Where attributes of the resource come from.
         pub resource_detectors: Option<ResourceDetectors> = "resourceDetectors",
         /// Which attributes name the service; ISTIO_CANONICAL by default.
-        pub service_attribute_enrichment: Option<ServiceAttributeEnrichment> = "serviceAttributeEnrichment",
+        pub service_attribute_enrichment: Option<ServiceAttributeEnrichment> = "serviceAttributeEnrichment"
+            => planned("services are named APP.NAMESPACE, as Istio does by default"),
     }
     oneof {
         /// Who decides which requests are traced.
@@ -305,7 +304,8 @@ oneof! {
     /// Who decides which requests are traced.
     pub enum OpentelemetrySampling {
         /// Dynatrace.
-        DynatraceSampler(DynatraceSampler) = "dynatraceSampler",
+        DynatraceSampler(DynatraceSampler) = "dynatraceSampler"
+            => planned("requests are sampled by percentage"),
     }
 }
 
@@ -363,7 +363,8 @@ record! {
         /// The environment variable `OTEL_RESOURCE_ATTRIBUTES`.
         pub environment: Option<EnvironmentDetector> = "environment",
         /// Dynatrace's files.
-        pub dynatrace: Option<DynatraceDetector> = "dynatrace",
+        pub dynatrace: Option<DynatraceDetector> = "dynatrace"
+            => planned("Dynatrace's files are not read"),
     }
 }
 

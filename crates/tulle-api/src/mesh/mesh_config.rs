@@ -41,8 +41,7 @@ record! {
         /// Label `istio` of the gateway for Ingress objects; ingressgateway by default.
         pub ingress_selector: String = "ingressSelector",
         /// Whether traces are made.
-        pub enable_tracing: Option<bool> = "enableTracing"
-            => planned("traces are not configurable"),
+        pub enable_tracing: Option<bool> = "enableTracing",
         /// File of the access log; none when empty.
         pub access_log_file: Option<String> = "accessLogFile",
         /// Format of the access log; Istio's by default.
@@ -301,7 +300,8 @@ record! {
         pub tracing: Vec<String> = "tracing"
             => planned("traces are not made"),
         /// For metrics.
-        pub metrics: Vec<String> = "metrics",
+        pub metrics: Vec<String> = "metrics"
+            => planned("metrics are served to whoever asks"),
         /// For access logs.
         pub access_logging: Vec<String> = "accessLogging"
             => planned("only the log of the mesh's settings is written"),

@@ -58,8 +58,7 @@ record! {
         /// How traffic gets to the proxy; REDIRECT by default.
         pub interception_mode: Option<InterceptionMode> = "interceptionMode",
         /// Traces.
-        pub tracing: Option<MeshTracing> = "tracing"
-            => planned("traces are not configurable"),
+        pub tracing: Option<MeshTracing> = "tracing",
         /// How certificates are fetched.
         pub sds: Option<MeshSds> = "sds"
             => no_effect("deprecated, certificates always come over SDS"),

@@ -15,7 +15,8 @@ record! {
         /// Share of requests that are traced, in percent; 1 by default.
         pub sampling: Option<f64> = "sampling",
         /// TLS towards the collector.
-        pub tls_settings: Option<ClientTlsSettings> = "tlsSettings",
+        pub tls_settings: Option<ClientTlsSettings> = "tlsSettings"
+            => planned("a DestinationRule for the collector says how TLS is spoken with it"),
         /// Whether Istio's own tags are added; true by default.
         pub enable_istio_tags: Option<bool> = "enableIstioTags",
     }
@@ -31,13 +32,17 @@ oneof! {
         /// Zipkin.
         Zipkin(TracerAddress) = "zipkin",
         /// Lightstep.
-        Lightstep(LightstepTracer) = "lightstep",
+        Lightstep(LightstepTracer) = "lightstep"
+            => planned("send traces to OpenTelemetry or Zipkin"),
         /// Datadog.
-        Datadog(TracerAddress) = "datadog",
+        Datadog(TracerAddress) = "datadog"
+            => planned("send traces to OpenTelemetry or Zipkin"),
         /// Stackdriver.
-        Stackdriver(StackdriverTracer) = "stackdriver",
+        Stackdriver(StackdriverTracer) = "stackdriver"
+            => planned("send traces to OpenTelemetry or Zipkin"),
         /// An OpenCensus agent.
-        OpenCensusAgent(OpenCensusTracer) = "openCensusAgent",
+        OpenCensusAgent(OpenCensusTracer) = "openCensusAgent"
+            => planned("send traces to OpenTelemetry or Zipkin"),
     }
 }
 

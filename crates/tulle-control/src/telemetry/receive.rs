@@ -9,6 +9,7 @@ use tonic::body::Body;
 use tonic::{Request, Response, Status, Streaming};
 use tulle_ca::PeerCertificate;
 use tulle_dashboard::store::{Buckets, Description, Kind, Refusal, SeriesRef, SourceRef, Store, Tick, Value};
+use tulle_dashboard::traces::{Source, Traces};
 use tulle_proto::telemetry::{self, PUSH, Push, PushReply};
 
 use super::Clock;
@@ -30,11 +31,12 @@ const MAX_TEXT: usize = 32 << 20;
 pub(crate) struct TelemetryService {
     store: Arc<Store>,
     clock: Arc<Clock>,
+    traces: Arc<Traces>,
 }
 
 impl TelemetryService {
-    pub(crate) fn new(store: Arc<Store>, clock: Arc<Clock>) -> Self {
-        Self { store, clock }
+    pub(crate) fn new(store: Arc<Store>, clock: Arc<Clock>, traces: Arc<Traces>) -> Self {
+        Self { store, clock, traces }
     }
 
     /// Answers a request to the only method.
@@ -80,7 +82,7 @@ async fn receive(
     let mut stream = Stream::new(&service, &namespace, &first);
     let mut message = Some(first);
     while let Some(push) = message {
-        stream.take(&push)?;
+        stream.take(push)?;
         message = next(&mut messages).await?;
     }
     Ok(Response::new(PushReply {}))
@@ -96,6 +98,9 @@ async fn next(messages: &mut Streaming<Push>) -> Result<Option<Push>, Status> {
 struct Stream {
     store: Arc<Store>,
     clock: Arc<Clock>,
+    traces: Arc<Traces>,
+    /// Who tells spans and records.
+    teller: Arc<Source>,
     source: SourceRef,
     /// Labels of every series.
     own: [(&'static str, String); 5],
@@ -112,7 +117,13 @@ struct Stream {
 
 impl Stream {
     fn new(service: &TelemetryService, namespace: &str, first: &Push) -> Self {
-        let TelemetryService { store, clock } = service.clone();
+        let TelemetryService { store, clock, traces } = service.clone();
+        let app = if first.app.is_empty() { first.pod.as_str() } else { first.app.as_str() };
+        let teller = Arc::new(Source {
+            pod: first.pod.clone(),
+            namespace: namespace.to_owned(),
+            service: format!("{app}.{namespace}"),
+        });
         let name = format!("{}.{namespace}", first.pod);
         let source = store.source(&name);
         let own = [
@@ -125,6 +136,8 @@ impl Stream {
         let mut stream = Self {
             store,
             clock,
+            traces,
+            teller,
             source,
             own,
             texts: Vec::new(),
@@ -143,8 +156,24 @@ impl Stream {
     }
 
     /// Takes a message, and with the last of a tick the tick.
-    fn take(&mut self, push: &Push) -> Result<(), Status> {
-        let Push { pod: _, app: _, texts, sets, series, changes, ended, more } = push;
+    fn take(&mut self, push: Push) -> Result<(), Status> {
+        let Push {
+            pod: _,
+            app: _,
+            texts,
+            sets,
+            series,
+            changes,
+            ended,
+            more,
+            spans,
+            records,
+            lost_spans,
+            lost_records,
+        } = push;
+        self.traces.spans(&self.teller, spans);
+        self.traces.records(&self.teller, records);
+        self.traces.lost(lost_spans, lost_records);
         let numbered = self.texts.len() + texts.len() + self.sets.len() + sets.len() + self.series.len();
         self.text_bytes += texts.iter().map(String::len).sum::<usize>();
         if numbered + series.len() > MAX_NUMBERED || self.text_bytes > MAX_TEXT {
@@ -152,11 +181,11 @@ impl Stream {
         }
         self.texts.extend(texts.iter().cloned());
         self.sets.extend(sets.iter().map(|s| s.pairs.clone()));
-        for described in series {
+        for described in &series {
             let known = self.describe(described)?;
             self.series.push(known);
         }
-        for change in changes {
+        for change in &changes {
             let known = self.series.get(change.series as usize).ok_or_else(unknown)?;
             // What the store refused is not missed: it counts refusals.
             let Some(series) = *known else { continue };
@@ -167,13 +196,13 @@ impl Stream {
             };
             self.pending.push((series, value));
         }
-        for series in ended {
+        for series in &ended {
             self.ended.extend(self.series.get(*series as usize).copied().ok_or_else(unknown)?);
         }
         if self.pending.len() > MAX_NUMBERED {
             return Err(Status::resource_exhausted("a tick of more values than one proxy may have series"));
         }
-        if *more { Ok(()) } else { self.tick() }
+        if more { Ok(()) } else { self.tick() }
     }
 
     fn describe(&mut self, described: &telemetry::Series) -> Result<Option<SeriesRef>, Status> {
@@ -238,7 +267,11 @@ mod tests {
     use super::*;
 
     fn begin() -> (TelemetryService, Stream) {
-        let service = TelemetryService::new(Arc::new(Store::new(Limits::default())), Arc::new(Clock::new()));
+        let service = TelemetryService::new(
+            Arc::new(Store::new(Limits::default())),
+            Arc::new(Clock::new()),
+            Arc::default(),
+        );
         let hello = Push { pod: "cart-1".to_owned(), app: "cart".to_owned(), ..Push::default() };
         let stream = Stream::new(&service, "shop", &hello);
         (service, stream)
@@ -275,10 +308,10 @@ mod tests {
         let (service, mut stream) = begin();
         let mut part = first();
         part.more = true;
-        assert!(stream.take(&part).is_ok());
+        assert!(stream.take(part.clone()).is_ok());
         let query = r#"requests{namespace="shop",pod="cart-1",app="cart",reporter="source"}"#;
         assert_eq!(value(&service, query), None, "the tick goes on");
-        assert!(stream.take(&Push::default()).is_ok());
+        assert!(stream.take(Push::default()).is_ok());
         assert_eq!(value(&service, query), Some(7.0));
         assert_eq!(value(&service, r#"duration_bucket{le="5"}"#), Some(3.0));
         assert_eq!(value(&service, r#"up{pod="cart-1"}"#), Some(1.0));
@@ -297,7 +330,7 @@ mod tests {
             let (_, mut stream) = begin();
             let mut push = first();
             spoil(&mut push);
-            assert!(stream.take(&push).is_err());
+            assert!(stream.take(push).is_err());
         }
         // These are refused by the store, which counts them, and the stream goes on.
         for spoil in [
@@ -310,7 +343,7 @@ mod tests {
             let (_, mut stream) = begin();
             let mut push = first();
             spoil(&mut push);
-            assert!(stream.take(&push).is_ok());
+            assert!(stream.take(push).is_ok());
         }
     }
 }

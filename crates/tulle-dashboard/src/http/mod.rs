@@ -12,6 +12,7 @@ mod patience;
 mod prometheus;
 mod reply;
 mod serve;
+mod tap;
 mod ticks;
 mod write;
 
@@ -28,6 +29,7 @@ use crate::pages::Seen;
 use crate::plane::Plane;
 use crate::query::QueryLimits;
 use crate::store::Store;
+use crate::traces::Traces;
 use access::{Access, Who};
 
 pub use events::Events;
@@ -62,6 +64,7 @@ pub struct Api {
     places: Arc<Keeper>,
     /// What was looked at last, for the pages that ask for the same at about the same time.
     seen: Arc<Mutex<Option<Remembered>>>,
+    traces: Option<Arc<Traces>>,
 }
 
 /// What was looked at, under which version of the mesh and which window, and when.
@@ -115,6 +118,7 @@ impl Api {
             hosts,
             slots: Arc::new(Semaphore::new(QUERIES)),
             places: Arc::default(),
+            traces: None,
             seen: Arc::default(),
         }
     }
@@ -136,6 +140,13 @@ impl Api {
     /// Who listens to events.
     pub fn events(&self) -> &Arc<Events> {
         &self.events
+    }
+
+    /// The same with traces and records of requests.
+    #[must_use]
+    pub fn with_traces(mut self, traces: Arc<Traces>) -> Self {
+        self.traces = Some(traces);
+        self
     }
 
     /// Answers a request, on a thread that may block. `now` is milliseconds since 1970.

@@ -53,6 +53,9 @@ impl From<Refused> for Reply {
 }
 
 pub(super) fn answer(api: &Api, asked: &Asked, now: i64) -> Reply {
+    if let Some(reply) = super::tap::answer(api, asked) {
+        return reply;
+    }
     let Some(path) = asked.path.strip_prefix("/api/v1/") else {
         return match asked.path.as_str() {
             "/api/graph" => graph(api, asked, now).unwrap_or_else(Reply::from),

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::events::{MAX_CLIENTS, Stream};
 use super::patience::Patient;
 use super::reply::Caching;
+use super::tap::{self, Requests};
 use super::{Api, Asked, Hosts, Params, Reply};
 
 /// Connections at a time, those that listen to events not among them; more wait in the kernel's queue.
@@ -85,6 +86,7 @@ async fn connection(socket: TcpStream, peer: SocketAddr, api: Api) {
 enum Sent {
     Whole(Full<Bytes>),
     Events(Stream),
+    Requests(Requests),
 }
 
 impl Body for Sent {
@@ -98,13 +100,14 @@ impl Body for Sent {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(cx),
             Self::Events(body) => Pin::new(body).poll_frame(cx),
+            Self::Requests(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn size_hint(&self) -> hyper::body::SizeHint {
         match self {
             Self::Whole(body) => body.size_hint(),
-            Self::Events(_) => hyper::body::SizeHint::default(),
+            Self::Events(_) | Self::Requests(_) => hyper::body::SizeHint::default(),
         }
     }
 }
@@ -118,6 +121,12 @@ async fn answer(api: &Api, request: Request<Incoming>, peer: IpAddr, close: Arc<
     let reply = match read(api, request, peer).await {
         Ok(asked) if asked.path == "/api/events" && asked.method == Method::GET => {
             match events(api, &asked, close) {
+                Ok(response) => return response,
+                Err(reply) => reply,
+            }
+        }
+        Ok(asked) if asked.path == tap::STREAM && asked.method == Method::GET => {
+            match requests(api, &asked) {
                 Ok(response) => return response,
                 Err(reply) => reply,
             }
@@ -137,6 +146,20 @@ async fn answer(api: &Api, request: Request<Incoming>, peer: IpAddr, close: Arc<
         Err(reply) => reply,
     };
     respond(reply, head, known.as_ref())
+}
+
+/// A stream of records of requests, for who may read.
+fn requests(api: &Api, asked: &Asked) -> Result<Response<Sent>, Reply> {
+    if !api.who(asked, now()).can_read() {
+        return Err(Reply::refused(401, "Unauthorized", "log in to read this", "tulle dashboard"));
+    }
+    let found = tap::stream(api, asked).unwrap_or_else(|| Err(Reply::text(404, "not found\n")));
+    let mut response = Response::new(Sent::Requests(found?));
+    let headers = response.headers_mut();
+    crate::ui::secure(headers);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
 /// A stream of events, for who may read.

@@ -1,10 +1,12 @@
 //! Access logs and formats.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tulle_proto::envoy::{accesslog, core, file_access_log, google, kind, stream_access_log};
+use tulle_proto::envoy::{accesslog, cel_access_log, core, file_access_log, google, kind, stream_access_log};
 use tulle_proto::type_url;
 use tulle_telemetry::access_log::{AccessLogFormat, JsonFormat};
+use tulle_telemetry::cel::Expression;
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::matcher::header;
@@ -214,7 +216,7 @@ pub(super) fn filter(
         Some(Spec::NotHealthCheckFilter(accesslog::NotHealthCheckFilter {})) => {
             Some(LogFilter::NotHealthCheck)
         }
-        Some(Spec::TraceableFilter(_)) => refused(cx, "traceable_filter"),
+        Some(Spec::TraceableFilter(accesslog::TraceableFilter {})) => Some(LogFilter::Traceable),
         Some(Spec::RuntimeFilter(accesslog::RuntimeFilter {
             runtime_key,
             percent_sampled,
@@ -244,7 +246,7 @@ pub(super) fn filter(
             let statuses = statuses.iter().filter_map(|s| u32::try_from(*s).ok()).collect();
             Some(LogFilter::GrpcStatus { statuses, exclude: *exclude })
         }
-        Some(Spec::ExtensionFilter(_)) => refused(cx, "extension_filter"),
+        Some(Spec::ExtensionFilter(message)) => expression(cx, &at.field("extension_filter"), message),
         Some(Spec::MetadataFilter(_)) => refused(cx, "metadata_filter"),
         Some(Spec::LogTypeFilter(_)) => refused(cx, "log_type_filter"),
         None => {
@@ -252,6 +254,29 @@ pub(super) fn filter(
             None
         }
     })
+}
+
+/// CEL, the only extension.
+fn expression(cx: &mut Context<'_>, at: &At<'_>, message: &accesslog::ExtensionFilter) -> Option<LogFilter> {
+    use accesslog::extension_filter::ConfigType;
+    let accesslog::ExtensionFilter { name: _the_type_decides, config_type } = message;
+    let at = at.field("typed_config");
+    let Some(ConfigType::TypedConfig(any)) = config_type else {
+        cx.refuse(&at, "is required");
+        return None;
+    };
+    if any.type_url != type_url::CEL_ACCESS_LOG_FILTER {
+        cx.unknown_extension(&at, any, "access log filter", &[type_url::CEL_ACCESS_LOG_FILTER]);
+        return None;
+    }
+    let cel_access_log::ExpressionFilter { expression, .. } = cx.unpack(&at, any)?;
+    match Expression::parse(&expression) {
+        Ok(expression) => Some(LogFilter::Expression(Arc::new(expression))),
+        Err(error) => {
+            cx.refuse(&at.field("expression"), error.to_string());
+            None
+        }
+    }
 }
 
 fn filters_of(

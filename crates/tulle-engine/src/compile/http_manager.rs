@@ -7,14 +7,13 @@ use tulle_proto::envoy::http_connection_manager::{self as hcm, http_connection_m
 use tulle_proto::envoy::{core, google};
 
 use super::context::{At, Context, NO_HTTP3, UNSUPPORTED};
-use super::value::{config_source, data, flag, number, one_line, percent_fraction, text};
+use super::value::{config_source, data, flag, number, one_line, text};
 use super::{access_log, headers, http_filter, http_options, net, route_table};
 use crate::runtime::http_manager::{
     BodyFormat, Codec, EscapedSlashes, ForwardClientCert, ForwardClientCertMode, HostHandling, HttpManager,
-    HttpTimeouts, LocalReplies, LocalReplyMapper, PathHandling, RemoteAddress, RequestIdOptions,
-    RequestLimits, RouteSource, SchemeHandling, ServerHeader, ServerHeaderMode, StripPort, Tracing, Upgrade,
+    HttpTimeouts, LocalReplies, LocalReplyMapper, PathHandling, RemoteAddress, RequestLimits, RouteSource,
+    SchemeHandling, ServerHeader, ServerHeaderMode, StripPort, Upgrade,
 };
-use crate::runtime::matcher::Fraction;
 
 /// Names every field: those that [`http_manager`] does not read are refused or noted here.
 fn account(cx: &mut Context<'_>, at: &At<'_>, message: &hcm::HttpConnectionManager) {
@@ -106,11 +105,7 @@ pub(super) fn http_manager(
     message: &hcm::HttpConnectionManager,
 ) -> Option<HttpManager> {
     account(cx, at, message);
-    request_id_extension_is_uuid(
-        cx,
-        &at.field("request_id_extension"),
-        message.request_id_extension.as_ref(),
-    );
+    let request_id = super::tracing::request_ids(cx, at, message);
     if message.stat_prefix.is_empty() {
         cx.refuse(&at.field("stat_prefix"), "must not be empty");
     }
@@ -136,7 +131,7 @@ pub(super) fn http_manager(
     );
     let escaped_slashes = escaped_slashes(cx, at, message.path_with_escaped_slashes_action);
     let server = server(cx, at, &message.server_name, message.server_header_transformation);
-    let tracing = self::tracing(cx, &at.field("tracing"), message.tracing.as_ref());
+    let tracing = super::tracing::tracing(cx, &at.field("tracing"), message.tracing.as_ref());
     let upgrades = upgrades(cx, &at.field("upgrade_configs"), &message.upgrade_configs);
     let strip_port = strip_port(cx, at, message);
     let scheme_at = at.field("scheme_header_transformation");
@@ -175,11 +170,7 @@ pub(super) fn http_manager(
             max_requests_per_connection: common.max_requests_per_connection,
             underscores: common.underscores,
         },
-        request_id: RequestIdOptions {
-            generate: flag(message.generate_request_id.as_ref(), true),
-            preserve_external: message.preserve_external_request_id,
-            always_in_response: message.always_set_request_id_in_response,
-        },
+        request_id,
         local_replies: local_replies?,
         tracing: tracing?,
         add_user_agent: flag(message.add_user_agent.as_ref(), false),
@@ -259,20 +250,6 @@ fn timeouts(
         delayed_close: cx
             .duration(&at.field("delayed_close_timeout"), message.delayed_close_timeout.as_ref())
             .unwrap_or(Duration::from_secs(1)),
-    }
-}
-
-/// The only kind of request id is the default one.
-fn request_id_extension_is_uuid(
-    cx: &mut Context<'_>,
-    at: &At<'_>,
-    message: Option<&hcm::RequestIdExtension>,
-) {
-    let Some(hcm::RequestIdExtension { typed_config: Some(any) }) = message else { return };
-    if any.type_url.ends_with("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig") {
-        cx.note(at, "request ids are UUIDs always");
-    } else {
-        cx.refuse(&at.field("typed_config"), format!("{} is not supported", any.type_url));
     }
 }
 
@@ -399,42 +376,6 @@ fn upgrades(cx: &mut Context<'_>, at: &At<'_>, list: &[part::UpgradeConfig]) -> 
         upgrades.push(Upgrade { kind, enabled: flag(enabled.as_ref(), true) });
     }
     upgrades
-}
-
-fn tracing(cx: &mut Context<'_>, at: &At<'_>, message: Option<&part::Tracing>) -> Option<Tracing> {
-    let Some(part::Tracing {
-        client_sampling,
-        random_sampling,
-        overall_sampling,
-        verbose,
-        max_path_tag_length,
-        custom_tags,
-        provider,
-        spawn_upstream_span,
-        operation,
-        upstream_operation,
-        no_context_propagation,
-    }) = message
-    else {
-        return Some(Tracing { enabled: false, random_sampling: Fraction::ZERO });
-    };
-    no_effect!(cx, at,
-        provider: "spans are not exported yet; trace headers are passed on",
-        client_sampling: "spans are not exported yet",
-        overall_sampling: "spans are not exported yet",
-        verbose: "spans are not exported yet",
-        max_path_tag_length: "spans are not exported yet",
-        custom_tags: "spans are not exported yet",
-        spawn_upstream_span: "spans are not exported yet",
-        operation: "spans are not exported yet",
-        upstream_operation: "spans are not exported yet",
-        no_context_propagation: "spans are not exported yet",
-    );
-    let random_sampling = match random_sampling {
-        Some(percent) => percent_fraction(cx, &at.field("random_sampling"), percent)?,
-        None => Fraction::ALWAYS,
-    };
-    Some(Tracing { enabled: true, random_sampling })
 }
 
 fn local_replies(

@@ -38,13 +38,16 @@ pub(super) fn route(
     } = message;
     refuse!(cx, at, route_specifiers: UNSUPPORTED);
     no_effect!(cx, at,
-        tracing: "spans are not exported yet",
         stat_prefix: "statistics are those of the metric contract",
     );
     let meta = metadata(cx, &at.field("metadata"), meta.as_ref());
-    let operation = match decorator {
-        Some(pb::Decorator { operation, propagate: _decided_by_the_manager }) => operation.as_str(),
-        None => "",
+    let (operation, tells_operation) = match decorator {
+        Some(pb::Decorator { operation, propagate }) => (operation.as_str(), flag(propagate.as_ref(), true)),
+        None => ("", false),
+    };
+    let tracing = match tracing {
+        Some(message) => Some(Arc::new(super::tracing::of_route(cx, &at.field("tracing"), message)?)),
+        None => None,
     };
     let old_cors = match action {
         Some(Kind::Route(forward)) => forward.cors.as_ref(),
@@ -103,6 +106,8 @@ pub(super) fn route(
         filters,
         buffer_limit: own_limit.or(outer.buffer_limit),
         operation: text(operation),
+        tells_operation,
+        tracing,
         provenance: provenance(&meta),
         metadata: (!meta.is_empty()).then(|| Arc::new(meta)),
     })

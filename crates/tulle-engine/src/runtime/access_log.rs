@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tulle_telemetry::cel::Expression;
+
 use super::matcher::{Fraction, HeaderMatcher};
 
 /// One access log.
@@ -66,6 +68,10 @@ pub enum LogFilter {
         /// Whether these are the ones left out.
         exclude: bool,
     },
+    /// Requests that are traced.
+    Traceable,
+    /// If an expression holds.
+    Expression(Arc<Expression>),
     /// If all agree.
     And(Vec<LogFilter>),
     /// If one agrees.

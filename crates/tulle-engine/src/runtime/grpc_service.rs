@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::matcher::HeaderName;
 
 /// A gRPC service behind a cluster (`GrpcService` with `envoy_grpc`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GrpcService {
     /// The cluster.
     pub cluster: Arc<str>,

@@ -9,6 +9,7 @@ use super::headers::HeaderAdd;
 use super::matcher::Fraction;
 use super::net::CidrRange;
 use super::route::RouteTable;
+use super::tracing::Tracing;
 
 /// `envoy.filters.network.http_connection_manager`.
 #[derive(Clone, Debug)]
@@ -51,8 +52,8 @@ pub struct HttpManager {
     pub request_id: RequestIdOptions,
     /// Changes to responses that the proxy makes itself.
     pub local_replies: LocalReplies,
-    /// Tracing.
-    pub tracing: Tracing,
+    /// Tracing; `None` for none.
+    pub tracing: Option<Tracing>,
     /// Whether `user-agent` gets the cluster name where it is missing, and `x-envoy-downstream-service-cluster` is set.
     pub add_user_agent: bool,
     /// Whether `Expect: 100-continue` is passed on instead of being answered.
@@ -376,6 +377,10 @@ pub struct RequestIdOptions {
     pub preserve_external: bool,
     /// Whether responses carry it.
     pub always_in_response: bool,
+    /// Whether it tells why the request is traced.
+    pub pack: bool,
+    /// Whether it decides what is sampled; otherwise all is, as far as headers do not say otherwise.
+    pub decides: bool,
 }
 
 /// Changes to responses that the proxy makes itself.
@@ -409,13 +414,4 @@ pub struct BodyFormat {
     pub format: LogFormat,
     /// Its content type.
     pub content_type: Arc<str>,
-}
-
-/// Tracing of requests. Spans are not exported yet: the fields are kept so that the trace headers' sampled bit is right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tracing {
-    /// Whether tracing is configured.
-    pub enabled: bool,
-    /// How many requests are sampled at random, of a million.
-    pub random_sampling: Fraction,
 }

@@ -15,6 +15,7 @@ use super::matcher::{
 use super::metadata::Fields;
 use super::rate_limit::RateLimitRule;
 use super::retry::RetryPolicy;
+use super::tracing::RouteTracing;
 
 /// A route table (`RouteConfiguration`).
 #[derive(Clone, Debug)]
@@ -117,6 +118,10 @@ pub struct Route {
     pub buffer_limit: Option<u64>,
     /// Name of the operation in traces (decorator); empty for none.
     pub operation: Arc<str>,
+    /// Whether the other side is told that name.
+    pub tells_operation: bool,
+    /// Sampling and tags that differ from the manager's.
+    pub tracing: Option<Arc<RouteTracing>>,
     /// Route metadata for RBAC.
     pub metadata: Option<Arc<super::metadata::Metadata>>,
     /// Which resource and rule made it.

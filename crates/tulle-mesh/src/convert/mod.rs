@@ -3,6 +3,7 @@
 //! Every field is applied, or reported as without effect: conversions take records apart without `..`. (Pods are the
 //! exception: of what runs in them only addresses, identity and port names matter here.)
 
+mod collector;
 mod cx;
 mod destination_rule;
 mod envoy_filter;

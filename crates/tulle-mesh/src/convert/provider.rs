@@ -15,18 +15,22 @@ pub(super) fn provider(written: &api::MeshExtensionProvider, domain: &str) -> Op
     let kind = match provider.as_ref()? {
         Kind::EnvoyExtAuthzHttp(p) => ProviderKind::ExtAuthz(Box::new(authz_http(p, domain)?)),
         Kind::EnvoyExtAuthzGrpc(p) => ProviderKind::ExtAuthz(Box::new(authz_grpc(p, domain)?)),
-        Kind::Zipkin(_) => ProviderKind::Other("zipkin"),
+        Kind::Zipkin(p) => ProviderKind::Zipkin(Box::new(super::collector::zipkin(p, domain)?)),
         Kind::Lightstep(_) => ProviderKind::Other("lightstep"),
         Kind::Datadog(_) => ProviderKind::Other("datadog"),
         Kind::Stackdriver(_) => ProviderKind::Other("stackdriver"),
         Kind::Opencensus(_) => ProviderKind::Other("opencensus"),
         Kind::Skywalking(_) => ProviderKind::Other("skywalking"),
-        Kind::Opentelemetry(_) => ProviderKind::Other("opentelemetry"),
+        Kind::Opentelemetry(p) => {
+            ProviderKind::OpenTelemetry(Box::new(super::collector::open_telemetry(p, domain)?))
+        }
         Kind::Prometheus(api::PrometheusProvider {}) => ProviderKind::Prometheus,
-        Kind::EnvoyFileAccessLog(_) => ProviderKind::Other("envoyFileAccessLog"),
-        Kind::EnvoyHttpAls(_) => ProviderKind::Other("envoyHttpAls"),
-        Kind::EnvoyTcpAls(_) => ProviderKind::Other("envoyTcpAls"),
-        Kind::EnvoyOtelAls(_) => ProviderKind::Other("envoyOtelAls"),
+        Kind::EnvoyFileAccessLog(p) => ProviderKind::FileLog(Box::new(super::collector::file(p))),
+        Kind::EnvoyHttpAls(p) => ProviderKind::GrpcLog(Box::new(super::collector::http_log(p, domain)?)),
+        Kind::EnvoyTcpAls(p) => ProviderKind::GrpcLog(Box::new(super::collector::tcp_log(p, domain)?)),
+        Kind::EnvoyOtelAls(p) => {
+            ProviderKind::OpenTelemetryLog(Box::new(super::collector::otel_log(p, domain)?))
+        }
         Kind::Sds(_) => ProviderKind::Other("sds"),
     };
     Some(ExtensionProvider { name: name.clone(), kind })
@@ -102,7 +106,7 @@ fn authz_grpc(written: &api::ExtAuthzGrpcProvider, domain: &str) -> Option<ExtAu
 const AUTHZ_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `[NAMESPACE/]HOST`; a host without a dot is a service of the namespace before it.
-fn service_of(written: &str, domain: &str) -> (String, Host) {
+pub(super) fn service_of(written: &str, domain: &str) -> (String, Host) {
     let (namespace, host) = written.split_once('/').unwrap_or(("", written));
     let full = match host.contains('.') || namespace.is_empty() {
         true => host.to_owned(),

@@ -81,7 +81,7 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         ingress_service,
         ingress_controller_mode,
         ingress_selector,
-        enable_tracing: _,
+        enable_tracing,
         access_log_file,
         access_log_format,
         access_log_encoding,
@@ -140,6 +140,11 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
     set(&mut out.outbound, outbound_traffic_policy.as_ref().map(outbound));
     set(&mut out.inbound, inbound_traffic_policy.as_ref().map(inbound));
     set(&mut out.auto_mtls, *enable_auto_mtls);
+    set(&mut out.enable_tracing, *enable_tracing);
+    if let Some(api::DefaultProviders { tracing, metrics: _, access_logging }) = default_providers {
+        set(&mut out.default_tracing, list(tracing));
+        set(&mut out.default_logging, list(access_logging));
+    }
     set(&mut out.ingress_class, text(ingress_class));
     set(&mut out.ingress_service, text(ingress_service));
     set(&mut out.ingress_selector, text(ingress_selector));
@@ -206,6 +211,7 @@ fn proxies(written: &api::MeshProxyConfig) -> Proxies {
         settings: ProxySettings {
             headers: written.proxy_headers.as_ref().map(headers).unwrap_or_default(),
             connections: written.connection_settings.as_ref().map(connections).unwrap_or_default(),
+            tracing: written.tracing.as_ref().map(super::collector::of_proxy).unwrap_or_default(),
         },
     }
 }

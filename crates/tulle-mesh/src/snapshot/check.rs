@@ -127,8 +127,16 @@ fn of_provider(snapshot: &Snapshot, policy: &AuthorizationPolicy) -> Option<Diag
             );
             (format!("no extension provider {name:?}: {denied}"), fix)
         }
-        Some(kind @ (ProviderKind::Prometheus | ProviderKind::Other(_))) => (
-            format!("the extension provider {name:?} is {}, which does not decide: {denied}", kind.name()),
+        Some(
+            other @ (ProviderKind::Other(_)
+            | ProviderKind::Prometheus
+            | ProviderKind::OpenTelemetry(_)
+            | ProviderKind::Zipkin(_)
+            | ProviderKind::FileLog(_)
+            | ProviderKind::GrpcLog(_)
+            | ProviderKind::OpenTelemetryLog(_)),
+        ) => (
+            format!("the extension provider {name:?} is {}, which does not decide: {denied}", other.name()),
             "name one that is envoyExtAuthzGrpc or envoyExtAuthzHttp".to_owned(),
         ),
         Some(ProviderKind::ExtAuthz(authz)) => {

@@ -119,6 +119,7 @@ impl Plan {
                 .into_iter()
                 .chain(audit_log.map(Sink::File))
                 .collect(),
+            environment: std::collections::BTreeMap::new(),
             node,
         })
     }

@@ -101,6 +101,7 @@ impl Plan {
             stats: StatsShown::default(),
             merge_metrics: false,
             audit: Vec::new(),
+            environment: std::collections::BTreeMap::new(),
         })
     }
 }

@@ -70,6 +70,8 @@ pub struct Plan {
     pub merge_metrics: bool,
     /// Where security events are told.
     pub audit: Vec<Sink>,
+    /// Variables of the environment, for tags of spans; whoever runs the proxy fills it in.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// Where dynamic resources come from.

@@ -234,10 +234,15 @@ async fn serve(
 }
 
 fn start_workers(plan: &mut Plan, audit: AuditLog) -> Result<Fleet, BootError> {
+    // Encoded by ourselves.
+    let node = tulle_proto::envoy::core::Node::from_wire(&plan.xds_node).unwrap_or_default();
     let settings = Settings {
         workers: plan.workers,
         node: plan.node.clone(),
-        service_cluster: service_cluster(&plan.xds_node),
+        service_cluster: node.cluster,
+        node_id: node.id,
+        zone: node.locality.map(|l| l.zone).unwrap_or_default(),
+        environment: Arc::new(environment(plan)),
         secrets: plan.secrets.clone(),
         mark: plan.mark,
         limits: Limits::new(plan.limits.clone()),
@@ -247,9 +252,22 @@ fn start_workers(plan: &mut Plan, audit: AuditLog) -> Result<Fleet, BootError> {
     Fleet::start(settings, std::mem::take(&mut plan.inherited)).map_err(BootError::Thread)
 }
 
-/// The service cluster that the xDS node names.
-fn service_cluster(node: &bytes::Bytes) -> String {
-    tulle_proto::envoy::core::Node::from_wire(node).map(|node| node.cluster).unwrap_or_default()
+/// The environment, with what tags of spans say of ourselves.
+fn environment(plan: &mut Plan) -> std::collections::BTreeMap<String, String> {
+    let node = &plan.node;
+    let label = |name: &str| node.labels.get(name).cloned();
+    let service = label("service.istio.io/canonical-name").or_else(|| label("app"));
+    let revision = label("service.istio.io/canonical-revision").or_else(|| label("version"));
+    let own = [
+        ("TULLE_CANONICAL_SERVICE", service.unwrap_or_else(|| node.workload.clone())),
+        ("TULLE_CANONICAL_REVISION", revision.unwrap_or_else(|| "latest".to_owned())),
+        ("TULLE_CLUSTER_ID", node.cluster_id.clone()),
+        ("TULLE_MESH_ID", node.mesh_id.clone()),
+        ("TULLE_NAMESPACE", node.namespace.clone()),
+    ];
+    let mut all = std::mem::take(&mut plan.environment);
+    all.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    all
 }
 
 async fn start_dns(plan: &Plan) -> Result<Option<Rc<NameServer>>, BootError> {

@@ -17,9 +17,12 @@ use tulle_xds::client::Connection;
 
 use super::main_thread::Main;
 use crate::admin;
+use crate::trace::kept::Observed;
 
 /// How often what changed is told.
 const EVERY: Duration = Duration::from_secs(5);
+/// How often spans and records of requests are told.
+const OFTEN: Duration = Duration::from_secs(1);
 /// How long after a failed stream the next begins.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long a control plane is left alone that does not know the method.
@@ -28,6 +31,8 @@ const UNWANTED: Duration = Duration::from_secs(600);
 const MAX_SERIES: u32 = 50_000;
 /// Series, sets and values in one message, about.
 const PART: usize = 2_000;
+/// Spans or records in one message: each is at most a few KiB.
+const FEW: usize = 100;
 
 /// Begins to tell, for as long as the proxy runs.
 pub(super) fn start(main: &Rc<Main>, connection: Connection) {
@@ -41,6 +46,8 @@ async fn run(main: Rc<Main>, mut connection: Connection) {
         let telling = tokio::task::spawn_local(tell(Rc::clone(&main), sender));
         let Some(outcome) = connection.upload(PUSH, messages).await else { return };
         telling.abort();
+        // Nobody takes them for now.
+        main.remote.keep_nothing();
         let pause = match outcome {
             Err(status) if status.code() == tulle_xds::client::UNIMPLEMENTED => {
                 tracing::debug!("the control plane takes no telemetry");
@@ -62,8 +69,20 @@ async fn tell(main: Rc<Main>, sender: mpsc::Sender<bytes::Bytes>) {
     let mut hello = Some((Arc::clone(&main.pod), Arc::clone(&main.app)));
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut quick = tokio::time::interval(OFTEN);
+    quick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            biased;
+            _ = ticks.tick() => {}
+            _ = quick.tick() => {
+                // The stream begins with a tick, which says who we are.
+                if hello.is_none() && sender.capacity() == sender.max_capacity() && !told(&main, &sender).await {
+                    return;
+                }
+                continue;
+            }
+        }
         // Whoever is behind gets the next tick, with everything since.
         if sender.capacity() < sender.max_capacity() {
             continue;
@@ -80,6 +99,32 @@ async fn tell(main: Rc<Main>, sender: mpsc::Sender<bytes::Bytes>) {
             }
         }
     }
+}
+
+/// Sends what workers kept of requests; whether somebody takes it.
+async fn told(main: &Main, sender: &mpsc::Sender<bytes::Bytes>) -> bool {
+    for message in parts(main.remote.observed().await) {
+        if sender.send(message.to_wire().into()).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Spans and records as messages of bearable size; none if there is nothing to tell. They belong to no tick.
+fn parts(observed: Observed) -> Vec<Push> {
+    let Observed { spans, records, lost_spans, lost_records } = observed;
+    let mut all: Vec<Push> = Vec::new();
+    for part in spans.chunks(FEW) {
+        all.push(Push { spans: part.to_vec(), more: true, ..Push::default() });
+    }
+    for part in records.chunks(FEW) {
+        all.push(Push { records: part.to_vec(), more: true, ..Push::default() });
+    }
+    if lost_spans + lost_records > 0 {
+        all.push(Push { lost_spans, lost_records, more: true, ..Push::default() });
+    }
+    all
 }
 
 /// A tick as messages of bearable size; at least one.

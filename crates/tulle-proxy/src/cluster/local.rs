@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use tulle_engine::decide::{
     balance::{self, ActiveRequest, Balancer, Watched},
     breaker::{Breaker, Resource},
-    outlier::{Outcome, State},
+    outlier::{Cause, Outcome, State},
 };
 use tulle_engine::runtime::{
     Cluster, Endpoint, EndpointSet,
@@ -314,13 +314,13 @@ impl LocalCluster {
     }
 
     /// Tells outlier detection what came of a request. `now` counts from the start of the process.
-    pub(crate) fn report(&self, chosen: &Chosen, outcome: Outcome, now: Duration) {
+    pub(crate) fn report(&self, chosen: &Chosen, outcome: Outcome, now: Duration) -> Option<Cause> {
         let shared = self.shared.borrow();
-        let (Some(detector), Some(index)) = (&shared.watched.detector, chosen.index) else { return };
-        if let Some(cause) = detector.record(index, outcome, now, fastrand::u64(..)) {
-            outlier::count(&self.stats, cause);
-            tracing::info!(cluster = %self.config.name, endpoint = %chosen.host.address, ?cause, "endpoint ejected");
-        }
+        let (Some(detector), Some(index)) = (&shared.watched.detector, chosen.index) else { return None };
+        let cause = detector.record(index, outcome, now, fastrand::u64(..))?;
+        outlier::count(&self.stats, cause);
+        tracing::info!(cluster = %self.config.name, endpoint = %chosen.host.address, ?cause, "endpoint ejected");
+        Some(cause)
     }
 
     /// What is known of the health of its endpoints, in the order of [`LocalCluster::hosts`] where they are its own.

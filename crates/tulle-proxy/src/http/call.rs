@@ -100,13 +100,13 @@ pub(crate) async fn call(
         match result {
             Ok(called) => {
                 cluster.stats.count_status(called.head.status);
-                cluster.report(&chosen, Outcome::Status(called.head.status), uptime);
+                let _ = cluster.report(&chosen, Outcome::Status(called.head.status), uptime);
                 return Ok(called);
             }
             // The pooled connection had been closed by its peer: the call never got anywhere.
             Err(CallFault::Upstream(UpstreamFault::Closed, _)) if reused && !fresh => fresh = true,
             Err(fault) => {
-                cluster.report(&chosen, Outcome::LocalOrigin, uptime);
+                let _ = cluster.report(&chosen, Outcome::LocalOrigin, uptime);
                 return Err(fault);
             }
         }

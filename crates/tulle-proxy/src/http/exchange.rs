@@ -30,7 +30,7 @@ use super::{
     scratch::Scratch,
     side::{Length, Side},
 };
-use crate::listener::facts::Conn;
+use crate::{listener::facts::Conn, trace};
 
 /// What is known of a request beyond its head when it comes in.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +132,7 @@ impl<'a> Exchange<'a> {
             return;
         }
         self.found = self.table.and_then(|table| self.find(table));
+        trace::begin::begin(self);
         if let Some(reply) = filters::run(self).await {
             self.note_cluster();
             self.reply(reply).await;

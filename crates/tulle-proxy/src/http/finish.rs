@@ -10,10 +10,13 @@ use tulle_telemetry::{
 };
 
 use super::{exchange::Exchange, reply::grpc_status_of, side::Side};
-use crate::telemetry::{
-    access_log::{Fields, Written},
-    audit,
-    istio::{Ending, Parties},
+use crate::{
+    telemetry::{
+        access_log::{Fields, Written},
+        audit,
+        istio::{Ending, Parties},
+    },
+    trace,
 };
 
 /// Counts and logs a request that has ended.
@@ -67,6 +70,8 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
     {
         audit::audited(x.conn, policy, x.record.status, subject);
     }
+    let (trace, sampled) = trace::finish(x, duration);
+    trace::kept::record(x, duration, trace, sampled);
     if !x.manager.logs.is_empty() {
         with_line(x, Some(duration), b"", |line| {
             for log in &x.manager.logs {

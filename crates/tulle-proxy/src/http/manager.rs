@@ -15,6 +15,7 @@ use super::local_reply::LocalReplies;
 use crate::{
     cluster::host::Class,
     telemetry::{access_log::LocalLog, istio::LocalStats},
+    trace::LocalTracing,
     worker::{Worker, state::LocalTable},
 };
 
@@ -45,12 +46,16 @@ pub(crate) struct LocalManager {
     pub(crate) logs_trailers: bool,
     /// Changes to responses of our own; `None` for none.
     pub(crate) local_replies: Option<LocalReplies>,
+    /// Tracing.
+    pub(crate) tracing: Option<LocalTracing>,
     inline: Option<LocalTable>,
 }
 
 impl LocalManager {
     /// Makes `config`, of a listener of that direction, ready.
     pub(crate) fn new(worker: &Worker, config: &Arc<HttpManager>, direction: Direction) -> Self {
+        // First: it asks the store for counters, as what follows does.
+        let tracing = config.tracing.as_ref().map(|t| LocalTracing::new(worker, t, direction));
         let mut manager = Self {
             stats: worker.telemetry.store.borrow_mut().proxy.http.get(&config.stat_prefix),
             logs: LocalLog::all(&worker.telemetry, &config.access_logs),
@@ -66,6 +71,7 @@ impl LocalManager {
                 tracing::error!(%error, "local_reply_config left out");
                 None
             }),
+            tracing,
             inline: match &config.routes {
                 RouteSource::Inline(table) => Some(Rc::new(Arc::clone(table))),
                 RouteSource::Rds(_) => None,

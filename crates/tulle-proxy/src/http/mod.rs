@@ -4,7 +4,7 @@
 //! sends it upstream in one or more [`attempt`]s and [`deliver`]s the response. [`side`] is either end, whatever it speaks.
 
 pub(crate) mod attempt;
-mod call;
+pub(crate) mod call;
 mod codec;
 mod context;
 pub(crate) mod deliver;
@@ -13,7 +13,7 @@ mod downstream;
 mod downstream_h2;
 pub(crate) mod exchange;
 mod filters;
-mod finish;
+pub(crate) mod finish;
 pub(crate) mod flow;
 mod forward;
 pub(crate) mod grpc;
@@ -24,7 +24,7 @@ mod headers;
 mod local_reply;
 pub(crate) mod manager;
 mod peer;
-mod record;
+pub(crate) mod record;
 mod reply;
 mod replying;
 pub(crate) mod scratch;

@@ -8,9 +8,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tulle_telemetry::{ResponseFlag, ResponseFlags, metrics::PeerId};
+use tulle_telemetry::{ResponseFlag, ResponseFlags, metrics::PeerId, trace::Event};
 
-use crate::cluster::{Host, LocalCluster, host::UpstreamFacts};
+use crate::{
+    cluster::{Host, LocalCluster, host::UpstreamFacts},
+    trace::{Active, Observe},
+};
 
 /// The record of one request.
 #[derive(Debug)]
@@ -59,6 +62,14 @@ pub(crate) struct Record {
     pub(crate) peer: Option<PeerId>,
     /// The AUDIT policy that asks for a record.
     pub(crate) audited: Option<Arc<str>>,
+    /// How much is remembered of what happens.
+    pub(crate) observe: Observe,
+    /// What happened, for spans.
+    pub(crate) events: Vec<Event>,
+    /// Events that there was no room for.
+    pub(crate) lost_events: u32,
+    /// The trace.
+    pub(crate) trace: Option<Box<Active>>,
 }
 
 impl Record {
@@ -87,6 +98,10 @@ impl Record {
             transport_failure: String::new(),
             peer: None,
             audited: None,
+            observe: Observe::No,
+            events: Vec::new(),
+            lost_events: 0,
+            trace: None,
         }
     }
 

@@ -247,13 +247,13 @@ async fn connect(
                         cluster.stats.ssl_session_reused.inc();
                     }
                 }
-                cluster.report(&chosen, Outcome::Connected, worker.uptime());
+                let _ = cluster.report(&chosen, Outcome::Connected, worker.uptime());
                 return Some((stream, chosen, facts));
             }
             Err(fault) => {
                 out.tried = Some(address);
                 fault.count(&cluster.stats);
-                cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
+                let _ = cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
                 out.transport_failure = fault.reason();
                 tracing::debug!(cluster = %cluster.config.name, endpoint = %chosen.host.address, %fault, "no upstream connection");
             }

@@ -86,11 +86,11 @@ pub(super) async fn open(
         let answered = tokio::time::timeout(limit, asked).await;
         match answered.unwrap_or_else(|_| Err("no answer to the request for a tunnel".to_owned())) {
             Ok((side, facts)) => {
-                cluster.report(&chosen, Outcome::Connected, worker.uptime());
+                let _ = cluster.report(&chosen, Outcome::Connected, worker.uptime());
                 return Some((side, chosen, facts));
             }
             Err(reason) => {
-                cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
+                let _ = cluster.report(&chosen, Outcome::LocalOrigin, worker.uptime());
                 tracing::debug!(cluster = %cluster.config.name, endpoint = %chosen.host.address, %reason, "no tunnel");
                 out.transport_failure = reason;
             }

@@ -16,6 +16,7 @@ use tulle_telemetry::access_log::{
     AccessLogFormat, ENVOY_TEXT, FormatError, HeaderLookup, JsonFormat, MetadataForm, MetadataLookup,
     MetadataSource, RequestRecord,
 };
+use tulle_telemetry::trace::Reason;
 
 use super::{Telemetry, sink::Sink};
 
@@ -176,6 +177,10 @@ pub(crate) fn wanted(
             let status = r.grpc_status.unwrap_or_else(|| crate::http::grpc_status_of(r.response_code).into());
             u32::try_from(status).is_ok_and(|status| statuses.contains(&status)) != *exclude
         }
+        LogFilter::Traceable => {
+            r.request_headers.header("x-request-id").is_some_and(|id| Reason::of(id) != Reason::None)
+        }
+        LogFilter::Expression(expression) => expression.holds(r),
         LogFilter::And(all) => all.iter().all(|f| wanted(f, r, request, random)),
         LogFilter::Or(any) => any.iter().any(|f| wanted(f, r, request, random)),
     }

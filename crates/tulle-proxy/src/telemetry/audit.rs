@@ -15,7 +15,7 @@ const DENIALS: [&str; 3] = ["rbac_access_denied", "jwt_authn_access_denied", "ex
 
 /// Records a denial, and says whether it was one, by `details`. `subject` says what was asked for.
 pub(crate) fn denied(conn: &Conn, details: &str, subject: impl FnOnce() -> String) -> bool {
-    if !DENIALS.iter().any(|denial| details.starts_with(denial)) {
+    if !is_denial(details) {
         return false;
     }
     if conn.worker.settings.audit.is_on() {
@@ -76,8 +76,13 @@ pub(crate) fn refused(
     audit.record(entry.with("fault", fault).with(peer.0, peer.1.to_string()));
 }
 
+/// Whether details say that somebody may not do something.
+pub(crate) fn is_denial(details: &str) -> bool {
+    DENIALS.iter().any(|denial| details.starts_with(denial))
+}
+
 /// The policy that details name.
-fn policy(details: &str) -> &str {
+pub(crate) fn policy(details: &str) -> &str {
     details.split_once("matched_policy[").and_then(|(_, rest)| rest.strip_suffix(']')).unwrap_or_default()
 }
 

@@ -14,6 +14,7 @@ use tulle_base::agent::NodeConfig;
 use tulle_telemetry::metrics::{PeerId, Snapshot, Store, proxy::PolicyStats};
 
 use self::sink::Sinks;
+use crate::trace::{collector::Collectors, kept::Kept};
 
 /// The counters and log buffers of one worker.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub(crate) struct Telemetry {
     policies: RefCell<HashMap<Arc<str>, Rc<PolicyStats>, foldhash::fast::RandomState>>,
     /// Open log files.
     pub(crate) sinks: Sinks,
+    /// Where spans go.
+    pub(crate) collectors: Collectors,
+    /// What the control plane's store gets of requests.
+    pub(crate) kept: Kept,
     /// Ourselves, as a label set with a number.
     own: PeerId,
     /// What we tell peers about ourselves.
@@ -39,6 +44,8 @@ impl Telemetry {
             store: RefCell::new(store),
             policies: RefCell::default(),
             sinks: Sinks::default(),
+            collectors: Collectors::default(),
+            kept: Kept::default(),
             own,
             card: Rc::new(peer::Card::new(node)),
         }

@@ -126,6 +126,10 @@ pub(super) fn answer(worker: &Worker, query: Query) {
         Query::Endpoints(answer) => {
             let _ = answer.send(endpoints(worker));
         }
+        Query::Observed(answer) => {
+            let _ = answer.send(worker.telemetry.kept.take());
+        }
+        Query::KeepNothing => worker.telemetry.kept.stop(),
         Query::Stats(answer) => {
             worker.clusters.borrow().values().for_each(|cluster| cluster.measure(worker.id == 0));
             let _ = answer.send(worker.telemetry.snapshot());

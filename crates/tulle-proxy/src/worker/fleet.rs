@@ -18,6 +18,7 @@ use super::{
     update::{Changes, Command, Update},
 };
 use crate::listener::bind::{ListenSocket, bind_shared, bind_unix, duplicate};
+use crate::trace::kept::Observed;
 
 /// The running workers. Dropping it stops them without waiting; [`Fleet::stop`] waits.
 ///
@@ -273,6 +274,22 @@ impl Remote {
             gone.merge(answer);
         }
         gone
+    }
+
+    /// What the workers kept of requests since the last question.
+    pub async fn observed(&self) -> Observed {
+        let mut sum = Observed::default();
+        for answer in self.ask(Query::Observed).await {
+            sum.merge(answer);
+        }
+        sum
+    }
+
+    /// Lets the workers keep nothing of requests any more.
+    pub fn keep_nothing(&self) {
+        for worker in &self.workers {
+            let _ = worker.send(Command::Query(Query::KeepNothing));
+        }
     }
 
     /// Moves every worker to `state`.

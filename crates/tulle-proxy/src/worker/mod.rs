@@ -43,5 +43,6 @@ fn run(
             }
         }
         worker.stop();
+        worker.telemetry.collectors.flush(&worker).await;
     });
 }

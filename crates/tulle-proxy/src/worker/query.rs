@@ -7,6 +7,8 @@ use tulle_base::Locality;
 use tulle_engine::decide::outlier::State;
 use tulle_telemetry::metrics::{Idle, Snapshot};
 
+use crate::trace::kept::Observed;
+
 /// A question and where its answer goes. A worker that ends first drops the sender.
 #[derive(Debug)]
 pub enum Query {
@@ -18,6 +20,10 @@ pub enum Query {
     Stats(oneshot::Sender<Snapshot>),
     /// To forget series that are idle; answered with what they had counted.
     Forget(Arc<Idle>, oneshot::Sender<Snapshot>),
+    /// Spans and records of requests since the last question, for the control plane. A worker keeps some from the first on.
+    Observed(oneshot::Sender<Observed>),
+    /// Nobody takes spans and records any more.
+    KeepNothing,
 }
 
 /// How one worker is doing.

@@ -1,6 +1,10 @@
 //! What a worker is told once, at its start.
 
-use std::time::Instant;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tulle_base::{SpiffeId, agent::NodeConfig};
 use tulle_identity::Secrets;
@@ -30,6 +34,14 @@ pub struct Settings {
     pub max_connections: usize,
     /// Most downstream connections over all workers; default no limit.
     pub limits: Limits,
+    /// Our xDS node's id, as spans tell it (`node_id`).
+    pub node_id: String,
+    /// Our zone, as spans tell it.
+    pub zone: String,
+    /// Variables of the environment, for tags of spans and attributes of collectors; default none.
+    pub environment: Arc<BTreeMap<String, String>>,
+    /// How long spans and records wait for others at most, so that a report has many; default 1 s.
+    pub report_delay: Duration,
     /// Security events; default none.
     pub audit: AuditLog,
 }
@@ -46,6 +58,10 @@ impl Default for Settings {
             started: Instant::now(),
             max_connections: 100_000,
             limits: Limits::default(),
+            node_id: String::new(),
+            zone: String::new(),
+            environment: Arc::default(),
+            report_delay: Duration::from_secs(1),
             audit: AuditLog::default(),
         }
     }

@@ -344,10 +344,34 @@ stat_block! {
         ext_authz_invalid: Counter = "ext_authz.invalid",
         /// Requests about which the authorization service was not asked.
         ext_authz_disabled: Counter = "ext_authz.disabled",
+        /// Requests traced by chance.
+        tracing_random_sampling: Counter = "tracing.random_sampling",
+        /// Requests traced because a service asked for it.
+        tracing_service_forced: Counter = "tracing.service_forced",
+        /// Requests traced because a client asked for it.
+        tracing_client_enabled: Counter = "tracing.client_enabled",
+        /// Requests that are not traced.
+        tracing_not_traceable: Counter = "tracing.not_traceable",
         /// Delays injected.
         fault_delays_injected: Counter = "fault.delays_injected",
         /// Aborts injected.
         fault_aborts_injected: Counter = "fault.aborts_injected",
+    }
+}
+
+stat_block! {
+    /// `tracing.KIND.*`, of collectors of spans and logs (`opentelemetry`, `zipkin`, `open_telemetry_access_log`, `grpc_access_log`).
+    CollectorStats {
+        /// Spans or log entries that a collector has taken.
+        sent: Counter = "spans_sent",
+        /// Those that are lost: the buffer was full, or the collector did not answer.
+        lost: Counter = "spans_lost",
+        /// Those that a collector says it refused.
+        refused: Counter = "spans_refused",
+        /// Messages that a collector has taken.
+        reports_sent: Counter = "reports_sent",
+        /// Messages that were lost.
+        reports_failed: Counter = "reports_failed",
     }
 }
 
@@ -494,6 +518,8 @@ pub struct ProxyStats {
     pub tcp: Group<TcpStats>,
     /// By policy and rule, as Istio names them in RBAC filters.
     pub policies: Group<PolicyStats>,
+    /// By kind.
+    pub collectors: Group<CollectorStats>,
     /// By `stat_prefix`.
     pub local_rate_limits: Group<LocalRateLimitStats>,
     /// By address (`0.0.0.0_15006`) or `stat_prefix`.

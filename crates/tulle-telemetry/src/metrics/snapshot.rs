@@ -9,8 +9,8 @@ use crate::flags::ResponseFlags;
 use crate::metrics::gauge_set::Extra;
 use crate::metrics::labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};
 use crate::metrics::proxy::{
-    ClusterStats, HttpStats, ListenerStats, LocalRateLimitStats, PolicyStats, StatBlock, StatInfo, StatKind,
-    TcpStats,
+    ClusterStats, CollectorStats, HttpStats, ListenerStats, LocalRateLimitStats, PolicyStats, StatBlock,
+    StatInfo, StatKind, TcpStats,
 };
 use crate::metrics::rules::Tags;
 use crate::metrics::store::{MessageSeries, Packed, RequestSeries, Store, TcpSeries};
@@ -44,6 +44,7 @@ pub struct Snapshot {
     pub(crate) http: Blocks,
     pub(crate) tcp_proxies: Blocks,
     pub(crate) policies: Blocks,
+    pub(crate) collectors: Blocks,
     pub(crate) local_rate_limits: Blocks,
     pub(crate) listeners: Blocks,
     pub(crate) extras: Vec<Extra>,
@@ -69,6 +70,7 @@ impl Store {
             http: Blocks(self.proxy.http.values()),
             tcp_proxies: Blocks(self.proxy.tcp.values()),
             policies: Blocks(self.proxy.policies.values()),
+            collectors: Blocks(self.proxy.collectors.values()),
             local_rate_limits: Blocks(self.proxy.local_rate_limits.values()),
             listeners: Blocks(self.proxy.listeners.values()),
             extras: Vec::new(),
@@ -110,6 +112,7 @@ impl Snapshot {
             http,
             tcp_proxies,
             policies,
+            collectors,
             local_rate_limits,
             listeners,
             extras,
@@ -128,6 +131,7 @@ impl Snapshot {
         self.http.merge(http, HttpStats::STATS);
         self.tcp_proxies.merge(tcp_proxies, TcpStats::STATS);
         self.policies.merge(policies, PolicyStats::STATS);
+        self.collectors.merge(collectors, CollectorStats::STATS);
         self.local_rate_limits.merge(local_rate_limits, LocalRateLimitStats::STATS);
         self.listeners.merge(listeners, ListenerStats::STATS);
         self.extras.extend(extras);
@@ -170,7 +174,7 @@ impl Snapshot {
         self.clusters.0.get(cluster).map(|values| values[index])
     }
 
-    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 6] {
+    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 7] {
         [
             BlockKind {
                 prefix: "cluster",
@@ -195,6 +199,12 @@ impl Snapshot {
                 label: "policy",
                 stats: PolicyStats::STATS,
                 blocks: &self.policies,
+            },
+            BlockKind {
+                prefix: "tracing",
+                label: "collector",
+                stats: CollectorStats::STATS,
+                blocks: &self.collectors,
             },
             BlockKind {
                 prefix: "",

@@ -321,6 +321,16 @@ impl Store {
         }
     }
 
+    /// The labels of a peer by its number.
+    pub fn peer_labels(&self, id: PeerId) -> Arc<PeerLabels> {
+        self.peers.get(id.0)
+    }
+
+    /// The labels of a service by its number.
+    pub fn service_labels(&self, id: ServiceId) -> Arc<ServiceLabels> {
+        self.services.get(id.0)
+    }
+
     /// Counts one finished request: `istio_requests_total` and its three histograms.
     pub fn record_request(&mut self, key: &RequestKey, sample: &RequestSample) {
         self.count_request(key, sample);

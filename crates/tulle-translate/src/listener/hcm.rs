@@ -18,6 +18,7 @@ use tulle_proto::istio::stats::PluginConfig;
 use crate::access_log;
 use crate::filters;
 use crate::pb::{ads, boolv, duration, u32v};
+use crate::tracing::Traced;
 use crate::view::View;
 
 /// Which side a manager is on.
@@ -50,6 +51,7 @@ pub(super) fn with_rds(
 ) -> Filter {
     let rds = Rds { route_config_name: routes.to_owned(), config_source: Some(ads()) };
     let mut manager = manager(mesh, &view.proxy, side, prefix);
+    view.traced.put(&mut manager);
     if side == Side::Gateway {
         behind(&mut manager, view.topology);
     }
@@ -61,7 +63,7 @@ pub(super) fn with_rds(
 /// A manager of a sidecar's inbound side, with its routes inside and the filters of policies: who may, then how many.
 pub(super) fn inbound(
     mesh: &MeshConfig,
-    proxy: &ProxySettings,
+    (proxy, traced): (&ProxySettings, &Traced),
     (stock, metrics): (bool, Option<&PluginConfig>),
     http2: bool,
     prefix: &str,
@@ -69,6 +71,7 @@ pub(super) fn inbound(
     policies: &[HttpFilter],
 ) -> Filter {
     let mut manager = manager(mesh, proxy, Side::Inbound, prefix);
+    traced.put(&mut manager);
     manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes));
     if http2 {
         manager.http2_protocol_options.get_or_insert_with(Http2ProtocolOptions::default);

@@ -161,11 +161,13 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
     let sources = RefCell::new(sources);
     let settings = view::settings_of(snapshot, proxy);
     let metrics = telemetry::of_server(snapshot, proxy);
+    let traced = crate::tracing::of(snapshot, proxy, &settings, tulle_mesh::telemetry::Mode::Server);
     let builder = chains::Builder {
         mesh,
         proxy: &settings,
         stock: proxy.stock_envoy,
         metrics: metrics.as_ref(),
+        traced: &traced,
         rbac: &rbac,
         patches,
         sources: &sources,

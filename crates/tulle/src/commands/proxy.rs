@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if role.is_some() {
         start_again_with_small_pages()?;
     }
-    let plan = match (role, encoded_bootstrap, bootstrap) {
+    let mut plan = match (role, encoded_bootstrap, bootstrap) {
         (Some(Role::Sidecar(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Sidecar)?,
         (Some(Role::Router(agent)), _, _) => from_agent(&agent.agent_config, NodeType::Router)?,
         (Some(Role::Agent(agent)), _, _) => {
@@ -105,6 +105,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
             return Err(Failure::usage(anyhow!("give --bootstrap FILE, sidecar or router")));
         }
     };
+    plan.environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     end_on_panic();
     if role.is_some() {
         give_up_privileges();

@@ -36,4 +36,5 @@ mod status;
 mod survival;
 mod telemetry;
 mod tokens;
+mod traces;
 mod wire;

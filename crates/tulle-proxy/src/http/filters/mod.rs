@@ -173,6 +173,9 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
             | HttpFilterKind::IstioAlpn(_)
             | HttpFilterKind::Router(_) => None,
         };
+        if let Some(reply) = &reply {
+            refused(x, filter, reply);
+        }
         if reply.is_some() {
             return reply;
         }
@@ -180,9 +183,32 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
     None
 }
 
+/// Notes that a policy which is no authorization rule refused the request.
+fn refused(x: &mut Exchange<'_>, filter: &HttpFilter, reply: &Reply) {
+    let decides = matches!(
+        filter.kind,
+        HttpFilterKind::Jwt(_)
+            | HttpFilterKind::ExtAuthz(_)
+            | HttpFilterKind::LocalRateLimit(_)
+            | HttpFilterKind::GlobalRateLimit(_)
+            | HttpFilterKind::Csrf(_)
+    );
+    if decides {
+        let told = || {
+            vec![
+                ("verdict", "deny".to_owned()),
+                ("policy", filter.name.to_string()),
+                ("reason", reply.details.to_string()),
+            ]
+        };
+        x.record.trouble("policy", told);
+    }
+}
+
 /// Shows the response's head to every filter, the last one first, before the client sees it; whether it is the upstream's or ours.
 /// `length` is that of its body.
 pub(crate) fn respond(x: &mut Exchange<'_>, length: Length) {
+    crate::trace::begin::respond(x);
     if !x.manager.encodes && x.left.is_empty() {
         return;
     }
@@ -259,13 +285,20 @@ fn rbac(x: &mut Exchange<'_>, rules: &RbacFilter) -> Option<Reply> {
     if let Some(shadow) = verdict.shadow {
         if shadow.allowed { stats.rbac_shadow_allowed.inc() } else { stats.rbac_shadow_denied.inc() }
     }
+    let policy = verdict.enforced.policy.map(|p| std::sync::Arc::clone(&p.name));
+    let events = &mut x.record;
+    let told = |verdict: &str| {
+        vec![("verdict", verdict.to_owned()), ("policy", policy.as_deref().unwrap_or("none").to_owned())]
+    };
     let reply = if rules.rules.is_none() {
         None
     } else if verdict.enforced.allowed {
         stats.rbac_allowed.inc();
+        events.noted("policy", || told("allow"));
         None
     } else {
         stats.rbac_denied.inc();
+        events.trouble("policy", || told("deny"));
         Some(Reply::denied(verdict.enforced.policy.map(|p| &*p.name)))
     };
     let (noted, hint) = (authorize::noted(rules, &verdict), verdict.log);
@@ -298,6 +331,7 @@ async fn inject(x: &mut Exchange<'_>, found: Option<&Found<'_>>, fault: &Arc<Fau
     let mut gone = None;
     if let Some(delay) = faults.delay {
         stats.fault_delays_injected.inc();
+        x.record.noted("fault", || vec![("delay_ms", delay.as_millis().to_string())]);
         x.record.flags.insert(ResponseFlag::DelayInjected);
         gone = wait(x, delay).await;
     }
@@ -307,6 +341,7 @@ async fn inject(x: &mut Exchange<'_>, found: Option<&Found<'_>>, fault: &Arc<Fau
     }
     let abort = faults.abort?;
     x.manager.stats.fault_aborts_injected.inc();
+    x.record.trouble("fault", || vec![("abort", abort.http_status.to_string())]);
     let mut reply = Reply::new(abort.http_status, abort.body.to_owned(), d::FAULT_FILTER_ABORT)
         .flag(ResponseFlag::FaultInjected);
     reply.grpc = abort.grpc_status;

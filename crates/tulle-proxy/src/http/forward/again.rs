@@ -38,7 +38,14 @@ pub(super) async fn after_failure(
     tries.retrying = None;
     let Some(state) = retry.as_mut().filter(|_| replayable(x, replay)) else { return Ok(false) };
     let verdict = state.on_failure(failure, fastrand::f64());
-    obey(x, plan, verdict, tries).await
+    obey(x, plan, verdict, tries, || match failure {
+        Failure::Connect => "connect-failure".to_owned(),
+        Failure::Refused => "refused-stream".to_owned(),
+        Failure::Reset { request_sent: _ } => "reset".to_owned(),
+        Failure::PerTryTimeout => "per-try-timeout".to_owned(),
+        Failure::Overflow => "overflow".to_owned(),
+    })
+    .await
 }
 
 /// Whether a response is thrown away for another try, after its wait.
@@ -59,7 +66,8 @@ pub(super) async fn after_response(
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let verdict = state.on_response(&x.s.response, now, fastrand::f64());
-    obey(x, plan, verdict, tries).await
+    let status = x.s.response.status;
+    obey(x, plan, verdict, tries, || status.to_string()).await
 }
 
 async fn obey(
@@ -67,6 +75,7 @@ async fn obey(
     plan: &Plan<'_>,
     verdict: RetryVerdict,
     tries: &mut Tries,
+    why: impl FnOnce() -> String,
 ) -> Result<bool, Reply> {
     let stats = &plan.cluster.stats;
     match verdict {
@@ -74,6 +83,8 @@ async fn obey(
         RetryVerdict::LimitReached => {
             stats.upstream_rq_retry_limit_exceeded.inc();
             x.record.flags.insert(ResponseFlag::UpstreamRetryLimitExceeded);
+            let attempts = x.record.attempts;
+            x.record.trouble("retry_limit_exceeded", || vec![("attempts", attempts.to_string())]);
             Ok(false)
         }
         RetryVerdict::After(wait) => {
@@ -82,13 +93,29 @@ async fn obey(
             if tries.retrying.is_none() {
                 stats.upstream_rq_retry_overflow.inc();
                 x.record.flags.insert(ResponseFlag::UpstreamOverflow);
+                x.record.trouble("circuit_open", || overflow(plan, "retries"));
                 return Ok(false);
             }
             stats.upstream_rq_retry.inc();
+            let (attempt, host) = (x.record.attempts + 1, x.record.host.clone());
+            x.record.trouble("retry", || {
+                let mut all = vec![
+                    ("attempt", attempt.to_string()),
+                    ("reason", why()),
+                    ("back_off_ms", wait.as_millis().to_string()),
+                ];
+                all.extend(host.map(|host| ("endpoint", host.address.to_string())));
+                all
+            });
             stats.upstream_rq_retry_backoff_exponential.inc();
             pause(x, wait).await.map(|()| true)
         }
     }
+}
+
+/// Which breaker is open.
+pub(super) fn overflow(plan: &Plan<'_>, breaker: &str) -> Vec<(&'static str, String)> {
+    vec![("cluster", plan.cluster.config.name.to_string()), ("breaker", breaker.to_owned())]
 }
 
 /// Waits before the next try, unless the client goes away or time runs out.
@@ -104,8 +131,11 @@ async fn pause(x: &mut Exchange<'_>, wait: Duration) -> Result<(), Reply> {
     .await;
     match end {
         Some(Late::Try) => Ok(()),
-        Some(Late::Route) => Err(Reply::new(504, "upstream request timeout", d::RESPONSE_TIMEOUT)
-            .flag(ResponseFlag::UpstreamRequestTimeout)),
+        Some(Late::Route) => {
+            x.record.trouble("timeout", Vec::new);
+            Err(Reply::new(504, "upstream request timeout", d::RESPONSE_TIMEOUT)
+                .flag(ResponseFlag::UpstreamRequestTimeout))
+        }
         Some(Late::Duration) => Err(Reply::life_over()),
         Some(Late::Idle) => Err(idle(x)),
         Some(Late::Request) => Err(too_slow(x)),

@@ -116,6 +116,7 @@ fn broke_off(x: &mut Exchange<'_>, plan: &Plan<'_>, end: DeliveryEnd) {
         }
         DeliveryEnd::Late(Late::Route) => {
             plan.cluster.stats.upstream_rq_timeout.inc();
+            x.record.trouble("timeout", || vec![("cluster", plan.cluster.config.name.to_string())]);
             x.record.note(ResponseFlag::UpstreamRequestTimeout, d::RESPONSE_TIMEOUT);
         }
         DeliveryEnd::Late(Late::Duration) => x.record.details = d::MAX_DURATION_TIMEOUT.into(),

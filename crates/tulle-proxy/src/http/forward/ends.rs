@@ -21,5 +21,6 @@ pub(crate) fn too_slow(x: &Exchange<'_>) -> Reply {
 pub(crate) fn client_gone(x: &mut Exchange<'_>) {
     x.keep = false;
     x.manager.stats.downstream_rq_rx_reset.inc();
+    x.record.trouble("client_gone", Vec::new);
     x.record.note(ResponseFlag::DownstreamConnectionTermination, d::DOWNSTREAM_REMOTE_DISCONNECT);
 }

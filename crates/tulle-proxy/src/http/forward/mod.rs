@@ -117,6 +117,7 @@ async fn to_cluster(
     let plan = Plan { table, found, to, weighted, cluster, priority, times, upgrade, terminates, hash };
     let Some(_request) = Hold::acquire(&plan.cluster, priority, Resource::Request) else {
         plan.cluster.stats.upstream_rq_pending_overflow.inc();
+        x.record.trouble("circuit_open", || again::overflow(&plan, "requests"));
         return Err(Reply::upstream(UpstreamFault::Overflow, false, ""));
     };
     prepare::prepare(x, &plan);

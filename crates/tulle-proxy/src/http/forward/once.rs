@@ -38,6 +38,7 @@ use crate::{
         side::Length,
         upstream::{self, Unreachable, Upstream, Wish},
     },
+    trace,
 };
 
 /// One try: an endpoint, a connection to it, the request, and the head of its response.
@@ -82,7 +83,7 @@ pub(super) async fn attempt(
         Err(blocked) => return unreached(x, plan, &chosen, blocked),
     };
     if plan.cluster.config.outlier.is_some_and(|o| o.split_local_origin) {
-        plan.cluster.report(&chosen, Outcome::Connected, worker.uptime());
+        report(x, plan, &chosen, Outcome::Connected);
     }
     let end = talk(x, plan, replay, &mut up, tries).await;
     match end {
@@ -154,6 +155,7 @@ fn begin(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
         let digits = Digits::of(u64::from(x.record.attempts));
         x.s.request.headers.set(Known::XEnvoyAttemptCount, digits.text());
     }
+    trace::begin::attempt(x);
     if let Some(limit) = plan.times.per_try {
         x.s.clocks.per_try.set(Instant::now() + limit);
     }
@@ -199,11 +201,12 @@ async fn talk(
 fn unreached(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, blocked: Blocked) -> Tried {
     match blocked {
         Blocked::Unreachable(Unreachable { fault: UpstreamFault::Overflow, reason }) => {
+            x.record.trouble("circuit_open", || super::again::overflow(plan, "connections"));
             Tried::Failed(Failure::Overflow, UpstreamFault::Overflow, reason)
         }
         Blocked::Unreachable(Unreachable { fault, reason }) => {
             chosen.host.errors.set(chosen.host.errors.get() + 1);
-            plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
+            report(x, plan, chosen, Outcome::LocalOrigin);
             Tried::Failed(Failure::Connect, fault, reason)
         }
         Blocked::Client => {
@@ -218,7 +221,7 @@ fn unreached(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, blocked: Bl
 fn answered(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
     let status = x.s.response.status;
     let outcome = outlier::counts_as(&x.s.response, plan.cluster.config.errors.as_deref());
-    plan.cluster.report(chosen, outcome, x.conn.worker.uptime());
+    report(x, plan, chosen, outcome);
     plan.cluster.stats.count_status(status);
     if status >= 500 {
         chosen.host.errors.set(chosen.host.errors.get() + 1);
@@ -228,7 +231,7 @@ fn answered(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
 
 /// The connection failed before an answer.
 fn broken(
-    x: &Exchange<'_>,
+    x: &mut Exchange<'_>,
     plan: &Plan<'_>,
     chosen: &Chosen,
     up: &Upstream,
@@ -241,7 +244,7 @@ fn broken(
         tries.unseen = fault == UpstreamFault::GoneAway;
         tries.fresh = true;
     } else {
-        plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
+        report(x, plan, chosen, Outcome::LocalOrigin);
     }
     plan.cluster.stats.upstream_rq_rx_reset.inc();
     let failure = match fault {
@@ -249,6 +252,22 @@ fn broken(
         _ => Failure::Reset { request_sent: true },
     };
     Tried::Failed(failure, fault, String::new())
+}
+
+/// Tells outlier detection what came of a try.
+fn report(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, outcome: Outcome) {
+    if let Some(cause) = plan.cluster.report(chosen, outcome, x.conn.worker.uptime()) {
+        x.record.trouble("ejection", || {
+            let mut all = on(plan, chosen);
+            all.push(("cause", format!("{cause:?}")));
+            all
+        });
+    }
+}
+
+/// Where a try went.
+fn on(plan: &Plan<'_>, chosen: &Chosen) -> Vec<(&'static str, String)> {
+    vec![("cluster", plan.cluster.config.name.to_string()), ("endpoint", chosen.host.address.to_string())]
 }
 
 fn rewrite_to_endpoint(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
@@ -299,12 +318,14 @@ fn late_before_response(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, 
     match late {
         Late::Try => {
             stats.upstream_rq_per_try_timeout.inc();
-            plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
+            report(x, plan, chosen, Outcome::LocalOrigin);
+            x.record.trouble("per_try_timeout", || on(plan, chosen));
             Tried::Failed(Failure::PerTryTimeout, UpstreamFault::Reset, String::new())
         }
         Late::Route => {
             stats.upstream_rq_timeout.inc();
-            plan.cluster.report(chosen, Outcome::LocalOrigin, x.conn.worker.uptime());
+            report(x, plan, chosen, Outcome::LocalOrigin);
+            x.record.trouble("timeout", || on(plan, chosen));
             Tried::Over(timed_out(d::RESPONSE_TIMEOUT))
         }
         Late::Idle => Tried::Over(idle(x)),

@@ -194,11 +194,16 @@ impl Stage {
         inner.named = named.iter().cloned().collect();
     }
 
-    /// Waits until this many requests are complete, or until patience ends; what was seen.
-    pub fn end(&self, expected: usize) -> Vec<Seen> {
+    /// Waits until this many requests are complete and collectors have got this many spans, or until patience ends; what was seen.
+    pub fn end(&self, expected: usize, spans: usize) -> Vec<Seen> {
         let patience = Instant::now() + Duration::from_secs(3);
         let mut inner = self.lock();
-        while inner.seen.iter().filter(|s| s.complete).count() < expected {
+        let is_there = |seen: &[Seen]| {
+            let (reports, others): (Vec<&Seen>, Vec<&Seen>) =
+                seen.iter().filter(|s| s.complete).partition(|s| super::spans::is_collector(&s.upstream));
+            others.len() >= expected && reports.into_iter().map(super::spans::count).sum::<usize>() >= spans
+        };
+        while !is_there(&inner.seen) {
             let left = patience.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

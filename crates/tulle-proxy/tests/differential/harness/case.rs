@@ -232,6 +232,8 @@ pub struct Case {
     pub named: Vec<(String, Answer)>,
     /// Requests that upstreams must have seen before the case is over.
     pub expected: usize,
+    /// Spans that collectors must have got before the case is over.
+    pub spans: usize,
     /// Lines of the access log to wait for.
     pub lines: usize,
     /// Only lines that begin so are counted.
@@ -262,6 +264,7 @@ impl Case {
             answers: Vec::new(),
             named: Vec::new(),
             expected: 0,
+            spans: 0,
             lines,
             counted: "",
             from: [127, 0, 0, 1],
@@ -292,6 +295,12 @@ impl Case {
     /// Upstreams see this many requests, some of them perhaps after the client has its response.
     pub fn seen(&mut self, requests: usize) -> &mut Self {
         self.expected = requests;
+        self
+    }
+
+    /// Collectors get this many spans.
+    pub fn spans(&mut self, spans: usize) -> &mut Self {
+        self.spans = spans;
         self
     }
 

@@ -7,6 +7,7 @@ pub mod config;
 pub mod draw;
 mod normal;
 mod proxies;
+mod spans;
 mod upstream;
 mod upstream_h2;
 
@@ -342,8 +343,11 @@ impl Set {
     fn one(&self, case: &Case, stage: &Stage, logged: &mut usize) -> Vec<String> {
         stage.begin(&case.answers, &case.named);
         let mut stream = client::connect(self.at(case), case.from);
-        let mut normal =
-            Normal { ports: vec![(stream.local_addr().unwrap().port(), "CLIENT")], cased: case.cased };
+        let mut normal = Normal {
+            ports: vec![(stream.local_addr().unwrap().port(), "CLIENT")],
+            cased: case.cased,
+            ..Normal::default()
+        };
         let received = match &case.talk {
             Talk::Http1(turns) => {
                 let turns: Vec<_> = turns.iter().map(|t| self.filled(t)).collect();
@@ -352,12 +356,15 @@ impl Set {
             Talk::Http2(requests) => client::http2(&mut stream, requests),
             Talk::Tcp(bytes) => client::tcp(&mut stream, bytes),
         };
-        let mut seen = stage.end(case.expected);
+        let mut seen = stage.end(case.expected, case.spans);
         seen.sort_by(|a, b| a.upstream.cmp(&b.upstream));
+        let (reports, seen): (Vec<_>, Vec<_>) =
+            seen.into_iter().partition(|s| spans::is_collector(&s.upstream));
         normal.ports.extend(seen.iter().map(|s| (s.port, "LOCAL")));
         let mut lines = Vec::new();
         received.iter().for_each(|r| normal.received(r, &mut lines));
         seen.iter().for_each(|s| normal.seen(s, &mut lines));
+        normal.reported(&reports, &mut lines);
         for check in stage.checked().iter().filter(|_| case.checks) {
             lines.push("checked".to_owned());
             normal.seen(check, &mut lines);

@@ -7,10 +7,11 @@ use prost::Message as _;
 use regex::{Captures, Regex};
 use tulle_proto::envoy::{auth::CheckRequest, ratelimit::RateLimitRequest};
 
-use super::{answer::Seen, client::Received};
+use super::{answer::Seen, client::Received, spans};
 
 static UUID: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap());
+static ID: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(?:[0-9a-f]{32}|[0-9a-f]{16})\b").unwrap());
 static DATE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$").unwrap());
 static PORT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?::|PortValue\(\s*)(\d{4,5})\b").unwrap());
@@ -22,6 +23,8 @@ pub struct Normal {
     pub ports: Vec<(u16, &'static str)>,
     /// Names are compared with their case.
     pub cased: bool,
+    /// Ids of traces and spans in the order in which they are seen.
+    pub ids: std::cell::RefCell<Vec<String>>,
 }
 
 /// Fields that are lists: several lines mean the same as one with commas (RFC 9110 section 5.3).
@@ -34,12 +37,26 @@ const CALLED: &[&str] = &["auth", "rls", "web"];
 impl Normal {
     /// A line of text.
     pub fn text(&self, text: &str) -> String {
-        let text = UUID.replace_all(text, "UUID");
+        // The reason for a trace stands in place of the version.
+        let text = UUID.replace_all(text, |c: &Captures<'_>| match c[0].as_bytes()[14] {
+            reason @ (b'9' | b'a' | b'b') => format!("UUID {}", char::from(reason)),
+            _ => "UUID".to_owned(),
+        });
+        let text = ID.replace_all(&text, |c: &Captures<'_>| self.id(&c[0]));
         PORT.replace_all(&text, |c: &Captures<'_>| {
             let name = self.ports.iter().find(|(port, _)| c[1].parse() == Ok(*port)).map(|(_, n)| *n);
             name.map_or_else(|| c[0].to_owned(), |n| format!(":{n}"))
         })
         .into_owned()
+    }
+
+    fn id(&self, id: &str) -> String {
+        let mut ids = self.ids.borrow_mut();
+        let at = ids.iter().position(|known| *known == id).unwrap_or_else(|| {
+            ids.push(id.to_owned());
+            ids.len() - 1
+        });
+        format!("ID{at}/{}", id.len())
     }
 
     fn field(&self, name: &str, value: &str) -> String {
@@ -164,6 +181,20 @@ impl Normal {
         }
         if !seen.complete {
             to.push("  (unfinished)".to_owned());
+        }
+    }
+
+    /// What collectors got.
+    pub fn reported(&self, seen: &[Seen], to: &mut Vec<String>) {
+        for reports in seen.chunk_by(|a, b| a.upstream == b.upstream) {
+            let (first, all) = (&reports[0], reports.iter().collect::<Vec<_>>());
+            to.push(format!("{}: {}", first.upstream, self.text(&first.line)));
+            // Exporters differ in what they say of themselves.
+            let told = |name: &str| name == "content-type" || name.starts_with("x-own");
+            let fields: Vec<_> = first.headers.iter().filter(|(n, _)| told(n)).cloned().collect();
+            self.fields(&fields, to);
+            let text = self.text(&spans::text(&first.upstream, &all));
+            to.extend(text.lines().map(|line| format!("  {line}")));
         }
     }
 }

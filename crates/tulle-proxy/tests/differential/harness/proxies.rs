@@ -24,6 +24,9 @@ fn own_address() -> String {
     }
 }
 
+/// The id of the node on both sides.
+const NODE: &str = "node";
+
 /// Whoever serves the listeners.
 pub enum Side {
     Envoy(Child),
@@ -34,7 +37,13 @@ impl Side {
     /// Starts a stock Envoy and waits until it accepts connections at `probe`.
     pub fn envoy(program: &str, static_resources: &Value, dir: &Path, probe: SocketAddr) -> Self {
         let (file, log) = (dir.join("bootstrap.json"), dir.join("envoy.log"));
-        let bootstrap = json!({ "static_resources": static_resources });
+        let bootstrap = json!({
+            "static_resources": static_resources,
+            "node": { "id": NODE },
+            // Spans are sent at once, each in a report of its own.
+            "layered_runtime": { "layers": [{ "name": "test", "static_layer": {
+                "tracing.opentelemetry.min_flush_spans": 1, "tracing.zipkin.min_flush_spans": 1 } }] },
+        });
         std::fs::write(&file, serde_json::to_string_pretty(&bootstrap).unwrap()).unwrap();
         let child = Command::new(program)
             .args(["--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "20"])
@@ -61,7 +70,15 @@ impl Side {
     /// Starts ours.
     pub fn ours(static_resources: &Value) -> Self {
         let node = NodeConfig { ip: own_address(), ..NodeConfig::default() };
-        Self::Ours(Box::new(Proxy::with(static_resources.clone(), Settings { node, ..Settings::default() })))
+        Self::Ours(Box::new(Proxy::with(
+            static_resources.clone(),
+            Settings {
+                node,
+                node_id: NODE.to_owned(),
+                report_delay: std::time::Duration::from_millis(20),
+                ..Settings::default()
+            },
+        )))
     }
 }
 

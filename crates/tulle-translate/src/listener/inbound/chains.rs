@@ -33,6 +33,7 @@ pub(super) struct Builder<'a> {
     pub(super) stock: bool,
     /// Which metrics it reports as a server; `None` for none.
     pub(super) metrics: Option<&'a PluginConfig>,
+    pub(super) traced: &'a crate::tracing::Traced,
     pub(super) rbac: &'a rbac::Filters,
     pub(super) limits: &'a [HttpFilter],
     pub(super) patches: &'a Patches,
@@ -233,7 +234,8 @@ impl Builder<'_> {
         drop(sources);
         let own: Vec<HttpFilter> = self.rbac.http.iter().chain(self.limits).cloned().collect();
         let filters = (self.stock, self.metrics);
-        hcm::inbound(self.mesh, self.proxy, filters, target.protocol.is_http2(), &prefix, routes, &own)
+        let settings = (self.proxy, self.traced);
+        hcm::inbound(self.mesh, settings, filters, target.protocol.is_http2(), &prefix, routes, &own)
     }
 
     fn tcp(&self, target: &Target<'_>) -> Vec<Filter> {

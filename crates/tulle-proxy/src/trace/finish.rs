@@ -1,0 +1,310 @@
+//! Spans of a request that has ended.
+
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
+
+use tulle_engine::runtime::tracing::CustomTag;
+use tulle_http::Known;
+use tulle_telemetry::{
+    access_log::RequestRecord,
+    trace::{Kind, Reason, Span, SpanId, TraceId, request_id},
+};
+
+use super::{Active, LocalTag, LocalTracing, LocalValue, Observe, tags};
+use crate::http::{exchange::Exchange, finish::with_line};
+
+/// The most bytes of a tag's value.
+const MAX_VALUE: usize = 1024;
+
+/// A try with a span of its own.
+#[derive(Debug)]
+pub(super) struct Try {
+    id: SpanId,
+    number: u32,
+    begun: std::time::Instant,
+    ended: Option<Span>,
+}
+
+impl Try {
+    pub(super) fn new(id: SpanId, number: u32) -> Self {
+        Self { id, number, begun: std::time::Instant::now(), ended: None }
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Makes the spans of a request that has ended and hands them on: to the collector if it is sampled, to the store of the control
+/// plane if it is sampled or ended badly. Returns its trace, and whether it was sampled.
+pub(crate) fn finish(x: &mut Exchange<'_>, duration: Duration) -> (Option<TraceId>, bool) {
+    let manager = std::rc::Rc::clone(x.manager);
+    let Some(tracing) = &manager.tracing else { return (None, false) };
+    if x.record.trace.is_none() {
+        return (None, false);
+    }
+    end_try(x);
+    let Some(mut active) = x.record.trace.take() else { return (None, false) };
+    let sampled = match &active.own {
+        Some(own) => own.sampled,
+        // Malformed headers: no span.
+        None if tracing.tracer().is_some() => return (None, false),
+        None => active.reason != Reason::None,
+    };
+    let trace = trace_of(x, &active);
+    let keeping = x.conn.worker.telemetry.kept.is_on();
+    let keep = keeping && (sampled || super::kept::is_trouble(x, duration));
+    let export = sampled && tracing.exporter.is_some();
+    let (Some(id), true) = (trace, keep || export) else { return (trace, sampled) };
+    let mut spans: Vec<Span> = Vec::with_capacity(1);
+    if let Some(own) = &mut active.own {
+        spans.extend(own.tries.drain(..).filter_map(|t| t.ended));
+    }
+    let lost = x.record.lost_events;
+    let events = std::mem::take(&mut x.record.events);
+    let mut span = span(x, tracing, &active, id, duration);
+    (span.events, span.lost_events) = (events, lost);
+    spans.insert(0, span);
+    let telemetry = &x.conn.worker.telemetry;
+    if keep {
+        telemetry.kept.spans(&spans);
+    }
+    if let (true, Some(exporter)) = (export, &tracing.exporter) {
+        exporter.take(&x.conn.worker, spans);
+    }
+    (trace, sampled)
+}
+
+/// The trace of the request: that of its headers, else that of its id.
+fn trace_of(x: &Exchange<'_>, active: &Active) -> Option<TraceId> {
+    match &active.own {
+        Some(own) => Some(own.trace),
+        None => x.s.request.headers.get(Known::XRequestId).and_then(request_id::trace_of),
+    }
+}
+
+fn span(
+    x: &Exchange<'_>,
+    tracing: &LocalTracing,
+    active: &Active,
+    trace: TraceId,
+    duration: Duration,
+) -> Span {
+    let own = active.own.as_ref();
+    let kind = if tracing.egress && !tracing.config.spawn_upstream { Kind::Client } else { Kind::Server };
+    let (name, tags) = with_line(x, Some(duration), b"", |line| {
+        (name(x, tracing, active, line), all_tags(x, tracing, line, true))
+    });
+    Span {
+        trace,
+        id: own.map_or_else(|| SpanId::new(fastrand::u64(..)), |own| own.id),
+        parent: own.and_then(|own| own.parent),
+        state: x.s.request.headers.get_str(Known::Tracestate).unwrap_or_default().to_owned(),
+        name,
+        kind,
+        shared: own.is_some_and(|own| own.shared),
+        start: nanos(x.record.wall),
+        duration: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+        tags,
+        events: Vec::new(),
+        lost_events: 0,
+        failed: failed(kind, x.record.status),
+    }
+}
+
+/// Whether a status counts as a failure of that end (OpenTelemetry's semantic conventions for HTTP).
+fn failed(kind: Kind, status: u16) -> bool {
+    match kind {
+        Kind::Server => status >= 500,
+        Kind::Client => status >= 400,
+    }
+}
+
+fn name(x: &Exchange<'_>, tracing: &LocalTracing, active: &Active, line: &RequestRecord<'_>) -> String {
+    if let Some(told) = active.own.as_ref().and_then(|own| own.name.clone()) {
+        return told;
+    }
+    if let Some(route) = x.found.map(|f| f.route).filter(|r| !r.operation.is_empty()) {
+        return route.operation.to_string();
+    }
+    if let Some(format) = &tracing.operation {
+        return rendered(format, line);
+    }
+    match tracing.egress {
+        true => format!("egress {}", x.s.request.authority),
+        false => "ingress".to_owned(),
+    }
+}
+
+fn rendered(format: &tulle_telemetry::access_log::AccessLogFormat, line: &RequestRecord<'_>) -> String {
+    let mut out = Vec::new();
+    format.render(line, &mut out);
+    out.truncate(MAX_VALUE);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+type Tags = Vec<(Cow<'static, str>, String)>;
+
+fn all_tags(x: &Exchange<'_>, tracing: &LocalTracing, line: &RequestRecord<'_>, whole: bool) -> Tags {
+    let mut out: Tags = Vec::with_capacity(24);
+    if whole {
+        of_request(x, tracing, line, &mut out);
+    } else {
+        put(&mut out, "http.protocol", line.protocol);
+        if let Some(host) = line.upstream_host {
+            put(&mut out, "upstream_address", &host.to_string());
+            put(&mut out, "peer.address", &host.to_string());
+        }
+    }
+    common(x, line, &mut out);
+    let route = x.found.and_then(|found| found.route.tracing.as_deref());
+    let of_route = route.map(|r| (tags(&x.conn.worker, &r.tags), &*r.tags));
+    let wins = |tag: &LocalTag| {
+        of_route.as_ref().is_some_and(|(_, all): &(_, &[CustomTag])| all.iter().any(|t| t.name == tag.name))
+    };
+    let own = tracing.tags.iter().filter(|tag| !wins(tag));
+    for LocalTag { name, value } in own.chain(of_route.iter().flat_map(|(tags, _)| tags)) {
+        let value = match value {
+            LocalValue::Fixed(text) => text.to_string(),
+            LocalValue::Format(format, default) => {
+                let found = rendered(format, line);
+                if found.is_empty() { default.to_string() } else { found }
+            }
+        };
+        if !value.is_empty() {
+            out.push((Cow::Owned(name.to_string()), value));
+        }
+    }
+    out
+}
+
+fn put(out: &mut Tags, name: &'static str, value: &str) {
+    let mut end = value.len().min(MAX_VALUE);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    out.push((Cow::Borrowed(name), value[..end].to_owned()));
+}
+
+fn of_request(x: &Exchange<'_>, tracing: &LocalTracing, line: &RequestRecord<'_>, out: &mut Tags) {
+    let headers = &x.s.request.headers;
+    let settings = &x.conn.worker.settings;
+    put(out, "node_id", &settings.node_id);
+    put(out, "zone", &settings.zone);
+    let text = |name: Known| headers.get_str(name);
+    if let Some(id) = text(Known::XRequestId) {
+        put(out, "guid:x-request-id", id);
+    }
+    put(out, "http.url", &url(x, tracing.config.max_path));
+    put(out, "http.method", x.s.request.method.as_str());
+    put(out, "downstream_cluster", headers.get_str("x-envoy-downstream-service-cluster").unwrap_or("-"));
+    put(out, "user_agent", text(Known::UserAgent).unwrap_or("-"));
+    put(out, "http.protocol", line.protocol);
+    if let Some(peer) = line.downstream_direct_remote_address {
+        put(out, "peer.address", &peer.ip().to_string());
+    }
+    if let Some(id) = headers.get_str("x-client-trace-id") {
+        put(out, "guid:x-client-trace-id", id);
+    }
+    if x.record.grpc {
+        put(out, "grpc.path", &x.s.request.path);
+        put(out, "grpc.authority", &x.s.request.authority);
+        put(out, "grpc.content_type", text(Known::ContentType).unwrap_or_default());
+        if let Some(limit) = text(Known::GrpcTimeout) {
+            put(out, "grpc.timeout", limit);
+        }
+    }
+    put(out, "request_size", &line.bytes_received.to_string());
+    put(out, "response_size", &line.bytes_sent.to_string());
+}
+
+fn common(x: &Exchange<'_>, line: &RequestRecord<'_>, out: &mut Tags) {
+    put(out, "component", "proxy");
+    if let Some(cluster) = &x.record.cluster {
+        put(out, "upstream_cluster", &cluster.config.name);
+        put(out, "upstream_cluster.name", &cluster.config.stat_name);
+    }
+    put(out, "http.status_code", &line.response_code.to_string());
+    let mut flags = String::new();
+    for flag in line.response_flags.iter() {
+        if !flags.is_empty() {
+            flags.push(',');
+        }
+        flags.push_str(flag.short());
+    }
+    put(out, "response_flags", if flags.is_empty() { "-" } else { &flags });
+    if let Some(status) = x.record.grpc_status.filter(|_| x.record.grpc) {
+        put(out, "grpc.status_code", &status.to_string());
+        let message =
+            x.s.response.headers.get_str("grpc-message").or_else(|| x.s.trailers.get_str("grpc-message"));
+        if let Some(message) = message {
+            put(out, "grpc.message", message);
+        }
+    }
+    if line.response_code == 0 || line.response_code >= 500 {
+        put(out, "error", "true");
+    }
+}
+
+/// Scheme, host and path as the client wrote them, the path cut to `most` bytes.
+fn url(x: &Exchange<'_>, most: usize) -> String {
+    let request = &x.s.request;
+    let scheme = request.headers.get_str(Known::XForwardedProto).unwrap_or(request.scheme.as_str());
+    let path = request.headers.get_str(Known::XEnvoyOriginalPath).unwrap_or(&request.path);
+    let mut end = path.len().min(most);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{scheme}://{}{}", request.authority, &path[..end])
+}
+
+/// Ends the span of the last try, if it has one.
+pub(super) fn end_try(x: &mut Exchange<'_>) {
+    let manager = std::rc::Rc::clone(x.manager);
+    let Some(tracing) = &manager.tracing else { return };
+    let wanted = x.record.observe == Observe::All;
+    let Some(own) = x.record.trace.as_mut().and_then(|t| t.own.as_mut()) else { return };
+    let (trace, parent) = (own.trace, own.id);
+    let Some(last) = own.tries.last().filter(|t| t.ended.is_none() && wanted) else { return };
+    let (id, number, begun) = (last.id, last.number, last.begun);
+    let state = x.s.request.headers.get_str(Known::Tracestate).unwrap_or_default().to_owned();
+    let status = if x.record.answered.is_some() { x.s.response.status } else { 0 };
+    let (name, mut tags) = with_line(x, None, b"", |line| {
+        let line = RequestRecord {
+            response_code: if line.response_code == 0 { status } else { line.response_code },
+            ..*line
+        };
+        let name = match &tracing.upstream_operation {
+            Some(format) => rendered(format, &line),
+            None => format!("router {} egress", line.upstream_cluster),
+        };
+        (name, all_tags(x, tracing, &line, false))
+    });
+    if number > 1 {
+        put(&mut tags, "retry.count", &(number - 1).to_string());
+    }
+    let ended = Span {
+        trace,
+        id,
+        parent: Some(parent),
+        state,
+        name,
+        kind: Kind::Client,
+        shared: false,
+        start: nanos(x.record.wall)
+            + u64::try_from(begun.saturating_duration_since(x.record.start).as_nanos()).unwrap_or(0),
+        duration: super::elapsed(begun),
+        tags,
+        events: Vec::new(),
+        lost_events: 0,
+        failed: failed(Kind::Client, status),
+    };
+    let own = x.record.trace.as_mut().and_then(|t| t.own.as_mut());
+    if let Some(last) = own.and_then(|own| own.tries.last_mut()) {
+        last.ended = Some(ended);
+    }
+}
