@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
-use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{Api, Asked, Reply};
@@ -20,20 +19,22 @@ const ALIVE: Duration = Duration::from_secs(15);
 /// Requests that wait for a reader; one that does not read loses the rest, and is told how many.
 const WAITING: usize = 64;
 
+/// Who may listen at a time.
+const MOST: usize = 64;
+/// Ways out.
+const WRONG: &str = "see docs/tracing.md for the parameters";
+const MISSING: &str = "it may have made room for newer ones; sample more, or use a collector that keeps more";
+
 /// Answers what concerns traces and requests; `None` if something else is asked for.
 pub(super) fn answer(api: &Api, asked: &Asked) -> Option<Reply> {
     let found = traces::answer(api.traces.as_ref()?, &asked.path, &asked.params)?;
     if asked.method != hyper::Method::GET {
         return Some(Reply::text(405, "only GET\n"));
     }
-    let refused = |status, error: String| Reply {
-        status,
-        ..Reply::json(json!({ "error": error }).to_string().into_bytes())
-    };
     Some(match found {
         Answer::Found(value) => Reply::json(value.to_string().into_bytes()),
-        Answer::Missing(error) => refused(404, error),
-        Answer::Wrong(error) => refused(400, error),
+        Answer::Missing(error) => Reply::refused(404, "NotFound", &error, MISSING),
+        Answer::Wrong(error) => Reply::refused(400, "BadParameter", &error, WRONG),
     })
 }
 
@@ -41,12 +42,17 @@ pub(super) fn answer(api: &Api, asked: &Asked) -> Option<Reply> {
 pub(super) fn stream(api: &Api, asked: &Asked) -> Option<Result<Requests, Reply>> {
     let traces =
         api.traces.as_ref().filter(|_| asked.method == hyper::Method::GET && asked.path == STREAM)?;
+    if traces.listeners() >= MOST {
+        return Some(Err(Reply::refused(
+            503,
+            "TooMany",
+            "too many listen to requests",
+            "close some, or ask again later",
+        )));
+    }
     Some(match Filter::read(&asked.params) {
         Ok(filter) => Ok(Requests::begin(traces.listen(filter))),
-        Err(error) => {
-            let body = json!({ "error": error }).to_string().into_bytes();
-            Err(Reply { status: 400, ..Reply::json(body) })
-        }
+        Err(error) => Err(Reply::refused(400, "BadParameter", &error, WRONG)),
     })
 }
 

@@ -272,6 +272,11 @@ impl Traces {
     pub fn listen(&self, filter: Filter) -> Listener {
         Listener { receiver: self.live.subscribe(), filter }
     }
+
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.live.receiver_count()
+    }
 }
 
 impl Listener {

@@ -19,6 +19,7 @@ mod node;
 mod proxy;
 pub(crate) mod resources;
 mod status;
+mod tap;
 mod top;
 mod up;
 mod validate;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Mtls(mtls::Args),
     Dashboard(dashboard::Args),
     Top(top::Args),
+    Tap(Box<tap::Args>),
     Ca(ca::Args),
     ControlPlane(Box<control_plane::Args>),
     Lab(lab::Args),
@@ -82,6 +84,7 @@ impl Command {
             Self::Mtls(args) => mtls::run(&args),
             Self::Dashboard(args) => dashboard::run(&args),
             Self::Top(args) => top::run(&args),
+            Self::Tap(args) => tap::run(&args),
             Self::Ca(args) => ca::run(&args),
             Self::ControlPlane(args) => control_plane::run(*args),
             Self::Lab(args) => lab::run(args),

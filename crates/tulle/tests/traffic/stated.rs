@@ -22,7 +22,7 @@ fn manifests() -> Vec<(&'static str, String)> {
     let payment = [echo("payment-service", "v1"), echo("payment-service", "v2")];
     let canary = documents(&[payment[0].clone(), payment[1].clone(), service("payment-service", "http")]);
     let ends = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: ending\n  annotations: \
-                {tulle.io/fault-expires: 25s}\nspec:\n  hosts: [ending]\n  http:\n  - fault: {abort: {httpStatus: 418, \
+                {tulle.io/fault-expires: 60s}\nspec:\n  hosts: [ending]\n  http:\n  - fault: {abort: {httpStatus: 418, \
                 percentage: {value: 100}}}\n    route: [{destination: {host: ending}}]\n";
     vec![
         ("client.yaml", documents(&[namespace("default", true), client("client", "client", "")])),
@@ -250,5 +250,5 @@ fn a_fault_ends_at_its_time(mesh: &Mesh, over: bool) {
     if !over {
         return assert_eq!(status(), 418, "the experiment goes on");
     }
-    mesh.eventually("the experiment ends", Duration::from_secs(60), || status() == 200);
+    mesh.eventually("the experiment ends", Duration::from_secs(120), || status() == 200);
 }

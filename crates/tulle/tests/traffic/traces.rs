@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -238,4 +239,49 @@ fn one_request_through_five_services_is_one_trace_with_its_retries_and_ejections
             .as_array()
             .is_some_and(|all| all.len() >= 2 && all.iter().all(|r| r["trace_id"] == id))
     });
+    requests_are_tapped(&mesh, &gateway);
+}
+
+/// `tulle tap` shows requests as they happen, filtered, as lines and as JSON.
+fn requests_are_tapped(mesh: &Mesh, gateway: &str) {
+    let state = mesh.dir.path().join("state");
+    let state = state.to_str().unwrap();
+    // What is sampled is shown, all of it here.
+    let tapping = |args: &[&str]| {
+        let all = [&["tap", "--state-dir", state][..], args].concat();
+        let tap = mesh.tulle(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let tap = std::cell::RefCell::new(tap);
+        mesh.eventually("the tap has seen its requests", SOON, || {
+            let url = format!("{gateway}/productpage?secret=1");
+            http_get_with(&url, &[("authorization", "Bearer secret")]);
+            tap.borrow_mut().try_wait().unwrap().is_some()
+        });
+        let done = tap.into_inner().wait_with_output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let lines =
+        tapping(&["-n", "istio-system", "--path", "/productpage", "--reporter", "source", "--max", "3"]);
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    for line in lines.lines() {
+        assert!(line.contains("  client  200  ") && line.contains("/productpage  "), "{line}");
+        assert!(line.contains(" -> default/productpage-v1") && line.ends_with("  mtls"), "{line}");
+    }
+    let lines =
+        tapping(&["--to", "default/ratings-v1", "--reporter", "destination", "--max", "2", "-o", "json"]);
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    for line in lines.lines() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (request["destination"]["workload"].as_str(), request["source"]["workload"].as_str()),
+            (Some("ratings-v1"), Some("reviews-v2")),
+            "{request}"
+        );
+        assert!(!line.contains("secret"), "{line}");
+    }
+    let failed = tapping(&["--to", "default/details-v2", "--status", "5xx", "--max", "1", "-o", "wide"]);
+    assert!(failed.contains("  503  ") && failed.contains("request_id="), "{failed}");
+    let wrong = mesh.tulle(&["tap", "--state-dir", state, "--status", "often"]).output().unwrap();
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert!(wrong.status.code() == Some(1) && said.contains("neither a status such as 503"), "{said}");
 }
