@@ -6,8 +6,11 @@
 mod asked;
 mod clients;
 mod discovery;
+mod hear;
 mod quarantine;
 mod report;
+mod spread;
+mod take;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -19,24 +22,21 @@ use tulle_base::ResourceRef;
 use tulle_ca::Aliases;
 use tulle_identity::TrustSource;
 use tulle_mesh::policy::{Fetched, KeySource};
-use tulle_mesh::{Change, ChangedKeys, MeshConfig, NsName};
+use tulle_mesh::{Change, MeshConfig, NsName};
 use tulle_store::{Filter, Follow, Store, Update};
-use tulle_telemetry::audit::{AuditLog, Entry, Event};
+use tulle_telemetry::audit::AuditLog;
 use tulle_translate::Proxy;
-use tulle_xds::server::{CoreEvent, Hub, HubEvent, StreamId};
+use tulle_xds::server::{Hub, HubEvent, StreamId};
 
 use crate::bindings::Accounts;
 use crate::console::Known;
-use crate::documents::{Documents, Taken, has_status};
+use crate::documents::Documents;
 use crate::federation;
 use crate::keys::Wanted;
 use crate::ledger::Ledger;
-use crate::metrics::{Metric, Metrics};
-use crate::press::Press;
+use crate::metrics::Metrics;
 use crate::register;
-use crate::rooms::{RoomId, Rooms, Step, reference};
-use crate::roots;
-use crate::rotation;
+use crate::rooms::{RoomId, Rooms, Step};
 use crate::secrets::Secrets;
 use crate::sets::Pool;
 use crate::standing::Standing;
@@ -47,7 +47,7 @@ use crate::types::Types;
 use crate::views::Shared;
 pub(crate) use asked::Question;
 use clients::{Client, Opening};
-use discovery::{Discovery, Turned};
+use discovery::Discovery;
 
 /// Updates taken together at most.
 const BATCH: usize = 4096;
@@ -300,217 +300,6 @@ impl World {
         });
     }
 
-    /// Takes in changes of the store.
-    fn take(&mut self, updates: Vec<Update>, follow: &Follow, at: Instant) {
-        let mut changes = Vec::with_capacity(updates.len());
-        let mut turned = Turned::new();
-        let mut synced = false;
-        for update in &updates {
-            if let Update::Put(object) = update {
-                self.version = self.version.max(object.meta.resource_version.parse().unwrap_or(0));
-            }
-        }
-        self.begin();
-        if let Some(told) = &self.outside.told {
-            for update in &updates {
-                // The dashboard ends only when everything does.
-                let _ = told.send(update.clone());
-            }
-        }
-        let mut secrets = false;
-        for update in updates {
-            match update {
-                // The mesh knows which Secrets hold certificates, not what they are.
-                Update::Put(object) if object.kind() == Kind::Secret => {
-                    self.secrets.change(&self.outside.hub, &object, true, at);
-                    secrets = true;
-                    changes.push(Change::Put(object));
-                }
-                Update::Delete(object) if object.kind() == Kind::Secret => {
-                    self.secrets.change(&self.outside.hub, &object, false, at);
-                    secrets = true;
-                    changes.push(Change::Delete(object.resource()));
-                }
-                Update::Put(object) => {
-                    self.note(&object, true);
-                    if object.kind() == Kind::Namespace {
-                        turned.extend(self.discovery.label(&object, true));
-                    }
-                    if self.discovery.sees(&object) {
-                        changes.extend(self.put(object));
-                    }
-                }
-                Update::Delete(object) => {
-                    self.note(&object, false);
-                    if object.kind() == Kind::Namespace {
-                        turned.extend(self.discovery.label(&object, false));
-                    }
-                    changes.push(self.delete(&object));
-                }
-                Update::Synced => synced = true,
-            }
-        }
-        changes.extend(self.turn(&turned, follow));
-        let before = Instant::now();
-        let mut step = self.rooms.step(&changes, &self.documents);
-        let selectors = self.rooms.truth().mesh().discovery.clone();
-        let turned = self.discovery.select(&selectors, follow.known().map(|o| o.meta.namespace.as_str()));
-        if !turned.is_empty() {
-            let more = self.turn(&turned, follow);
-            step.merge(self.rooms.step(&more, &self.documents));
-            changes.extend(more);
-        }
-        // Faults that were over before they came do not begin.
-        if self.rooms.truth().next_end().is_some() || self.rooms.truth().now() > 0 {
-            step.merge(self.rooms.time(unix_now()));
-        }
-        self.want_keys(&step);
-        self.outside.metrics.observe(Metric::SnapshotTime, &[], before.elapsed().as_secs_f64());
-        self.say_settings(&changes, &step);
-        if step.keys.get(&0).is_some_and(|k| k.mesh) {
-            self.publish_trust(at);
-        }
-        for resource in &step.noted {
-            if self.documents.get(resource).is_some() {
-                self.ledger.touch(resource);
-            }
-        }
-        if synced && !self.synced {
-            self.become_ready();
-        }
-        let changed: Vec<ResourceRef> = changes.iter().map(reference).collect();
-        if self.synced {
-            self.spread(&step, at);
-            self.pardon(&changed, at);
-            if secrets {
-                self.grant_all(at);
-            }
-        }
-        self.outside.hub.mark();
-        self.show();
-    }
-
-    /// What is in namespaces that are read from now on comes, what is in those that are not any more goes.
-    fn turn(&mut self, turned: &Turned, follow: &Follow) -> Vec<Change> {
-        if turned.is_empty() {
-            return Vec::new();
-        }
-        tracing::info!(?turned, "namespaces are read, or not any more");
-        let mut changes = Vec::new();
-        for object in follow.known().filter(|o| o.kind() != Kind::Secret) {
-            match turned.get(&object.meta.namespace) {
-                Some(true) => changes.extend(self.put(object.clone())),
-                Some(false) => changes.push(self.delete(object)),
-                None => {}
-            }
-        }
-        changes
-    }
-
-    /// Tells that settings of the mesh are in force, or why they are not: a ConfigMap has no status.
-    fn say_settings(&self, changes: &[Change], step: &Step) {
-        if step.keys.get(&0).is_some_and(|k| k.mesh) {
-            tracing::info!("other settings of the mesh are in force");
-        }
-        let puts = changes.iter().filter(|c| matches!(c, Change::Put(_))).map(reference);
-        for map in puts.filter(|r| r.kind == "ConfigMap") {
-            for problem in self.rooms.truth().diagnostics_of(&map) {
-                tracing::warn!(%problem, "settings of the mesh");
-            }
-        }
-    }
-
-    /// Takes in an object; what of it concerns the mesh.
-    fn put(&mut self, object: Arc<Object>) -> Option<Change> {
-        if !has_status(object.kind()) {
-            return Some(Change::Put(object));
-        }
-        let resource = object.resource();
-        self.outside.flow.remember(&resource, object.status.as_ref());
-        let refused = self.refusing.contains_key(&resource) || self.rooms.is_held(&resource);
-        match self.documents.put(&object, self.epoch, refused) {
-            Taken::Same => None,
-            Taken::Changed => {
-                self.tell_change(&object, "written", None);
-                self.ledger.changed(&resource);
-                Some(Change::Put(object))
-            }
-            Taken::Invalid => {
-                self.tell_change(&object, "written", Some("it is invalid; its status says why"));
-                self.ledger.touch(&resource);
-                let label = [("type", object.kind().info().kind)];
-                self.outside.metrics.add(Metric::RejectedConfigs, &label, 1.0);
-                None
-            }
-        }
-    }
-
-    fn delete(&mut self, object: &Object) -> Change {
-        let resource = object.resource();
-        if has_status(object.kind()) {
-            self.tell_change(object, "deleted", None);
-            self.documents.delete(&resource);
-            self.ledger.forget(&resource);
-            self.outside.flow.forget(&resource);
-        }
-        Change::Delete(resource)
-    }
-
-    /// Tells the audit log what the mesh is configured by; what was there at the start is no change.
-    fn tell_change(&self, object: &Object, change: &'static str, refused: Option<&str>) {
-        if !self.synced {
-            return;
-        }
-        let entry = Entry::new(Event::ConfigChanged, rotation::actor(object), object.resource().to_string())
-            .with("change", change)
-            .with("version", object.meta.resource_version.as_str());
-        self.outside.audit.record(match refused {
-            Some(reason) => entry.refused(reason),
-            None => entry,
-        });
-    }
-
-    /// What else has to know of an object.
-    fn note(&mut self, object: &Arc<Object>, there: bool) {
-        let event = if there { "update" } else { "delete" };
-        let kind = object.kind();
-        let metric = match kind.info().kind {
-            "Service" | "EndpointSlice" | "Endpoints" | "Pod" | "Node" | "Namespace" => {
-                Metric::RegistryEvents
-            }
-            _ => Metric::ConfigEvents,
-        };
-        self.outside.metrics.add(metric, &[("type", kind.info().kind), ("event", event)], 1.0);
-        if there && rotation::concerns(object, &self.rooms.truth().mesh().root_namespace) {
-            // The CA ends only when everything does.
-            let _ = self.outside.ca_requests.send(object.clone());
-        }
-        if there {
-            self.outside.accounts.put(object);
-        } else {
-            self.outside.accounts.delete(object);
-        }
-        let namespace = match kind {
-            Kind::Namespace if there => {
-                self.namespaces.insert(object.meta.name.clone());
-                Some(&object.meta.name)
-            }
-            Kind::Namespace => {
-                self.namespaces.remove(&object.meta.name);
-                None
-            }
-            // Somebody changed it, or took it away; unless it went with its namespace.
-            Kind::ConfigMap if roots::concerns(object) => {
-                Some(&object.meta.namespace).filter(|ns| self.namespaces.contains(*ns))
-            }
-            _ => None,
-        };
-        if let Some(namespace) = namespace {
-            // The publisher ends only when everything does.
-            let _ = self.outside.namespaces.send(namespace.clone());
-        }
-    }
-
     fn become_ready(&mut self) {
         self.synced = true;
         self.quiet_until = Some(Instant::now() + QUIET);
@@ -526,157 +315,9 @@ impl World {
         }
     }
 
-    /// Makes again what depends on what changed, for everybody.
-    fn spread(&mut self, step: &Step, at: Instant) {
-        if step.keys.values().all(ChangedKeys::is_empty) {
-            return;
-        }
-        let before = Instant::now();
-        if let Some(changed) = step.keys.get(&0) {
-            self.count(changed);
-        }
-        // Looked at before the views change: what concerns a client is judged by the view that it had.
-        let concerned = self.concerned(step);
-        let mut press = Press {
-            hub: &self.outside.hub,
-            types: self.types,
-            pool: &mut self.pool,
-            ledger: &mut self.ledger,
-            at,
-        };
-        for ((room, _), shared) in &mut self.views {
-            if let Some(changed) = step.keys.get(room).filter(|c| !c.is_empty()) {
-                shared.update(&mut press, self.rooms.snapshot(*room), changed);
-            }
-        }
-        let metrics = Arc::clone(&self.outside.metrics);
-        metrics.observe(Metric::DebounceTime, &[], before.saturating_duration_since(at).as_secs_f64());
-        for refresh in concerned {
-            metrics.observe(Metric::QueueTime, &[], before.elapsed().as_secs_f64());
-            self.refresh(refresh, at);
-        }
-        self.outside.metrics.add(Metric::Encodes, &[], self.pool.take_encoded() as f64);
-        self.outside.metrics.observe(Metric::PushTime, &[], before.elapsed().as_secs_f64());
-    }
-
-    fn hear(&mut self, event: HubEvent) {
-        match event {
-            HubEvent::Opening { stream, node, peer, protocol } => {
-                let opening = Opening { stream, node, peer, protocol };
-                if self.synced {
-                    self.begin();
-                    self.open(opening);
-                    self.outside.hub.mark();
-                } else {
-                    self.waiting.push(opening);
-                }
-            }
-            HubEvent::Closed { stream } => self.close(stream),
-            HubEvent::Core(event) => self.core_event(event),
-            HubEvent::Marked { epoch } => {
-                let before = self.outside.standing.marked(epoch);
-                self.ledger.touch_due(before, epoch);
-                self.try_again();
-            }
-            HubEvent::Sent { stream, kind, bytes, .. } => {
-                self.note_push(stream);
-                let label = [("type", self.types.label(kind))];
-                self.outside.metrics.add(Metric::Pushes, &label, 1.0);
-                self.outside.metrics.observe(Metric::ConfigSize, &label, bytes as f64);
-            }
-            HubEvent::Expelled { stream, violation } => {
-                self.outside.metrics.add(Metric::InternalErrors, &[], 1.0);
-                tracing::warn!(proxy = self.name_of(stream), %violation, "stream ended");
-            }
-        }
-    }
-
-    fn core_event(&mut self, event: CoreEvent) {
-        let metrics = &self.outside.metrics;
-        match event {
-            CoreEvent::Accepted { converged_in, .. } => {
-                if let Some(time) = converged_in {
-                    metrics.observe(Metric::Convergence, &[], time.as_secs_f64());
-                }
-            }
-            CoreEvent::Refused { stream, kind, errors } => self.refused(stream, kind, errors),
-            CoreEvent::Reached { stream, epoch } => self.reached(stream, epoch),
-            CoreEvent::StaleNonce { .. } => metrics.add(Metric::ExpiredNonce, &[], 1.0),
-            CoreEvent::UnknownType { stream, type_url, problem } if type_url == register::HEALTH => {
-                let client = self.clients.get(&stream);
-                if client.is_some_and(|client| register::wanted(&client.proxy).is_some()) {
-                    tracing::info!(proxy = self.name_of(stream), ?problem, "workload told its health");
-                    self.tell_registrar(register::Told::Health(stream, problem));
-                }
-            }
-            CoreEvent::UnknownType { stream, type_url, problem: _ } => {
-                tracing::debug!(
-                    proxy = self.name_of(stream),
-                    type_url,
-                    "asked for a type that is not served"
-                );
-            }
-        }
-    }
-
-    /// A proxy got on, or fell behind.
-    fn reached(&mut self, stream: StreamId, epoch: u64) {
-        let (before, now) = self.outside.standing.reached(stream, epoch);
-        let Some(client) = self.clients.get(&stream) else { return };
-        if before < client.joined || now < client.joined {
-            self.ledger.touch_holder(client.own.holder);
-            if let Some(shared) = self.views.get(&client.view_key()) {
-                self.ledger.touch_holder(shared.holder);
-            }
-        } else {
-            self.ledger.touch_due(before.min(now), before.max(now));
-        }
-        self.try_again();
-    }
-
     /// The task ends only when everything does.
     fn tell_registrar(&self, told: register::Told) {
         let _ = self.outside.register.send(told);
-    }
-
-    fn name_of(&self, stream: StreamId) -> String {
-        self.clients.get(&stream).map(|c| c.proxy.pod.to_string()).unwrap_or_default()
-    }
-
-    fn count(&self, changed: &ChangedKeys) {
-        let metrics = &self.outside.metrics;
-        let updates = [
-            ("svc", changed.services.len()),
-            ("eds", changed.endpoints.len()),
-            (
-                "config",
-                changed.routes.len()
-                    + changed.destinations.len()
-                    + changed.policies.len()
-                    + changed.telemetry.len(),
-            ),
-        ];
-        for (kind, n) in updates.iter().filter(|(_, n)| *n > 0) {
-            metrics.add(Metric::InboundUpdates, &[("type", kind)], *n as f64);
-        }
-        let causes = [
-            ("service", !changed.services.is_empty()),
-            ("endpoint", !changed.endpoints.is_empty()),
-            ("config", updates[2].1 > 0),
-            ("proxy", !changed.workloads.is_empty()),
-            ("global", changed.mesh),
-        ];
-        for (cause, _) in causes.iter().filter(|(_, yes)| *yes) {
-            metrics.add(Metric::PushTriggers, &[("type", cause)], 1.0);
-        }
-        let snapshot = self.rooms.truth();
-        if !changed.services.is_empty() {
-            metrics.set(Metric::Services, &[], snapshot.services().count() as f64);
-        }
-        if !changed.routes.is_empty() {
-            let sets: HashSet<_> = snapshot.routes().map(|(_, r)| r.meta.resource.clone()).collect();
-            metrics.set(Metric::VirtualServices, &[], sets.len() as f64);
-        }
     }
 }
 
