@@ -93,7 +93,10 @@ impl Sides {
         #[allow(clippy::cast_precision_loss, reason = "milliseconds of a window")]
         let rate = increase / ((span.to - span.from) as f64 / 1000.0);
         match &*series.name {
-            "istio_requests_total" => requests(edge, &get, rate),
+            "istio_requests_total" => {
+                edge.count += increase;
+                requests(edge, &get, rate);
+            }
             "istio_request_duration_milliseconds_bucket" => {
                 let bound = match series.le.as_deref() {
                     Some("+Inf") | None => f64::INFINITY,
@@ -102,6 +105,7 @@ impl Sides {
                 *edge.buckets.entry(bound.to_bits()).or_default() += increase;
             }
             "istio_tcp_connections_opened_total" => {
+                edge.count += increase;
                 edge.rate += rate;
                 secured(edge, &get, rate);
             }

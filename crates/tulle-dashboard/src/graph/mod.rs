@@ -55,6 +55,8 @@ pub struct Node {
 pub struct Edge {
     /// Requests a second; of TCP, connections opened.
     pub rate: f64,
+    /// How many these were; of TCP, connections opened.
+    pub count: f64,
     /// Of these, those that failed: no answer, a status from 500 on, a gRPC status other than 0.
     pub errors: f64,
     /// Of these, those that were refused with a status from 400 to 499.

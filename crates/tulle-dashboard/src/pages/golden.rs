@@ -8,6 +8,8 @@ use crate::graph::{Edge, EdgeKey};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Golden {
+    /// Requests that ended in the window.
+    pub requests: f64,
     /// Requests a second.
     pub rate: f64,
     /// Those that failed.
@@ -48,6 +50,7 @@ impl Golden {
                 out.tcp_connections += edge.rate;
                 continue;
             }
+            sum.count += edge.count;
             sum.rate += edge.rate;
             sum.errors += edge.errors;
             sum.refused += edge.refused;
@@ -57,6 +60,7 @@ impl Golden {
         }
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|q| sum.quantile(q));
         Self {
+            requests: sum.count,
             rate: sum.rate,
             errors: sum.errors,
             refused: sum.refused,

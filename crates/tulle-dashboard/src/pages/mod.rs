@@ -3,6 +3,7 @@
 //! Every function returns JSON; the names of the fields are those of docs/dashboard-api.md.
 
 mod breakers;
+mod checks;
 mod golden;
 mod graph;
 mod health;

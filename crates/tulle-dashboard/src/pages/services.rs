@@ -133,7 +133,7 @@ pub(crate) fn service(seen: &Seen, id: &str) -> Option<Value> {
     out["peers"] = json!({"inbound": inbound, "outbound": seen.peers(outbound, |key| &key.target)});
     out["endpoints"]["list"] = endpoints(seen, service, &host);
     out["configuration"] = json!(service.configuration);
-    out["queries"] = queries(&service.host);
+    out["queries"] = queries(&service.host, seen.seconds());
     out["commands"] = json!([
         format!("tulle top -n {}", service.namespace),
         format!("tulle get svc {} -n {} -o yaml", service.name, service.namespace),
@@ -184,23 +184,29 @@ fn endpoints(seen: &Seen, service: &Service, host: &Host) -> Value {
     json!(all.collect::<Vec<Value>>())
 }
 
-/// The same numbers from a Prometheus.
-fn queries(host: &str) -> Value {
+/// The same numbers from a Prometheus, over a window of so many seconds.
+fn queries(host: &str, window: f64) -> Value {
     let host = quoted(host);
-    let selector = format!(r#"{{reporter=~"source|waypoint",destination_service="{host}"}}"#);
-    let rate = format!("sum(rate(istio_requests_total{selector}[1m]))");
+    let selector = format!(r#"reporter=~"source|waypoint",destination_service="{host}""#);
+    let sum = |more: &str| format!("sum(rate(istio_requests_total{{{selector}{more}}}[{window:.0}s]))");
+    // As errors are counted: no answer, a status from 500 on, a gRPC status other than 0.
     let failed = format!(
-        r#"sum(rate(istio_requests_total{{reporter=~"source|waypoint",destination_service="{host}",response_code=~"0|5.."}}[1m]))"#
+        "(({} or vector(0)) + ({} or vector(0)))",
+        sum(r#",response_code=~"0|5..""#),
+        sum(r#",response_code!~"0|5..",grpc_response_status=~".+",grpc_response_status!="0""#)
     );
     let quantile = |q: &str| {
         format!(
-            "histogram_quantile({q}, sum by (le) (rate(istio_request_duration_milliseconds_bucket{selector}[1m])))"
+            "histogram_quantile({q}, sum by (le) (rate(istio_request_duration_milliseconds_bucket{{{selector}}}[{window:.0}s])))"
         )
     };
+    let clusters = format!(r#"{{cluster_name=~"outbound\\|.*\\|{}"}}"#, host.replace('.', r"\\."));
     json!({
-        "rate": rate,
-        "errorRate": format!("{failed} / {rate}"),
+        "rate": sum(""),
+        "errorRate": format!("{failed} / {}", sum("")),
         "p50": quantile("0.5"), "p95": quantile("0.95"), "p99": quantile("0.99"),
-        "connections": format!(r#"sum(envoy_cluster_upstream_cx_active{{cluster_name=~"outbound\\|.*\\|{}"}})"#, host.replace('.', r"\\.")),
+        "connections": format!("sum(envoy_cluster_upstream_cx_active{clusters})"),
+        "ejected": format!("max(envoy_cluster_outlier_detection_ejections_active{clusters})"),
+        "endpoints": format!("max(envoy_cluster_membership_total{clusters})"),
     })
 }
