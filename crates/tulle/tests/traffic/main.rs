@@ -6,12 +6,14 @@
 mod asking;
 mod authorization;
 mod bad_input;
+mod boards;
 mod bookinfo;
 mod changes;
 mod dashboard;
 mod families;
 mod gateway_api;
 mod gateways;
+mod golden;
 mod harness;
 mod hosts;
 mod ingress;

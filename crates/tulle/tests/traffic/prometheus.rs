@@ -106,7 +106,7 @@ spec:
   ports: [{name: tcp, port: 9000, targetPort: 9000}]
 "#;
 
-fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
     if found.is_none() {
@@ -117,7 +117,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// A Deployment of one container that runs a program of the host.
-fn host_program(name: &str, command: &[&str], port: u16, annotations: &Value) -> String {
+pub(crate) fn host_program(name: &str, command: &[&str], port: u16, annotations: &Value) -> String {
     let labels = json!({ "app": name });
     let document = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
@@ -140,7 +140,7 @@ fn host_program(name: &str, command: &[&str], port: u16, annotations: &Value) ->
 }
 
 /// The targets of a Prometheus: proxies' merged metrics, and the control plane's, with the labels that discovery gives them.
-fn targets(mesh: &Mesh) -> Value {
+pub(crate) fn targets(mesh: &Mesh) -> Value {
     let pods = mesh.ready["pods"].as_array().cloned().unwrap_or_default();
     let one = |pod: &Value| {
         let text = |key: &str| pod[key].as_str().unwrap_or_default().to_owned();
@@ -158,18 +158,18 @@ fn targets(mesh: &Mesh) -> Value {
     pods.iter().filter_map(one).collect()
 }
 
-fn encoded(query: &str) -> String {
+pub(crate) fn encoded(query: &str) -> String {
     query.bytes().map(|b| format!("%{b:02x}")).collect()
 }
 
 /// What the Prometheus in the mesh answers.
-fn prometheus(mesh: &Mesh, path: &str) -> Value {
+pub(crate) fn prometheus(mesh: &Mesh, path: &str) -> Value {
     let (_, body) = mesh.get_from("monitoring/prometheus", &format!("http://127.0.0.1:9090{path}"), &[]);
     serde_json::from_str(&body).unwrap_or(Value::String(body))
 }
 
 /// What our own store answers.
-fn ours(mesh: &Mesh, path: &str) -> Value {
+pub(crate) fn ours(mesh: &Mesh, path: &str) -> Value {
     let dashboard = mesh.ready["dashboard"].as_str().expect("the ready file names the dashboard");
     let (_, body) = http_get(&format!("{dashboard}{path}"));
     serde_json::from_str(&body).unwrap_or(Value::String(body))

@@ -1,0 +1,186 @@
+//! The boards of the dashboard in a whole mesh: who is encrypted, who may call whom, what rules decided, how far proxies are.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Mesh, Spec, http_get};
+use crate::manifests::{client, documents, echo, injected_default, namespace, service, within};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// `friend` may read; whoever shows no identity, or another one, may not.
+const POLICIES: &str = r#"apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: readers, namespace: default}
+spec:
+  selector: {matchLabels: {app: echo}}
+  action: ALLOW
+  rules:
+  - from: [{source: {principals: [cluster.local/ns/default/sa/friend]}}]
+    to: [{operation: {methods: [GET]}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nobody-deletes, namespace: default}
+spec:
+  selector: {matchLabels: {app: echo}}
+  action: DENY
+  rules:
+  - from: [{source: {principals: [cluster.local/ns/default/sa/friend]}}]
+    to: [{operation: {paths: [/secret]}}]
+"#;
+
+fn ask(mesh: &Mesh, path: &str) -> Value {
+    let dashboard = mesh.ready["dashboard"].as_str().expect("the ready file names the dashboard");
+    let (status, body) = http_get(&format!("{dashboard}{path}"));
+    serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {status} {body}"))
+}
+
+/// The one of a list that has this value in a field.
+fn with<'a>(list: &'a Value, field: &str, value: &str) -> &'a Value {
+    let found = list.as_array().and_then(|all| all.iter().find(|one| one[field] == value));
+    found.unwrap_or_else(|| panic!("no {field} {value} in {list}"))
+}
+
+#[test]
+fn boards_say_who_is_encrypted_who_may_call_and_how_far_proxies_are() {
+    let outside = documents(&[namespace("outside", false), within("outside", &client("plain", "plain", ""))]);
+    let manifests = [
+        (
+            "base.yaml",
+            documents(&[
+                injected_default(),
+                client("friend", "friend", ""),
+                client("stranger", "stranger", ""),
+                echo("echo", "v1"),
+                service("echo", "http"),
+                POLICIES.to_owned(),
+            ]),
+        ),
+        ("outside.yaml", outside),
+    ];
+    let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+    let url = "http://echo.default:9080/";
+    let call = |who: &str, path: &str| mesh.get_from(who, &format!("{url}{path}"), &[]).0;
+    mesh.eventually("the policies are in force", LIMIT, || {
+        call("friend", "") == 200 && call("stranger", "") == 403 && call("friend", "secret") == 403
+    });
+
+    // Who may call whom is what requests are answered.
+    let access = ask(&mesh, "/api/security/access?to=default/echo-v1");
+    for (who, verdict, status) in [
+        ("default/friend", "partly", 200),
+        ("default/stranger", "denied", 403),
+        ("outside/plain", "denied", 403),
+    ] {
+        let row = with(&access["rows"], "from", who);
+        assert_eq!(row["verdict"], verdict, "{row}");
+        assert_eq!(call(who, ""), status, "{row}");
+    }
+    let partly = with(&access["rows"], "from", "default/friend");
+    assert!(partly["conditions"].to_string().contains("/secret"), "{partly}");
+
+    let mut boards = [Value::Null, Value::Null];
+    mesh.eventually("rules, denials and plain text are counted", LIMIT, || {
+        for (who, path) in [("friend", ""), ("friend", "secret"), ("stranger", ""), ("outside/plain", "")] {
+            call(who, path);
+        }
+        boards = ["encryption", "policies"].map(|b| ask(&mesh, &format!("/api/security/{b}?window=30s")));
+        let [encryption, policies] = &boards;
+        let edge = |from: &str, state: &str| {
+            let edges = encryption["edges"].as_array().cloned().unwrap_or_default();
+            edges
+                .iter()
+                .any(|e| e["source"] == *from && e["target"] == "default/echo-v1" && e["state"] == *state)
+        };
+        let decided = |name: &str, what: &str| {
+            let all = policies["policies"].as_array().cloned().unwrap_or_default();
+            all.iter().any(|p| p["resource"]["name"] == *name && p["rules"][0][what].as_f64() > Some(0.0))
+        };
+        let implicit = policies["implicit"].as_array().is_some_and(|all| {
+            all.iter().any(|w| w["workload"] == "default/echo-v1" && w["denied"].as_f64() > Some(0.0))
+        });
+        edge("default/friend", "encrypted")
+            && edge("unknown", "plaintext")
+            && decided("readers", "allowed")
+            && decided("nobody-deletes", "denied")
+            && implicit
+    });
+    let [encryption, policies] = &boards;
+    let plain = encryption["edges"].as_array().unwrap().iter().find(|e| e["state"] == "plaintext").unwrap();
+    assert!(plain["reason"].as_str().unwrap().contains("PERMISSIVE"), "{plain}");
+    let echo = with(&encryption["workloads"], "id", "default/echo-v1");
+    assert!(echo["plaintextRate"].as_f64() > Some(0.0) && echo["injected"] == true, "{echo}");
+    let share = encryption["share"].as_f64().unwrap();
+    assert!(share > 0.0 && share < 1.0, "{encryption}");
+    let unused: Vec<&Value> = policies["policies"].as_array().unwrap().iter().map(|p| &p["unused"]).collect();
+    assert_eq!(unused, [&Value::Bool(false), &Value::Bool(false)], "{policies}");
+
+    certificates(&mesh);
+    proxies_and_workloads(&mesh);
+}
+
+/// Each workload with a proxy has a certificate of the root that signs.
+fn certificates(mesh: &Mesh) {
+    let certificates = ask(mesh, "/api/security/certificates");
+    assert_eq!(
+        (&certificates["phase"], &certificates["roots"][0]["role"]),
+        (&"steady".into(), &"signing".into())
+    );
+    for workload in
+        ["default/friend", "default/stranger", "default/echo-v1", "istio-system/istio-ingressgateway"]
+    {
+        let one = with(&certificates["workloads"], "workload", workload);
+        assert_eq!(
+            (&one["state"], &one["root"]),
+            (&"fresh".into(), &certificates["roots"][0]["fingerprint"]),
+            "{one}"
+        );
+    }
+}
+
+/// Every pod has a proxy that has everything, but the one that wants none: that is said, with the way out.
+fn proxies_and_workloads(mesh: &Mesh) {
+    let mut proxies = Value::Null;
+    mesh.eventually("every proxy has everything", LIMIT, || {
+        proxies = ask(mesh, "/api/proxies");
+        let all = proxies["proxies"].as_array().cloned().unwrap_or_default();
+        all.len() == 4 && all.iter().all(|p| p["state"] == "SYNCED")
+    });
+    let plain = with(&proxies["unconnected"], "workload", "outside/plain");
+    assert!(plain["reason"].as_str().unwrap().contains("inject"), "{plain}");
+    let friend = with(&proxies["proxies"], "workload", "default/friend");
+    assert!(
+        friend["lastPush"].as_f64() > Some(0.0) && friend["certificateExpires"].as_f64() > Some(0.0),
+        "{friend}"
+    );
+    for kind in ["cds", "lds", "eds", "rds"] {
+        assert_eq!(friend["types"][kind]["state"], "SYNCED", "{friend}");
+    }
+    let id = friend["id"].as_str().unwrap();
+    let dump = ask(mesh, &format!("/api/proxies/{id}/dump"));
+    assert!(dump.to_string().contains("outbound|9080||echo.default.svc.cluster.local"), "{id}");
+
+    let workloads = ask(mesh, "/api/workloads?window=30s&namespace=default");
+    assert_eq!(workloads["workloads"].as_array().map(Vec::len), Some(3), "{workloads}");
+    let echo = with(&workloads["workloads"], "id", "default/echo-v1");
+    for counted in ["total", "ready", "injected", "synced"] {
+        assert_eq!(echo["pods"][counted], 1, "{counted} of {echo}");
+    }
+    assert!(echo["inbound"]["rate"].as_f64() > Some(0.0), "{echo}");
+    let one = ask(mesh, "/api/workloads/default/echo-v1?window=30s");
+    let named: Vec<&str> =
+        one["policies"].as_array().unwrap().iter().filter_map(|p| p["name"].as_str()).collect();
+    assert_eq!(named, ["nobody-deletes", "readers"], "{one}");
+    assert_eq!(
+        (&one["mtlsMode"]["mode"], &one["podsList"][0]["proxy"]["state"]),
+        (&"PERMISSIVE".into(), &"SYNCED".into())
+    );
+    with(&one["peers"]["inbound"], "id", "default/friend");
+    for missing in
+        ["/api/workloads/default/none", "/api/proxies/none.default/dump", "/api/security/access?to=a/b"]
+    {
+        assert_eq!(ask(mesh, missing)["error"]["reason"], "NotFound", "{missing}");
+    }
+}
