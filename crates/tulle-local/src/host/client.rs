@@ -77,6 +77,17 @@ impl Connection {
             Err(_) => Err(ClientError::Unexpected),
         }
     }
+
+    /// Waits for the end of a command.
+    fn exit(&mut self) -> Result<i32, ClientError> {
+        loop {
+            match self.receive()? {
+                Reply::Started => {}
+                Reply::Exit(code) => return Ok(code),
+                _ => return Err(ClientError::Unexpected),
+            }
+        }
+    }
 }
 
 /// What runs.
@@ -136,13 +147,28 @@ pub fn exec(
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     connection.send(&Request::Exec { target, command, env }, &descriptors)?;
-    loop {
-        match connection.receive()? {
-            Reply::Started => {}
-            Reply::Exit(code) => return Ok(code),
-            _ => return Err(ClientError::Unexpected),
-        }
-    }
+    connection.exit()
+}
+
+/// Runs a command in a container without input and with this process's standard error; returns its status and what it wrote.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn output(paths: &Paths, target: Wanted, command: Vec<String>) -> Result<(i32, Vec<u8>), ClientError> {
+    let mut connection = Connection::open(paths)?;
+    let (nothing, stderr) = (File::open("/dev/null")?, io::stderr());
+    let (mut written, pipe) = io::pipe()?;
+    let descriptors = [nothing.as_fd(), pipe.as_fd(), stderr.as_fd()];
+    connection.send(&Request::Exec { target, command, env: Vec::new() }, &descriptors)?;
+    // Only the command has it open now: its end is the end of what is written.
+    drop(pipe);
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        written.read_to_end(&mut all).map(|_| all)
+    });
+    let code = connection.exit()?;
+    let all = reader.join().map_err(|_| ClientError::Unexpected)??;
+    Ok((code, all))
 }
 
 /// The log file of a container. Without a running mesh the last one's files are searched by name.

@@ -17,6 +17,7 @@ pub(crate) mod mesh;
 mod mtls;
 mod node;
 mod proxy;
+mod proxy_config;
 pub(crate) mod resources;
 mod status;
 mod tap;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     ControlPlane(Box<control_plane::Args>),
     Lab(lab::Args),
     Proxy(proxy::Args),
+    #[command(visible_alias = "pc")]
+    ProxyConfig(proxy_config::Args),
     Validate(validate::Args),
     Analyze(analyze::Args),
     Version(version::Args),
@@ -89,6 +92,7 @@ impl Command {
             Self::ControlPlane(args) => control_plane::run(*args),
             Self::Lab(args) => lab::run(args),
             Self::Proxy(args) => proxy::run(&args),
+            Self::ProxyConfig(args) => proxy_config::run(args),
             Self::Validate(args) => validate::run(&args),
             Self::Analyze(args) => analyze::run(&args),
             Self::Version(args) => version::run(&args),

@@ -103,6 +103,17 @@ fn circuits(mesh: &Mesh, host: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The same by `tulle proxy-config endpoints`: the words of each row.
+fn shown_circuits(mesh: &Mesh, host: &str) -> Vec<Vec<String>> {
+    let state = mesh.dir.path().join("state");
+    let args = ["proxy-config", "endpoints", "--state-dir", state.to_str().unwrap(), "client"];
+    let output = mesh.tulle(&args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows = text.lines().filter(|line| line.contains("outbound|") && line.contains(host));
+    rows.map(|row| row.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
 /// resilience-02: "Open after 5 errors", "Eject for 30s", "Max 50% of instances".
 fn five_errors_take_a_pod_out_for_thirty_seconds(mesh: &Mesh) {
     const HOST: &str = "order-service.platform-core";
@@ -116,6 +127,10 @@ fn five_errors_take_a_pod_out_for_thirty_seconds(mesh: &Mesh) {
     }
     let since = Instant::now();
     assert_eq!(open(), 1, "one of two, which is half");
+    let shown = shown_circuits(mesh, HOST);
+    let ejected = |row: &&Vec<String>| row[2] == "FAILED" && row[4] == "open" && row[5] == "1";
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    assert_eq!(shown.iter().filter(ejected).count(), 1, "{shown:?}");
     let pods: std::collections::BTreeSet<String> = (0..6)
         .map(|_| {
             let (status, body) = mesh.get_from("client", &url("/get"), &[]);
@@ -133,6 +148,8 @@ fn five_errors_take_a_pod_out_for_thirty_seconds(mesh: &Mesh) {
     // It comes back with the first check, every 30 s, after its 30 s are over.
     assert!(out > Duration::from_secs(26), "{out:?}");
     assert!(circuits(mesh, HOST).values().any(|state| state == "half_open"), "{:?}", circuits(mesh, HOST));
+    let shown = shown_circuits(mesh, HOST);
+    assert!(shown.iter().any(|row| row[2] == "OK" && row[4] == "half_open" && row[5] == "1"), "{shown:?}");
     let both = || {
         let (status, body) = mesh.get_from("client", &url("/get"), &[]);
         status == 200
