@@ -25,6 +25,7 @@ mod error_matcher;
 mod ext_authz;
 mod fault;
 mod filter_chain;
+mod forward_proxy;
 mod global_rate_limit;
 mod grpc_service;
 mod header_mutation;

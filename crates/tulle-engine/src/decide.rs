@@ -24,6 +24,7 @@ pub mod jwt;
 pub mod local_rate_limit;
 pub mod matcher;
 pub mod metadata;
+pub mod names;
 pub mod outlier;
 pub mod path;
 pub mod retry;

@@ -15,6 +15,7 @@ pub mod error_matcher;
 pub mod ext_authz;
 pub mod fault;
 pub mod filter;
+pub mod forward_proxy;
 pub mod global_rate_limit;
 pub mod grpc_service;
 pub mod header_mutation;

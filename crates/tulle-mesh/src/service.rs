@@ -106,6 +106,8 @@ pub enum Resolution {
     Dns,
     /// By DNS in the proxy, the first address at a time (`DNS_ROUND_ROBIN`).
     DnsRoundRobin,
+    /// By DNS in the proxy, the host that each request or connection names (`DYNAMIC_DNS`).
+    DynamicDns,
     /// Nobody looks: the connection goes where it was going (headless services, `NONE`).
     Passthrough,
 }

@@ -52,11 +52,6 @@ const SILENT: &[(&str, &str, &str)] = &[
         "targetRefs: [{kind: Service, name: web}], jwtRules: [{issuer: a, jwksUri: 'https://a.b/keys'}]",
         "spec.targetRefs[0]",
     ),
-    (
-        "ServiceEntry",
-        "hosts: ['*.a.b'], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DYNAMIC_DNS",
-        "spec.resolution",
-    ),
 ];
 
 #[test]

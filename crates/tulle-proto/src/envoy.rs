@@ -168,6 +168,26 @@ pub mod health_check {
 pub mod stateful_session {
     pub use super::pb::envoy::extensions::filters::http::stateful_session::v3::*;
 }
+/// `envoy.extensions.clusters.dynamic_forward_proxy.v3`.
+pub mod forward_proxy_cluster {
+    pub use super::pb::envoy::extensions::clusters::dynamic_forward_proxy::v3::*;
+}
+/// `envoy.extensions.common.dynamic_forward_proxy.v3`.
+pub mod dns_cache {
+    pub use super::pb::envoy::extensions::common::dynamic_forward_proxy::v3::*;
+}
+/// `envoy.extensions.filters.http.dynamic_forward_proxy.v3`.
+pub mod forward_proxy {
+    pub use super::pb::envoy::extensions::filters::http::dynamic_forward_proxy::v3::*;
+}
+/// `envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3`.
+pub mod sni_forward_proxy {
+    pub use super::pb::envoy::extensions::filters::network::sni_dynamic_forward_proxy::v3::*;
+}
+/// `xds.core.v3`: what newer messages of Envoy are made of.
+pub mod xds_core {
+    pub use super::pb::xds::core::v3::*;
+}
 /// `envoy.extensions.http.stateful_session.cookie.v3`.
 pub mod session_cookie {
     pub use super::pb::envoy::extensions::http::stateful_session::cookie::v3::*;

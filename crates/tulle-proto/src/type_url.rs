@@ -139,6 +139,18 @@ type_urls! {
     /// The endpoint of a session in a header.
     SESSION_HEADER = "envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState",
         crate::envoy::session_header::HeaderBasedSessionState;
+    /// `envoy.clusters.dynamic_forward_proxy`.
+    FORWARD_PROXY_CLUSTER = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
+        crate::envoy::forward_proxy_cluster::ClusterConfig;
+    /// `envoy.filters.http.dynamic_forward_proxy`.
+    FORWARD_PROXY = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
+        crate::envoy::forward_proxy::FilterConfig;
+    /// The same, per route.
+    FORWARD_PROXY_PER_ROUTE = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig",
+        crate::envoy::forward_proxy::PerRouteConfig;
+    /// `envoy.filters.network.sni_dynamic_forward_proxy`.
+    SNI_FORWARD_PROXY = "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
+        crate::envoy::sni_forward_proxy::FilterConfig;
     /// `envoy.filters.http.csrf`, per route too.
     CSRF = "envoy.extensions.filters.http.csrf.v3.CsrfPolicy",
         crate::envoy::csrf::CsrfPolicy;

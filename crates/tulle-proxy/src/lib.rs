@@ -22,6 +22,7 @@ mod cluster;
 mod dns;
 mod http;
 pub mod listener;
+mod names;
 mod net;
 pub mod parsers;
 mod tcp;

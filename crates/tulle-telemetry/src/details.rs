@@ -21,6 +21,8 @@ details! {
     RESPONSE_TIMEOUT = "response_timeout";
     /// An attempt's time ran out, and it was the last.
     UPSTREAM_PER_TRY_TIMEOUT = "upstream_per_try_timeout";
+    /// An attempt was silent for too long, and it was the last.
+    UPSTREAM_PER_TRY_IDLE_TIMEOUT = "upstream_per_try_idle_timeout";
     /// The stream lived for too long.
     MAX_DURATION_TIMEOUT = "max_duration_timeout";
     /// Nothing moved for too long.

@@ -12,5 +12,7 @@ pub(crate) fn discovery(kind: Kind, service: &Service) -> DiscoveryType {
         (Resolution::Passthrough, Kind::Sidecar) => DiscoveryType::OriginalDst,
         (Resolution::Dns, _) => DiscoveryType::StrictDns,
         (Resolution::DnsRoundRobin, _) => DiscoveryType::LogicalDns,
+        // No endpoints of its own: it becomes a cluster that forwards (`dynamic`).
+        (Resolution::DynamicDns, _) => DiscoveryType::Static,
     }
 }

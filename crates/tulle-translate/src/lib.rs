@@ -13,6 +13,7 @@ mod affected;
 mod canonical;
 mod cluster;
 mod discovery;
+mod dynamic;
 mod edge;
 mod endpoint;
 mod envoy_filter;

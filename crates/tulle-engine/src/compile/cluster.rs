@@ -14,7 +14,7 @@ use super::matcher::header_key;
 use super::outlier::{breakers, outlier};
 use super::upstream::{OldFields, upstream};
 use super::value::{config_source, fields, metadata, named, number, provenance, text};
-use super::{net, proxy_protocol};
+use super::{forward_proxy, net, proxy_protocol};
 use crate::runtime::cluster::{
     Cluster, Discovery, DnsFamily, DnsSettings, LbPolicy, OriginalDst, ServiceMeta, TransportMatch,
 };
@@ -133,6 +133,10 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
             dns,
         },
     );
+    let insecure = match &message.cluster_discovery_type {
+        Some(pb::cluster::ClusterDiscoveryType::ClusterType(custom)) => forward_proxy::takes_insecure(custom),
+        _ => false,
+    };
     let lb = lb(
         cx,
         at,
@@ -164,10 +168,19 @@ pub(super) fn cluster(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Cluster) 
         message.upstream_connection_options.as_ref(),
     );
     let (discovery, (policy, lb_common)) = (discovery?, lb?);
-    if matches!(discovery, Discovery::OriginalDst(_)) != (policy == LbPolicy::ClusterProvided) {
-        cx.refuse(&at.field("lb_policy"), "CLUSTER_PROVIDED and type ORIGINAL_DST belong together");
+    let by_itself = matches!(discovery, Discovery::OriginalDst(_) | Discovery::Forward(_));
+    if by_itself != (policy == LbPolicy::ClusterProvided) {
+        let message =
+            "CLUSTER_PROVIDED and type ORIGINAL_DST or envoy.clusters.dynamic_forward_proxy belong together";
+        cx.refuse(&at.field("lb_policy"), message);
     }
     let (protocol, http, errors) = upstream?;
+    if matches!(discovery, Discovery::Forward(_)) && !insecure && !(http.auto_sni && http.auto_san_validation)
+    {
+        let message =
+            "a forward proxy needs auto_sni and auto_san_validation, or allow_insecure_cluster_options";
+        cx.refuse(&at.field("upstream_http_protocol_options"), message);
+    }
     let (circuit_breakers, circuit_breakers_high, per_host_max_connections) = breakers?;
     let (services, external) = istio_metadata(&meta);
     Some(Cluster {
@@ -216,6 +229,10 @@ fn old_http_fields<'m>(cx: &mut Context<'_>, at: &At<'_>, message: &'m pb::Clust
         http1: message.http_protocol_options.as_ref(),
         http2: message.http2_protocol_options.as_ref(),
         use_downstream,
+        names_by_host: matches!(
+            message.cluster_discovery_type,
+            Some(pb::cluster::ClusterDiscoveryType::ClusterType(_))
+        ),
         max_requests_per_connection: message.max_requests_per_connection.as_ref().map(|v| v.value),
     }
 }
@@ -235,9 +252,11 @@ fn discovery(cx: &mut Context<'_>, at: &At<'_>, fields: &DiscoveryFields<'_>) ->
     let kind = match fields.kind {
         None => DiscoveryType::Static,
         Some(ClusterDiscoveryType::Type(value)) => cx.choice(&at.field("type"), *value)?,
-        Some(ClusterDiscoveryType::ClusterType(pb::cluster::CustomClusterType { name, typed_config: _ })) => {
-            cx.refuse(&at.field("cluster_type"), format!("{name:?} is not supported"));
-            return None;
+        Some(ClusterDiscoveryType::ClusterType(custom)) => {
+            if fields.assignment.is_some() {
+                cx.refuse(&at.field("load_assignment"), "a forward proxy has no endpoints of its own");
+            }
+            return forward_proxy::cluster(cx, at, custom).map(Discovery::Forward);
         }
     };
     match kind {
@@ -319,34 +338,47 @@ struct DnsFields<'m> {
 }
 
 fn dns(cx: &mut Context<'_>, at: &At<'_>, fields: &DnsFields<'_>) -> Option<DnsSettings> {
-    use pb::cluster::DnsLookupFamily;
     let refresh = match fields.refresh {
         Some(_) => cx.positive(&at.field("dns_refresh_rate"), fields.refresh)?,
         None => FIVE_SECONDS,
     };
-    let (failure_base, failure_max) = match fields.failure {
-        Some(pb::cluster::RefreshRate { base_interval, max_interval }) => {
-            let at = at.field("dns_failure_refresh_rate");
-            let base_at = at.field("base_interval");
-            cx.required(&base_at, base_interval.as_ref())?;
-            let base = cx.positive(&base_at, base_interval.as_ref())?;
-            let max = match max_interval {
-                Some(_) => cx.positive(&at.field("max_interval"), max_interval.as_ref())?,
-                None => base.saturating_mul(10),
-            };
-            (base, max.max(base))
-        }
-        None => (refresh, refresh),
+    let (failure_base, failure_max) =
+        failure_rate(cx, &at.field("dns_failure_refresh_rate"), fields.failure, refresh)?;
+    let family = dns_family(cx, &at.field("dns_lookup_family"), fields.family)?;
+    let jitter = cx.duration(&at.field("dns_jitter"), fields.jitter).unwrap_or_default();
+    Some(DnsSettings { refresh, respect_ttl: fields.respect_ttl, failure_base, failure_max, jitter, family })
+}
+
+/// First and longest wait after a failure; both `otherwise` where nothing is said.
+pub(super) fn failure_rate(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: Option<&pb::cluster::RefreshRate>,
+    otherwise: Duration,
+) -> Option<(Duration, Duration)> {
+    let Some(pb::cluster::RefreshRate { base_interval, max_interval }) = message else {
+        return Some((otherwise, otherwise));
     };
-    let family = match cx.choice(&at.field("dns_lookup_family"), fields.family)? {
+    let base_at = at.field("base_interval");
+    cx.required(&base_at, base_interval.as_ref())?;
+    let base = cx.positive(&base_at, base_interval.as_ref())?;
+    let max = match max_interval {
+        Some(_) => cx.positive(&at.field("max_interval"), max_interval.as_ref())?,
+        None => base.saturating_mul(10),
+    };
+    Some((base, max.max(base)))
+}
+
+/// Which addresses are wanted of DNS.
+pub(super) fn dns_family(cx: &mut Context<'_>, at: &At<'_>, value: i32) -> Option<DnsFamily> {
+    use pb::cluster::DnsLookupFamily;
+    Some(match cx.choice(at, value)? {
         DnsLookupFamily::Auto => DnsFamily::V6Preferred,
         DnsLookupFamily::V4Only => DnsFamily::V4Only,
         DnsLookupFamily::V6Only => DnsFamily::V6Only,
         DnsLookupFamily::V4Preferred => DnsFamily::V4Preferred,
         DnsLookupFamily::All => DnsFamily::All,
-    };
-    let jitter = cx.duration(&at.field("dns_jitter"), fields.jitter).unwrap_or_default();
-    Some(DnsSettings { refresh, respect_ttl: fields.respect_ttl, failure_base, failure_max, jitter, family })
+    })
 }
 
 /// The transport sockets by match, and the default one at the end.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use tulle_proto::envoy::{
-    http_connection_manager, listener as pb, network_ext_authz, network_rbac, tcp_proxy as pbtcp,
+    http_connection_manager, listener as pb, network_ext_authz, network_rbac, sni_forward_proxy,
+    tcp_proxy as pbtcp,
 };
 use tulle_proto::istio::{metadata_exchange, stats};
 use tulle_proto::type_url;
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{flag, metadata, named, provenance, text, texts};
-use super::{ext_authz, http_filter, http_manager, net, rbac, tcp_proxy, tls};
+use super::{ext_authz, forward_proxy, http_filter, http_manager, net, rbac, tcp_proxy, tls};
 use crate::runtime::listener::{FilterChain, FilterChainMatch, NetworkFilter, SourceType, Terminal};
 
 const KNOWN: &[&str] = &[
@@ -18,6 +19,7 @@ const KNOWN: &[&str] = &[
     type_url::TCP_PROXY,
     type_url::NETWORK_RBAC,
     type_url::NETWORK_EXT_AUTHZ,
+    type_url::SNI_FORWARD_PROXY,
     type_url::ISTIO_STATS,
     type_url::METADATA_EXCHANGE,
 ];
@@ -188,6 +190,11 @@ fn filter(cx: &mut Context<'_>, at: &At<'_>, message: &pb::Filter) -> Option<Fou
             let message: network_ext_authz::ExtAuthz = cx.unpack(&at, any)?;
             let filter = ext_authz::network(cx, &at, &message)?;
             Some(Found::Filter(NetworkFilter::ExtAuthz(Arc::new(filter))))
+        }
+        type_url::SNI_FORWARD_PROXY => {
+            let message: sni_forward_proxy::FilterConfig = cx.unpack(&at, any)?;
+            let filter = forward_proxy::by_sni(cx, &at, &message)?;
+            Some(Found::Filter(NetworkFilter::ForwardProxy(filter)))
         }
         type_url::ISTIO_STATS => {
             let message: stats::PluginConfig = cx.unpack(&at, any)?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tulle_proto::envoy::http_connection_manager as hcm;
 use tulle_proto::envoy::{
-    buffer, compressor, cors, csrf, decompressor, ext_authz as pbauthz, fault as pbfault, grpc_stats,
-    grpc_web, header_mutation as pbmutation, health_check, http_ratelimit, http_rbac, jwt_authn,
-    local_ratelimit, router, set_metadata, stateful_session,
+    buffer, compressor, cors, csrf, decompressor, ext_authz as pbauthz, fault as pbfault,
+    forward_proxy as pbforward, grpc_stats, grpc_web, header_mutation as pbmutation, health_check,
+    http_ratelimit, http_rbac, jwt_authn, local_ratelimit, router, set_metadata, stateful_session,
 };
 use tulle_proto::istio::{alpn, peer_metadata, stats};
 use tulle_proto::{Any, type_url};
@@ -17,8 +17,8 @@ use tulle_telemetry::metrics::Metric;
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{text, texts};
 use super::{
-    compression, ext_authz, fault, global_rate_limit, header_mutation, jwt, local_rate_limit, rbac, session,
-    small_filters,
+    compression, ext_authz, fault, forward_proxy, global_rate_limit, header_mutation, jwt, local_rate_limit,
+    rbac, session, small_filters,
 };
 use crate::runtime::filter::{
     GrpcStats, HttpFilter, HttpFilterKind, IstioAlpn, IstioStats, PeerMetadata, RouterOptions, StatsOverrides,
@@ -43,6 +43,7 @@ const KNOWN: &[&str] = &[
     type_url::JWT_AUTHN,
     type_url::EXT_AUTHZ,
     type_url::STATEFUL_SESSION,
+    type_url::FORWARD_PROXY,
     type_url::ISTIO_STATS,
     type_url::PEER_METADATA,
     type_url::ISTIO_ALPN,
@@ -168,6 +169,10 @@ fn kind(cx: &mut Context<'_>, at: &At<'_>, any: &Any) -> Option<HttpFilterKind> 
         type_url::STATEFUL_SESSION => {
             let message: stateful_session::StatefulSession = cx.unpack(at, any)?;
             session::stateful_session(cx, at, &message).map(HttpFilterKind::StatefulSession)
+        }
+        type_url::FORWARD_PROXY => {
+            let message: pbforward::FilterConfig = cx.unpack(at, any)?;
+            forward_proxy::http(cx, at, &message).map(HttpFilterKind::ForwardProxy)
         }
         type_url::ISTIO_STATS => {
             let message: stats::PluginConfig = cx.unpack(at, any)?;

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tulle_proto::envoy::{
-    buffer, compressor, cors as pbcors, csrf, ext_authz as pbauthz, fault as pbfault, google,
-    header_mutation, http_ratelimit, http_rbac, jwt_authn, local_ratelimit, route, set_metadata,
-    stateful_session,
+    buffer, compressor, cors as pbcors, csrf, ext_authz as pbauthz, fault as pbfault,
+    forward_proxy as pbforward, google, header_mutation, http_ratelimit, http_rbac, jwt_authn,
+    local_ratelimit, route, set_metadata, stateful_session,
 };
 use tulle_proto::{Any, type_url};
 
 use super::context::{At, Context};
 use super::{
-    compression, cors, ext_authz, fault, global_rate_limit, header_mutation as mutation, jwt,
+    compression, cors, ext_authz, fault, forward_proxy, global_rate_limit, header_mutation as mutation, jwt,
     local_rate_limit, rbac, session, small_filters,
 };
 use crate::runtime::cors::CorsPolicy;
@@ -35,6 +35,7 @@ const KNOWN: &[&str] = &[
     type_url::JWT_AUTHN_PER_ROUTE,
     type_url::EXT_AUTHZ_PER_ROUTE,
     type_url::STATEFUL_SESSION_PER_ROUTE,
+    type_url::FORWARD_PROXY_PER_ROUTE,
     type_url::ROUTE_FILTER_CONFIG,
 ];
 
@@ -111,6 +112,11 @@ fn one(
             };
             all.push(Arc::new(mutation::per_route(cx, at, &message)));
             Some(FilterOverride::HeaderMutation(all))
+        }
+        type_url::FORWARD_PROXY_PER_ROUTE => {
+            let message: pbforward::PerRouteConfig = cx.unpack(at, any)?;
+            let host = forward_proxy::per_route(cx, at, &message)?;
+            Some(FilterOverride::ForwardHost(Arc::new(host)))
         }
         type_url::SET_METADATA => {
             let message: set_metadata::Config = cx.unpack(at, any)?;

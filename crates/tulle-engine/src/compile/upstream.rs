@@ -23,6 +23,8 @@ pub(super) struct OldFields<'m> {
     pub(super) http1: Option<&'m core::Http1ProtocolOptions>,
     pub(super) http2: Option<&'m core::Http2ProtocolOptions>,
     pub(super) use_downstream: bool,
+    /// Whether server name and certificate follow the request's host where nothing is said.
+    pub(super) names_by_host: bool,
     pub(super) max_requests_per_connection: Option<u32>,
 }
 
@@ -46,7 +48,7 @@ pub(super) fn upstream(
         }
     }
     match options {
-        Some(options) => modern(cx, &typed_at.field(KEY), &options, old.max_requests_per_connection),
+        Some(options) => modern(cx, &typed_at.field(KEY), &options, old),
         None => legacy(cx, at, old),
     }
 }
@@ -61,8 +63,7 @@ fn legacy(cx: &mut Context<'_>, at: &At<'_>, old: &OldFields<'_>) -> Option<Upst
     };
     let upstream_at = at.field("upstream_http_protocol_options");
     let common_at = at.field("common_http_protocol_options");
-    let http =
-        common(cx, (&common_at, old.common), (&upstream_at, old.upstream), old.max_requests_per_connection)?;
+    let http = common(cx, (&common_at, old.common), (&upstream_at, old.upstream), old)?;
     Some((protocol, http, None))
 }
 
@@ -70,7 +71,7 @@ fn modern(
     cx: &mut Context<'_>,
     at: &At<'_>,
     message: &upstream_http::HttpProtocolOptions,
-    old_max_requests: Option<u32>,
+    old: &OldFields<'_>,
 ) -> Option<Upstream> {
     let upstream_http::HttpProtocolOptions {
         common_http_protocol_options,
@@ -110,7 +111,7 @@ fn modern(
         cx,
         (&common_at, common_http_protocol_options.as_ref()),
         (&upstream_at, upstream_http_protocol_options.as_ref()),
-        old_max_requests,
+        old,
     )?;
     Some((protocol, http, errors))
 }
@@ -193,7 +194,7 @@ fn common(
     cx: &mut Context<'_>,
     common: (&At<'_>, Option<&core::HttpProtocolOptions>),
     upstream: (&At<'_>, Option<&core::UpstreamHttpProtocolOptions>),
-    old_max_requests: Option<u32>,
+    old: &OldFields<'_>,
 ) -> Option<UpstreamHttp> {
     let (auto_sni, auto_san_validation, auto_sni_header) = match upstream.1 {
         Some(core::UpstreamHttpProtocolOptions {
@@ -201,14 +202,14 @@ fn common(
             auto_san_validation,
             override_auto_sni_header,
         }) => (*auto_sni, *auto_san_validation, text(override_auto_sni_header)),
-        None => (false, false, text("")),
+        None => (old.names_by_host, old.names_by_host, text("")),
     };
     if auto_sni_header.starts_with(':') && &*auto_sni_header != ":authority" {
         cx.refuse(&upstream.0.field("override_auto_sni_header"), "must be a header or :authority");
     }
     let common = http_options::common(cx, common.0, common.1)?;
     let max_requests = match common.max_requests_per_connection {
-        0 => old_max_requests.unwrap_or(0),
+        0 => old.max_requests_per_connection.unwrap_or(0),
         own => own,
     };
     Some(UpstreamHttp {

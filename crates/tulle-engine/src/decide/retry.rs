@@ -22,6 +22,8 @@ pub enum Failure {
     },
     /// The try took longer than `per_try_timeout`.
     PerTryTimeout,
+    /// The try was silent for `per_try_idle_timeout`.
+    PerTryIdleTimeout,
     /// A circuit breaker refused the try: never tried again.
     Overflow,
 }
@@ -43,16 +45,18 @@ pub struct RetryState<'p> {
     policy: Option<&'p RetryPolicy>,
     on: RetryOn,
     codes: Vec<u16>,
+    /// Names of response headers that the request asks to be tried again for.
+    names: Vec<Box<str>>,
     left: u32,
     backoff: Backoff,
 }
 
 impl<'p> RetryState<'p> {
     /// The retries that the route and, for internal requests (`trusted`), the request's own headers ask for. `None` if
-    /// there are none, which is the common case without policy.
+    /// no outcome asks for any, which is the common case without policy.
     pub fn new(policy: Option<&'p RetryPolicy>, head: &RequestHead, trusted: bool) -> Option<Self> {
-        let (mut on, mut left, mut codes) =
-            policy.map_or((RetryOn::NONE, 1, Vec::new()), |p| (p.on, p.num_retries, Vec::new()));
+        let (mut on, mut left) = policy.map_or((RetryOn::NONE, 1), |p| (p.on, p.num_retries));
+        let (mut codes, mut names) = (Vec::new(), Vec::new());
         if trusted {
             for name in [Known::XEnvoyRetryOn, Known::XEnvoyRetryGrpcOn] {
                 on = tokens(head.headers.get_str(name).unwrap_or_default()).fold(on, RetryOn::with);
@@ -63,6 +67,9 @@ impl<'p> RetryState<'p> {
             if let Some(list) = head.headers.get_str("x-envoy-retriable-status-codes") {
                 codes = list.split(',').filter_map(|code| code.trim().parse().ok()).collect();
             }
+            if let Some(list) = head.headers.get_str("x-envoy-retriable-header-names") {
+                names = list.split(',').map(|name| name.trim().into()).collect();
+            }
         }
         if let Some(policy) = policy
             && !policy.retriable_request_headers.is_empty()
@@ -70,13 +77,13 @@ impl<'p> RetryState<'p> {
         {
             on = RetryOn::NONE;
         }
-        if on.is_empty() || left == 0 {
+        if on.is_empty() {
             return None;
         }
         let (base, max) = policy.map_or((Duration::from_millis(25), Duration::from_millis(250)), |p| {
             (p.backoff_base, p.backoff_max)
         });
-        Some(Self { policy, on, codes, left, backoff: Backoff::new(base, max) })
+        Some(Self { policy, on, codes, names, left, backoff: Backoff::new(base, max) })
     }
 
     /// The policy of the route, if the route has one.
@@ -97,7 +104,9 @@ impl<'p> RetryState<'p> {
             Failure::Connect => RetryOn::CONNECT_FAILURE.with(RetryOn::RESET_BEFORE_REQUEST),
             Failure::Refused => RetryOn::REFUSED_STREAM.with(RetryOn::RESET_BEFORE_REQUEST),
             Failure::Reset { request_sent: false } => RetryOn::RESET_BEFORE_REQUEST,
-            Failure::Reset { request_sent: true } | Failure::PerTryTimeout => RetryOn::NONE,
+            Failure::Reset { request_sent: true } | Failure::PerTryTimeout | Failure::PerTryIdleTimeout => {
+                RetryOn::NONE
+            }
         };
         let any = RetryOn::FIVE_XX.with(RetryOn::GATEWAY_ERROR).with(RetryOn::RESET);
         let hit = failure != Failure::Overflow && self.on.has(wanted.with(any));
@@ -126,9 +135,10 @@ impl<'p> RetryState<'p> {
                 && (self.codes.iter().any(listed)
                     || self.policy.is_some_and(|p| p.retriable_status_codes.iter().any(listed))))
             || (has(RetryOn::RETRIABLE_HEADERS)
-                && self
-                    .policy
-                    .is_some_and(|p| p.retriable_headers.iter().any(|want| matcher::header(want, response))))
+                && (self.names.iter().any(|name| response.headers.contains(&**name))
+                    || self.policy.is_some_and(|p| {
+                        p.retriable_headers.iter().any(|want| matcher::header(want, response))
+                    })))
             || self.wants_grpc(response)
     }
 
@@ -255,5 +265,32 @@ mod tests {
         };
         assert!(RetryState::new(None, &head, false).is_none());
         assert_eq!(RetryState::new(None, &head, true).map(|s| s.left()), Some(3));
+    }
+
+    #[test]
+    fn an_outcome_that_would_be_tried_again_reaches_a_limit_of_none() {
+        let policy = policy("5xx", 0);
+        let mut state = RetryState::new(Some(&policy), &RequestHead::default(), false).unwrap();
+        assert_eq!(state.on_response(&ResponseHead::new(200), 0, 0.0), RetryVerdict::No);
+        assert_eq!(state.on_response(&ResponseHead::new(503), 0, 0.0), RetryVerdict::LimitReached);
+    }
+
+    #[test]
+    fn header_names_that_the_request_asks_for() {
+        let head = RequestHead {
+            headers: [
+                ("x-envoy-retry-on", "retriable-headers"),
+                ("x-envoy-retriable-header-names", "x-a, x-b"),
+            ]
+            .into_iter()
+            .collect(),
+            ..Default::default()
+        };
+        let state = RetryState::new(None, &head, true).unwrap();
+        let with = |name: &str| ResponseHead {
+            headers: [(name, "1")].into_iter().collect(),
+            ..ResponseHead::new(200)
+        };
+        assert!(state.wants(&with("x-b")) && state.wants(&with("x-a")) && !state.wants(&with("x-c")));
     }
 }

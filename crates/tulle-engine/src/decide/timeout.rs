@@ -21,6 +21,8 @@ pub struct Timeouts {
     pub stream_idle: Option<Duration>,
     /// Longest life of the stream, from its first byte (504 with details `max_duration_timeout`).
     pub max_stream: Option<Duration>,
+    /// Whether 204 stands for 504 when the upstream is too slow (`x-envoy-upstream-rq-timeout-alt-response`).
+    pub quiet: bool,
 }
 
 /// The times of a request on its route. Headers that ask for other times are believed only of internal requests
@@ -36,8 +38,10 @@ pub fn resolve(forward: &Forward, manager: &HttpTimeouts, head: &mut RequestHead
             IdleTimeout::After(after) => Some(after),
         },
         max_stream: max_stream(forward, manager, head),
+        quiet: false,
     };
     if trusted {
+        times.quiet = head.headers.contains("x-envoy-upstream-rq-timeout-alt-response");
         if let Some(asked) = header_millis(head, Known::XEnvoyUpstreamRqTimeoutMs) {
             times.global = (!asked.is_zero()).then_some(asked);
         }

@@ -8,6 +8,7 @@ use tulle_base::Provenance;
 
 use super::endpoint::EndpointSet;
 use super::error_matcher::ErrorMatcher;
+use super::forward_proxy::DnsCache;
 use super::health::HealthCheck;
 use super::http_manager::{Http1Options, Http2Options};
 use super::metadata::{Fields, Metadata};
@@ -95,6 +96,8 @@ pub enum Discovery {
     LogicalDns(Arc<EndpointSet>, DnsSettings),
     /// The original destination of the client's connection.
     OriginalDst(OriginalDst),
+    /// The host that each request names, as a filter in front has found it.
+    Forward(Arc<DnsCache>),
 }
 
 /// How DNS is asked.
@@ -166,7 +169,7 @@ pub enum LbPolicy {
         /// Entries, a prime. Default 65 537.
         table_size: u64,
     },
-    /// By the cluster itself (original destination).
+    /// By the cluster itself (original destination, forward proxy).
     ClusterProvided,
 }
 

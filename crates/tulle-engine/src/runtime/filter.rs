@@ -11,6 +11,7 @@ use super::cors::CorsPolicy;
 use super::csrf::CsrfPolicy;
 use super::ext_authz::{ExtAuthz, ExtAuthzChange};
 use super::fault::Fault;
+use super::forward_proxy::{DnsCache, ForwardHost};
 use super::global_rate_limit::{GlobalRateLimit, GlobalRateLimitChange};
 use super::header_mutation::{HeaderMutationFilter, Mutations, SetMetadata};
 use super::health_check::HealthCheck;
@@ -73,6 +74,8 @@ pub enum HttpFilterKind {
     ExtAuthz(Arc<ExtAuthz>),
     /// Sessions that stay at an endpoint; without a policy it comes from the route.
     StatefulSession(Option<Arc<SessionPolicy>>),
+    /// Finding the host that a request names, where it goes to a cluster that forwards.
+    ForwardProxy(Arc<DnsCache>),
     /// Forwarding; always the last.
     Router(RouterOptions),
 }
@@ -185,4 +188,6 @@ pub enum FilterOverride {
     StatefulSession(Option<Arc<SessionPolicy>>),
     /// Other metadata.
     SetMetadata(Arc<Vec<SetMetadata>>),
+    /// Another host to forward to.
+    ForwardHost(Arc<ForwardHost>),
 }

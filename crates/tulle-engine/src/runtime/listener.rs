@@ -7,6 +7,7 @@ use tulle_base::Provenance;
 
 use super::access_log::AccessLog;
 use super::filter::IstioStats;
+use super::forward_proxy::SniForward;
 use super::grpc_service::GrpcService;
 use super::http_manager::HttpManager;
 use super::matcher::MetadataMatcher;
@@ -202,6 +203,8 @@ pub enum NetworkFilter {
     Rbac(Arc<NetworkRbac>),
     /// A service that is asked whether a connection may pass.
     ExtAuthz(Arc<NetworkExtAuthz>),
+    /// Finding the host that the server name of TLS names, where connections go to a cluster that forwards.
+    ForwardProxy(Arc<SniForward>),
     /// `istio_tcp_*` metrics.
     IstioStats(Arc<IstioStats>),
     /// Istio's exchange of peer metadata; here metadata comes from the endpoint and the certificate, so it only

@@ -65,7 +65,7 @@ fn asks(on: &[&str], codes: &[u16], came: &Came) -> bool {
                     Failure::Connect => has("connect-failure") || has("reset-before-request"),
                     Failure::Refused => has("refused-stream") || has("reset-before-request"),
                     Failure::Reset { request_sent } => !request_sent && has("reset-before-request"),
-                    Failure::PerTryTimeout | Failure::Overflow => false,
+                    Failure::PerTryTimeout | Failure::PerTryIdleTimeout | Failure::Overflow => false,
                 }
         }
         Came::Answer { limited: true, .. } => has("envoy-ratelimited"),

@@ -35,10 +35,7 @@ pub(super) fn services(
         Some(api::ServiceEntryResolution::Static) => Resolution::Static,
         Some(api::ServiceEntryResolution::Dns) => Resolution::Dns,
         Some(api::ServiceEntryResolution::DnsRoundRobin) => Resolution::DnsRoundRobin,
-        Some(api::ServiceEntryResolution::DynamicDns) => {
-            cx.not_applied(true, "spec.resolution", "connections go to the address that the client found, as with NONE: names are not looked up for each request. Gateways have none to go to");
-            Resolution::Passthrough
-        }
+        Some(api::ServiceEntryResolution::DynamicDns) => Resolution::DynamicDns,
     };
     let distribution = kubernetes::distribution(cx, object, "");
     let ports: Vec<ServicePort> = ports.iter().enumerate().filter_map(|(i, p)| port(cx, i, p)).collect();

@@ -58,7 +58,7 @@ impl Allocated {
 pub(super) fn wanted(service: &Service) -> bool {
     service.registry == Registry::External
         && service.addresses.is_empty()
-        && service.resolution != Resolution::Passthrough
+        && !matches!(service.resolution, Resolution::Passthrough | Resolution::DynamicDns)
         && !service.hostname.is_wildcard()
         && service.labels.get(LABEL).is_none_or(|v| v != "false")
 }

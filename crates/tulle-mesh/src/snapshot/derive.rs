@@ -114,6 +114,10 @@ fn of_workload(
 }
 
 fn from_entry(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> Vec<Endpoint> {
+    if service.resolution == Resolution::DynamicDns {
+        // Each request names its own.
+        return Vec::new();
+    }
     let target = match &port.target {
         TargetPort::Number(n) => *n,
         TargetPort::Name(_) => port.number,

@@ -343,7 +343,7 @@ impl Book {
             Discovery::StrictDns(..) | Discovery::LogicalDns(..) => {
                 self.endpoints.get(&cluster.name).is_some()
             }
-            Discovery::Static(_) | Discovery::OriginalDst(_) => true,
+            Discovery::Static(_) | Discovery::OriginalDst(_) | Discovery::Forward(_) => true,
         }
     }
 

@@ -17,7 +17,7 @@ mod identity;
 mod main_thread;
 mod needs;
 mod plan;
-mod resolve;
+pub(crate) mod resolve;
 mod run;
 mod saved;
 mod secrets;

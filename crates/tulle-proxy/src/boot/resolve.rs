@@ -39,7 +39,9 @@ pub(crate) fn start(cluster: &Arc<Cluster>, results: mpsc::Sender<Resolved>) -> 
     let (template, settings, only_one) = match &cluster.discovery {
         Discovery::StrictDns(template, settings) => (Arc::clone(template), *settings, false),
         Discovery::LogicalDns(template, settings) => (Arc::clone(template), *settings, true),
-        Discovery::Static(_) | Discovery::Eds(_) | Discovery::OriginalDst(_) => return None,
+        Discovery::Static(_) | Discovery::Eds(_) | Discovery::OriginalDst(_) | Discovery::Forward(_) => {
+            return None;
+        }
     };
     let name = Arc::clone(&cluster.name);
     Some(Resolver(tokio::task::spawn_local(run(name, template, settings, only_one, results))))
@@ -111,7 +113,8 @@ async fn ask(host: &str, port: u16, family: DnsFamily, only_one: bool) -> std::i
     Ok(wanted.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
 }
 
-fn of_family(all: &BTreeSet<IpAddr>, family: DnsFamily) -> Vec<IpAddr> {
+/// Those of `all` that are wanted, in the order of trying.
+pub(crate) fn of_family(all: &BTreeSet<IpAddr>, family: DnsFamily) -> Vec<IpAddr> {
     let v4 = || all.iter().copied().filter(IpAddr::is_ipv4).collect::<Vec<_>>();
     let v6 = || all.iter().copied().filter(IpAddr::is_ipv6).collect::<Vec<_>>();
     let or = |first: Vec<IpAddr>, second: Vec<IpAddr>| if first.is_empty() { second } else { first };

@@ -267,7 +267,7 @@ fn to_cluster(
 ) -> Result<Connector, ServerError> {
     let set = match &cluster.discovery {
         Discovery::Static(set) | Discovery::StrictDns(set, _) | Discovery::LogicalDns(set, _) => set,
-        Discovery::Eds(_) | Discovery::OriginalDst(_) => {
+        Discovery::Eds(_) | Discovery::OriginalDst(_) | Discovery::Forward(_) => {
             return Err(ServerError::NoEndpoints(Arc::clone(&cluster.name)));
         }
     };
@@ -276,7 +276,7 @@ fn to_cluster(
     let tls = match default {
         Some(UpstreamTransport::Tls(tls)) => {
             let h2: [Arc<str>; 1] = ["h2".into()];
-            let config = crate::tls::client(tls, Some(&h2), secrets)
+            let config = crate::tls::client(tls, false, Some(&h2), secrets)
                 .map_err(|source| ServerError::Tls { cluster: Arc::clone(&cluster.name), source })?;
             Some((TlsConnector::from(config.config), Arc::clone(&tls.sni)))
         }

@@ -38,6 +38,9 @@ pub(crate) enum ConnectFault {
     /// The kernel or the peer refused.
     #[error("{0}")]
     Io(io::Error),
+    /// The address to connect from cannot be had.
+    #[error("failed to bind to {0}: {1}")]
+    Source(SocketAddr, io::Error),
     /// It took longer than the cluster's `connect_timeout`.
     #[error("connection timeout")]
     Timeout,
@@ -49,11 +52,21 @@ pub(crate) enum ConnectFault {
     BrokenTls,
 }
 
+impl From<connect::Failed> for ConnectFault {
+    fn from(failed: connect::Failed) -> Self {
+        match failed {
+            connect::Failed::Source(address, error) => Self::Source(address, error),
+            connect::Failed::Peer(error) => Self::Io(error),
+        }
+    }
+}
+
 impl ConnectFault {
     /// Envoy's transport failure reason: in the transport's words, with underscores for spaces; empty where there is none.
     pub(crate) fn reason(&self) -> String {
         let text = match self {
             Self::Timeout => return String::new(),
+            Self::Source(address, error) => format!("failed to bind to {address}: {}", words(error)),
             Self::Io(error) => format!("delayed connect error: {}", words(error)),
             Self::Tls(error) => format!("TLS_error: {error}"),
             Self::BrokenTls => self.to_string(),
@@ -83,7 +96,7 @@ impl ConnectFault {
                     None => {}
                 }
             }
-            Self::Io(_) | Self::BrokenTls => {}
+            Self::Io(_) | Self::Source(..) | Self::BrokenTls => {}
         }
     }
 }
@@ -205,7 +218,7 @@ async fn reach(
         mark: worker.settings.mark,
         keepalive: cluster.config.keepalive.map(Keepalive::from),
     };
-    let socket = connect::connect(address, &plan).await.map_err(ConnectFault::Io)?;
+    let socket = connect::connect(address, &plan).await?;
     wrap(socket, preamble, key, address.ip(), tls).await
 }
 

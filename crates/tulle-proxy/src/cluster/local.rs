@@ -1,7 +1,7 @@
 //! A cluster as a worker has it.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     net::{Ipv6Addr, SocketAddr},
     rc::Rc,
@@ -13,12 +13,14 @@ use foldhash::fast::RandomState;
 use tulle_engine::decide::{
     balance::{self, ActiveRequest, Balancer, Watched},
     breaker::{Breaker, Resource},
+    names::Target,
     outlier::{Cause, Outcome, State},
 };
 use tulle_engine::runtime::{
     Cluster, Endpoint, EndpointSet,
     cluster::{Discovery, ProxyProtocol, UpstreamTransport},
     endpoint::Health,
+    forward_proxy::DnsCache,
     net::{Address, TcpKeepalive},
     tls::UpstreamTls,
 };
@@ -29,6 +31,7 @@ use tulle_telemetry::metrics::{ServiceId, proxy::ClusterStats};
 use super::host::{Host, HostActive};
 use super::outlier;
 use crate::{
+    names::{AllLookups, Forwarded, Lookups},
     net::connect::Keepalive,
     tls::{self, Connecting, TlsError},
 };
@@ -47,6 +50,10 @@ pub(crate) struct LocalCluster {
     loaded: RefCell<Option<Loaded>>,
     /// Endpoints of original destinations.
     original: RefCell<HashMap<SocketAddr, Rc<Host>, RandomState>>,
+    /// Hosts that requests have named.
+    forwarded: RefCell<HashMap<Target, Rc<Host>>>,
+    /// What is known of them; from when it is first asked for.
+    lookups: OnceCell<Rc<Lookups>>,
     /// What all workers have in common.
     pub(crate) shared: RefCell<Shared>,
     /// Wakes a request that waits for a connection.
@@ -85,6 +92,8 @@ pub struct Shared {
 pub(crate) struct Wanted<'a> {
     /// What it was made to, if it was redirected here.
     pub(crate) destination: Option<SocketAddr>,
+    /// The host that it names, as it was found.
+    pub(crate) forwarded: Option<&'a Forwarded>,
     /// Decides where the policy hashes.
     pub(crate) hash: Option<u64>,
     /// Which endpoints are passed over if another is found within `attempts` tries.
@@ -97,8 +106,14 @@ pub(crate) struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// Any endpoint will do.
-    pub(crate) const ANY: Wanted<'static> =
-        Wanted { destination: None, hash: None, avoid: &|_| false, attempts: 1, tried_priorities: &[] };
+    pub(crate) const ANY: Wanted<'static> = Wanted {
+        destination: None,
+        forwarded: None,
+        hash: None,
+        avoid: &|_| false,
+        attempts: 1,
+        tried_priorities: &[],
+    };
 }
 
 /// An endpoint that was chosen for a request. While it lives the request counts as under way there.
@@ -144,6 +159,8 @@ pub(crate) enum LocalTransport {
 pub(crate) struct LocalTls {
     /// The context.
     pub(crate) context: Arc<UpstreamTls>,
+    /// Whether the certificate must carry the name that was asked for.
+    checks_host: bool,
     made: RefCell<Vec<MadeFor>>,
 }
 
@@ -161,7 +178,7 @@ impl LocalTls {
         if let Some((_, config)) = made.iter().find(|(list, _)| list.as_deref() == alpn) {
             return Ok(config.clone());
         }
-        let config = tls::client(&self.context, alpn, secrets).inspect_err(|error| {
+        let config = tls::client(&self.context, self.checks_host, alpn, secrets).inspect_err(|error| {
             tracing::error!(%error, "TLS towards endpoints cannot be set up");
         })?;
         made.push((alpn.map(<[_]>::to_vec), config.clone()));
@@ -182,15 +199,19 @@ impl LocalCluster {
             .iter()
             .map(|t| match &t.transport {
                 UpstreamTransport::Plain => LocalTransport::Plain,
-                UpstreamTransport::Tls(context) => {
-                    LocalTransport::Tls(LocalTls { context: Arc::clone(context), made: RefCell::default() })
-                }
+                UpstreamTransport::Tls(context) => LocalTransport::Tls(LocalTls {
+                    context: Arc::clone(context),
+                    checks_host: config.http.auto_san_validation,
+                    made: RefCell::default(),
+                }),
             })
             .collect();
         let cluster = Self {
             transports,
             loaded: RefCell::new(None),
             original: RefCell::default(),
+            forwarded: RefCell::default(),
+            lookups: OnceCell::new(),
             shared: RefCell::new(shared),
             freed: tokio::sync::Notify::new(),
             no_name: "".into(),
@@ -210,7 +231,7 @@ impl LocalCluster {
         match &self.config.discovery {
             Discovery::Eds(name) => Some(name),
             Discovery::StrictDns(..) | Discovery::LogicalDns(..) => Some(&self.config.name),
-            Discovery::Static(_) | Discovery::OriginalDst(_) => None,
+            Discovery::Static(_) | Discovery::OriginalDst(_) | Discovery::Forward(_) => None,
         }
     }
 
@@ -261,10 +282,17 @@ impl LocalCluster {
 
     /// Chooses an endpoint. `None`: there is none to ask.
     pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Option<Chosen> {
-        let Wanted { destination, hash, avoid, attempts, tried_priorities } = *wanted;
-        if matches!(self.config.discovery, Discovery::OriginalDst(_)) {
+        let Wanted { destination, forwarded, hash, avoid, attempts, tried_priorities } = *wanted;
+        let alone = match &self.config.discovery {
             // Without redirection the destination is the proxy itself: forwarding there would never end.
-            let host = self.original(destination?)?;
+            Discovery::OriginalDst(_) => Some(self.original(destination?)?),
+            Discovery::Forward(names) => Some(self.host_of(forwarded?, names)?),
+            Discovery::Static(_)
+            | Discovery::Eds(_)
+            | Discovery::StrictDns(..)
+            | Discovery::LogicalDns(..) => None,
+        };
+        if let Some(host) = alone {
             let _active = host.count_active();
             return Some(Chosen { host, index: None, _balanced: None, _active });
         }
@@ -334,8 +362,9 @@ impl LocalCluster {
             failed_check: checked.as_ref().is_some_and(|c| !c.is_healthy(index)),
         };
         let own = listed.filter_map(|(host, index)| Some((Rc::clone(host.as_ref()?), circuit(index))));
-        let original = self.original.borrow();
-        own.chain(original.values().map(|host| (Rc::clone(host), Circuit::default()))).collect()
+        let (original, forwarded) = (self.original.borrow(), self.forwarded.borrow());
+        let found = original.values().chain(forwarded.values());
+        own.chain(found.map(|host| (Rc::clone(host), Circuit::default()))).collect()
     }
 
     /// Writes down what is not counted as it happens: how many endpoints can be asked, and which circuits are open.
@@ -347,11 +376,11 @@ impl LocalCluster {
             stats.membership_degraded.set(degraded);
         }
         let listed = self.loaded.borrow();
-        let original = self.original.borrow();
-        let hosts =
-            listed.iter().flat_map(|l| &l.hosts).filter_map(|host| host.as_ref()).chain(original.values());
+        let (original, forwarded) = (self.original.borrow(), self.forwarded.borrow());
+        let found = original.values().chain(forwarded.values());
+        let hosts = listed.iter().flat_map(|l| &l.hosts).filter_map(|host| host.as_ref()).chain(found);
         stats.upstream_cx_active.set(hosts.map(|host| u64::from(host.connections.get())).sum());
-        drop((listed, original));
+        drop((listed, original, forwarded));
         if let Some(detector) = &shared.watched.detector {
             stats.outlier_ejections_active.set(u64::from(detector.ejected()));
             if first {
@@ -379,7 +408,11 @@ impl LocalCluster {
     pub(crate) fn hosts(&self) -> Vec<Rc<Host>> {
         let loaded = self.loaded.borrow();
         let listed = loaded.iter().flat_map(|l| l.hosts.iter().flatten());
-        listed.chain(self.original.borrow().values()).cloned().collect()
+        listed
+            .chain(self.original.borrow().values())
+            .chain(self.forwarded.borrow().values())
+            .cloned()
+            .collect()
     }
 
     /// The endpoint for a connection that was made to `destination`; `None` where the cluster is not of that kind.
@@ -396,25 +429,75 @@ impl LocalCluster {
                 h.connections.get() > 0 || now.duration_since(h.used.get()) < settings.cleanup
             });
         }
-        let host = original.entry(address).or_insert_with(|| {
-            let endpoint = Endpoint {
-                address: Address::Ip(address),
-                additional_addresses: Vec::new(),
-                hostname: "".into(),
-                weight: 1,
-                health: Health::Healthy,
-                locality: Arc::default(),
-                priority: 0,
-                transport_socket_match: Default::default(),
-                lb: Default::default(),
-                workload: None,
-                metadata: Arc::default(),
-            };
-            let transport = self.config.transport_for(&endpoint.transport_socket_match);
-            Rc::new(Host::new(address, Arc::new(endpoint), transport))
-        });
+        let host = original.entry(address).or_insert_with(|| self.alone(address, &[], "".into()));
         host.used.set(now);
         Some(Rc::clone(host))
+    }
+
+    /// An endpoint that nobody has configured.
+    fn alone(&self, address: SocketAddr, more: &[SocketAddr], hostname: Arc<str>) -> Rc<Host> {
+        let endpoint = Endpoint {
+            address: Address::Ip(address),
+            additional_addresses: more.to_vec(),
+            hostname,
+            weight: 1,
+            health: Health::Healthy,
+            locality: Arc::default(),
+            priority: 0,
+            transport_socket_match: Default::default(),
+            lb: Default::default(),
+            workload: None,
+            metadata: Arc::default(),
+        };
+        let transport = self.config.transport_for(&endpoint.transport_socket_match);
+        Rc::new(Host::new(address, Arc::new(endpoint), transport))
+    }
+
+    /// By what the hosts are known that requests name; `None` where they name none.
+    pub(crate) fn names(&self) -> Option<&Arc<DnsCache>> {
+        match &self.config.discovery {
+            Discovery::Forward(names) => Some(names),
+            Discovery::Static(_)
+            | Discovery::Eds(_)
+            | Discovery::StrictDns(..)
+            | Discovery::LogicalDns(..)
+            | Discovery::OriginalDst(_) => None,
+        }
+    }
+
+    /// What is known of the hosts that requests name; `None` where they name none.
+    pub(crate) fn lookups(&self, all: &AllLookups) -> Option<&Rc<Lookups>> {
+        let names = self.names()?;
+        Some(self.lookups.get_or_init(|| all.of(names)))
+    }
+
+    /// The port of those who name none.
+    pub(crate) fn usual_port(&self) -> u16 {
+        if matches!(self.transports.last(), Some(LocalTransport::Tls(_))) { 443 } else { 80 }
+    }
+
+    /// The endpoint for a host that a request names. With other addresses it is another one, as if it had been replaced.
+    fn host_of(&self, forwarded: &Forwarded, names: &DnsCache) -> Option<Rc<Host>> {
+        let Forwarded { target, addresses } = forwarded;
+        let (first, more) = addresses.split_first()?;
+        let mut known = self.forwarded.borrow_mut();
+        let now = Instant::now();
+        if let Some(host) = known.get(target) {
+            let same = host.address == *first && host.endpoint.borrow().additional_addresses == more;
+            if same {
+                host.used.set(now);
+                return Some(Rc::clone(host));
+            }
+            host.retire();
+        } else if known.len() >= names.max_hosts as usize {
+            known.retain(|_, h| h.connections.get() > 0 || now.duration_since(h.used.get()) < names.unused);
+            if known.len() >= names.max_hosts as usize {
+                return None;
+            }
+        }
+        let host = self.alone(*first, more, target.to_string().into());
+        known.insert(target.clone(), Rc::clone(&host));
+        Some(host)
     }
 
     /// Closes idle connections: the cluster is gone or has been replaced.

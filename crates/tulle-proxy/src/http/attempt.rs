@@ -52,6 +52,8 @@ pub(crate) struct Answer {
 pub(crate) enum UpstreamFault {
     /// It could not be connected to.
     Connect,
+    /// There is nowhere to connect from.
+    Source,
     /// Connecting took too long.
     ConnectTimeout,
     /// It closed the connection.
@@ -86,6 +88,8 @@ pub(crate) enum Late {
     Route,
     /// The try's.
     Try,
+    /// The try was idle.
+    TryIdle,
     /// The stream was idle.
     Idle,
     /// The whole request's.
@@ -101,6 +105,10 @@ pub(crate) struct Clocks {
     pub(crate) route: Alarm,
     /// Of the present try.
     pub(crate) per_try: Alarm,
+    /// Silence of the present try.
+    pub(crate) try_idle: Alarm,
+    /// How long it may be silent; only where [`Clocks::try_idle`] is set.
+    pub(crate) try_idle_timeout: Duration,
     /// Of the stream's life.
     pub(crate) life: Alarm,
     /// Until the whole request is there.
@@ -117,8 +125,17 @@ pub(crate) struct Clocks {
 
 impl Clocks {
     /// Something moved.
-    pub(crate) fn moved(&self) {
+    pub(crate) fn moved(&mut self) {
         self.idle.set(self.idle_timeout);
+        if self.try_idle.is_set() {
+            self.try_idle.set(Instant::now() + self.try_idle_timeout);
+        }
+    }
+
+    /// A try begins that may be silent for `limit`.
+    pub(crate) fn try_may_rest(&mut self, limit: Duration) {
+        self.try_idle_timeout = limit;
+        self.try_idle.set(Instant::now() + limit);
     }
 
     /// The request is complete: the route's time begins.
@@ -140,6 +157,9 @@ impl Clocks {
         if self.per_try.poll(cx).is_ready() {
             return Poll::Ready(Late::Try);
         }
+        if self.try_idle.poll(cx).is_ready() {
+            return Poll::Ready(Late::TryIdle);
+        }
         if self.life.poll(cx).is_ready() {
             return Poll::Ready(Late::Duration);
         }
@@ -156,6 +176,7 @@ impl Clocks {
     pub(crate) fn stop(&mut self) {
         self.route.clear();
         self.per_try.clear();
+        self.try_idle.clear();
         self.life.clear();
         self.request.clear();
         self.idle.clear();

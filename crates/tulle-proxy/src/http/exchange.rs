@@ -182,6 +182,10 @@ impl<'a> Exchange<'a> {
         self.view.remote = client.remote;
         client::forward_client_cert(head, config.client_cert, &self.view);
         headers::accept(head, config, &client);
+        if config.add_user_agent {
+            let settings = &self.conn.worker.settings;
+            headers::name_ourselves(head, &settings.service_cluster, &settings.node_id);
+        }
         if let Some(reply) = headers::max_forwards(head) {
             return Some(reply);
         }

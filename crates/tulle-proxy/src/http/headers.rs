@@ -40,6 +40,20 @@ pub(crate) fn accept(head: &mut RequestHead, config: &HttpManager, client: &Clie
     }
 }
 
+/// Says who we are (`add_user_agent`): our service cluster, to upstreams that want to know it, and as the user agent of a request
+/// that has none; and our own name.
+pub(crate) fn name_ourselves(head: &mut RequestHead, cluster: &str, node: &str) {
+    if !cluster.is_empty() {
+        head.headers.set("x-envoy-downstream-service-cluster", cluster.as_bytes());
+        if head.headers.get_str("user-agent").is_none_or(str::is_empty) {
+            head.headers.set("user-agent", cluster.as_bytes());
+        }
+    }
+    if !node.is_empty() {
+        head.headers.set("x-envoy-downstream-service-node", node.as_bytes());
+    }
+}
+
 /// Brings a response's fields in order: hop-by-hop fields go.
 pub(crate) fn accept_response(head: &mut ResponseHead, tunnel: bool) {
     strip_hop_by_hop(&mut head.headers, tunnel);

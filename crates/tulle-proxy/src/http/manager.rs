@@ -14,6 +14,7 @@ use tulle_telemetry::metrics::{Reporter, proxy::HttpStats};
 use super::local_reply::LocalReplies;
 use crate::{
     cluster::host::Class,
+    names::Lookups,
     telemetry::{access_log::LocalLog, istio::LocalStats},
     trace::LocalTracing,
     worker::{Worker, state::LocalTable},
@@ -48,6 +49,8 @@ pub(crate) struct LocalManager {
     pub(crate) local_replies: Option<LocalReplies>,
     /// Tracing.
     pub(crate) tracing: Option<LocalTracing>,
+    /// What is known of the hosts that requests name, by the number of the filter that asks.
+    pub(crate) lookups: Vec<(usize, Rc<Lookups>)>,
     inline: Option<LocalTable>,
 }
 
@@ -67,6 +70,7 @@ impl LocalManager {
             encodes: false,
             counts_messages: false,
             logs_trailers: false,
+            lookups: Vec::new(),
             local_replies: LocalReplies::new(&config.local_replies).unwrap_or_else(|error| {
                 tracing::error!(%error, "local_reply_config left out");
                 None
@@ -88,6 +92,11 @@ impl LocalManager {
                     | HttpFilterKind::Decompressor(_)
             )
         });
+        for (number, filter) in config.filters.iter().enumerate() {
+            if let HttpFilterKind::ForwardProxy(names) = &filter.kind {
+                manager.lookups.push((number, worker.lookups.of(names)));
+            }
+        }
         for filter in config.filters.iter().filter(|f| !f.disabled) {
             match &filter.kind {
                 HttpFilterKind::IstioStats(stats) => {
@@ -113,6 +122,7 @@ impl LocalManager {
                 | HttpFilterKind::GlobalRateLimit(_)
                 | HttpFilterKind::Jwt(_)
                 | HttpFilterKind::ExtAuthz(_)
+                | HttpFilterKind::ForwardProxy(_)
                 | HttpFilterKind::StatefulSession(_) => {}
             }
         }
@@ -146,7 +156,6 @@ impl LocalManager {
 /// Says what a configuration asks for that is not done here: it is served all the same, as without these fields.
 fn warn_of_what_is_missing(config: &HttpManager) {
     let missing = [
-        (config.add_user_agent, "add_user_agent"),
         (config.http1.header_case == HeaderCase::ProperWords, "http_protocol_options.header_key_format"),
         (config.scheme == SchemeHandling::MatchUpstream, "scheme_header_transformation.match_upstream"),
     ];

@@ -99,6 +99,12 @@ impl Reply {
         reply
     }
 
+    /// The upstream has had its time. `quiet`: the client would rather hear nothing than of an error.
+    pub(crate) fn too_slow(quiet: bool, details: &'static str) -> Self {
+        let (status, body) = if quiet { (204, "") } else { (504, "upstream request timeout") };
+        Self::new(status, body, details).flag(ResponseFlag::UpstreamRequestTimeout)
+    }
+
     /// The stream has lived as long as it may; a deadline in gRPC's words.
     pub(crate) fn life_over() -> Self {
         let mut reply = Self::new(504, "downstream duration timeout", d::MAX_DURATION_TIMEOUT);
@@ -115,6 +121,12 @@ impl Reply {
                 ResponseFlag::UpstreamConnectionFailure,
                 "remote connection failure",
                 "remote_connection_failure",
+            ),
+            UpstreamFault::Source => (
+                503,
+                ResponseFlag::UpstreamConnectionFailure,
+                "local connection failure",
+                "local_connection_failure",
             ),
             UpstreamFault::ConnectTimeout => {
                 (503, ResponseFlag::UpstreamConnectionFailure, "connection timeout", "connection_timeout")

@@ -38,6 +38,8 @@ impl Scratch {
             clocks: Clocks {
                 route: Default::default(),
                 per_try: Default::default(),
+                try_idle: Default::default(),
+                try_idle_timeout: Duration::ZERO,
                 life: Default::default(),
                 request: Default::default(),
                 idle: timers.deadline(),

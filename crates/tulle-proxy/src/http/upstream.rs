@@ -16,7 +16,7 @@ use tulle_engine::{
         http_manager::Http2Options,
     },
 };
-use tulle_http::{Limits, RequestHead, Version, h1, h2::Role};
+use tulle_http::{Limits, RequestHead, Version, h1, h2::Role, uri::split_port};
 
 use super::{
     attempt::UpstreamFault,
@@ -91,8 +91,11 @@ fn server_name(cluster: &LocalCluster, host: &Host, request: &RequestHead) -> Ar
     let Some(LocalTransport::Tls(tls)) = cluster.transports.get(host.transport) else {
         return Arc::clone(&cluster.no_name);
     };
-    if cluster.config.http.auto_sni {
-        return request.host().into();
+    let http = &cluster.config.http;
+    if http.auto_sni {
+        let named = Some(&http.auto_sni_header).filter(|name| !name.is_empty() && !name.starts_with(':'));
+        let named = named.and_then(|name| request.headers.get_str(&**name));
+        return named.map_or(request.host(), |value| split_port(value).0).into();
     }
     let endpoint = host.endpoint.borrow();
     if tls.context.auto_host_sni && !endpoint.hostname.is_empty() {
@@ -193,8 +196,11 @@ async fn open(wish: &Wish<'_>) -> Result<Upstream, Unreachable> {
 
 impl From<ConnectFault> for Unreachable {
     fn from(fault: ConnectFault) -> Self {
-        let timed_out = matches!(fault, ConnectFault::Timeout);
-        let kind = if timed_out { UpstreamFault::ConnectTimeout } else { UpstreamFault::Connect };
+        let kind = match fault {
+            ConnectFault::Timeout => UpstreamFault::ConnectTimeout,
+            ConnectFault::Source(..) => UpstreamFault::Source,
+            ConnectFault::Io(_) | ConnectFault::Tls(_) | ConnectFault::BrokenTls => UpstreamFault::Connect,
+        };
         Self { fault: kind, reason: fault.reason() }
     }
 }

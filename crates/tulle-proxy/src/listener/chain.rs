@@ -12,6 +12,7 @@ use tulle_telemetry::metrics::proxy::{ListenerStats, TcpStats};
 use super::sniff;
 use crate::{
     http::manager::{self, LocalManager},
+    names::Lookups,
     telemetry::{access_log::LocalLog, istio::LocalStats},
     tls::{self, Accepting},
     worker::Worker,
@@ -44,6 +45,8 @@ pub(crate) struct LocalChain {
     pub(crate) logs: Vec<LocalLog>,
     /// Statistics of a TCP proxy.
     pub(crate) tcp_stats: Option<Rc<TcpStats>>,
+    /// What is known of the hosts that server names of TLS name, and the port to connect to.
+    pub(crate) lookups: Option<(Rc<Lookups>, u16)>,
     /// What of Istio's metrics is reported of connections.
     pub(crate) istio: Option<LocalStats>,
     /// Statistics of the listener.
@@ -133,6 +136,7 @@ impl LocalChain {
             manager: None,
             logs: Vec::new(),
             tcp_stats: None,
+            lookups: None,
             istio: None,
             stats: Rc::clone(stats),
             certificate,
@@ -150,6 +154,12 @@ impl LocalChain {
                 chain.istio = stats.map(|stats| {
                     let reporter = manager::reporter(listener.direction, stats);
                     LocalStats::new(&worker.telemetry, reporter, stats)
+                });
+                chain.lookups = config.filters.iter().find_map(|filter| match filter {
+                    NetworkFilter::ForwardProxy(by_sni) => {
+                        Some((worker.lookups.of(&by_sni.names), by_sni.port))
+                    }
+                    _ => None,
                 });
                 let mut store = worker.telemetry.store.borrow_mut();
                 chain.tcp_stats = Some(store.proxy.tcp.get(&proxy.stat_prefix));

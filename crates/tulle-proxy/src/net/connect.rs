@@ -32,11 +32,26 @@ pub(crate) struct Keepalive {
     pub(crate) interval: Option<Duration>,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The source address cannot be had.
+    Source(SocketAddr, io::Error),
+    /// The peer does not answer, or the system has no socket.
+    Peer(io::Error),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Peer(error)
+    }
+}
+
 /// Connects to `address` as `plan` says. The caller bounds the time.
 ///
 /// # Errors
 /// What the kernel says of the socket, the source address or the peer.
-pub(crate) async fn connect(address: SocketAddr, plan: &SocketPlan) -> io::Result<TcpStream> {
+pub(crate) async fn connect(address: SocketAddr, plan: &SocketPlan) -> Result<TcpStream, Failed> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -47,9 +62,9 @@ pub(crate) async fn connect(address: SocketAddr, plan: &SocketPlan) -> io::Resul
         socket.set_tcp_keepalive(&keepalive.into())?;
     }
     if let Some(bind) = plan.bind {
-        socket.bind(&bind.into())?;
+        socket.bind(&bind.into()).map_err(|error| Failed::Source(bind, error))?;
     }
-    TcpSocket::from_std_stream(socket.into()).connect(address).await
+    Ok(TcpSocket::from_std_stream(socket.into()).connect(address).await?)
 }
 
 impl From<Keepalive> for TcpKeepalive {

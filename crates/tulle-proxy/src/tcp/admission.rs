@@ -46,7 +46,9 @@ pub(crate) async fn ask(conn: &Rc<Conn>, stats: Option<&TcpStats>) -> Result<Opt
         match filter {
             NetworkFilter::Rbac(rbac) => audited = authorize(conn, rbac, stats, &mut metadata)?.or(audited),
             NetworkFilter::ExtAuthz(filter) => service(conn, filter, stats, &metadata).await?,
-            NetworkFilter::IstioStats(_) | NetworkFilter::MetadataExchange { .. } => {}
+            NetworkFilter::IstioStats(_)
+            | NetworkFilter::MetadataExchange { .. }
+            | NetworkFilter::ForwardProxy(_) => {}
         }
     }
     Ok(audited)

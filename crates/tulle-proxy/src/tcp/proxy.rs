@@ -9,7 +9,7 @@ use std::{
 };
 
 use tulle_engine::{
-    decide::{breaker::Resource, outlier::Outcome},
+    decide::{breaker::Resource, names::Target, outlier::Outcome},
     runtime::{TcpProxy, listener::TcpClusters},
 };
 use tulle_telemetry::{
@@ -31,6 +31,7 @@ use crate::{
     },
     http::side::Side,
     listener::facts::Conn,
+    names::Forwarded,
     net::stream::Stream,
     telemetry::{audit, istio::Parties},
     tls::is_resumed,
@@ -218,9 +219,11 @@ async fn connect(
     let worker = &conn.worker;
     let client = conn.arrival.peer.ip().to_canonical().to_string();
     let hash = proxy.hash_source_ip.then(|| tulle_engine::decide::hash::xxh64(client.as_bytes(), 0));
+    let forwarded = if cluster.names().is_some() { forwarded(conn).await } else { None };
     for attempt in 0..proxy.max_connect_attempts.max(1) {
         out.attempts = attempt + 1;
-        let wanted = Wanted { destination: conn.arrival.original(), hash, ..Wanted::ANY };
+        let destination = conn.arrival.original();
+        let wanted = Wanted { destination, forwarded: forwarded.as_ref(), hash, ..Wanted::ANY };
         let Some(chosen) = cluster.choose(&wanted) else {
             cluster.stats.upstream_cx_none_healthy.inc();
             out.flags.insert(ResponseFlag::NoHealthyUpstream);
@@ -262,6 +265,16 @@ async fn connect(
     out.flags.insert(ResponseFlag::UpstreamConnectionFailure);
     out.flags.insert(ResponseFlag::UpstreamRetryLimitExceeded);
     None
+}
+
+/// The host that the server name of TLS names, as a filter of the chain finds it.
+async fn forwarded(conn: &Conn) -> Option<Forwarded> {
+    let (lookups, port) = conn.chain.lookups.as_ref()?;
+    let target = Target { port: *port, ..Target::of(&conn.arrival.server_name, *port)? };
+    let addresses = lookups.find(&target).await.inspect_err(|why| {
+        tracing::debug!(%target, %why, "a server name leads nowhere");
+    });
+    Some(Forwarded { addresses: addresses.ok()?, target })
 }
 
 /// Keeps `istio_tcp_*` up to date while bytes move.

@@ -136,16 +136,18 @@ pub(crate) fn server(
     Ok((Accepting { config, recheck }, certificate))
 }
 
-/// What connects with TLS, offering `alpn` (the context's own where `None`).
+/// What connects with TLS, offering `alpn` (the context's own where `None`). `checks_host`: the certificate must carry the name that
+/// was asked for, beside what the context asks of it (the cluster's `auto_san_validation`).
 pub(crate) fn client(
     tls: &UpstreamTls,
+    checks_host: bool,
     alpn: Option<&[Arc<str>]>,
     secrets: &Secrets,
 ) -> Result<Connecting, TlsError> {
-    let UpstreamTls { common, sni, auto_host_sni, auto_sni_san_validation, max_session_keys } = tls;
+    let UpstreamTls { common, sni: _, auto_host_sni: _, auto_sni_san_validation, max_session_keys } = tls;
     let TlsCommon { certificates, validation, alpn: own, versions, cipher_suites } = common;
     let rules = match (verify(validation, secrets)?, auto_sni_san_validation) {
-        (VerifyPeer::Chain { trust, rules }, true) if rules.names.is_empty() => {
+        (VerifyPeer::Chain { trust, rules }, own) if checks_host || (*own && rules.names.is_empty()) => {
             VerifyPeer::ChainAndHost { trust, rules }
         }
         (rules, _) => rules,
@@ -158,7 +160,8 @@ pub(crate) fn client(
     out.min_version = version(versions.min);
     out.max_version = version(versions.max);
     out.cipher_suites = cipher_suites.iter().copied().map(suite).collect();
-    out.send_sni = *auto_host_sni || !sni.is_empty();
+    // Whoever connects says which name, or none.
+    out.send_sni = true;
     let (config, sessions, recheck) = out.build_resuming()?;
     Ok(Connecting { config, sessions: (*max_session_keys > 0).then_some(sessions), recheck })
 }

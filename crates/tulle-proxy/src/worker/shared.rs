@@ -95,6 +95,6 @@ fn endpoints_name(config: &Cluster) -> Option<&Arc<str>> {
     match &config.discovery {
         Discovery::Eds(name) => Some(name),
         Discovery::StrictDns(..) | Discovery::LogicalDns(..) => Some(&config.name),
-        Discovery::Static(_) | Discovery::OriginalDst(_) => None,
+        Discovery::Static(_) | Discovery::OriginalDst(_) | Discovery::Forward(_) => None,
     }
 }

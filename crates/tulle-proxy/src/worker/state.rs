@@ -18,6 +18,7 @@ use crate::{
     cluster::{LocalCluster, sweep::Sweeper},
     http::scratch::Scratches,
     listener::registry::Listeners,
+    names::AllLookups,
     telemetry::Telemetry,
 };
 
@@ -48,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) sweeper: Sweeper,
     /// Memory of requests that have ended, for the next ones.
     pub(crate) scratches: Scratches,
+    /// What is known of the hosts that requests name.
+    pub(crate) lookups: AllLookups,
     /// Requests under an injected fault.
     pub(crate) faults: Cell<u32>,
     /// The address that stands for this machine where a client is on it.
@@ -87,6 +90,7 @@ impl Worker {
             telemetry: Telemetry::new(&settings.node, &settings.principal()),
             sweeper: Sweeper::default(),
             scratches: Scratches::default(),
+            lookups: AllLookups::default(),
             faults: Cell::new(0),
             own_ip: settings.node.ip.parse().ok(),
             next_id: Cell::new((id as u64) << 48),

@@ -24,8 +24,14 @@ impl Authority {
     }
 
     pub fn issue(&self, uri: &str) -> Certificate {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        self.issue_for(uri, &[])
+    }
+
+    /// A certificate that carries host names too.
+    pub fn issue_for(&self, uri: &str, hosts: &[&str]) -> Certificate {
+        let hosts: Vec<String> = hosts.iter().map(|h| (*h).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.0).unwrap();
         Certificate::from_pem(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()

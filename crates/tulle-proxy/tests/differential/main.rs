@@ -92,6 +92,7 @@ areas!(
     http2,
     tcp,
     carried,
+    forward_proxy,
     ipv6,
     access_log,
     generated_routes,

@@ -152,6 +152,8 @@ stat_block! {
         upstream_rq_timeout: Counter = "upstream_rq_timeout",
         /// Attempts whose time ran out.
         upstream_rq_per_try_timeout: Counter = "upstream_rq_per_try_timeout",
+        /// Attempts that were silent for too long.
+        upstream_rq_per_try_idle_timeout: Counter = "upstream_rq_per_try_idle_timeout",
         /// Requests reset by the endpoint.
         upstream_rq_rx_reset: Counter = "upstream_rq_rx_reset",
         /// Requests reset by us.

@@ -21,6 +21,7 @@ use tulle_proto::envoy::upstream_http::{
 };
 use tulle_proto::type_url;
 
+use crate::dynamic;
 use crate::envoy_filter::{self, Patches};
 use crate::names;
 use crate::pb::{duration, istio_metadata, list, object, pack, text, u32v};
@@ -102,6 +103,22 @@ impl Draft {
         matches!(self.cluster.cluster_discovery_type, Some(ClusterDiscoveryType::Type(t)) if t == wanted)
     }
 
+    /// Makes it a cluster whose requests say themselves where they go. Its endpoints have no metadata that a transport could be
+    /// chosen by.
+    fn forward(&mut self, service: &Service) {
+        let cluster = &mut self.cluster;
+        cluster.transport_socket_matches.clear();
+        cluster.lb_config = None;
+        let tls = cluster.transport_socket.is_some();
+        let names = self.http.as_ref().and_then(|h| h.upstream_http_protocol_options.as_ref());
+        let checked = names.is_some_and(|n| n.auto_sni && n.auto_san_validation);
+        if tls && !checked {
+            // Said, or both would be the default.
+            self.http().upstream_http_protocol_options.get_or_insert_default();
+        }
+        self.cluster.cluster_discovery_type = Some(dynamic::cluster_type(service, tls && !checked));
+    }
+
     /// The cluster as patches for `place` leave it; what is left of it when one removes it. `hosts` are those of the services
     /// behind an inbound cluster.
     fn finish(
@@ -121,9 +138,11 @@ impl Draft {
             });
             self.cluster.typed_extension_protocol_options.insert(HTTP_OPTIONS.to_owned(), pack(&options));
         }
-        if self.cluster.cluster_discovery_type
-            == Some(ClusterDiscoveryType::Type(kinds::DiscoveryType::OriginalDst as i32))
-        {
+        let original = ClusterDiscoveryType::Type(kinds::DiscoveryType::OriginalDst as i32);
+        let by_itself = |kind: &ClusterDiscoveryType| {
+            *kind == original || matches!(kind, ClusterDiscoveryType::ClusterType(_))
+        };
+        if self.cluster.cluster_discovery_type.as_ref().is_some_and(by_itself) {
             self.cluster.lb_policy = kinds::LbPolicy::ClusterProvided as i32;
         }
         let Self { cluster, http: _, mut sources } = self;

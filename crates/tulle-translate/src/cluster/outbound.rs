@@ -14,6 +14,7 @@ use tulle_proto::envoy::core::TransportSocket;
 
 use super::{Draft, add_patched, black_hole, metadata, passthrough, policy};
 use crate::discovery::discovery;
+use crate::dynamic;
 use crate::endpoint::{self, Asked};
 use crate::envoy_filter::outbound;
 use crate::locality::{Preference, preference};
@@ -129,6 +130,9 @@ impl Builder<'_> {
         if !name.by_sni {
             self.tls(&mut draft, name, port, policy.tls.or(backend.as_ref().map(|(_, tls)| tls)));
         }
+        if dynamic::is(self.service) {
+            draft.forward(self.service);
+        }
         if let Some(version) = policy.proxy_protocol {
             tell_clients(&mut draft, version);
         }
@@ -162,7 +166,7 @@ impl Builder<'_> {
     fn discovery(&self, policy: &Effective<'_>) -> DiscoveryType {
         let passthrough =
             policy.load_balancer.is_some_and(|l| matches!(l.algorithm, Some(Algorithm::Passthrough)));
-        if passthrough && self.view.kind == Kind::Sidecar {
+        if passthrough && self.view.kind == Kind::Sidecar && !dynamic::is(self.service) {
             return DiscoveryType::OriginalDst;
         }
         discovery(self.view.kind, self.service)
@@ -222,7 +226,9 @@ impl Builder<'_> {
                     &tls.subject_alt_names
                 };
                 let derive_sni = tls.sni.is_empty();
-                let derive_names = derive_sni && names.is_empty() && !tls.insecure_skip_verify;
+                let derive_names = !tls.insecure_skip_verify
+                    // A host that the request names is checked by that name, whatever else is asked.
+                    && (dynamic::is(self.service) || (derive_sni && names.is_empty()));
                 policy::derive_names(draft, derive_sni, derive_names);
                 let mutual = tls.mode == ClientTlsMode::Mutual;
                 draft.cluster.transport_socket =

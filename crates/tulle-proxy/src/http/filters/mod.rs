@@ -5,6 +5,7 @@ mod buffer;
 mod compression;
 mod csrf;
 mod ext_authz;
+mod forward_proxy;
 mod global_rate_limit;
 pub(crate) mod grpc_web;
 mod header_mutation;
@@ -156,6 +157,7 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
                 changed = x.found.map(|found| changes(x, &found));
                 reply
             }
+            HttpFilterKind::ForwardProxy(_) => Box::pin(forward_proxy::find(x, number, change)).await,
             HttpFilterKind::StatefulSession(own) => {
                 let policy = match change {
                     Some(FilterOverride::StatefulSession(policy)) => policy,
@@ -242,6 +244,7 @@ pub(crate) fn respond(x: &mut Exchange<'_>, length: Length) {
             | HttpFilterKind::SetMetadata(_)
             | HttpFilterKind::Buffer(_)
             | HttpFilterKind::Csrf(_)
+            | HttpFilterKind::ForwardProxy(_)
             | HttpFilterKind::GrpcStats(_)
             | HttpFilterKind::IstioStats(_)
             | HttpFilterKind::PeerMetadata(_)
@@ -349,7 +352,7 @@ async fn inject(x: &mut Exchange<'_>, found: Option<&Found<'_>>, fault: &Arc<Fau
 }
 
 /// Waits for something, unless the client goes away meanwhile or time runs out: then the request ends here.
-async fn meanwhile<T>(x: &mut Exchange<'_>, work: impl Future<Output = T>) -> Result<T, Reply> {
+pub(crate) async fn meanwhile<T>(x: &mut Exchange<'_>, work: impl Future<Output = T>) -> Result<T, Reply> {
     let mut work = pin!(work);
     let (down, clocks, complete) = (&mut *x.down, &mut x.s.clocks, x.flow.done);
     let end = poll_fn(|cx| {

@@ -42,7 +42,7 @@ pub(super) async fn after_failure(
         Failure::Connect => "connect-failure".to_owned(),
         Failure::Refused => "refused-stream".to_owned(),
         Failure::Reset { request_sent: _ } => "reset".to_owned(),
-        Failure::PerTryTimeout => "per-try-timeout".to_owned(),
+        Failure::PerTryTimeout | Failure::PerTryIdleTimeout => "per-try-timeout".to_owned(),
         Failure::Overflow => "overflow".to_owned(),
     })
     .await
@@ -108,7 +108,7 @@ async fn obey(
                 all
             });
             stats.upstream_rq_retry_backoff_exponential.inc();
-            pause(x, wait).await.map(|()| true)
+            pause(x, plan, wait).await.map(|()| true)
         }
     }
 }
@@ -119,7 +119,8 @@ pub(super) fn overflow(plan: &Plan<'_>, breaker: &str) -> Vec<(&'static str, Str
 }
 
 /// Waits before the next try, unless the client goes away or time runs out.
-async fn pause(x: &mut Exchange<'_>, wait: Duration) -> Result<(), Reply> {
+async fn pause(x: &mut Exchange<'_>, plan: &Plan<'_>, wait: Duration) -> Result<(), Reply> {
+    x.s.clocks.try_idle.clear();
     x.s.clocks.per_try.set(Instant::now() + wait);
     let (down, clocks, complete) = (&mut *x.down, &mut x.s.clocks, x.flow.done);
     let end = poll_fn(|cx| {
@@ -130,11 +131,10 @@ async fn pause(x: &mut Exchange<'_>, wait: Duration) -> Result<(), Reply> {
     })
     .await;
     match end {
-        Some(Late::Try) => Ok(()),
+        Some(Late::Try | Late::TryIdle) => Ok(()),
         Some(Late::Route) => {
             x.record.trouble("timeout", Vec::new);
-            Err(Reply::new(504, "upstream request timeout", d::RESPONSE_TIMEOUT)
-                .flag(ResponseFlag::UpstreamRequestTimeout))
+            Err(Reply::too_slow(plan.times.quiet, d::RESPONSE_TIMEOUT))
         }
         Some(Late::Duration) => Err(Reply::life_over()),
         Some(Late::Idle) => Err(idle(x)),

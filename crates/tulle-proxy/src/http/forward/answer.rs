@@ -119,6 +119,10 @@ fn broke_off(x: &mut Exchange<'_>, plan: &Plan<'_>, end: DeliveryEnd) {
             x.record.trouble("timeout", || vec![("cluster", plan.cluster.config.name.to_string())]);
             x.record.note(ResponseFlag::UpstreamRequestTimeout, d::RESPONSE_TIMEOUT);
         }
+        DeliveryEnd::Late(Late::TryIdle) => {
+            plan.cluster.stats.upstream_rq_per_try_idle_timeout.inc();
+            x.record.note(ResponseFlag::UpstreamRequestTimeout, d::UPSTREAM_PER_TRY_IDLE_TIMEOUT);
+        }
         DeliveryEnd::Late(Late::Duration) => x.record.details = d::MAX_DURATION_TIMEOUT.into(),
         DeliveryEnd::Late(_) => {
             x.manager.stats.downstream_rq_idle_timeout.inc();

@@ -121,7 +121,7 @@ async fn to_cluster(
         return Err(Reply::upstream(UpstreamFault::Overflow, false, ""));
     };
     prepare::prepare(x, &plan);
-    let keeps = retry.is_some() || !to.mirrors.is_empty();
+    let keeps = retry.as_ref().is_some_and(|r| r.left() > 0) || !to.mirrors.is_empty();
     let limit = if keeps { found.route.buffer_limit.unwrap_or(REPLAY_LIMIT) } else { 0 };
     let mut replay = match x.held.take() {
         Some(body) => Replay::held(body),
@@ -164,7 +164,7 @@ async fn try_on(
                 }
                 if !again::after_failure(x, plan, retry, replay, failure, &mut tries).await? {
                     x.record.transport_failure.clone_from(&reason);
-                    return Err(failed(x, failure, fault, &reason));
+                    return Err(failed(x, plan, failure, fault, &reason));
                 }
             }
         }
@@ -198,10 +198,13 @@ impl Tries {
 }
 
 /// What the client gets when the last try failed.
-fn failed(x: &Exchange<'_>, failure: Failure, fault: UpstreamFault, reason: &str) -> Reply {
-    if failure == Failure::PerTryTimeout {
-        return Reply::new(504, "upstream request timeout", d::UPSTREAM_PER_TRY_TIMEOUT)
-            .flag(ResponseFlag::UpstreamRequestTimeout);
+fn failed(x: &Exchange<'_>, plan: &Plan<'_>, failure: Failure, fault: UpstreamFault, reason: &str) -> Reply {
+    match failure {
+        Failure::PerTryTimeout => return Reply::too_slow(plan.times.quiet, d::UPSTREAM_PER_TRY_TIMEOUT),
+        Failure::PerTryIdleTimeout => {
+            return Reply::too_slow(plan.times.quiet, d::UPSTREAM_PER_TRY_IDLE_TIMEOUT);
+        }
+        _ => {}
     }
     Reply::upstream(fault, x.record.attempts > 1, reason)
 }

@@ -10,6 +10,7 @@ use std::{
 
 use tulle_engine::{
     decide::{
+        names::Target,
         outlier::{self, Outcome},
         retry::Failure,
         rewrite,
@@ -17,7 +18,7 @@ use tulle_engine::{
     runtime::route::HostRewrite,
 };
 use tulle_http::{Known, h1::Persistence};
-use tulle_telemetry::{ResponseFlag, details as d};
+use tulle_telemetry::details as d;
 
 use super::{
     Plan, Tried, Tries,
@@ -34,10 +35,12 @@ use crate::{
         context,
         digits::Digits,
         exchange::Exchange,
+        filters::meanwhile,
         reply::Reply,
         side::Length,
         upstream::{self, Unreachable, Upstream, Wish},
     },
+    names::{Forwarded, Lookups},
     trace,
 };
 
@@ -49,9 +52,17 @@ pub(super) async fn attempt(
     tries: &mut Tries,
 ) -> Tried {
     tries.stale = false;
+    let forwarded = match plan.cluster.lookups(&x.conn.worker.lookups) {
+        None => None,
+        // Boxed: nobody else needs room for it.
+        Some(lookups) => match Box::pin(named(x, plan, lookups)).await {
+            Ok(found) => found,
+            Err(reply) => return Tried::Over(reply),
+        },
+    };
     let chosen = match of_session(x, plan, tries) {
         Ok(Some(chosen)) => Some(chosen),
-        Ok(None) => choose(x, plan, tries),
+        Ok(None) => choose(x, plan, tries, forwarded.as_ref()),
         Err(status) => {
             plan.cluster.stats.upstream_cx_none_healthy.inc();
             return Tried::Over(Reply { status, ..Reply::no_host() });
@@ -114,8 +125,24 @@ fn of_session(x: &Exchange<'_>, plan: &Plan<'_>, tries: &mut Tries) -> Result<Op
     Ok(Some(chosen))
 }
 
+/// The host that the request names, with its addresses; `None` where there are none.
+async fn named(
+    x: &mut Exchange<'_>,
+    plan: &Plan<'_>,
+    lookups: &Rc<Lookups>,
+) -> Result<Option<Forwarded>, Reply> {
+    let Some(target) = Target::of(&x.s.request.authority, plan.cluster.usual_port()) else { return Ok(None) };
+    let found = meanwhile(x, lookups.find(&target)).await?;
+    Ok(found.ok().map(|addresses| Forwarded { target, addresses }))
+}
+
 /// An endpoint, passing over those that have been tried if the policy says so.
-fn choose(x: &Exchange<'_>, plan: &Plan<'_>, tries: &mut Tries) -> Option<Chosen> {
+fn choose(
+    x: &Exchange<'_>,
+    plan: &Plan<'_>,
+    tries: &mut Tries,
+    forwarded: Option<&Forwarded>,
+) -> Option<Chosen> {
     let policy = plan.to.retry.as_deref();
     let avoids = policy.is_some_and(|p| p.avoid_previous_hosts) && !tries.tried.is_empty();
     let looks = if avoids { policy.map_or(1, |p| p.host_selection_attempts) } else { 1 };
@@ -128,6 +155,7 @@ fn choose(x: &Exchange<'_>, plan: &Plan<'_>, tries: &mut Tries) -> Option<Chosen
     });
     let wanted = Wanted {
         destination,
+        forwarded,
         hash: plan.hash.hash,
         avoid: &avoid,
         attempts: looks,
@@ -158,6 +186,9 @@ fn begin(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
     trace::begin::attempt(x);
     if let Some(limit) = plan.times.per_try {
         x.s.clocks.per_try.set(Instant::now() + limit);
+    }
+    if let Some(limit) = plan.times.per_try_idle {
+        x.s.clocks.try_may_rest(limit);
     }
 }
 
@@ -194,6 +225,9 @@ async fn talk(
     let end = attempt.run(&mut x.s.response).await;
     tries.written = (attempt.replayed, attempt.ended);
     x.s.clocks.per_try.clear();
+    if !matches!(end, AttemptEnd::Response(_)) {
+        x.s.clocks.try_idle.clear();
+    }
     end
 }
 
@@ -312,9 +346,6 @@ async fn reach(x: &mut Exchange<'_>, wish: &Wish<'_>) -> Result<Upstream, Blocke
 
 fn late_before_response(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, late: Late) -> Tried {
     let stats = &plan.cluster.stats;
-    let timed_out = |details: &'static str| {
-        Reply::new(504, "upstream request timeout", details).flag(ResponseFlag::UpstreamRequestTimeout)
-    };
     match late {
         Late::Try => {
             stats.upstream_rq_per_try_timeout.inc();
@@ -322,11 +353,17 @@ fn late_before_response(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen, 
             x.record.trouble("per_try_timeout", || on(plan, chosen));
             Tried::Failed(Failure::PerTryTimeout, UpstreamFault::Reset, String::new())
         }
+        Late::TryIdle => {
+            stats.upstream_rq_per_try_idle_timeout.inc();
+            report(x, plan, chosen, Outcome::LocalOrigin);
+            x.record.trouble("per_try_timeout", || on(plan, chosen));
+            Tried::Failed(Failure::PerTryIdleTimeout, UpstreamFault::Reset, String::new())
+        }
         Late::Route => {
             stats.upstream_rq_timeout.inc();
             report(x, plan, chosen, Outcome::LocalOrigin);
             x.record.trouble("timeout", || on(plan, chosen));
-            Tried::Over(timed_out(d::RESPONSE_TIMEOUT))
+            Tried::Over(Reply::too_slow(plan.times.quiet, d::RESPONSE_TIMEOUT))
         }
         Late::Idle => Tried::Over(idle(x)),
         Late::Request => Tried::Over(too_slow(x)),

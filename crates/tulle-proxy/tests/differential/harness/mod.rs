@@ -114,6 +114,11 @@ impl Area {
         self.clusters.push(config::cluster(name, upstreams, &extra));
     }
 
+    /// A cluster as it is written here.
+    pub fn written_cluster(&mut self, cluster: Value) {
+        self.clusters.push(cluster);
+    }
+
     /// What an upstream answers to health checks (requests for `/health…`, and those of gRPC) in every case.
     pub fn check(&mut self, upstream: &str, answer: Answer) {
         self.checks.push((upstream.to_owned(), answer));

@@ -24,8 +24,8 @@ fn own_address() -> String {
     }
 }
 
-/// The id of the node on both sides.
-const NODE: &str = "node";
+/// The service cluster and the id of the node, on both sides.
+const SERVICE: (&str, &str) = ("tests", "node");
 
 /// Whoever serves the listeners.
 pub enum Side {
@@ -39,7 +39,7 @@ impl Side {
         let (file, log) = (dir.join("bootstrap.json"), dir.join("envoy.log"));
         let bootstrap = json!({
             "static_resources": static_resources,
-            "node": { "id": NODE },
+            "node": { "id": SERVICE.1, "cluster": SERVICE.0 },
             // Spans are sent at once, each in a report of its own.
             "layered_runtime": { "layers": [{ "name": "test", "static_layer": {
                 "tracing.opentelemetry.min_flush_spans": 1, "tracing.zipkin.min_flush_spans": 1 } }] },
@@ -70,15 +70,14 @@ impl Side {
     /// Starts ours.
     pub fn ours(static_resources: &Value) -> Self {
         let node = NodeConfig { ip: own_address(), ..NodeConfig::default() };
-        Self::Ours(Box::new(Proxy::with(
-            static_resources.clone(),
-            Settings {
-                node,
-                node_id: NODE.to_owned(),
-                report_delay: std::time::Duration::from_millis(20),
-                ..Settings::default()
-            },
-        )))
+        let settings = Settings {
+            node,
+            service_cluster: SERVICE.0.to_owned(),
+            node_id: SERVICE.1.to_owned(),
+            report_delay: std::time::Duration::from_millis(20),
+            ..Settings::default()
+        };
+        Self::Ours(Box::new(Proxy::with(static_resources.clone(), settings)))
     }
 }
 

@@ -7,6 +7,7 @@ use tulle_mesh::service::{Service, ServicePort};
 use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch};
 
 use super::with_stats;
+use crate::dynamic;
 use crate::external_auth;
 use crate::listener::hcm;
 use crate::listener::tcp::{self, Carried};
@@ -20,6 +21,8 @@ use crate::view::View;
 pub(super) struct TcpChain {
     server_names: Vec<String>,
     subnets: Vec<String>,
+    /// What finds the host that connections name, if they do.
+    finder: Option<Filter>,
     terminal: Filter,
     made_by: Provenance,
 }
@@ -47,9 +50,12 @@ impl TcpChain {
             prefix_ranges: self.subnets.iter().filter_map(|s| cidr(s)).collect(),
             ..FilterChainMatch::default()
         });
+        let mut filters = with_stats(view, self.terminal.clone());
+        let last = filters.len() - 1;
+        filters.splice(last..last, self.finder.clone());
         FilterChain {
             filter_chain_match: matches,
-            filters: with_stats(view, self.terminal.clone()),
+            filters,
             metadata: provenance(&self.made_by),
             ..FilterChain::default()
         }
@@ -111,10 +117,13 @@ pub(super) fn tcp(
         }
     }
     let cluster = ClusterName::outbound(&service.hostname, port.number, "").to_string();
-    let server_names = if tls && shared { vec![service.hostname.as_str().to_owned()] } else { Vec::new() };
+    let named = dynamic::is(service);
+    let server_names =
+        if tls && (shared || named) { vec![service.hostname.as_str().to_owned()] } else { Vec::new() };
     vec![TcpChain {
         server_names,
         subnets: subnets.to_vec(),
+        finder: named.then(|| dynamic::by_sni(service, port.number)),
         terminal: tcp::to_cluster(snapshot.mesh(), &cluster, Carried::of(snapshot, view, &cluster)),
         made_by: service.meta.provenance(""),
     }]
@@ -131,6 +140,7 @@ fn of_rule(
     let Some(terminal) = tcp::to_destinations(snapshot, view, &rule.destinations, port) else {
         return Vec::new();
     };
+    let finder = dynamic_destination(view, rule, port);
     let chain = |block: Option<&L4Match>| TcpChain {
         server_names: block
             .map(|b| b.sni_hosts.iter().map(|h| h.as_str().to_owned()).collect())
@@ -139,6 +149,7 @@ fn of_rule(
             .map(|b| b.destination_subnets.clone())
             .filter(|s| !s.is_empty())
             .unwrap_or_else(|| subnets.to_vec()),
+        finder: finder.clone(),
         terminal: terminal.clone(),
         made_by: set.meta.provenance(rule.rule.clone()),
     };
@@ -147,4 +158,11 @@ fn of_rule(
     }
     let applies = |b: &&L4Match| b.applies(&GatewayRef::Mesh, &view.namespace, &view.labels, port);
     rule.matches.iter().filter(applies).map(|b| chain(Some(b))).collect()
+}
+
+/// What finds the hosts of a rule's only destination, where connections name them.
+fn dynamic_destination(view: &View, rule: &L4Route, port: u16) -> Option<Filter> {
+    let [single] = &rule.destinations[..] else { return None };
+    let service = view.service(&single.destination.host).filter(|s| dynamic::is(s))?;
+    Some(dynamic::by_sni(service, single.destination.port.unwrap_or(port)))
 }
