@@ -1,28 +1,28 @@
 // Made by ui/scripts/pack.mjs; not edited by hand.
 const FILES: &[File] = &[
     File {
-        path: "/assets/editor-core-CyP8MTSS.js",
+        path: "/assets/editor-core-DbAp9185.js",
         content_type: "text/javascript; charset=utf-8",
-        etag: "\"2c6fc600bddb654a\"",
+        etag: "\"50e18b653bd8fbb3\"",
         immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-CyP8MTSS.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-CyP8MTSS.js.br")),
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DbAp9185.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DbAp9185.js.br")),
     },
     File {
-        path: "/assets/index-Docyw3fE.css",
+        path: "/assets/index-7KwfM-xf.js",
+        content_type: "text/javascript; charset=utf-8",
+        etag: "\"081db1b3688acf06\"",
+        immutable: true,
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-7KwfM-xf.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-7KwfM-xf.js.br")),
+    },
+    File {
+        path: "/assets/index-CM1q4okq.css",
         content_type: "text/css; charset=utf-8",
-        etag: "\"05b49e43926b7006\"",
+        etag: "\"d5ad3896299a26f2\"",
         immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-Docyw3fE.css.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-Docyw3fE.css.br")),
-    },
-    File {
-        path: "/assets/index-_Uc_bjls.js",
-        content_type: "text/javascript; charset=utf-8",
-        etag: "\"a616b7c84c8a2d35\"",
-        immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-_Uc_bjls.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-_Uc_bjls.js.br")),
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-CM1q4okq.css.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-CM1q4okq.css.br")),
     },
     File {
         path: "/favicon.svg",
@@ -35,9 +35,17 @@ const FILES: &[File] = &[
     File {
         path: "/index.html",
         content_type: "text/html; charset=utf-8",
-        etag: "\"87c45a4ffadb1705\"",
+        etag: "\"8f756f8eaf9b5bbe\"",
         immutable: false,
         gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.gz")),
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.br")),
+    },
+    File {
+        path: "/third-party.txt",
+        content_type: "text/plain; charset=utf-8",
+        etag: "\"90ee6db5bec8c082\"",
+        immutable: false,
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/third-party.txt.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/third-party.txt.br")),
     },
 ];

@@ -558,6 +558,19 @@ export const resource = {
   })),
   writable: true,
 };
+/** What a DestinationRule of reviews without a policy is. */
+export const destinationRule = {
+  ...resource,
+  ...ref('DestinationRule', 'default', 'reviews'),
+  yaml: '',
+  object: {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'DestinationRule',
+    metadata: { name: 'reviews', namespace: 'default' },
+    spec: { host: 'reviews', subsets: ['v1', 'v2', 'v3'].map((v) => ({ name: v, labels: { version: v } })) },
+  },
+};
+
 export const invalid = {
   valid: false,
   resources: [],

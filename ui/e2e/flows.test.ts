@@ -23,6 +23,17 @@ afterEach(async () => {
 const focused = () =>
   page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '');
 
+/** Presses a key that moves the focus, and waits until it has. */
+async function arrow(key: string): Promise<string> {
+  const before = await focused();
+  await page.keyboard.press(key);
+  await page.waitForFunction(
+    (b) => (document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '') !== b,
+    before,
+  );
+  return focused();
+}
+
 /** Presses Tab until what has the focus is called so. */
 async function tabTo(name: RegExp): Promise<void> {
   for (let n = 0; n < 80; n += 1) {
@@ -40,19 +51,11 @@ describe('the graph', () => {
     await page.keyboard.press('g');
     await page.waitForSelector('.mirror button');
     await tabTo(/^workload istio-ingressgateway/);
-    await page.keyboard.press('ArrowRight');
-    await page.waitForTimeout(60);
-    expect(await focused()).toMatch(/^workload productpage v1 in default: /);
+    expect(await arrow('ArrowRight')).toMatch(/^workload productpage v1 in default: /);
     // Along the busiest call, then down to the second version, which calls the one that fails.
-    await page.keyboard.press('ArrowRight');
-    await page.waitForTimeout(60);
-    for (let n = 0; n < 4 && !/reviews v2/.test(await focused()); n += 1) {
-      await page.keyboard.press('ArrowDown');
-      await page.waitForTimeout(60);
-    }
-    await page.keyboard.press('ArrowRight');
-    await page.waitForTimeout(60);
-    expect(await focused()).toMatch(/^workload ratings v1 in default: failing/);
+    await arrow('ArrowRight');
+    for (let n = 0; n < 4 && !/reviews v2/.test(await focused()); n += 1) await arrow('ArrowDown');
+    expect(await arrow('ArrowRight')).toMatch(/^workload ratings v1 in default: failing/);
     await page.keyboard.press('Enter');
     await page.waitForSelector('.panel h2');
     expect(await page.textContent('.panel')).toContain('25 % of requests failed');
@@ -118,8 +121,9 @@ describe('the graph', () => {
     page = await open(browser, `${server.url}#/graph?view=table`);
     await page.waitForSelector('tbody tr');
     await page.fill('#graph-find', '(version = v2 or version = v3) and ! healthy');
-    await page.waitForTimeout(100);
-    expect(decodeURIComponent(page.url().replaceAll('+', ' '))).toContain('find=(version = v2');
+    await page.waitForFunction(() =>
+      decodeURIComponent(location.hash.replaceAll('+', ' ')).includes('find=(version = v2'),
+    );
     await page.fill('#graph-find', 'nmespace = default');
     expect(await page.textContent('#problem-find')).toContain('nothing is called');
     await page.fill('#graph-find', '%httperr > 10');
@@ -129,20 +133,41 @@ describe('the graph', () => {
     await page.waitForFunction((n) => document.querySelectorAll('tbody tr').length < n, graph.edges.length);
   });
 
-  test('a thousand services are painted, and panning needs no new drawing', async () => {
+  test('a thousand services are painted in time, and panning needs no new drawing', async () => {
     const big = large(1000);
-    server.routes.graph = () => ({ json: big });
+    // Another layout is seen as a whole.
+    big.layout.version = graph.layout.version + 1;
     page = await open(browser, `${server.url}#/graph`);
-    await page.waitForFunction(
-      () => (window.__mesh?.graph.cost().draws ?? 0) > 0 && (window.__mesh?.graph.cost().fromData ?? 0) > 0,
-    );
+    await page.waitForFunction(() => (window.__mesh?.graph.cost().fromData ?? 0) > 0);
+    // Time of the page's own thread, so that what else the machine does is not counted; the clock's is told beside it.
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send('Performance.enable', { timeDomain: 'threadTicks' });
+    const worked = async () => {
+      const { metrics } = await cdp.send('Performance.getMetrics');
+      return metrics.find((m) => m.name === 'TaskDuration')!.value * 1000;
+    };
+    const before = await worked();
+    server.routes.graph = () => ({ json: big });
+    server.emit('event: tick\ndata: {"changed":["traffic"]}\n\n');
+    await page.waitForFunction(() => {
+      const { graph: drawn } = window.__mesh!;
+      return drawn.visible().length > 800 && drawn.cost().fromData > 0;
+    });
+    const spent = (await worked()) - before;
     const cost = await page.evaluate(() => window.__mesh!.graph.cost());
     console.log(
-      `1,000 services, ${big.edges.length} calls: painted ${cost.fromData.toFixed(0)} ms after the data arrived, of which drawing ${cost.paint.toFixed(0)} ms`,
+      `1,000 services, ${big.edges.length} calls: painted ${cost.fromData.toFixed(0)} ms after the data arrived (${spent.toFixed(0)} ms of the page's thread), of which drawing ${cost.paint.toFixed(0)} ms`,
     );
+    expect(spent).toBeLessThan(300);
     const box = (await page.locator('.graph-canvas').boundingBox())!;
-    const frames = await pan(box);
-    console.log(`panning for 2 s: ${frames.count} frames, the longest ${frames.longest.toFixed(0)} ms`);
+    const { frames, draws } = await pan(box);
+    const sorted = frames.toSorted((a, b) => a - b);
+    const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))]!.toFixed(1);
+    console.log(
+      `panning for 2 s: ${frames.length} frames; half within ${at(0.5)} ms, 95 % within ${at(0.95)} ms, the longest ${at(1)} ms; ${draws} new drawings`,
+    );
+    // A frame of panning moves a picture that is there: it is drawn anew when one rests, not at each frame.
+    expect(draws).toBeLessThan(frames.length / 4 + 2);
     expect(await page.evaluate(() => window.__mesh!.graph.visible().length)).toBeGreaterThan(800);
     // From far, a namespace is one thing that can be entered.
     const [x, y] = (await page.evaluate(() => window.__mesh!.graph.screen('team-08/s212')))!;
@@ -150,12 +175,11 @@ describe('the graph', () => {
     await page.waitForFunction(() => document.querySelectorAll('.mirror button').length > 10);
   });
 
-  async function pan(box: {
-    x: number;
-    y: number;
-    width: number;
-    height: number;
-  }): Promise<{ count: number; longest: number }> {
+  type Box = { x: number; y: number; width: number; height: number };
+
+  /** Drags the graph about for 2 s: how long each frame took, and how often everything was drawn. */
+  async function pan(box: Box): Promise<{ frames: number[]; draws: number }> {
+    const drawn = () => page.evaluate(() => window.__mesh!.graph.cost().draws);
     await page.evaluate(() => {
       const times: number[] = [];
       (window as unknown as { frames: number[] }).frames = times;
@@ -166,16 +190,46 @@ describe('the graph', () => {
       requestAnimationFrame(step);
     });
     const [cx, cy] = [box.x + box.width / 2, box.y + box.height / 2];
+    const before = await drawn();
     await page.mouse.move(cx, cy);
     await page.mouse.down();
     const until = Date.now() + 2000;
     for (let n = 0; Date.now() < until; n += 1)
       await page.mouse.move(cx + 160 * Math.sin(n / 12), cy + 60 * Math.cos(n / 9));
+    const draws = (await drawn()) - before;
     await page.mouse.up();
     const times = await page.evaluate(() => (window as unknown as { frames: number[] }).frames);
-    const gaps = times.slice(1).map((t, n) => t - times[n]!);
-    return { count: gaps.length, longest: Math.max(...gaps) };
+    return { frames: times.slice(1).map((t, n) => t - times[n]!), draws };
   }
+
+  test('two times are compared: a new caller is exactly one new call', async () => {
+    const before = { ...graph, time: graph.time - 300, edges: graph.edges.slice(1) };
+    server.routes.graph = (url) => ({ json: url.searchParams.has('time') ? before : graph });
+    page = await open(browser, `${server.url}#/graph`);
+    await page.waitForSelector('.mirror button');
+    await page.getByLabel('Compare with').selectOption({ label: '5 min earlier' });
+    await page.waitForFunction(() => document.querySelector('.compared')?.textContent?.includes(': 1 new, '));
+    expect(page.url()).toContain('vs=300');
+    await page.goto(`${server.url}#/graph?vs=300&view=table`);
+    await page.waitForFunction(() => document.querySelector('tbody')?.textContent?.includes('new: '));
+    const rows = await page.locator('tbody tr').allTextContents();
+    expect(rows.filter((r) => r.includes('new: '))).toHaveLength(1);
+  });
+
+  test('what is idle is shown if one asks for it', async () => {
+    const sleeper = { ...graph.nodes[0], id: 'default/sleeper-v1', name: 'sleeper-v1', app: 'sleeper', version: 'v1' };
+    const places = { ...graph.layout.places, 'default/sleeper-v1': [40, 400] };
+    server.routes.graph = (url) => ({
+      json: url.searchParams.has('idle')
+        ? { ...graph, nodes: [...graph.nodes, sleeper], layout: { ...graph.layout, places } }
+        : graph,
+    });
+    page = await open(browser, `${server.url}#/graph`);
+    await page.waitForSelector('.mirror button');
+    expect(await page.locator('.mirror button[data-id="default/sleeper-v1"]').count()).toBe(0);
+    await page.getByLabel('Idle').press('Space');
+    await page.waitForSelector('.mirror button[data-id="default/sleeper-v1"]');
+  });
 });
 
 describe('configuration', () => {
@@ -232,6 +286,98 @@ describe('configuration', () => {
     await page.waitForSelector('.edit');
     expect(await page.textContent('.edit')).toContain('log in');
     expect(await page.getByRole('button', { name: 'Apply', exact: true }).isDisabled()).toBe(true);
+  });
+});
+
+describe('wizards', () => {
+  test('a canary is made and applied by keyboard only, and watched coming into force', async () => {
+    page = await open(browser, `${server.url}#/service/default/reviews`);
+    await page.waitForSelector('main h1');
+    await tabTo(/^Change routing$/);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.cm-content');
+    expect(await page.getByLabel('Service').inputValue()).toBe('default/reviews');
+    await tabTo(/^$/);
+    for (let n = 0; n < 40 && !(await isAt('f.weight-v1')); n += 1) await page.keyboard.press('Tab');
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type('75');
+    await page.waitForSelector('.guided [role=alert]');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type('25');
+    await page.waitForFunction(() => !document.querySelector('.guided [role=alert]'));
+    expect(page.url()).toContain('f.weight-v1=75');
+    await page.waitForFunction(() => document.querySelector('.edit-bar')?.textContent?.includes('no findings'));
+    await page.getByRole('button', { name: 'Apply', exact: true }).focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.propagation');
+    const put = server.writes.find((w) => w.method === 'PUT');
+    expect(put?.csrf).toBe('the-token');
+    expect(put?.body).toContain('weight: 75');
+    expect(put?.body).toContain('weight: 25');
+    await page.waitForFunction(() => document.querySelector('.propagation')?.textContent?.includes('of 7 proxies'));
+    expect(page.problems).toEqual([]);
+  });
+
+  const isAt = (id: string) => page.evaluate((wanted) => document.activeElement?.id === wanted, id);
+
+  test('a resource is deleted after a question, by keyboard', async () => {
+    page = await open(browser, `${server.url}#/config/VirtualService/default/ratings`);
+    await page.waitForSelector('.cm-content');
+    await tabTo(/^Delete$/);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('dialog[open]');
+    await page.keyboard.press('Escape');
+    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+    expect(server.writes).toEqual([]);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('dialog[open]');
+    await page.locator('dialog[open]').getByRole('button', { name: 'Delete' }).press('Enter');
+    await page.waitForFunction(() => location.hash.startsWith('#/config?'));
+    expect(server.writes[0]).toMatchObject({ method: 'DELETE', csrf: 'the-token' });
+  });
+});
+
+describe('by keyboard', () => {
+  test('every page has a key, and the keys are told', async () => {
+    page = await open(browser, server.url);
+    await page.waitForSelector('main h1');
+    for (const [key, title] of [
+      ['g', 'Graph'],
+      ['s', 'Services'],
+      ['r', 'Requests'],
+      ['t', 'Traces'],
+      ['c', 'Configuration'],
+      ['e', 'Security'],
+      ['o', 'Rollouts'],
+      ['p', 'Proxies'],
+      ['h', 'Health of the mesh'],
+    ] as const) {
+      await page.keyboard.press('g');
+      await page.keyboard.press(key);
+      await page
+        .waitForFunction(
+          (t) => document.querySelector('main h1')?.textContent?.toLowerCase().includes(t.toLowerCase()),
+          title,
+          { timeout: 20_000 },
+        )
+        .catch((error: unknown) => {
+          throw new Error(`g ${key} did not lead to ${title}: ${error}`);
+        });
+    }
+    await page.keyboard.press('?');
+    await page.waitForSelector('dialog[open] .keys');
+    await page.keyboard.press('Escape');
+    await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+  });
+
+  test('who can call whom is a table whose cells tell why', async () => {
+    page = await open(browser, `${server.url}#/security/access`);
+    await page.waitForSelector('.matrix');
+    await tabTo(/^denied/);
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => location.hash.includes('pair='));
+    expect(await page.textContent('.card')).toContain('denied');
   });
 });
 

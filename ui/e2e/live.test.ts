@@ -76,13 +76,18 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** One request after the other, with a pause. */
+  /** When each request was answered, in milliseconds: the load's own count. */
+  const answered: number[] = [];
+
+  /** Fifteen requests a second, one after the other; who is late catches up. */
   async function load(): Promise<void> {
-    while (loads) {
+    for (let n = 0; loads; n += 1) {
+      const late = began + (n * 1000) / 15 - Date.now();
+      if (late > 0) await new Promise((done) => setTimeout(done, late));
       await fetch(`${urls.gateway}/productpage`)
         .then((r) => r.text())
+        .then(() => answered.push(Date.now()))
         .catch(() => undefined);
-      await new Promise((done) => setTimeout(done, 40));
     }
   }
 
@@ -137,6 +142,24 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
     expect(Number(/([\d.]+)\/s/.exec(shown ?? '')?.[1]), shown).toBeCloseTo(details()!.rate, 1);
   });
 
+  test('rates agree with the load’s own count within 2 %', async () => {
+    const window = 30;
+    await new Promise((done) => setTimeout(done, Math.max(0, began + (window + 15) * 1000 - Date.now())));
+    const at = Math.floor(Date.now() / 1000) - 6;
+    const own = answered.filter((t) => t > (at - window) * 1000 && t <= at * 1000).length / window;
+    await page.goto(`${urls.dashboard}/#/graph?view=table&window=${window}s&at=${at}`);
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('tbody tr')].some((r) => r.textContent?.includes('istio-ingressgateway')),
+    );
+    const rows = await page.locator('tbody tr').allTextContents();
+    const rateOf = (row: string | undefined) => Number(/([\d.]+)\/s/.exec(row ?? '')?.[1]);
+    for (const start of ['istio-ingressgatewayproductpage v1', 'productpage v1details v1']) {
+      const shown = rateOf(rows.find((r) => r.startsWith(start)));
+      console.log(`${start}: the page shows ${shown}/s, the load counted ${own.toFixed(2)}/s`);
+      expect(Math.abs(shown - own), `${shown} for ${own}: ${rows.join(' | ')}`).toBeLessThanOrEqual(0.02 * own);
+    }
+  });
+
   test('after a fault the edge that fails is red, for the right reason, and no other', async () => {
     const file = join(folder, 'fault.yaml');
     writeFileSync(file, FAULT);
@@ -154,15 +177,31 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
     for (const row of red) expect(row).toMatch(/^reviews v[23]ratings/);
     await page.locator('tbody tr', { hasText: 'failing' }).first().getByRole('button').press('Enter');
     await page.waitForSelector('.panel');
+    // Why, in words, with the resource that makes it so.
     await page.waitForFunction(() =>
-      document.querySelector('.panel')?.textContent?.includes('aborted by an injected fault'),
+      document.querySelector('.panel .reasons')?.textContent?.includes('abort with 503'),
     );
+    expect(await page.textContent('.panel .reasons')).toContain(
+      'a fault was injected: abort, by VirtualService default/ratings',
+    );
+    expect(await page.locator('.panel .reasons a').first().getAttribute('href')).toContain(
+      '#/config/VirtualService/default/ratings',
+    );
+    expect(await page.textContent('.panel')).toContain('aborted by an injected fault');
     await page.goto(`${urls.dashboard}/#/graph?window=10s`);
-    await page.waitForSelector('.mirror button');
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('.mirror button')].some((b) =>
+        /ratings.*failing/.test(b.getAttribute('aria-label') ?? ''),
+      ),
+    );
     expect((await told()).some((l) => /ratings.*failing/.test(l))).toBe(true);
     if (SHOTS) {
       await page.waitForTimeout(10_000);
-      await shots('live-fault', '#/graph?window=10s');
+      await shots(
+        'live-fault',
+        `#/graph?window=10s&sel=${encodeURIComponent('default/reviews-v3→service:default/ratings')}`,
+      );
+      await shots('live-diff', '#/graph?window=10s&vs=60');
     }
     expect(page.problems).toEqual([]);
   });
@@ -199,6 +238,24 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
     expect(page.problems).toEqual([]);
   });
 
+  test('a wizard keeps what is configured, and its change is watched coming into force', async () => {
+    await page.goto(`${urls.dashboard}/#/config/new?wizard=timeout&host=default%2Fratings&f.timeout=7`);
+    await page.waitForFunction(() => {
+      const text = document.querySelector('.editor')?.shadowRoot?.textContent ?? '';
+      return text.includes('timeout: 7s') && text.includes('fault:');
+    });
+    await page.waitForFunction(() => document.querySelector('.edit-bar')?.textContent?.includes('no findings'));
+    await page.getByRole('button', { name: 'Apply', exact: true }).press('Enter');
+    await page.waitForFunction(() => {
+      const found = /(\d+) of (\d+) proxies/.exec(document.querySelector('.propagation')?.textContent ?? '');
+      return found !== null && found[1] === found[2];
+    });
+    const now = await fetch(`${urls.dashboard}/api/resources/VirtualService/default/ratings`).then((r) => r.json());
+    expect(now.yaml).toContain('timeout: 7s');
+    expect(now.yaml).toContain('fault:');
+    expect(page.problems).toEqual([]);
+  });
+
   test('every page has the mesh’s own data', async () => {
     const pages = [
       '#/',
@@ -222,6 +279,9 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
       '#/security/certificates',
       '#/security/policies',
       '#/security/access',
+      '#/security/access?view=list',
+      '#/graph?vs=60&view=table',
+      '#/config/new?wizard=split&host=default%2Freviews',
       '#/rollouts',
       '#/control',
       '#/control?tab=plane',

@@ -15,6 +15,7 @@ const TYPES: Record<string, string> = {
   '.js': 'text/javascript',
   '.css': 'text/css',
   '.svg': 'image/svg+xml',
+  '.txt': 'text/plain',
 };
 
 type Answer = { status?: number; json?: unknown; stream?: string[] };
@@ -124,6 +125,7 @@ function standard(): Record<string, Handler> {
     events: () => ({ stream: ['event: hello\ndata: {"time":1,"version":"0.1.0","session":"x"}\n\n'] }),
     graph: give(data.graph),
     overview: give(data.overview),
+    changes: give({ changes: data.changes }),
     services: give({ services: data.services }),
     'services/': give(data.serviceDetail),
     workloads: give({ workloads: data.workloads }),
@@ -142,10 +144,12 @@ function standard(): Record<string, Handler> {
             }
           : data.resources,
     }),
-    'resources/': (_, __, request) => ({
+    'resources/': (url, _, request) => ({
       json:
         request.method === 'GET'
-          ? data.resource
+          ? url.pathname.includes('/DestinationRule/')
+            ? data.destinationRule
+            : data.resource
           : {
               applied: [{ resource: data.resource, operation: 'update', resourceVersion: '82' }],
               diagnostics: [],

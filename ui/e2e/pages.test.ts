@@ -13,6 +13,7 @@ const PAGES: Record<string, string> = {
   graph: '#/graph?sel=default%2Fratings-v1',
   'graph-edge': '#/graph?lens=latency&find=%25httperr%20%3E%201&sel=default%2Freviews-v2%E2%86%92default%2Fratings-v1',
   'graph-table': '#/graph?view=table',
+  'graph-compared': '#/graph?vs=300&view=table',
   services: '#/services',
   workloads: '#/services?tab=workloads',
   service: '#/service/default/reviews',
@@ -27,10 +28,15 @@ const PAGES: Record<string, string> = {
   'config-one': '#/config/VirtualService/default/ratings',
   'config-force': '#/config/VirtualService/default/ratings?tab=force',
   'config-history': '#/config/VirtualService/default/ratings?tab=history',
+  'config-all-history': '#/config?tab=history',
+  'config-new': '#/config/new',
+  'wizard-split': '#/config/new?wizard=split&host=default%2Freviews',
+  'wizard-fault': '#/config/new?wizard=fault&host=default%2Fratings&f.percent=50',
   encryption: '#/security',
   certificates: '#/security/certificates',
   policies: '#/security/policies',
   access: '#/security/access',
+  'access-list': '#/security/access?view=list',
   rollouts: '#/rollouts',
   proxies: '#/control',
   plane: '#/control?tab=plane',
@@ -71,10 +77,7 @@ async function axe(page: Page): Promise<string[]> {
   });
 }
 
-/** Each width and each theme once is what is checked every time; for pictures all four are gone through. */
-const CHECKED = SHOTS ? SCREENS : [SCREENS[0]!, SCREENS[3]!];
-
-describe.each(CHECKED)('$width px, $theme', (screen) => {
+describe.each(SCREENS)('$width px, $theme', (screen) => {
   let page: Awaited<ReturnType<typeof open>>;
   beforeAll(async () => {
     page = await open(browser, server.url, screen);
@@ -84,9 +87,10 @@ describe.each(CHECKED)('$width px, $theme', (screen) => {
     await page.goto(server.url + hash);
     await page.waitForSelector('main h1, main .note');
     await page.waitForFunction(() => document.querySelectorAll('main .loading').length === 0);
-    if (name.startsWith('config-one')) await page.waitForSelector('.cm-content');
-    if (name.startsWith('graph') && !name.endsWith('table')) await page.waitForSelector('.graph-base');
-    await page.waitForTimeout(SHOTS ? 900 : 150);
+    if (/^(config-one|config-new|wizard)/.test(name)) await page.waitForSelector('.cm-content');
+    if (/^graph($|-edge)/.test(name)) await page.waitForSelector('.graph-base');
+    await page.waitForFunction(() => document.querySelectorAll('.chart-wait').length === 0);
+    if (SHOTS) await page.waitForTimeout(900);
     expect(await page.locator('main .note-bad').count(), 'no error is shown').toBe(0);
     await picture(page, `${name}-${screen.width}-${screen.theme}`);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

@@ -19,6 +19,7 @@ import { ServicesPage } from './pages/services';
 import { TracesPage } from './pages/traces';
 import { WorkloadPage } from './pages/workload';
 import { Icon } from './parts/icon';
+import { Keys, showKeys } from './parts/keys';
 import { Note } from './parts/state';
 
 interface Entry {
@@ -78,6 +79,7 @@ export function App() {
           </Guard>
         </main>
       </div>
+      <Keys />
     </>
   );
 }
@@ -128,6 +130,14 @@ function Nav({ current, toContent }: { current: string; toContent: () => void })
           </a>
         ))}
       </nav>
+      <div class="about">
+        <button type="button" class="link" onClick={showKeys}>
+          Keys
+        </button>
+        <a href="./third-party.txt" target="_blank" rel="noreferrer">
+          Licences
+        </a>
+      </div>
       <Who />
     </header>
   );
@@ -209,9 +219,22 @@ function Bar() {
   );
 }
 
+const GO: Record<string, string> = {
+  h: 'home',
+  g: 'graph',
+  s: 'services',
+  r: 'requests',
+  t: 'traces',
+  c: 'config',
+  e: 'security',
+  o: 'rollouts',
+  p: 'control',
+};
+
 /** `g` and a letter goes to a page, `/` to what can be searched. */
 function keys(): () => void {
   let waits = false;
+  let timer = 0;
   const press = (event: KeyboardEvent) => {
     // Inside of the editor's shadow root it is not the event's target that is typed into.
     const target = (event.composedPath()[0] ?? event.target) as HTMLElement;
@@ -225,9 +248,8 @@ function keys(): () => void {
       return;
     if (waits) {
       waits = false;
-      const to = { h: 'home', g: 'graph', s: 'services', r: 'requests', t: 'traces', c: 'config', p: 'control' }[
-        event.key
-      ];
+      clearTimeout(timer);
+      const to = GO[event.key];
       if (to) {
         event.preventDefault();
         go(link([to]));
@@ -236,10 +258,12 @@ function keys(): () => void {
     }
     if (event.key === 'g') {
       waits = true;
-      setTimeout(() => {
+      clearTimeout(timer);
+      timer = window.setTimeout(() => {
         waits = false;
       }, 1200);
     }
+    if (event.key === '?') showKeys();
     if (event.key === '/') {
       const field = document.querySelector<HTMLInputElement>('main input[type=search]');
       if (field) {

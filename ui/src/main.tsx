@@ -1,6 +1,7 @@
 import { render } from 'preact';
 import { App } from './app';
 import { findSession, login } from './lib/api';
+import { watchChanges } from './lib/changes';
 import { start } from './lib/live';
 import { listen } from './lib/router';
 import './lib/theme';
@@ -23,5 +24,6 @@ async function enter(): Promise<void> {
 listen();
 enter().finally(() => {
   start();
+  watchChanges();
   render(<App />, document.getElementById('app')!);
 });

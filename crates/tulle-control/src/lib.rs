@@ -394,19 +394,7 @@ fn keep_telemetry(
     ];
     let read = move || {
         shown.gather();
-        let build = telemetry::Sample {
-            name: "istio_build",
-            labels: vec![
-                ("component".to_owned(), "pilot".to_owned()),
-                ("tag".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ],
-            kind: tulle_dashboard::store::Kind::Gauge,
-            bounds: &[],
-            value: tulle_dashboard::store::Value::Number(1.0),
-        };
-        let mut all = shown.metrics.samples();
-        all.push(build);
-        all
+        shown.metrics.samples()
     };
     tasks.spawn(telemetry::keep(kept.store.clone(), kept.clock.clone(), own, read, stop.clone()));
     kept.start(tasks, plane, stop);

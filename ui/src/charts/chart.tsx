@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { Failed } from '../lib/api';
+import { changes, type Moment, moments, momentWords } from '../lib/changes';
 import { clock } from '../lib/format';
 import { following, ticks } from '../lib/live';
 import { columns, range, type Series } from '../lib/promql';
@@ -28,6 +29,8 @@ interface Props {
   by?: string;
 }
 
+/** What a chart shows at least, in seconds. */
+const SHORTEST = 120;
 const TONES = ['flow', 'series2', 'series3', 'series4', 'series5', 'series6'];
 
 interface Table {
@@ -77,7 +80,7 @@ export function Chart({ title, lines, format, span = 900, height = 132, by }: Pr
         </span>
       </figcaption>
       {wrong && !table ? <p class="chart-none">{wrong}</p> : <Plot table={table} format={format} height={height} />}
-      {table && <Figures title={title} table={table} format={format} />}
+      {table && table.names.length > 0 && <Figures title={title} table={table} format={format} />}
     </figure>
   );
 }
@@ -98,13 +101,29 @@ function tabulate(
       flat.push({ name, tone, dash: line.dash ?? false, series });
     }
   }
-  const data = columns(
+  const whole = columns(
     flat.map((f) => f.series),
     start,
     end,
     step,
   );
+  const data = begun(whole, step);
+  if (!data) return { data: [], names: [], tones: [], dashes: [] };
   return { data, names: flat.map((f) => f.name), tones: flat.map((f) => f.tone), dashes: flat.map((f) => f.dash) };
+}
+
+/** Without the time before anything was counted: a young mesh fills its charts, too. `null` if nothing was. */
+function begun(data: (number | null)[][], step: number): (number | null)[][] | null {
+  const first = Math.min(
+    ...data
+      .slice(1)
+      .map((row) => row.findIndex((v) => v !== null))
+      .filter((at) => at >= 0),
+  );
+  if (!Number.isFinite(first)) return null;
+  const length = data[0]!.length;
+  const from = Math.max(0, Math.min(first - 1, length - Math.ceil(SHORTEST / step)));
+  return data.map((row) => row.slice(from));
 }
 
 function latest(row: (number | null)[] | undefined): number | null {
@@ -139,8 +158,10 @@ function Plot({ table, format, height }: { table: Table | null; format: Props['f
     };
   }, [shape, colours, height]);
   useEffect(() => {
-    if (table && plot.current) plot.current.setData(table.data as uPlot.AlignedData);
+    if (table && table.names.length > 0 && plot.current) plot.current.setData(table.data as uPlot.AlignedData);
   }, [table]);
+  const marks = changes.value;
+  useEffect(() => plot.current?.redraw(false), [marks]);
   if (!table) return <div class="chart-wait" style={{ height: `${height}px` }} />;
   if (table.names.length === 0)
     return <p class="chart-none">{following_ ? 'Nothing counted in this time.' : 'Nothing is kept of this time.'}</p>;
@@ -155,7 +176,7 @@ function settings(table: Table, width: number, height: number, format: (v: numbe
     height,
     legend: { show: false },
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.12 : 1] } },
     axes: [
       {
@@ -185,11 +206,53 @@ function settings(table: Table, width: number, height: number, format: (v: numbe
         width: 1.6,
         ...(table.dashes[n] ? { dash: [5, 4] } : {}),
         ...(table.names.length === 1 ? { fill: `${colour(table.tones[n]!)}1c` } : {}),
-        points: { show: false },
+        // Few values are no line.
+        points: {
+          show: (u: uPlot, at: number) => [...(u.data[at] ?? [])].filter((v) => v != null).length < 4,
+          size: 5,
+        },
         spanGaps: false,
       })),
     ],
-    plugins: [tip(table, format)],
+    plugins: [marks(), tip(table, format)],
+  };
+}
+
+/** The moments at which something was changed, between two times. */
+function momentsIn(from: number, to: number): Moment[] {
+  return moments(changes.peek()).filter((m) => m.time >= from && m.time <= to);
+}
+
+/** A line where something was changed. */
+function marks(): uPlot.Plugin {
+  return {
+    hooks: {
+      draw: (u) => {
+        const { min, max } = u.scales.x!;
+        if (min == null || max == null) return;
+        const { ctx } = u;
+        const { top, height } = u.bbox;
+        ctx.save();
+        ctx.strokeStyle = colour('accent');
+        ctx.fillStyle = colour('accent');
+        ctx.lineWidth = devicePixelRatio;
+        ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+        for (const moment of momentsIn(min, max)) {
+          const x = Math.round(u.valToPos(moment.time, 'x', true));
+          const half = 4 * devicePixelRatio;
+          ctx.beginPath();
+          ctx.moveTo(x, top);
+          ctx.lineTo(x, top + height);
+          ctx.stroke();
+          ctx.beginPath();
+          ctx.moveTo(x - half, top - half);
+          ctx.lineTo(x + half, top - half);
+          ctx.lineTo(x, top + half);
+          ctx.fill();
+        }
+        ctx.restore();
+      },
+    },
   };
 }
 
@@ -209,7 +272,11 @@ function tip(table: Table, format: (v: number | null) => string): uPlot.Plugin {
         const rows = table.names.map(
           (name, n) => `${name}: ${format((u.data[n + 1]?.[idx] as number | null) ?? null)}`,
         );
-        box.textContent = [clock(u.data[0][idx]!), ...rows].join('\n');
+        const time = u.data[0][idx]!;
+        // Within a few pixels of a mark it is told what was changed.
+        const near = 6 * Math.abs(u.posToVal(1, 'x') - u.posToVal(0, 'x'));
+        const marked = momentsIn(time - near, time + near).map((m) => `${clock(m.time)} ${momentWords(m)}`);
+        box.textContent = [clock(time), ...rows, ...marked].join('\n');
         box.style.display = 'block';
         box.style.left = left > u.over.clientWidth / 2 ? '' : `${left + 12}px`;
         box.style.right = left > u.over.clientWidth / 2 ? `${u.over.clientWidth - left + 12}px` : '';
@@ -224,30 +291,38 @@ function Figures({ title, table, format }: { title: string; table: Table; format
     const every = Math.max(1, Math.floor(times.length / 6));
     return times.flatMap((time, at) => (at % every === 0 && time !== null ? [{ time, at }] : []));
   }, [table]);
+  const [from, to] = [table.data[0]?.[0] ?? 0, table.data[0]?.at(-1) ?? 0];
+  const changed = momentsIn(from, to).map((m) => `${clock(m.time)} ${momentWords(m)}`);
   return (
-    <table class="hidden-text">
-      <caption>{title}</caption>
-      <thead>
-        <tr>
-          <th scope="col">Time</th>
-          {table.names.map((n) => (
-            <th key={n} scope="col">
-              {n}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map(({ time, at }) => (
-          <tr key={time}>
-            <th scope="row">{clock(time)}</th>
-            {table.names.map((n, row) => (
-              <td key={n}>{format(table.data[row + 1]?.[at] ?? null)}</td>
+    // A table of its own would be as wide as its caption
+    <div class="hidden-text">
+      <table>
+        <caption>
+          {title}
+          {changed.length > 0 && `. Changed in this time: ${changed.join('; ')}`}
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col">Time</th>
+            {table.names.map((n) => (
+              <th key={n} scope="col">
+                {n}
+              </th>
             ))}
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {rows.map(({ time, at }) => (
+            <tr key={time}>
+              <th scope="row">{clock(time)}</th>
+              {table.names.map((n, row) => (
+                <td key={n}>{format(table.data[row + 1]?.[at] ?? null)}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

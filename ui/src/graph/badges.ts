@@ -14,6 +14,8 @@ const BADGES: Record<string, [string, string]> = {
   external: ['EX', 'Outside the mesh'],
 };
 
+export const KNOWN = Object.keys(BADGES);
+
 export function badgeShort(badge: string): string {
   return BADGES[badge]?.[0] ?? badge.slice(0, 2).toUpperCase();
 }

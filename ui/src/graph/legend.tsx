@@ -1,5 +1,6 @@
 // What colours and shapes mean under the lens that is on.
 import { millis } from '../lib/format';
+import { badgeShort, badgeWords, KNOWN } from './badges';
 import { LENSES, type Lens, SLOW } from './lens';
 
 const ROWS: Record<Lens, [string, string][]> = {
@@ -28,19 +29,33 @@ const ROWS: Record<Lens, [string, string][]> = {
   ],
 };
 
-export function Legend({ lens }: { lens: Lens }) {
-  const about = LENSES.find((l) => l.id === lens)?.about;
+const BADGE_WORDS = KNOWN.map((b) => `${badgeShort(b)} ${badgeWords(b).toLowerCase()}`).join(', ');
+
+const COMPARED: [string, string][] = [
+  ['accent', 'new'],
+  ['idle', 'gone (dashed), or unchanged'],
+  ['bad', 'worse: 1 % more fail, or a quarter slower'],
+  ['good', 'better'],
+  ['flow', 'a quarter more requests'],
+  ['warn', 'a quarter fewer'],
+];
+
+export function Legend({ lens, compared }: { lens: Lens; compared: boolean }) {
+  const about = compared
+    ? 'What changed since the time that is compared with'
+    : LENSES.find((l) => l.id === lens)?.about;
   return (
     <details class="legend">
       <summary>Legend</summary>
       <p>{about}</p>
       <ul>
-        {ROWS[lens].map(([tone, words]) => (
+        {(compared ? COMPARED : ROWS[lens]).map(([tone, words]) => (
           <li key={words}>
             <i class={`fill-${tone}`} aria-hidden="true" /> {words}
           </li>
         ))}
       </ul>
+      <p>{BADGE_WORDS}</p>
       <p>Disc: healthy. Triangle: degraded. Diamond: failing. Ring: idle. Lock: mutual TLS; open: not.</p>
     </details>
   );

@@ -12,7 +12,7 @@ export const LENSES: { id: Lens; name: string; about: string }[] = [
 ];
 
 /** A colour of the style sheet. */
-export type Tone = 'good' | 'warn' | 'bad' | 'idle' | 'slow0' | 'slow1' | 'slow2' | 'slow3' | 'flow' | 'tcp';
+export type Tone = 'good' | 'warn' | 'bad' | 'idle' | 'slow0' | 'slow1' | 'slow2' | 'slow3' | 'flow' | 'tcp' | 'accent';
 
 export interface Look {
   tone: Tone;
@@ -43,12 +43,30 @@ function width(value: number, most: number): number {
   return most > 0 ? 1.2 + 2.2 * Math.sqrt(Math.min(1, value / most)) : 1.2;
 }
 
+/** Why calls fail, in a word, by the response flag that is told first. */
+const CAUSES: Record<string, string> = {
+  FI: 'fault',
+  UO: 'breaker',
+  UT: 'timeout',
+  UH: 'no endpoint',
+  UF: 'no connection',
+  NR: 'no route',
+  RL: 'rate limit',
+  UAEX: 'denied',
+  URX: 'retries',
+};
+
+function cause(edge: Edge): string {
+  const flag = edge.reasons.find((r) => r.code.startsWith('flag:'))?.code.slice('flag:'.length);
+  return CAUSES[flag ?? ''] ?? '';
+}
+
 export function edgeLook(edge: Edge, lens: Lens, most: number): Look {
   const tcp = edge.protocols.every((p) => p === 'tcp');
   const base = { width: width(edge.rate, most), dashed: edge.rate <= 0 };
   switch (lens) {
     case 'errors': {
-      const label = edge.errors > 0 ? percent(edge.errorRate) : '';
+      const label = edge.errors > 0 ? [percent(edge.errorRate), cause(edge)].filter(Boolean).join(' ') : '';
       const plain = tcp && edge.health === 'healthy';
       return { ...base, tone: plain ? 'tcp' : healthTone(edge.health), label };
     }

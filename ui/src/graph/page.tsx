@@ -1,53 +1,44 @@
 // The graph: who calls whom, and how well.
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { ask } from '../lib/api';
-import { millis, percent, rate } from '../lib/format';
+import { clock } from '../lib/format';
 import { timing } from '../lib/live';
-import { go, link, option, set } from '../lib/router';
-import { calm, palette } from '../lib/theme';
+import { link, option, set } from '../lib/router';
 import type { Graph } from '../lib/types';
 import { useAsk } from '../lib/use';
-import { Choice, Title } from '../parts/bits';
+import { Title } from '../parts/bits';
 import { CopyMenu } from '../parts/copy';
-import { Lock, Sign } from '../parts/sign';
 import { Note, Show } from '../parts/state';
-import { type Column, Table } from '../parts/table';
-import { find, OPERANDS, parse } from './find';
-import { Legend } from './legend';
-import { LENSES, type Lens } from './lens';
-import { Mirror, type Spot } from './mirror';
-import { build, type Edge, type Model } from './model';
-import { named, type Shown } from './paint';
+import { Against, against } from './against';
+import { AsTable } from './calls';
+import { arrived, Canvas } from './canvas';
+import { type Changes, compare, merged, summary } from './diff';
+import { find, parse } from './find';
+import type { Lens } from './lens';
+import { build, type Model } from './model';
+import type { Shown } from './paint';
 import { Panel } from './panel';
-import { Renderer } from './renderer';
 import { Replay } from './replay';
-
-interface Hook {
-  positions: () => Record<string, [number, number]>;
-  screen: (id: string) => [number, number] | null;
-  visible: () => string[];
-  cost: () => { paint: number; draws: number; fromData: number };
-  zoom: (factor: number) => void;
-}
-
-declare global {
-  interface Window {
-    __mesh?: { graph: Hook };
-  }
-}
-
-/** When the newest data came; how long until they are painted is measured from here. */
-let arrived = 0;
+import { Toolbar } from './toolbar';
 
 async function read(path: string): Promise<Graph> {
   const graph = await ask<Graph>(path);
-  arrived = performance.now();
+  arrived();
   return graph;
 }
 
 export function GraphPage() {
-  const loaded = useAsk<Graph>(`graph?${timing()}&layout=1`, 'traffic', read);
+  const idle = option('idle') === '1';
+  // What is gone has a place only if it is asked for with what is idle.
+  const path = `graph?${timing()}&layout=1${idle || option('vs') ? '&idle=1' : ''}`;
+  const loaded = useAsk<Graph>(path, 'traffic', read);
   const table = option('view') === 'table';
+  const vs = loaded.data ? against(loaded.data.time) : null;
+  const before = useAsk<Graph>(
+    vs === null ? null : `graph?window=${option('window', '1m')}&time=${vs}`,
+    'configuration',
+  );
+  const other = vs === null ? null : (before.data ?? null);
   return (
     <div class="graph-page">
       <Title
@@ -55,7 +46,8 @@ export function GraphPage() {
         actions={
           <CopyMenu
             items={[
-              { name: 'curl', text: `curl -s '${new URL(`./api/graph?${timing()}`, document.baseURI)}'` },
+              { name: 'Command', text: 'tulle top' },
+              { name: 'curl', text: `curl -s '${new URL(`./api/${path}`, document.baseURI)}'` },
               {
                 name: 'PromQL: all calls',
                 text: 'sum by (source_workload, destination_workload, response_code) (rate(istio_requests_total{reporter="source"}[1m]))',
@@ -67,140 +59,43 @@ export function GraphPage() {
         Graph
       </Title>
       <Toolbar table={table} />
-      <Show of={loaded} empty={(graph) => (graph.edges.length === 0 ? <Nothing /> : null)}>
-        {(graph) => <Drawn graph={graph} table={table} />}
+      {vs !== null && before.problem && (
+        <p class="stale" role="status">
+          Nothing can be compared with {clock(vs)}: {before.problem.message}
+        </p>
+      )}
+      <Show of={loaded} empty={(graph) => (empty(graph, idle, other) ? <Nothing /> : null)}>
+        {(graph) => <Drawn graph={graph} before={other} idle={idle} table={table} />}
       </Show>
-      <Replay />
+      <div class="graph-time">
+        <Replay />
+        <Against />
+      </div>
     </div>
   );
 }
 
+function empty(graph: Graph, idle: boolean, before: Graph | null): boolean {
+  return graph.edges.length === 0 && !(before && before.edges.length > 0) && !(idle && graph.nodes.length > 0);
+}
+
 function Nothing() {
   return (
-    <Note title="No calls were counted in this window.">
+    <Note
+      title="No calls were counted in this window."
+      action={
+        <button type="button" class="button" onClick={() => set({ idle: 1 })}>
+          Show what is idle
+        </button>
+      }
+    >
       Proxies tell what they count every 5 s. Send a request through the mesh, or look at a longer window or another
       time. If there is traffic all the same, see <a href={link(['control'])}>whether every proxy is connected</a>.
     </Note>
   );
 }
 
-function Toolbar({ table }: { table: boolean }) {
-  const lens = option('lens', 'errors');
-  return (
-    <div class="toolbar">
-      <Choice
-        label="What colours tell"
-        name="lens"
-        value={lens}
-        options={LENSES}
-        onPick={(id) => set({ lens: id === 'errors' ? '' : id })}
-      />
-      <Question name="find" label="Find" />
-      <Question name="hide" label="Hide" />
-      <Choice
-        label="Form"
-        name="view"
-        value={table ? 'table' : 'graph'}
-        options={[
-          { id: 'graph', name: 'Graph' },
-          { id: 'table', name: 'Table' },
-        ]}
-        onPick={(id) => set({ view: id === 'table' ? 'table' : '' }, true)}
-      />
-      <label class="check" title="Dots along the calls, as many and as fast as there are calls">
-        <input
-          type="checkbox"
-          checked={option('motion') === '1'}
-          onChange={(e) => set({ motion: (e.target as HTMLInputElement).checked ? 1 : '' })}
-        />
-        Motion
-      </label>
-      {option('focus') && (
-        <span class="chip">
-          {option('hops', '1')} {option('hops', '1') === '1' ? 'step' : 'steps'} around{' '}
-          {option('focus').split('/').pop()}
-          {option('hops', '1') === '1' && (
-            <button type="button" class="link" onClick={() => set({ hops: 2 })}>
-              two steps
-            </button>
-          )}
-          <button type="button" class="link" onClick={() => set({ focus: '', hops: '' })}>
-            show all
-          </button>
-        </span>
-      )}
-    </div>
-  );
-}
-
-const PRESETS: [string, string][] = [
-  ['! healthy', 'what is not healthy'],
-  ['%httperr > 1', 'more than 1 % of requests fail or are refused'],
-  ['responsetime > 250', '95th percentile over 250 ms'],
-  ['! mtls', 'not encrypted'],
-  ['ns = default and version = v2', 'a namespace and a version'],
-  ['(rank <= 2 or outside) and ! trafficsource', 'with parentheses'],
-];
-
-function Question({ name, label }: { name: 'find' | 'hide'; label: string }) {
-  const text = option(name);
-  let problem = '';
-  if (text) {
-    try {
-      parse(text);
-    } catch (error) {
-      problem = error instanceof Error ? error.message : String(error);
-    }
-  }
-  const complete = (event: KeyboardEvent) => {
-    const input = event.target as HTMLInputElement;
-    if (event.key === 'Escape' && input.value) {
-      set({ [name]: '' });
-      return;
-    }
-    if (event.key !== 'Tab' || event.shiftKey) return;
-    const word = /[\w%]+$/.exec(input.value.slice(0, input.selectionStart ?? 0))?.[0];
-    const match = word && OPERANDS.find((o) => o.startsWith(word.toLowerCase()) && o !== word.toLowerCase());
-    // Tab completes; where there is nothing to complete it goes on, as everywhere.
-    if (!match) return;
-    event.preventDefault();
-    set({ [name]: input.value.slice(0, (input.selectionStart ?? 0) - word.length) + match });
-  };
-  return (
-    <div class="question">
-      <label>
-        <span class="hidden-text">{label} in the graph</span>
-        <input
-          id={`graph-${name}`}
-          type="search"
-          list={`presets-${name}`}
-          value={text}
-          placeholder={`${label}…`}
-          autocomplete="off"
-          spellcheck={false}
-          aria-invalid={problem !== ''}
-          aria-describedby={problem ? `problem-${name}` : undefined}
-          onInput={(e) => set({ [name]: (e.target as HTMLInputElement).value })}
-          onKeyDown={complete}
-        />
-      </label>
-      <datalist id={`presets-${name}`}>
-        {PRESETS.map(([query, about]) => (
-          <option key={query} value={query}>
-            {about}
-          </option>
-        ))}
-      </datalist>
-      {problem && (
-        <p id={`problem-${name}`} class="question-problem" role="alert">
-          {problem}
-        </p>
-      )}
-    </div>
-  );
-}
-
-function shownOf(model: Model): Shown {
+function shownOf(model: Model, changes: Changes | null): Shown {
   const ask = (text: string) => {
     if (!text) return null;
     try {
@@ -223,7 +118,7 @@ function shownOf(model: Model): Shown {
       if (edge) found.nodes.add(edge.from.id).add(edge.to.id);
     }
   }
-  return { lens: option('lens', 'errors') as Lens, found, hidden, selected: option('sel') };
+  return { lens: option('lens', 'errors') as Lens, found, hidden, selected: option('sel'), changes };
 }
 
 function around(model: Model, id: string, hops: number): Set<string> {
@@ -239,179 +134,42 @@ function around(model: Model, id: string, hops: number): Set<string> {
   return near;
 }
 
-function Drawn({ graph, table }: { graph: Graph; table: boolean }) {
-  const model = useMemo(() => build(graph), [graph]);
-  const shown = shownOf(model);
+/** Only what has calls. */
+function busy(graph: Graph): Graph {
+  const ends = new Set(graph.edges.flatMap((e) => [e.source, e.target]));
+  return { ...graph, nodes: graph.nodes.filter((n) => ends.has(n.id)) };
+}
+
+interface DrawnProps {
+  graph: Graph;
+  before: Graph | null;
+  idle: boolean;
+  table: boolean;
+}
+
+function Drawn({ graph, before, idle, table }: DrawnProps) {
+  const { model, changes } = useMemo(() => {
+    const whole = before ? merged(graph, before) : graph;
+    const model = build(idle ? whole : busy(whole));
+    return { model, changes: before ? compare(build(graph), build(before)) : null };
+  }, [graph, before, idle]);
+  const shown = shownOf(model, changes);
   const selected = option('sel');
   const count = shown.found ? shown.found.nodes.size : null;
   return (
-    <div class="graph-body">
-      {table ? <AsTable model={model} shown={shown} /> : <Canvas model={model} shown={shown} />}
-      {selected && <Panel model={model} selected={selected} onClose={() => set({ sel: '' })} />}
-      <p class="hidden-text" role="status">
-        {count !== null && `${count} nodes found`}
-      </p>
-    </div>
-  );
-}
-
-function Canvas({ model, shown }: { model: Model; shown: Shown }) {
-  const host = useRef<HTMLDivElement>(null);
-  const renderer = useRef<Renderer | undefined>(undefined);
-  const [spots, put] = useState<Spot[]>([]);
-  const [focused, focus] = useState('');
-  const [far, setFar] = useState(false);
-  const painted = useRef(0);
-  const colours = palette.value;
-  const select = (id: string) => set({ sel: id }, id !== '');
-
-  // Made once
-  useEffect(() => {
-    if (!host.current) return;
-    const made = new Renderer(host.current, {
-      select,
-      open: (id) => {
-        const node = made.visible().find((v) => v.node.id === id)?.node;
-        if (node && (node.kind === 'workload' || node.kind === 'service'))
-          go(link([node.kind, node.namespace, node.name]));
-      },
-      settled: () => {
-        if (painted.current === 0 && arrived > 0) painted.current = performance.now() - arrived;
-        const all = made.visible();
-        setFar(made.view.k < 0.3);
-        put(made.view.k < 0.3 ? [] : all);
-      },
-    });
-    renderer.current = made;
-    hook(made, () => painted.current);
-    return () => {
-      made.close();
-      renderer.current = undefined;
-    };
-  }, []);
-  useEffect(() => {
-    painted.current = 0;
-    renderer.current?.show(model, shown);
-  }, [model, shown.lens, option('find'), option('hide'), option('focus'), option('hops'), shown.selected]);
-  useEffect(() => renderer.current?.recolour(), [colours]);
-  useEffect(() => renderer.current?.animate(option('motion') === '1' && !calm.matches), [option('motion')]);
-  // What is selected is brought into sight once
-  useEffect(() => {
-    if (shown.selected) renderer.current?.reveal(shown.selected);
-  }, [shown.selected]);
-  const keys = (event: KeyboardEvent) => {
-    const act: Record<string, () => void> = {
-      '+': () => renderer.current?.zoom(1.25),
-      '=': () => renderer.current?.zoom(1.25),
-      '-': () => renderer.current?.zoom(0.8),
-      '0': () => renderer.current?.fit(),
-    };
-    const does = act[event.key];
-    if (!does || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    does();
-  };
-  const label = `Graph of ${model.nodes.size} nodes and ${model.edges.size} calls. Arrow keys go along calls, Enter shows details, plus and minus zoom, 0 shows all.`;
-  return (
-    <div class="graph-area">
-      {/* It is an application, with buttons inside */}
-      <div class="graph-view" role="application" aria-label={label} onKeyDown={keys}>
-        <div ref={host} class="graph-canvas" />
-        <Mirror
-          model={model}
-          spots={spots}
-          focused={focused}
-          onFocus={(id) => {
-            focus(id || focused);
-            renderer.current?.setFocus(id);
-            if (id) renderer.current?.reveal(id);
-          }}
-          onSelect={select}
-        />
+    <>
+      {changes && before && (
+        <p class="compared" role="status">
+          Compared with {clock(before.time)}: {summary(changes, shown.lens)}.
+        </p>
+      )}
+      <div class="graph-body">
+        {table ? <AsTable model={model} shown={shown} /> : <Canvas model={model} shown={shown} />}
+        {selected && <Panel model={model} selected={selected} changes={changes} onClose={() => set({ sel: '' })} />}
+        <p class="hidden-text" role="status">
+          {count !== null && `${count} nodes found`}
+        </p>
       </div>
-      <div class="graph-zoom">
-        <button type="button" class="icon" aria-label="Zoom in" onClick={() => renderer.current?.zoom(1.25)}>
-          +
-        </button>
-        <button type="button" class="icon" aria-label="Zoom out" onClick={() => renderer.current?.zoom(0.8)}>
-          −
-        </button>
-        <button type="button" class="icon" aria-label="Show all" onClick={() => renderer.current?.fit()}>
-          ⤢
-        </button>
-      </div>
-      <Legend lens={shown.lens} />
-      {far && <p class="graph-hint">Zoom in, or click a namespace, to see its workloads.</p>}
-    </div>
-  );
-}
-
-function hook(made: Renderer, painted: () => number): void {
-  window.__mesh = {
-    graph: {
-      positions: () => Object.fromEntries(made.visible().map((v) => [v.node.id, [v.node.x, v.node.y]])),
-      screen: (id) => {
-        const found = made.visible().find((v) => v.node.id === id);
-        return found ? [found.x + found.width / 2, found.y + found.height / 2] : null;
-      },
-      visible: () => made.visible().map((v) => v.node.id),
-      cost: () => ({ paint: made.cost, draws: made.draws, fromData: painted() }),
-      zoom: (factor) => made.zoom(factor),
-    },
-  };
-}
-
-function AsTable({ model, shown }: { model: Model; shown: Shown }) {
-  const rows = [...model.edges.values()].filter(
-    (e) =>
-      !shown.hidden.edges.has(e.id) &&
-      !shown.hidden.nodes.has(e.from.id) &&
-      !shown.hidden.nodes.has(e.to.id) &&
-      (!shown.found ||
-        shown.found.edges.has(e.id) ||
-        (shown.found.nodes.has(e.from.id) && shown.found.nodes.has(e.to.id))),
-  );
-  const name = (n: Edge['from']) => `${named(n).title} ${named(n).tag}`.trim();
-  const columns: Column<Edge>[] = [
-    {
-      id: 'from',
-      name: 'From',
-      by: (e) => name(e.from),
-      show: (e) => (
-        <button type="button" class="link" onClick={() => set({ sel: e.id })}>
-          {name(e.from)}
-        </button>
-      ),
-    },
-    { id: 'to', name: 'To', by: (e) => name(e.to), show: (e) => name(e.to) },
-    {
-      id: 'health',
-      name: 'Health',
-      by: (e) => ['idle', 'healthy', 'degraded', 'failing'].indexOf(e.health),
-      show: (e) => <Sign status={e.health} />,
-    },
-    { id: 'rate', name: 'Requests', number: true, by: (e) => e.rate, show: (e) => rate(e.rate) },
-    { id: 'errors', name: 'Failed', number: true, by: (e) => e.errorRate, show: (e) => percent(e.errorRate) },
-    { id: 'p50', name: 'p50', number: true, wide: true, by: (e) => e.p50, show: (e) => millis(e.p50) },
-    { id: 'p95', name: 'p95', number: true, by: (e) => e.p95, show: (e) => millis(e.p95) },
-    { id: 'p99', name: 'p99', number: true, wide: true, by: (e) => e.p99, show: (e) => millis(e.p99) },
-    { id: 'mtls', name: 'Encryption', wide: true, by: (e) => e.mtls, show: (e) => <Lock share={e.mtls} /> },
-    {
-      id: 'protocol',
-      name: 'Protocol',
-      wide: true,
-      by: (e) => e.protocols.join(),
-      show: (e) => e.protocols.join(', '),
-    },
-  ];
-  return (
-    <Table
-      caption="Calls between workloads"
-      rows={rows}
-      columns={columns}
-      id={(e) => e.id}
-      order="-errors"
-      selected={shown.selected}
-    />
+    </>
   );
 }

@@ -2,6 +2,7 @@
 import { millis, percent, rate } from '../lib/format';
 import { colour } from '../lib/theme';
 import { badgeShort } from './badges';
+import { type Changes, changeLook } from './diff';
 import { at, type Curve, curve } from './geometry';
 import { bundleLook, edgeLook, healthTone, type Lens, type Look, type Tone } from './lens';
 import type { Edge, Frame, Model, Node } from './model';
@@ -19,11 +20,21 @@ export interface Shown {
   found: { nodes: Set<string>; edges: Set<string> } | null;
   hidden: { nodes: Set<string>; edges: Set<string> };
   selected: string;
+  /** What is compared with another time instead of being told. */
+  changes?: Changes | null;
+}
+
+/** How an edge looks: as the lens tells it, or as it changed. */
+export function lookOf(edge: Edge, shown: Shown, most: number): Look {
+  const change = shown.changes?.get(edge.id);
+  return change ? changeLook(change, shown.lens) : edgeLook(edge, shown.lens, most);
 }
 
 /** Below this a namespace is one thing, below the other a node is only its name. */
 export const FAR = 0.3;
 export const NEAR = 0.62;
+/** From here on calls have labels. */
+const LABELLED = 0.45;
 
 const FONT =
   'ui-sans-serif, system-ui, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", sans-serif';
@@ -86,7 +97,7 @@ export class Painter {
     if (view.k < FAR && model.frames.length > 1) this.bundles();
     for (const edge of model.edges.values()) if (!this.isHidden(edge)) this.edge(edge);
     for (const node of model.nodes.values()) if (!this.shown.hidden.nodes.has(node.id)) this.node(node);
-    if (view.k >= NEAR) for (const edge of model.edges.values()) if (!this.isHidden(edge)) this.edgeLabel(edge);
+    if (view.k >= LABELLED) for (const edge of model.edges.values()) if (!this.isHidden(edge)) this.edgeLabel(edge);
     if (view.k < FAR) for (const frame of model.frames) this.title(frame);
     this.ctx.globalAlpha = 1;
   }
@@ -180,7 +191,7 @@ export class Painter {
     const line = this.lines.get(edge.id);
     if (!line) return;
     this.ctx.globalAlpha = this.stepsBack(edge) ? 0.12 : far ? 0.6 : 1;
-    const look = edgeLook(edge, this.shown.lens, this.most);
+    const look = lookOf(edge, this.shown, this.most);
     this.stroke(line, { ...look, width: look.width + (edge.id === this.shown.selected ? 1.6 : 0) });
   }
 
@@ -221,8 +232,8 @@ export class Painter {
     const { ctx, c } = this;
     const line = this.lines.get(edge.id);
     if (!line) return;
-    const look = edgeLook(edge, this.shown.lens, this.most);
-    const lock = edge.mtls !== null;
+    const look = lookOf(edge, this.shown, this.most);
+    const lock = edge.mtls !== null && !this.shown.changes;
     if (look.label === '' && !lock) return;
     const [px, py] = at(line, 0.5);
     const [x, y] = [this.sx(px), this.sy(py)];
@@ -293,7 +304,7 @@ export class Painter {
 
   private inside(node: Node, x: number, y: number, w: number, h: number, tone: Tone): void {
     const { ctx, c, view } = this;
-    const size = Math.max(10, 13 * Math.min(1.15, view.k));
+    const size = Math.max(10.5, 13 * Math.min(1.15, view.k));
     const near = view.k >= NEAR;
     const { title, tag } = named(node);
     const left = x + (near ? 30 * Math.min(1.15, view.k) : 8);
@@ -311,7 +322,7 @@ export class Painter {
     }
     ctx.font = `600 ${size}px ${FONT}`;
     ctx.fillStyle = c.text;
-    this.clipped(title, left, near ? y + h * 0.33 : y + h / 2, room);
+    this.clipped(near || !tag ? title : `${title} ${tag}`, left, near ? y + h * 0.33 : y + h / 2, room);
     if (!near) return;
     ctx.font = `${size * 0.85}px ${FONT}`;
     ctx.fillStyle = tone === 'bad' ? c.bad : tone === 'warn' ? c.warn : c.muted;

@@ -5,13 +5,22 @@ import { bytes, millis, percent, rate } from '../lib/format';
 import { link, set } from '../lib/router';
 import { flagWords } from '../lib/words';
 import { CopyMenu } from '../parts/copy';
+import { Reasons } from '../parts/detail-page';
 import { Lock, Sign } from '../parts/sign';
 import { badgeWords } from './badges';
+import { type Change, type Changes, changeWords } from './diff';
 import type { Edge, Model, Node } from './model';
 import { named } from './paint';
 import { edgeLabels, golden, nodeLabels } from './queries';
 
-export function Panel({ model, selected, onClose }: { model: Model; selected: string; onClose: () => void }) {
+interface Props {
+  model: Model;
+  selected: string;
+  changes: Changes | null;
+  onClose: () => void;
+}
+
+export function Panel({ model, selected, changes, onClose }: Props) {
   const node = model.nodes.get(selected);
   const edge = model.edges.get(selected);
   return (
@@ -20,7 +29,7 @@ export function Panel({ model, selected, onClose }: { model: Model; selected: st
         ×
       </button>
       {node && <OfNode node={node} />}
-      {edge && <OfEdge edge={edge} />}
+      {edge && <OfEdge edge={edge} change={changes?.get(edge.id) ?? null} />}
       {!node && !edge && <p class="note-text">There was no traffic of {selected} in this window.</p>}
     </aside>
   );
@@ -80,7 +89,7 @@ function OfNode({ node }: { node: Node }) {
   );
 }
 
-function OfEdge({ edge }: { edge: Edge }) {
+function OfEdge({ edge, change }: { edge: Edge; change: Change | null }) {
   const queries = golden(edgeLabels(edge));
   const codes = merge(edge.parts.map((p) => p.codes));
   const flags = merge(edge.parts.map((p) => p.flags));
@@ -93,6 +102,7 @@ function OfEdge({ edge }: { edge: Edge }) {
         <span class="hidden-text">to</span> <Go node={edge.to} />
       </h2>
       <Health health={edge.health} reasons={edge.reasons} />
+      {change && <p class="compared">Compared: {changeWords(change)}</p>}
       <Golden rate={edge.rate} errorRate={edge.errorRate} p95={edge.p95} />
       <dl class="facts">
         <dt>p50 / p99</dt>
@@ -211,9 +221,7 @@ function Health({ health, reasons }: Pick<Node, 'health' | 'reasons'>) {
   return (
     <div class="why">
       <Sign status={health} />
-      {[...new Set(reasons.map((r) => r.text))].slice(0, 4).map((text) => (
-        <p key={text}>{text}</p>
-      ))}
+      <Reasons reasons={reasons} />
     </div>
   );
 }

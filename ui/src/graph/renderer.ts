@@ -1,9 +1,8 @@
 // The graph on two canvases: what stands still is drawn once, larger than what is seen, and moved as a picture while one pans and
 // zooms; when that has settled it is drawn anew. What is under the pointer, the focus and moving dots are on a canvas above.
 import { bounds, type Curve, distance, Grid, at as pointAt } from './geometry';
-import { edgeLook } from './lens';
 import type { Edge, Model, Node } from './model';
-import { type Colours, curves, FAR, NEAR, Painter, readColours, type Shown, type View } from './paint';
+import { type Colours, curves, FAR, lookOf, NEAR, Painter, readColours, type Shown, type View } from './paint';
 
 export interface Events {
   select: (id: string) => void;
@@ -272,7 +271,7 @@ export class Renderer {
         const t = (now * (0.12 + 0.3 * share) + n / count) % 1;
         const [x, y] = this.toScreen(...pointAt(line, t));
         const fails = (n + 0.5) / count <= edge.errorRate;
-        ctx.fillStyle = fails ? this.colours.bad : this.colours[edgeLook(edge, this.shown.lens, most).tone];
+        ctx.fillStyle = fails ? this.colours.bad : this.colours[lookOf(edge, this.shown, most).tone];
         ctx.beginPath();
         if (fails) ctx.rect(x - 3.5, y - 3.5, 7, 7);
         else ctx.arc(x, y, 2.6, 0, 2 * Math.PI);

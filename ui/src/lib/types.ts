@@ -7,6 +7,9 @@ export interface Reason {
   text: string;
   value?: number | null;
   limit?: number | null;
+  /** The resource of the mesh that makes it so, where one does. */
+  resource?: Ref;
+  rule?: number;
 }
 
 export interface Ref {

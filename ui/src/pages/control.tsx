@@ -1,12 +1,12 @@
 // The control plane and its proxies: who has what, who refuses what, and what exactly was sent.
 import { Chart, chartSpan } from '../charts/chart';
 import { bytes, count, digits, millis, moment, rate, span } from '../lib/format';
-import { link, option, place, set } from '../lib/router';
-import type { Ref } from '../lib/types';
+import { link, option, place } from '../lib/router';
 import { useAsk } from '../lib/use';
 import { Card, Figure, Filter, Tabs, Title } from '../parts/bits';
 import { CopyMenu } from '../parts/copy';
-import { IdLink, RefLink } from '../parts/detail';
+import { IdLink } from '../parts/detail';
+import { Dump } from '../parts/dump';
 import { Sign, type Status } from '../parts/sign';
 import { Note, Show } from '../parts/state';
 import { type Column, Table } from '../parts/table';
@@ -220,7 +220,7 @@ function ControlPlane() {
                 value={<Sign status={c.ready ? 'ok' : 'fail'} label={c.ready ? 'yes' : 'no'} />}
                 note={`version ${c.version}, up for ${span(c.uptime)}`}
               />
-              <Figure name="Streams" value={count(c.streams)} />
+              <Figure name="Streams" value={count(c.streams)} note="of proxies, open now" />
               <Figure
                 name="Push to acknowledged"
                 value={millis(c.convergence.p99 === null ? null : c.convergence.p99 * 1000)}
@@ -240,9 +240,14 @@ function ControlPlane() {
               <Figure
                 name="Series"
                 value={count(c.telemetry.series)}
-                note={`${bytes(c.telemetry.memoryBytes)}, ${bytes(c.telemetry.diskBytes)} on disk`}
+                note={`${bytes(c.telemetry.memoryBytes)} in memory, ${bytes(c.telemetry.diskBytes)} on disk`}
               />
-              <Figure name="Lost telemetry" value={count(lost)} tone={lost > 0 ? 'warn' : ''} />
+              <Figure
+                name="Lost telemetry"
+                value={count(lost)}
+                tone={lost > 0 ? 'warn' : ''}
+                note="values, since the start"
+              />
               <Figure
                 name="Certificates issued"
                 value={count(c.certificateAuthority?.issued)}
@@ -297,124 +302,5 @@ function ControlPlane() {
         );
       }}
     </Show>
-  );
-}
-
-interface Sent {
-  types: Record<string, { name: string; madeBy: Ref[]; refused: string | null; resource: unknown }[]>;
-}
-
-function Dump({ id }: { id: string }) {
-  const loaded = useAsk<Sent>(`proxies/${encodeURIComponent(id)}/dump`, 'configuration');
-  const tab = option('tab', 'cds');
-  const open = option('open');
-  const q = option('q').toLowerCase();
-  const [pod = '', namespace = ''] = [id.slice(0, id.lastIndexOf('.')), id.slice(id.lastIndexOf('.') + 1)];
-  const types = Object.keys(loaded.data?.types ?? { cds: [] });
-  const plain: Record<string, string> = {
-    cds: 'clusters',
-    lds: 'listeners',
-    rds: 'routes',
-    eds: 'endpoints',
-    sds: 'secrets',
-  };
-  return (
-    <>
-      <Title
-        sub={`What the control plane sent to this proxy in ${namespace}`}
-        actions={
-          <CopyMenu
-            items={[
-              { name: 'Command', text: `tulle proxy-config ${plain[tab] ?? 'all'} ${pod} -n ${namespace}` },
-              { name: 'curl', text: `curl -s '${new URL(`./api/proxies/${id}/dump`, document.baseURI)}'` },
-            ]}
-          />
-        }
-      >
-        {pod}
-      </Title>
-      <Tabs
-        current={tab}
-        href={(t) => link(['control', id], { tab: t === 'cds' ? '' : t })}
-        tabs={types.map((t) => ({
-          id: t,
-          name: `${t.toUpperCase()}${loaded.data ? ` (${loaded.data.types[t]?.length ?? 0})` : ''}`,
-        }))}
-      />
-      <div class="toolbar">
-        <Filter name="q" label="Filter by name" placeholder="Name" />
-      </div>
-      <Show
-        of={loaded}
-        empty={({ types: all }) =>
-          (all[tab] ?? []).length === 0 ? <Note title="Nothing of this kind was sent." /> : null
-        }
-      >
-        {({ types: all }) => {
-          const rows = (all[tab] ?? []).filter((r) => r.name.toLowerCase().includes(q));
-          const shown = rows.find((r) => r.name === open);
-          return (
-            <>
-              <Table
-                caption={`Resources of type ${tab.toUpperCase()}`}
-                rows={rows}
-                id={(r) => r.name}
-                order="name"
-                selected={open}
-                columns={[
-                  {
-                    id: 'name',
-                    name: 'Name',
-                    by: (r) => r.name,
-                    show: (r) => (
-                      <button
-                        type="button"
-                        class="link break mono"
-                        aria-expanded={open === r.name}
-                        onClick={() => set({ open: open === r.name ? '' : r.name })}
-                      >
-                        {r.name}
-                      </button>
-                    ),
-                  },
-                  {
-                    id: 'state',
-                    name: 'State',
-                    by: (r) => r.refused,
-                    show: (r) =>
-                      r.refused ? (
-                        <Sign status="fail" label={`refused: ${r.refused}`} />
-                      ) : (
-                        <Sign status="ok" label="accepted" />
-                      ),
-                  },
-                  {
-                    id: 'by',
-                    name: 'Made by',
-                    show: (r) =>
-                      r.madeBy.map((m) => (
-                        <div key={m.id}>
-                          <RefLink resource={m} />
-                        </div>
-                      )),
-                  },
-                ]}
-              />
-              {shown && (
-                <Card
-                  title={shown.name}
-                  wide
-                  aside={<CopyMenu items={[{ name: 'JSON', text: JSON.stringify(shown.resource, null, 2) }]} />}
-                >
-                  <pre class="dump" tabIndex={0}>
-                    {JSON.stringify(shown.resource, null, 2)}
-                  </pre>
-                </Card>
-              )}
-            </>
-          );
-        }}
-      </Show>
-    </>
   );
 }

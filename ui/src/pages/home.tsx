@@ -1,9 +1,10 @@
 // The health of the mesh on one screen: what is wrong first, then how much there is, then what changed.
 import { Chart, chartSpan } from '../charts/chart';
+import { type Change, type Moment, moments, momentWords, named } from '../lib/changes';
 import { count, millis, moment, percent, rate, span } from '../lib/format';
 import { timing } from '../lib/live';
 import { link } from '../lib/router';
-import type { Golden, Health, Reason, Ref } from '../lib/types';
+import type { Golden, Health, Reason } from '../lib/types';
 import { useAsk } from '../lib/use';
 import { Card, Figure, Title } from '../parts/bits';
 import { Command, CopyMenu } from '../parts/copy';
@@ -19,17 +20,6 @@ interface Check {
   fix: string | null;
   command: string | null;
   link: string | null;
-}
-
-export interface Change {
-  time: number;
-  resource: Ref;
-  operation: string;
-  version: number;
-  who: string;
-  how: string;
-  summary: string;
-  source: string;
 }
 
 interface Overview {
@@ -73,6 +63,7 @@ export function HomePage() {
           <>
             <Checks checks={o.checks} />
             <Totals o={o} />
+            <Charts />
             <Card
               title="Services, worst first"
               wide
@@ -88,7 +79,6 @@ export function HomePage() {
           </>
         )}
       </Show>
-      <Charts />
     </>
   );
 }
@@ -100,9 +90,10 @@ function Checks({ checks }: { checks: Check[] }) {
     <section class="checks" aria-label="Checks">
       {bad.map((c) => (
         <div key={c.id} class={`check-row check-${c.status}`}>
-          <Sign status={c.status as Status} label={c.title} />
-          {c.detail && <p>{c.detail}</p>}
-          {c.fix && <p class="muted">{c.fix}</p>}
+          {/* The check is called what should be; what is instead comes first */}
+          <Sign status={c.status as Status} label={c.detail || c.title} />
+          {c.detail && <p class="muted">Should be: {c.title.charAt(0).toLowerCase() + c.title.slice(1)}</p>}
+          {c.fix && <p>{c.fix}</p>}
           <p class="check-ways">
             {c.command && <Command text={c.command} />}
             {c.link && <a href={page(c.link)}>See where</a>}
@@ -161,7 +152,7 @@ function Totals({ o }: { o: Overview }) {
         name="Failed"
         value={percent(totals.errorRate)}
         tone={tone(totals.errorRate)}
-        note={`${rate(totals.errors)}`}
+        note={`${rate(totals.errors)} failed`}
         href={link(['graph'])}
       />
       <Figure
@@ -174,34 +165,54 @@ function Totals({ o }: { o: Overview }) {
         name="Services"
         value={count(o.servicesTotal)}
         tone={o.health.failing > 0 ? 'bad' : failing > 0 ? 'warn' : ''}
-        note={failing > 0 ? `${failing} not healthy` : `${o.health.idle} idle, the rest healthy`}
+        note={
+          failing > 0
+            ? `${failing} not healthy`
+            : o.health.idle > 0
+              ? `${o.health.idle} idle, the rest healthy`
+              : 'all healthy'
+        }
         href={link(['services'])}
       />
       <Figure
         name="Encrypted"
         value={percent(encryption.share)}
         tone={encryption.plaintextEdges > 0 ? 'warn' : ''}
-        note={`${encryption.plaintextEdges} of ${encryption.edges} calls plaintext`}
+        note={
+          encryption.plaintextEdges > 0
+            ? `${encryption.plaintextEdges} of ${encryption.edges} calls in plaintext`
+            : `all of ${encryption.edges} calls`
+        }
         href={link(['security'])}
       />
       <Figure
         name="Proxies in sync"
         value={`${proxies.synced}/${proxies.connected}`}
         tone={proxies.rejecting > 0 ? 'bad' : off > 0 ? 'warn' : ''}
-        note={proxies.rejecting > 0 ? `${proxies.rejecting} refuse something` : 'have what was sent'}
+        note={
+          proxies.rejecting > 0
+            ? `${proxies.rejecting} refuse something`
+            : off > 0
+              ? `${off} wait for the latest`
+              : 'all have the latest'
+        }
         href={link(['control'])}
       />
       <Figure
         name="Configuration"
         value={count(configuration.resources)}
         tone={configuration.errors > 0 ? 'bad' : configuration.warnings > 0 ? 'warn' : ''}
-        note={`${configuration.errors} errors, ${configuration.warnings} warnings`}
+        note={
+          configuration.errors + configuration.warnings === 0
+            ? 'resources, nothing wrong'
+            : `${plural(configuration.errors, 'error')}, ${plural(configuration.warnings, 'warning')}`
+        }
         href={link(['config'])}
       />
       <Figure
         name="Next certificate"
         value={soonest ? span(soonest.expires - o.time) : '–'}
-        note={root ? `root in ${span(root - o.time)}` : 'root not known'}
+        note={root ? `left; the root ${span(root - o.time)}` : 'left; root not known'}
         href={link(['security', 'certificates'])}
       />
     </div>
@@ -251,27 +262,40 @@ function Charts() {
 
 function Changes({ changes }: { changes: Change[] }) {
   return (
-    <Card title="What changed" wide aside={<a href={link(['config'], { tab: 'history' })}>configuration</a>}>
+    <Card title="What changed in the last hour" wide aside={<a href={link(['config'], { tab: 'history' })}>history</a>}>
       {changes.length === 0 ? (
-        <p class="muted">Nothing has been applied or deleted since this control plane began to keep a history.</p>
+        <p class="muted">Nothing was applied or deleted in the last hour.</p>
       ) : (
         <ol class="changes">
-          {changes.slice(0, 12).map((c) => (
-            <li key={`${c.resource.id}${c.version}${c.time}`}>
-              <time dateTime={new Date(c.time * 1000).toISOString()}>{moment(c.time)}</time>
-              <a href={link(['config', ...c.resource.id.split('/')], { tab: 'history' })}>
-                {c.resource.kind}{' '}
-                {c.resource.namespace && c.resource.namespace !== '-' ? `${c.resource.namespace}/` : ''}
-                {c.resource.name}
-              </a>
-              <span class="muted">
-                {c.operation}, {c.who || c.source}
-              </span>
-              <span class="break">{c.summary}</span>
-            </li>
-          ))}
+          {moments(changes)
+            .slice(0, 12)
+            .map((m) => (
+              <Changed key={m.time} moment={m} />
+            ))}
         </ol>
       )}
     </Card>
   );
+}
+
+function Changed({ moment: m }: { moment: Moment }) {
+  const [first] = m.changes;
+  const only = m.changes.length === 1 ? first : undefined;
+  return (
+    <li>
+      <time dateTime={new Date(m.time * 1000).toISOString()}>{moment(m.time)}</time>
+      {only ? (
+        <a href={link(['config', ...only.resource.id.split('/')], { tab: 'history' })}>{named(only.resource)}</a>
+      ) : (
+        <a href={link(['config'], { tab: 'history' })}>{momentWords(m)}</a>
+      )}
+      <span class="muted">{only ? `${only.operation}, ${only.who || only.source}` : first?.operation}</span>
+      <span class="break">{only?.summary}</span>
+      <a href={link(['graph'], { vs: Math.floor(m.time) - 1 })}>graph before and after</a>
+    </li>
+  );
+}
+
+function plural(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }

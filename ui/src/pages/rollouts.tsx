@@ -20,7 +20,8 @@ interface Variant {
   weight: number;
   share: number | null;
   rate: number | null;
-  requests: number;
+  requests?: number;
+  samples?: number;
   errors: number;
   success: number | null;
   successLow: number | null;
@@ -125,7 +126,7 @@ function One({ r }: { r: Rollout }) {
               <Share value={v.share ?? 0} label={percent(v.share)} tone={v.role === 'canary' ? 'series2' : 'flow'} />
             ),
           },
-          { id: 'requests', name: 'Requests', number: true, show: (v) => count(v.requests) },
+          { id: 'requests', name: 'Requests', number: true, show: (v) => count(v.requests ?? v.samples) },
           { id: 'rate', name: 'Rate', number: true, wide: true, show: (v) => rate(v.rate) },
           { id: 'errors', name: 'Failed', number: true, show: (v) => count(v.errors) },
           { id: 'p50', name: 'p50', number: true, wide: true, show: (v) => millis(v.p50) },

@@ -1,16 +1,14 @@
 // One service: how well it is called, by which routes, by whom, on which endpoints, and what applies to it.
-import { badgeWords } from '../graph/badges';
 import { count, millis, percent, rate } from '../lib/format';
 import { timing } from '../lib/live';
-import { link, option, place } from '../lib/router';
+import { link, place } from '../lib/router';
 import type { Golden, Ref } from '../lib/types';
 import { useAsk } from '../lib/use';
-import { Card, Figure, Share, Tabs, Title } from '../parts/bits';
-import { CopyMenu } from '../parts/copy';
+import { Card, Figure, Share } from '../parts/bits';
 import { type Applied, Effective, GoldenFigures, IdLink, type Peer, Peers, RefLink, Signals } from '../parts/detail';
+import { DetailPage } from '../parts/detail-page';
 import { breakerWords, type ServiceRow } from '../parts/services';
 import { Lock, Sign, type Status } from '../parts/sign';
-import { Show } from '../parts/state';
 import { Table } from '../parts/table';
 
 interface Route extends Golden {
@@ -59,71 +57,36 @@ export function ServicePage() {
   const loaded = useAsk<ServiceDetail>(
     `services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}?${timing()}`,
   );
-  const tab = option('tab', 'traffic');
   const { data } = loaded;
   return (
-    <>
-      <Title
-        sub={
-          <>
-            Service in {namespace}
-            {data && `, ${data.ports.map((p) => `${p.port} ${p.protocol}`).join(', ')}`}
-          </>
-        }
-        actions={
-          <>
-            <a class="button" href={link(['graph'], { find: `service = ${name}` })}>
-              In the graph
-            </a>
-            <a class="button" href={link(['requests'], { service: data?.host })}>
-              Live requests
-            </a>
-            <CopyMenu
-              items={[
-                ...(data?.commands ?? []).map((text) => ({ name: 'Command', text })),
-                ...Object.entries(data?.queries ?? {}).map(([id, text]) => ({ name: `PromQL: ${id}`, text })),
-              ]}
-            />
-          </>
-        }
-      >
-        {name}
-      </Title>
-      <Tabs
-        current={tab}
-        href={(id) => link(['service', namespace, name], { tab: id === 'traffic' ? '' : id })}
-        tabs={[
-          { id: 'traffic', name: 'Traffic' },
-          { id: 'routes', name: 'Routes' },
-          { id: 'endpoints', name: 'Endpoints' },
-          { id: 'applies', name: 'What applies' },
-        ]}
-      />
-      <Show of={loaded}>
-        {(s) => (
-          <>
-            <div class="figures">
-              <Figure name="Health" value={<Sign status={s.health} />} note={s.reasons.map((r) => r.text).join('. ')} />
-              <GoldenFigures g={s} />
-              <Figure name="Connections" value={count(s.connections)} />
-              <Figure name="Breaker" value={<span class="figure-small">{breakerWords(s.breaker)}</span>} />
-              <Figure name="Encryption" value={<Lock share={s.mtls} text={percent(s.mtls)} />} />
-            </div>
-            {s.badges.length > 0 && (
-              <ul class="badges">
-                {s.badges.map((b) => (
-                  <li key={b}>{badgeWords(b)}</li>
-                ))}
-              </ul>
-            )}
-            {tab === 'traffic' && <Traffic s={s} />}
-            {tab === 'routes' && <Routes s={s} />}
-            {tab === 'endpoints' && <Endpoints s={s} />}
-            {tab === 'applies' && <Effective applied={s.configuration} />}
-          </>
-        )}
-      </Show>
-    </>
+    <DetailPage
+      kind="service"
+      namespace={namespace}
+      name={name}
+      sub={`Service in ${namespace}${data ? `, ${data.ports.map((p) => `port ${p.port} ${p.protocol}`).join(', ')}` : ''}`}
+      graph={{ find: `service = ${name}` }}
+      requests={{ service: data?.host }}
+      extra={
+        <a class="button" href={link(['config', 'new'], { wizard: 'split', host: `${namespace}/${name}` })}>
+          Change routing
+        </a>
+      }
+      loaded={loaded}
+      figures={(s) => (
+        <>
+          <GoldenFigures g={s} />
+          <Figure name="Connections" value={count(s.connections)} note="open now" />
+          <Figure name="Breaker" value={<span class="figure-small">{breakerWords(s.breaker)}</span>} />
+          <Figure name="Encryption" value={<Lock share={s.mtls} text={percent(s.mtls)} />} />
+        </>
+      )}
+      parts={[
+        { id: 'traffic', name: 'Traffic', show: (s) => <Traffic s={s} /> },
+        { id: 'routes', name: 'Routes', show: (s) => <Routes s={s} /> },
+        { id: 'endpoints', name: 'Endpoints', show: (s) => <Endpoints s={s} /> },
+        { id: 'applies', name: 'What applies', show: (s) => <Effective applied={s.configuration} /> },
+      ]}
+    />
   );
 }
 

@@ -2,14 +2,13 @@
 
 import { percent } from '../lib/format';
 import { timing } from '../lib/live';
-import { link, option, place } from '../lib/router';
+import { link, place } from '../lib/router';
 import type { Ref } from '../lib/types';
 import { useAsk } from '../lib/use';
-import { Card, Figure, Tabs, Title } from '../parts/bits';
-import { CopyMenu } from '../parts/copy';
-import { type Applied, Effective, GoldenFigures, type Peer, Peers, RefLink, Signals } from '../parts/detail';
+import { Card, Figure } from '../parts/bits';
+import { type Applied, Effective, GoldenFigures, Identity, type Peer, Peers, RefLink, Signals } from '../parts/detail';
+import { DetailPage } from '../parts/detail-page';
 import { Lock, Sign } from '../parts/sign';
-import { Show } from '../parts/state';
 import { Table } from '../parts/table';
 import type { WorkloadRow } from './services';
 
@@ -35,80 +34,55 @@ interface Detail extends WorkloadRow {
 export function WorkloadPage() {
   const [, namespace = '', name = ''] = place.value.parts;
   const loaded = useAsk<Detail>(`workloads/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}?${timing()}`);
-  const tab = option('tab', 'traffic');
   const { data } = loaded;
+  const id = `${namespace}/${name}`;
+  return (
+    <DetailPage
+      kind="workload"
+      namespace={namespace}
+      name={name}
+      sub={`${data?.kind ?? 'Workload'} in ${namespace}${data?.serviceAccount ? `, service account ${data.serviceAccount}` : ''}`}
+      graph={{ focus: id, hops: 1, sel: id }}
+      requests={{ destination: `${name}.${namespace}` }}
+      loaded={loaded}
+      figures={(w) => (
+        <>
+          <GoldenFigures g={w.inbound} />
+          <Figure
+            name="Pods ready"
+            value={`${w.pods.ready}/${w.pods.total}`}
+            note={w.pods.injected === 0 ? 'no sidecar' : `${w.pods.synced} of ${w.pods.injected} sidecars in sync`}
+          />
+          <Figure name="Encryption" value={<Lock share={w.inbound.mtls} text={percent(w.inbound.mtls)} />} />
+        </>
+      )}
+      parts={[
+        { id: 'traffic', name: 'Traffic', show: (w) => <Traffic w={w} /> },
+        { id: 'pods', name: 'Pods', show: (w) => <Pods w={w} /> },
+        { id: 'applies', name: 'What applies', show: (w) => <Applies w={w} /> },
+      ]}
+    />
+  );
+}
+
+function Applies({ w }: { w: Detail }) {
   return (
     <>
-      <Title
-        sub={`${data?.kind ?? 'Workload'} in ${namespace}${data?.serviceAccount ? `, service account ${data.serviceAccount}` : ''}`}
-        actions={
-          <>
-            <a
-              class="button"
-              href={link(['graph'], { focus: `${namespace}/${name}`, hops: 1, sel: `${namespace}/${name}` })}
-            >
-              In the graph
-            </a>
-            <a class="button" href={link(['requests'], { destination: `${name}.${namespace}` })}>
-              Live requests
-            </a>
-            <CopyMenu
-              items={[
-                ...(data?.commands ?? []).map((text) => ({ name: 'Command', text })),
-                ...Object.entries(data?.queries ?? {}).map(([id, text]) => ({ name: `PromQL: ${id}`, text })),
-              ]}
-            />
-          </>
-        }
-      >
-        {name}
-      </Title>
-      <Tabs
-        current={tab}
-        href={(id) => link(['workload', namespace, name], { tab: id === 'traffic' ? '' : id })}
-        tabs={[
-          { id: 'traffic', name: 'Traffic' },
-          { id: 'pods', name: 'Pods' },
-          { id: 'applies', name: 'What applies' },
-        ]}
-      />
-      <Show of={loaded}>
-        {(w) => (
-          <>
-            <div class="figures">
-              <Figure name="Health" value={<Sign status={w.health} />} note={w.reasons.map((r) => r.text).join('. ')} />
-              <GoldenFigures g={w.inbound} />
-              <Figure
-                name="Pods ready"
-                value={`${w.pods.ready}/${w.pods.total}`}
-                note={w.pods.injected === 0 ? 'no sidecar' : `${w.pods.synced} of ${w.pods.injected} sidecars in sync`}
-              />
-              <Figure name="Encryption" value={<Lock share={w.inbound.mtls} text={percent(w.inbound.mtls)} />} />
-            </div>
-            {tab === 'traffic' && <Traffic w={w} />}
-            {tab === 'pods' && <Pods w={w} />}
-            {tab === 'applies' && (
-              <>
-                <Effective applied={w.configuration} />
-                {w.policies && w.policies.length > 0 && (
-                  <Card title="Policies">
-                    <ul class="plain">
-                      {w.policies.map((p) => {
-                        const ref = 'resource' in p ? p.resource : p;
-                        return (
-                          <li key={ref.id}>
-                            <RefLink resource={ref} />
-                          </li>
-                        );
-                      })}
-                    </ul>
-                  </Card>
-                )}
-              </>
-            )}
-          </>
-        )}
-      </Show>
+      <Effective applied={w.configuration} />
+      {w.policies && w.policies.length > 0 && (
+        <Card title="Policies">
+          <ul class="plain">
+            {w.policies.map((p) => {
+              const ref = 'resource' in p ? p.resource : p;
+              return (
+                <li key={ref.id}>
+                  <RefLink resource={ref} />
+                </li>
+              );
+            })}
+          </ul>
+        </Card>
+      )}
     </>
   );
 }
@@ -167,7 +141,7 @@ function Pods({ w }: { w: Detail }) {
           },
           { id: 'ip', name: 'Address', by: (p) => p.ip, show: (p) => <code>{p.ip}</code> },
           { id: 'version', name: 'Version', wide: true, show: (p) => p.proxy?.version ?? '–' },
-          { id: 'who', name: 'Identity', wide: true, show: (p) => <span class="break">{p.principal ?? '–'}</span> },
+          { id: 'who', name: 'Identity', wide: true, show: (p) => <Identity id={p.principal} /> },
         ]}
       />
     </Card>

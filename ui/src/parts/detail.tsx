@@ -1,5 +1,6 @@
 // What services and workloads have in common: golden signals, peers, what applies and why.
 import { Chart, chartSpan } from '../charts/chart';
+import { worst } from '../graph/health';
 import { golden } from '../graph/queries';
 import { millis, percent, rate } from '../lib/format';
 import { link } from '../lib/router';
@@ -71,6 +72,19 @@ export function IdLink({ id }: { id: string }) {
   );
 }
 
+/** A SPIFFE identity, short: its namespace and service account; whole for who asks. */
+export function Identity({ id }: { id: string | null | undefined }) {
+  const found = /^spiffe:\/\/([^/]+)\/ns\/([^/]+)\/sa\/(.+)$/.exec(id ?? '');
+  if (!found) return <span class="muted break">{id || '–'}</span>;
+  const [, domain, namespace, account] = found;
+  return (
+    <span title={id ?? ''}>
+      {account} <span class="muted">{namespace}</span>
+      {domain !== 'cluster.local' && <span class="muted"> in {domain}</span>}
+    </span>
+  );
+}
+
 export function RefLink({ resource, rule }: { resource: Ref | null | undefined; rule?: number | null | undefined }) {
   if (!resource) return <span class="muted">default</span>;
   const namespace = resource.namespace && resource.namespace !== '-' ? `${resource.namespace}/` : '';
@@ -97,6 +111,30 @@ const OTHER: Column<Peer>[] = [
   { id: 'p99', name: 'p99', number: true, wide: true, by: (p) => p.p99, show: (p) => millis(p.p99) },
 ];
 
+/** One row for each peer: what a service answered and what never arrived there are two edges of one. */
+export function together(peers: Peer[]): Peer[] {
+  const all = new Map<string, Peer>();
+  for (const peer of peers) {
+    const id = `${peer.id} ${peer.protocol}`;
+    const other = all.get(id);
+    if (!other) {
+      all.set(id, peer);
+      continue;
+    }
+    const [more, less] = (peer.rate ?? 0) > (other.rate ?? 0) ? [peer, other] : [other, peer];
+    const total = (more.rate ?? 0) + (less.rate ?? 0);
+    const errors = (more.errors ?? 0) + (less.errors ?? 0);
+    all.set(id, {
+      ...more,
+      rate: total,
+      errors,
+      errorRate: total > 0 ? errors / total : 0,
+      health: worst([more.health ?? 'idle', less.health ?? 'idle']),
+    });
+  }
+  return [...all.values()];
+}
+
 export function Peers({ title, peers, name, none }: { title: string; peers: Peer[]; name: string; none: string }) {
   return (
     <Card title={title}>
@@ -105,7 +143,7 @@ export function Peers({ title, peers, name, none }: { title: string; peers: Peer
       ) : (
         <Table
           caption={title}
-          rows={peers}
+          rows={together(peers)}
           columns={OTHER}
           id={(p) => `${p.id} ${p.protocol}`}
           order="-rate"

@@ -61,6 +61,7 @@ export function make(
   label: string,
   readOnly: boolean,
   onChange: (text: string) => void,
+  onApply: () => void,
 ): Made {
   let quiet = false;
   const view = new EditorView({
@@ -83,8 +84,17 @@ export function make(
         syntaxHighlighting(colours),
         EditorState.readOnly.of(readOnly),
         // Escape, then Tab leaves the editor: nobody is caught in it.
+        keymap.of([
+          {
+            key: 'Mod-Enter',
+            run: () => {
+              onApply();
+              return true;
+            },
+          },
+        ]),
         keymap.of([...defaultKeymap, ...historyKeymap, ...searchKeymap, ...lintKeymap, indentWithTab]),
-        EditorView.contentAttributes.of({ 'aria-label': label }),
+        EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0' }),
         EditorView.updateListener.of((update) => {
           if (update.docChanged && !quiet) onChange(update.state.doc.toString());
         }),

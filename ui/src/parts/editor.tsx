@@ -11,21 +11,30 @@ interface Props {
   marks?: Mark[];
   readOnly?: boolean;
   onChange?: (text: string) => void;
+  /** What Ctrl and Enter do. */
+  onApply?: () => void;
 }
 
-export function Editor({ label, text, revision, marks = [], readOnly = false, onChange }: Props) {
+export function Editor({ label, text, revision, marks = [], readOnly = false, onChange, onApply }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const made = useRef<import('./editor-core').Made | undefined>(undefined);
   const [wrong, fail] = useState('');
-  const latest = useRef({ text, marks, onChange });
-  latest.current = { text, marks, onChange };
+  const latest = useRef({ text, marks, onChange, onApply });
+  latest.current = { text, marks, onChange, onApply };
   useEffect(() => {
     let over = false;
     import('./editor-core').then(
       ({ make }) => {
         if (over || !host.current) return;
         const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: 'open' });
-        made.current = make(root, latest.current.text, label, readOnly, (t) => latest.current.onChange?.(t));
+        made.current = make(
+          root,
+          latest.current.text,
+          label,
+          readOnly,
+          (t) => latest.current.onChange?.(t),
+          () => latest.current.onApply?.(),
+        );
         made.current.mark(latest.current.marks);
       },
       () => fail('The editor could not be loaded: reload the page.'),

@@ -11,8 +11,10 @@ export interface Column<Row> {
   /** By what it is ordered; without, it is not. */
   by?: (row: Row) => string | number | null | undefined;
   number?: boolean;
-  /** Left out where the screen is narrow. */
+  /** Left out where the screen is narrow; `very` also where it is as wide as a laptop's. */
   wide?: boolean | 'very';
+  /** Words rather than a figure: on a telephone it takes the whole width. */
+  long?: boolean;
 }
 
 interface Props<Row> {
@@ -36,14 +38,17 @@ export function Table<Row>({ caption, rows, columns, id, order, name = 'sort', s
   return (
     // What can be scrolled must be reachable by keyboard
     <div class="table-box" role="region" aria-label={caption} tabIndex={0}>
-      <table>
+      <OrderPick columns={columns} column={column} down={down} name={name} />
+      {/* On a telephone rows are cards, which takes tables their meaning unless it is said */}
+      <table class="cards" role="table">
         <caption class="hidden-text">{caption}</caption>
-        <thead>
-          <tr>
+        <thead role="rowgroup">
+          <tr role="row">
             {columns.map((c) => (
               <th
                 key={c.id}
                 scope="col"
+                role="columnheader"
                 class={cls(c)}
                 aria-sort={c === column ? (down ? 'descending' : 'ascending') : undefined}
               >
@@ -67,16 +72,16 @@ export function Table<Row>({ caption, rows, columns, id, order, name = 'sort', s
             ))}
           </tr>
         </thead>
-        <tbody>
+        <tbody role="rowgroup">
           {sorted.slice(0, most).map((row) => (
-            <tr key={id(row)} class={id(row) === selected ? 'selected' : ''}>
+            <tr key={id(row)} role="row" class={id(row) === selected ? 'selected' : ''}>
               {columns.map((c, at) =>
                 at === 0 ? (
-                  <th key={c.id} scope="row" class={cls(c)}>
+                  <th key={c.id} scope="row" role="rowheader" class={cls(c)}>
                     {c.show(row)}
                   </th>
                 ) : (
-                  <td key={c.id} class={cls(c)}>
+                  <td key={c.id} role="cell" class={cls(c)} data-label={c.name}>
                     {c.show(row)}
                   </td>
                 ),
@@ -90,8 +95,58 @@ export function Table<Row>({ caption, rows, columns, id, order, name = 'sort', s
   );
 }
 
+/** Where there is no room for a head, the order is picked from a list. */
+function OrderPick<Row>({
+  columns,
+  column,
+  down,
+  name,
+}: {
+  columns: Column<Row>[];
+  column: Column<Row> | undefined;
+  down: boolean;
+  name: string;
+}) {
+  const orders = columns.filter((c) => c.by);
+  if (orders.length < 2) return null;
+  return (
+    <div class="order-pick">
+      <label class="field select">
+        <span>Order by</span>
+        <select
+          value={column?.id ?? ''}
+          onChange={(e) => {
+            const to = orders.find((c) => c.id === (e.target as HTMLSelectElement).value);
+            set({ [name]: to ? `${to.number ? '-' : ''}${to.id}` : '' });
+          }}
+        >
+          {!column && <option value="">as it came</option>}
+          {orders.map((c) => (
+            <option key={c.id} value={c.id}>
+              {c.name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <button
+        type="button"
+        class="icon"
+        disabled={!column}
+        aria-label={down ? 'Largest first; change' : 'Smallest first; change'}
+        onClick={() => column && set({ [name]: down ? column.id : `-${column.id}` })}
+      >
+        {down ? '↓' : '↑'}
+      </button>
+    </div>
+  );
+}
+
 function cls<Row>(column: Column<Row>): string {
-  return [column.number ? 'num' : '', column.wide === 'very' ? 'very-wide' : column.wide ? 'wide' : '']
+  return [
+    column.number ? 'num' : '',
+    column.long ? 'long' : '',
+    column.wide === 'very' ? 'very-wide' : column.wide ? 'wide' : '',
+  ]
     .filter(Boolean)
     .join(' ');
 }

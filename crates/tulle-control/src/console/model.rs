@@ -64,7 +64,7 @@ pub(super) fn model(snapshot: &Snapshot, version: u64, connected: &BTreeSet<NsNa
 }
 
 /// The pods that serve gateways.
-fn gateway_pods(snapshot: &Snapshot) -> BTreeSet<NsName> {
+pub(super) fn gateway_pods(snapshot: &Snapshot) -> BTreeSet<NsName> {
     let serves = |pod: &tulle_mesh::workload::Workload| {
         snapshot.gateways().flat_map(|g| &g.pods).any(|pods| {
             pods.namespace.as_deref().is_none_or(|ns| ns == pod.namespace())

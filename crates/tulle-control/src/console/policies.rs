@@ -8,7 +8,7 @@ use tulle_mesh::policy::{Action, AuthorizationPolicy, MtlsMode, Operation, Rule,
 use tulle_mesh::workload::Workload;
 
 use super::applied::action_name;
-use super::model::{reference, workload_of};
+use super::model::{gateway_pods, reference, workload_of};
 
 /// The policies with those that they are for.
 pub(super) fn all(snapshot: &Snapshot) -> Vec<Policy> {
@@ -48,10 +48,15 @@ pub(super) fn access(snapshot: &Snapshot, to: &str) -> Vec<Grant> {
     }
     let policies = snapshot.authorizations(server.namespace(), &server.labels);
     let strict = snapshot.peer_modes(server.namespace(), &server.labels).mode == MtlsMode::Strict;
+    // A gateway is its proxy, whatever its labels say.
+    let gateways = if strict { gateway_pods(snapshot) } else { BTreeSet::new() };
     clients
         .into_iter()
         .filter(|(id, _)| id != to)
-        .map(|(from, client)| grant(snapshot, from, to, client, &policies, strict))
+        .map(|(from, client)| {
+            let refused = strict && !client.mtls_ready && !gateways.contains(&client.pod);
+            grant(snapshot, from, to, client, &policies, refused)
+        })
         .collect()
 }
 
@@ -61,7 +66,7 @@ fn grant(
     to: &str,
     client: &Workload,
     policies: &[&AuthorizationPolicy],
-    strict: bool,
+    plaintext_refused: bool,
 ) -> Grant {
     let made = |verdict, why: String, policy: Option<&AuthorizationPolicy>, conditions| Grant {
         from: from.clone(),
@@ -71,7 +76,7 @@ fn grant(
         resource: policy.map(|p| reference(&p.meta.resource)),
         conditions,
     };
-    if strict && !client.mtls_ready {
+    if plaintext_refused {
         let why = "it has no proxy, and the server takes mutual TLS alone".to_owned();
         return made("denied", why, None, Vec::new());
     }

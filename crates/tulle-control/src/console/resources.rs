@@ -113,6 +113,7 @@ impl Console {
         Some(Resource {
             row,
             yaml: history::text_of(&object),
+            object: history::clean(&object),
             // That of what was written: statuses change it all the time.
             resource_version: written,
             conditions: object.status.as_ref().map_or(Value::Array(Vec::new()), |s| s["conditions"].clone()),

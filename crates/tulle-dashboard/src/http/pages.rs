@@ -20,6 +20,8 @@ const SAME: Duration = Duration::from_secs(1);
 const DIFF_AT_MOST: Duration = Duration::from_millis(200);
 /// Changes of the last hour are told at first sight; seconds.
 const RECENT: f64 = 3600.0;
+/// Who may call whom is told of all workloads at once up to so many; of more, of one at a time.
+const MOST_ASKED: usize = 40;
 
 /// A window of time, in milliseconds.
 #[derive(Clone, Copy)]
@@ -128,9 +130,15 @@ async fn read(api: &Api, plane: &Arc<dyn Plane>, asked: &Asked, path: &str, now:
         "security/access" => {
             let (to, window) = (text(asked, "to"), window(asked, now)?);
             with(api, plane, window, move |_, plane, seen| {
-                let known = to.is_empty() || seen.model.workloads.contains_key(&to);
+                let all = &seen.model.workloads;
+                let known = to.is_empty() || all.contains_key(&to);
                 Ok(known.then(|| {
-                    pages::access(seen, &if to.is_empty() { Vec::new() } else { plane.access(&to) })
+                    let grants = match to.as_str() {
+                        "" if all.len() <= MOST_ASKED => all.keys().flat_map(|to| plane.access(to)).collect(),
+                        "" => Vec::new(),
+                        to => plane.access(to),
+                    };
+                    pages::access(seen, &grants)
                 }))
             })
             .await
@@ -144,7 +152,9 @@ async fn read(api: &Api, plane: &Arc<dyn Plane>, asked: &Asked, path: &str, now:
             let mut about = plane.about().await;
             let (clients, cut) = api.events.counts();
             about["events"] = json!({"clients": clients, "cut": cut});
-            about["telemetry"] = super::prometheus::runtime(api)["tulle"].clone();
+            let runtime = super::prometheus::runtime(api);
+            about["telemetry"] = runtime["tulle"].clone();
+            about["telemetry"]["series"] = runtime["timeSeriesCount"].clone();
             about["time"] = json!(seconds(now));
             page(about)
         }
@@ -187,6 +197,7 @@ async fn read_one(api: &Api, plane: Arc<dyn Plane>, asked: &Asked, path: &str, n
             let found = plane.resource(rest).await.ok_or_else(|| not_found(&decoded))?;
             let mut out = json!(found.row);
             out["yaml"] = json!(found.yaml);
+            out["object"] = found.object;
             out["resourceVersion"] = json!(found.resource_version);
             out["conditions"] = found.conditions;
             out["diagnostics"] = json!(found.findings);

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::causes::with_flags;
 use super::golden::Golden;
 use super::health::{Health, Judged, Reason};
-use super::{Seen, with_flags, workloads};
+use super::{Seen, workloads};
 use crate::graph::{Edge, EdgeKey, Node, NodeKind, to_json};
 use crate::layout::Keeper;
 use crate::plane::{Badge, Proxies, Service, Workload};
@@ -154,7 +155,7 @@ fn idle(seen: &Seen, proxies: &Proxies) -> Vec<Value> {
 
 fn with_edge(seen: &Seen, mut json: Value, key: &EdgeKey, edge: &Edge) -> Value {
     let golden = Golden::of([(key, edge)]);
-    let service = key.service.strip_prefix("service:").and_then(|id| seen.model.services.get(id));
+    let service = seen.service_of(key);
     let client = seen.model.workloads.get(&key.source);
     let host = service.map(|service| {
         let pods = client
@@ -165,7 +166,7 @@ fn with_edge(seen: &Seen, mut json: Value, key: &EdgeKey, edge: &Edge) -> Value 
         let connections = first.connections + all.map(|h| h.connections).sum::<f64>();
         (first.breaker(service.breaks), connections)
     });
-    let mut judged = with_flags(Judged::of(&golden, seen.seconds()), edge);
+    let mut judged = with_flags(Judged::of(&golden, seen.seconds()), edge, service);
     if let Some((breaker, _)) = &host {
         judged = judged.with_breaker(breaker);
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::breakers::{Breaker, BreakerState};
 use super::golden::Golden;
+use crate::plane::Reference;
 
 /// From this share of failed requests on something is degraded.
 const DEGRADED: f64 = 0.01;
@@ -38,12 +39,18 @@ pub struct Reason {
     pub value: f64,
     /// From where on it matters.
     pub limit: f64,
+    /// The resource of the mesh that makes it so, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Reference>,
+    /// The rule within it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<usize>,
 }
 
 impl Reason {
     /// A reason.
     pub fn new(code: impl Into<String>, text: impl Into<String>, value: f64, limit: f64) -> Self {
-        Self { code: code.into(), text: text.into(), value, limit }
+        Self { code: code.into(), text: text.into(), value, limit, resource: None, rule: None }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every function returns JSON; the names of the fields are those of docs/dashboard-api.md.
 
 mod breakers;
+mod causes;
 mod checks;
 mod golden;
 mod graph;
@@ -78,6 +79,11 @@ impl Seen {
         self.graph.edges.iter().filter(move |(key, _)| key.service == node || key.service == outside)
     }
 
+    /// The service that an edge is a call of, if the mesh knows it.
+    fn service_of(&self, key: &EdgeKey) -> Option<&Service> {
+        key.service.strip_prefix("service:").and_then(|id| self.model.services.get(id))
+    }
+
     fn host_of(&self, service: &Service) -> Host {
         self.clients.hosts.get(&service.host).cloned().unwrap_or_default()
     }
@@ -117,7 +123,7 @@ struct Peer<'a> {
 impl Seen {
     fn peer<'a>(&'a self, id: &'a str, key: &'a EdgeKey, edge: &'a Edge) -> Peer<'a> {
         let golden = Golden::of([(key, edge)]);
-        let judged = with_flags(Judged::of(&golden, self.seconds()), edge);
+        let judged = causes::with_flags(Judged::of(&golden, self.seconds()), edge, self.service_of(key));
         let kind = if id == "unknown" {
             "unknown"
         } else if id.starts_with("service:") {
@@ -150,57 +156,6 @@ impl Seen {
         let mut all: Vec<Peer<'a>> = edges.map(|(key, edge)| self.peer(end(key), key, edge)).collect();
         all.sort_by(|a, b| b.golden.rate.total_cmp(&a.golden.rate).then_with(|| a.id.cmp(b.id)));
         json!(all)
-    }
-}
-
-/// A reason for each response flag that came with failures, the most frequent first.
-fn with_flags(mut judged: Judged, edge: &Edge) -> Judged {
-    let mut flags: Vec<(&String, &f64)> = edge.flags.iter().collect();
-    flags.sort_by(|a, b| b.1.total_cmp(a.1));
-    for (all, rate) in flags {
-        let share = if edge.rate > 0.0 { rate / edge.rate } else { 0.0 };
-        // What is not slow or wrong by itself leaves health as it is.
-        let health = judged.health;
-        for flag in all.split(',') {
-            let text = format!("{rate:.2} requests a second: {}", flag_in_words(flag));
-            judged.add(health, Reason::new(format!("flag:{flag}"), text, share, 0.0));
-        }
-    }
-    judged
-}
-
-/// What a response flag says (Envoy's access log documentation).
-fn flag_in_words(flag: &str) -> &'static str {
-    match flag {
-        "UH" => "no healthy endpoint",
-        "UF" => "the connection to the endpoint failed",
-        "UO" => "a limit of the circuit breaker was reached",
-        "NR" => "no route for the request",
-        "URX" => "given up after the last retry",
-        "NC" => "the cluster of the route does not exist",
-        "DT" => "longer than the client's limit for a request",
-        "UC" => "the endpoint closed the connection",
-        "LR" => "the proxy reset the stream",
-        "UR" => "the endpoint reset the stream",
-        "UT" => "no answer in time",
-        "DC" => "the client went away",
-        "LH" => "health checks failed",
-        "DI" => "a fault was injected: delay",
-        "FI" => "a fault was injected: abort",
-        "RL" => "a rate limit was reached",
-        "RLSE" => "the rate limit service failed",
-        "UAEX" => "the authorization service refused",
-        "IH" => "a header has an invalid value",
-        "SI" => "nothing moved for too long",
-        "DPE" => "the client broke the protocol",
-        "UPE" => "the endpoint broke the protocol",
-        "UMSDR" => "longer than the limit of the stream",
-        "OM" => "the proxy is overloaded",
-        "DF" => "the name could not be resolved",
-        "DO" => "the request was dropped on purpose",
-        "NFCF" => "the resource of the cluster was not found in time",
-        "RFCF" => "the filter's configuration is missing",
-        _ => "for another reason",
     }
 }
 

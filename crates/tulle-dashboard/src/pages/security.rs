@@ -181,7 +181,7 @@ fn decisions(
 pub(crate) fn access(seen: &Seen, grants: &[Grant]) -> Value {
     let rows = grants.iter().map(|grant| {
         let between = seen.graph.edges.iter().filter(|(k, _)| k.source == grant.from && k.target == grant.to);
-        let observed: f64 = between.map(|(_, e)| e.rate).sum();
+        let observed = between.fold(0.0, |sum, (_, e)| sum + e.rate);
         let mut out = json!(grant);
         out["observed"] = json!(observed);
         out

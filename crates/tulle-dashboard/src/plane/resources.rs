@@ -75,6 +75,8 @@ pub struct Resource {
     pub row: ResourceRow,
     /// As YAML, without what the store and others note of it.
     pub yaml: String,
+    /// The same as a tree, for who changes a part of it.
+    pub object: serde_json::Value,
     /// What the store counts.
     pub resource_version: String,
     /// As the status has them.

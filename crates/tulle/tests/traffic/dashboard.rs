@@ -119,6 +119,9 @@ fn the_graph_of_bookinfo_is_there_after_ten_seconds_and_shows_a_fault_where_it_i
         find(&seen["reasons"], |r| r["code"] == "flag:FI").is_some()
     });
     eprintln!("after the fault: {}", seen["reasons"]);
+    let reason = find(&seen["reasons"], |r| r["code"] == "flag:FI").unwrap();
+    assert_eq!(reason["resource"]["id"], "VirtualService/default/reviews", "{reason}");
+    assert!(reason["text"].as_str().unwrap().contains("VirtualService default/reviews, "), "{reason}");
     assert!(find(&seen["badges"], |b| b == "fault").is_some(), "{seen}");
     // Others are as before.
     let details = edge(&ask(&mesh, "/api/graph?window=10s"), "default/productpage-v1", "default/details-v1");
