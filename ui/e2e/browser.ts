@@ -45,7 +45,9 @@ const DOCUMENTED = new Set([
   'live-graph-1280-light',
   'live-fault-1280-dark',
   'live-fault-390-light',
+  'live-diff-1280-light',
   'trace-1280-dark',
+  'wizard-split-1280-light',
   'config-one-1280-light',
 ]);
 

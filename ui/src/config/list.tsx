@@ -167,9 +167,9 @@ function History() {
             { id: 'summary', name: 'Change', long: true, show: (c) => <span class="break">{c.summary || '–'}</span> },
             {
               id: 'compare',
-              name: 'Effect',
+              name: 'Graph',
               wide: true,
-              show: (c) => <a href={link(['graph'], { vs: Math.floor(c.time) - 1 })}>graph before and after</a>,
+              show: (c) => <a href={link(['graph'], { vs: Math.floor(c.time) - 1 })}>compare</a>,
             },
           ]}
         />

@@ -139,9 +139,11 @@ export class Renderer {
     return Math.min(0.3, 0.5 * Math.min(this.size.width / box.width, this.size.height / box.height));
   }
 
-  /** Brings a node into sight, near enough to be read. */
+  /** Brings a node, or the middle of a call, into sight, near enough to be read. */
   reveal(id: string): void {
-    const node = this.model?.nodes.get(id);
+    const line = this.lines.get(id);
+    const [mx, my] = line ? pointAt(line, 0.5) : [0, 0];
+    const node = this.model?.nodes.get(id) ?? (line ? { x: mx, y: my } : undefined);
     if (!node) return;
     const [x, y] = this.toScreen(node.x, node.y);
     const inside = x > 60 && y > 40 && x < this.size.width - 60 && y < this.size.height - 40;

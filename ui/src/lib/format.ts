@@ -30,7 +30,7 @@ export function percent(share: number | null | undefined): string {
   if (value === 0) return '0 %';
   if (value < 0.1) return '<0.1 %';
   if (value > 99.9 && value < 100) return '>99.9 %';
-  return `${value.toLocaleString('en', { maximumFractionDigits: value >= 10 ? 0 : 1 })} %`;
+  return `${value.toLocaleString('en', { maximumFractionDigits: value >= 10 && value <= 99 ? 0 : 1 })} %`;
 }
 
 export function bytes(value: number | null | undefined): string {

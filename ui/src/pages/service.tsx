@@ -2,7 +2,7 @@
 import { count, millis, percent, rate } from '../lib/format';
 import { timing } from '../lib/live';
 import { link, place } from '../lib/router';
-import type { Golden, Ref } from '../lib/types';
+import type { Golden, Reason, Ref } from '../lib/types';
 import { useAsk } from '../lib/use';
 import { Card, Figure, Share } from '../parts/bits';
 import { type Applied, Effective, GoldenFigures, IdLink, type Peer, Peers, RefLink, Signals } from '../parts/detail';
@@ -72,6 +72,7 @@ export function ServicePage() {
         </a>
       }
       loaded={loaded}
+      reasons={why}
       figures={(s) => (
         <>
           <GoldenFigures g={s} />
@@ -88,6 +89,13 @@ export function ServicePage() {
       ]}
     />
   );
+}
+
+/** Its own reasons, and what the response flags of its callers say. */
+function why(s: ServiceDetail): Reason[] {
+  const flags = s.peers.inbound.flatMap((p) => p.reasons ?? []).filter((r) => r.code.startsWith('flag:'));
+  const first = flags.filter((r, at) => flags.findIndex((o) => o.code === r.code) === at);
+  return s.reasons.length > 0 ? [...s.reasons, ...first] : [];
 }
 
 function Traffic({ s }: { s: ServiceDetail }) {

@@ -29,6 +29,8 @@ interface Props<T extends Detailed> {
   requests: Options;
   extra?: ComponentChildren;
   loaded: Loaded<T>;
+  /** Why it is not healthy, if more is known than its own reasons. */
+  reasons?: (of: T) => Reason[];
   figures: (of: T) => ComponentChildren;
   /** The first is shown where the address names none. */
   parts: { id: string; name: string; show: (of: T) => ComponentChildren }[];
@@ -75,7 +77,7 @@ export function DetailPage<T extends Detailed>(props: Props<T>) {
               <Figure name="Health" value={<Sign status={of.health} />} />
               {props.figures(of)}
             </div>
-            <Reasons reasons={of.reasons} />
+            <Reasons reasons={props.reasons?.(of) ?? of.reasons} />
             {of.badges.length > 0 && (
               <ul class="badges" aria-label="Configured">
                 {of.badges.map((b) => (

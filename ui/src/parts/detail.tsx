@@ -4,7 +4,7 @@ import { worst } from '../graph/health';
 import { golden } from '../graph/queries';
 import { millis, percent, rate } from '../lib/format';
 import { link } from '../lib/router';
-import type { Golden, Health, Ref } from '../lib/types';
+import type { Golden, Health, Reason, Ref } from '../lib/types';
 import { Card } from './bits';
 import { Sign } from './sign';
 import { type Column, Table } from './table';
@@ -14,6 +14,7 @@ export interface Peer extends Partial<Golden> {
   kind: string;
   protocol: string;
   health?: Health;
+  reasons?: Reason[];
   principal?: string | null;
 }
 
