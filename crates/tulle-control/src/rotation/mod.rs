@@ -11,7 +11,7 @@ pub(crate) use report::actor;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +35,9 @@ pub(crate) const REQUEST: &str = "tulle-ca-request";
 const REQUEST_KEY: &str = "request";
 /// How often it is looked whether the next step can be taken.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long nobody must stand in the way before the next step is taken: a proxy has answered, or been given a certificate, before all of
+/// its threads go by it.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Wait before what could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -104,6 +107,8 @@ struct Going {
     /// What was written last, without its time.
     told: Option<(Phase, Vec<String>, String)>,
     tell_again: bool,
+    /// Since when the next step could be taken.
+    clear: Option<Instant>,
 }
 
 impl Rotation {
@@ -115,7 +120,8 @@ impl Rotation {
             () = stop.said() => return,
         }
         let answer = Answer { id: report::last_answered(&*self.store, &self.namespace).await, error: None };
-        let mut going = Going { answer, force: false, actor: String::new(), told: None, tell_again: false };
+        let mut going =
+            Going { answer, force: false, actor: String::new(), told: None, tell_again: false, clear: None };
         loop {
             let active = self.authorities.current().phase != Phase::Steady;
             if active {
@@ -174,7 +180,10 @@ impl Rotation {
         let version = self.trusted.borrow().version;
         let spread = *self.pushed.borrow() >= version && *self.published.borrow() >= version;
         let before = self.authorities.current().phase;
-        if spread && (blockers.is_empty() || going.force) {
+        let clear = spread && (blockers.is_empty() || going.force);
+        going.clear = if clear { going.clear.or_else(|| Some(Instant::now())) } else { None };
+        if going.clear.is_some_and(|since| since.elapsed() >= SETTLE) {
+            going.clear = None;
             let passed: Vec<String> = if going.force { blockers.clone() } else { Vec::new() };
             match self.authorities.advance(SystemTime::now()) {
                 Ok(phase) => {

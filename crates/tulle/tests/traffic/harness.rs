@@ -239,9 +239,15 @@ fn keep_logs(dir: &Path) {
             if path.is_dir() {
                 open.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
-                let tail: Vec<&str> = text.lines().rev().take(25).collect();
-                let tail: Vec<&str> = tail.into_iter().rev().collect();
-                eprintln!("--- {} ---\n{}", path.display(), tail.join("\n"));
+                let lines: Vec<&str> = text.lines().collect();
+                let (before, tail) = lines.split_at(lines.len().saturating_sub(25));
+                let failed: Vec<&str> = before
+                    .iter()
+                    .copied()
+                    .filter(|l| l.contains("\" 50") || l.contains("\" 0 "))
+                    .take(10)
+                    .collect();
+                eprintln!("--- {} ---\n{}", path.display(), [failed, tail.to_vec()].concat().join("\n"));
             }
         }
     }
