@@ -9,8 +9,8 @@ use rustls::client::Resumption;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
-pub use resume::{ClientSessions, Recheck};
-use resume::{Epoch, ServerSessions};
+use resume::Epoch;
+pub use resume::{ClientSessions, Recheck, ServerResumption};
 pub use suites::{CipherSuite, provider};
 
 use crate::revocation::Revocations;
@@ -150,21 +150,21 @@ impl ServerTls {
         Ok(Arc::new(self.parts()?.0))
     }
 
-    /// A configuration whose sessions may be resumed. Where clients are asked for certificates, what comes with it has to be asked after
-    /// every handshake, before the client is believed.
+    /// A configuration whose sessions may be resumed. Where clients are asked for certificates, what comes with it begins and ends every
+    /// handshake.
     ///
     /// # Errors
     /// [`TlsBuildError`].
-    pub fn build_resuming(&self) -> Result<(Arc<ServerConfig>, Option<Recheck>), TlsBuildError> {
+    pub fn build_resuming(&self) -> Result<(Arc<ServerConfig>, Option<ServerResumption>), TlsBuildError> {
         let (mut config, verifier) = self.parts()?;
         let (ClientAuth::Optional(rules) | ClientAuth::Required(rules), Some(verifier)) =
             (&self.client_auth, verifier)
         else {
             return Ok((Arc::new(config), None));
         };
-        config.session_storage = Arc::new(ServerSessions::new(Epoch::new(rules, Some(&self.certificate))));
         config.send_tls13_tickets = 1;
-        Ok((Arc::new(config), Some(Recheck::new(verifier))))
+        let epoch = Epoch::new(rules, Some(&self.certificate));
+        Ok((Arc::new(config), Some(ServerResumption::new(epoch, Recheck::new(verifier)))))
     }
 
     fn parts(&self) -> Result<(ServerConfig, Option<Arc<PeerVerifier>>), TlsBuildError> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
 use rustls_pki_types::ServerName;
-use tulle_identity::tls::{ClientAuth, ClientSessions, Recheck, explain};
+use tulle_identity::tls::{ClientAuth, ClientSessions, Recheck, ServerResumption, explain};
 use tulle_identity::{
     Certificate, CertificateSource, ClientTls, PeerIdentity, PeerRules, SanMatcher, ServerTls, TrustBundle,
     VerifyPeer, Watched,
@@ -52,7 +52,7 @@ struct Server {
     certificate: Watched<Certificate>,
     trust: Watched<TrustBundle>,
     config: Arc<ServerConfig>,
-    recheck: Recheck,
+    resumption: ServerResumption,
 }
 
 struct Client {
@@ -69,8 +69,8 @@ impl Server {
         let mut tls = ServerTls::new(CertificateSource::one(certificate.clone()));
         tls.client_auth =
             ClientAuth::Required(VerifyPeer::Chain { trust: trust.clone(), rules: PeerRules::default() });
-        let (config, recheck) = tls.build_resuming().unwrap();
-        Self { certificate, trust, config, recheck: recheck.unwrap() }
+        let (config, resumption) = tls.build_resuming().unwrap();
+        Self { certificate, trust, config, resumption: resumption.unwrap() }
     }
 }
 
@@ -87,11 +87,22 @@ impl Client {
 
 /// Connects to `server` at a port, passes a byte each way, and says whether the session was resumed.
 fn connect(client: &Client, server: &Server, port: u16) -> Result<HandshakeKind, String> {
+    connect_while(client, server, port, || {})
+}
+
+/// The same; `change` runs after the server's first answer.
+fn connect_while(
+    client: &Client,
+    server: &Server,
+    port: u16,
+    change: impl FnOnce(),
+) -> Result<HandshakeKind, String> {
+    let mut change = Some(change);
     let name = ServerName::try_from("outbound_.80_._.server").unwrap();
     let mut config = ClientConfig::clone(&client.config);
     config.resumption = client.sessions.of(SocketAddr::from(([10, 0, 0, 1], port)));
     let mut c = ClientConnection::new(Arc::new(config), name.clone()).unwrap();
-    let mut s = ServerConnection::new(Arc::clone(&server.config)).unwrap();
+    let mut s = ServerConnection::new(server.resumption.begin(&server.config)).unwrap();
     let mut asked = false;
     for _ in 0..10 {
         let mut wire = Vec::new();
@@ -107,6 +118,7 @@ fn connect(client: &Client, server: &Server, port: u16) -> Result<HandshakeKind,
         while s.wants_write() {
             s.write_tls(&mut wire).unwrap();
         }
+        change.take().into_iter().for_each(|change| change());
         let mut rest = &wire[..];
         while !rest.is_empty() {
             c.read_tls(&mut rest).unwrap();
@@ -114,7 +126,7 @@ fn connect(client: &Client, server: &Server, port: u16) -> Result<HandshakeKind,
         }
         if !asked && !c.is_handshaking() && !s.is_handshaking() {
             client.recheck.server(&c, &name).map_err(|e| explain(&e))?;
-            server.recheck.client(&s).map_err(|e| explain(&e))?;
+            server.resumption.finish(&s).map_err(|e| explain(&e))?;
             asked = true;
             s.writer().write_all(b"x").unwrap();
         }
@@ -169,6 +181,28 @@ fn whoever_is_not_trusted_any_more_is_refused_and_who_renewed_begins_anew() {
     assert_eq!(connect(&client, &server, 1), Ok(HandshakeKind::Full));
     client.trust.set(Arc::new(old.bundle()));
     assert!(connect(&client, &server, 1).is_err());
+}
+
+#[test]
+fn a_session_is_not_kept_when_anything_changed_during_its_handshake() {
+    let ca = Ca::new();
+    let (client, server) = (Client::new(&ca, 3600), Server::new(&ca));
+    let changes: [&dyn Fn(); 4] = [
+        &|| client.certificate.set(Arc::new(ca.svid("client", 3600))),
+        &|| client.trust.set(Arc::new(ca.bundle())),
+        &|| server.certificate.set(Arc::new(ca.svid("server", 3600))),
+        &|| server.trust.set(Arc::new(ca.bundle())),
+    ];
+    for (i, change) in changes.iter().enumerate() {
+        // In a full handshake, and in one that resumes a session: what it brings carries the certificates of that session on.
+        assert_eq!(connect_while(&client, &server, 1, change), Ok(HandshakeKind::Full), "{i}");
+        assert_eq!(connect(&client, &server, 1), Ok(HandshakeKind::Full), "{i}");
+        assert_eq!(connect_while(&client, &server, 1, change), Ok(HandshakeKind::Resumed), "{i}");
+        assert_eq!(connect(&client, &server, 1), Ok(HandshakeKind::Full), "{i}");
+        assert_eq!(connect(&client, &server, 1), Ok(HandshakeKind::Resumed), "{i}");
+        // For the next one.
+        client.trust.set(Arc::new(ca.bundle()));
+    }
 }
 
 #[test]

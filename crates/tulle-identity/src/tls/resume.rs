@@ -5,7 +5,8 @@
 //!
 //! * both sides hold the session's certificates against the roots, rules and time of now, as in a full handshake ([`Recheck`]);
 //! * sessions are forgotten when roots or the own certificate change, and after ten minutes, so that peers begin anew instead of being
-//!   refused;
+//!   refused. What counts is when the handshake began: a session that ends a handshake during which they changed is not kept, since it carries
+//!   certificates of before, and every session that is resumed from it would;
 //! * a session is used once, by the process that has it in its memory: there are no tickets that somebody's key could open.
 
 use std::collections::{HashMap, VecDeque};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::server::StoresServerSessions;
-use rustls::{CommonState, Error, HandshakeKind, NamedGroup};
+use rustls::{CommonState, Error, HandshakeKind, NamedGroup, ServerConfig};
 use rustls_pki_types::{ServerName, UnixTime};
 use webpki::KeyUsage;
 
@@ -110,9 +111,38 @@ impl<T> Kept<T> {
     }
 }
 
+/// What a server needs to resume sessions of clients with certificates.
+#[derive(Clone, Debug)]
+pub struct ServerResumption {
+    sessions: Arc<ServerSessions>,
+    recheck: Recheck,
+}
+
+impl ServerResumption {
+    pub(crate) fn new(epoch: Epoch, recheck: Recheck) -> Self {
+        Self { sessions: Arc::new(ServerSessions { epoch, kept: Mutex::default() }), recheck }
+    }
+
+    /// `config` for one handshake that begins now.
+    pub fn begin(&self, config: &ServerConfig) -> Arc<ServerConfig> {
+        let all = Arc::clone(&self.sessions);
+        let mut config = ServerConfig::clone(config);
+        config.session_storage = Arc::new(OfHandshake { epoch: all.epoch.now(), all });
+        Arc::new(config)
+    }
+
+    /// Asks after the handshake whether the client is to be believed; see [`Recheck::client`].
+    ///
+    /// # Errors
+    /// Why the client is refused.
+    pub fn finish(&self, session: &CommonState) -> Result<(), Error> {
+        self.recheck.client(session)
+    }
+}
+
 /// The sessions of a server's clients.
 #[derive(Debug)]
-pub(crate) struct ServerSessions {
+struct ServerSessions {
     epoch: Epoch,
     kept: Mutex<InOrder>,
 }
@@ -124,17 +154,19 @@ struct InOrder {
     order: VecDeque<Vec<u8>>,
 }
 
-impl ServerSessions {
-    pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { epoch, kept: Mutex::default() }
-    }
+/// The same for one handshake.
+#[derive(Debug)]
+struct OfHandshake {
+    all: Arc<ServerSessions>,
+    /// When the handshake began.
+    epoch: u64,
 }
 
-impl StoresServerSessions for ServerSessions {
+impl StoresServerSessions for OfHandshake {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        let kept = Kept { at: Instant::now(), epoch: self.epoch.now(), value };
+        let kept = Kept { at: Instant::now(), epoch: self.epoch, value };
         // Nothing that runs under the lock can leave the two half changed.
-        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let InOrder { sessions, order } = &mut *all;
         // Those that were taken are still in the order, and go with it.
         while order.len() >= SERVER_SESSIONS {
@@ -153,8 +185,8 @@ impl StoresServerSessions for ServerSessions {
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(key);
-        kept.and_then(|kept| kept.good(self.epoch.now()))
+        let kept = self.all.kept.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(key);
+        kept.and_then(|kept| kept.good(self.all.epoch.now()))
     }
 
     fn can_cache(&self) -> bool {
@@ -176,9 +208,9 @@ impl ClientSessions {
         Arc::new(Self { epoch, endpoints: Mutex::default() })
     }
 
-    /// What a connection to `endpoint` may resume.
+    /// What a connection to `endpoint` that begins now may resume.
     pub fn of(self: &Arc<Self>, endpoint: SocketAddr) -> Resumption {
-        let store = OfEndpoint { all: Arc::clone(self), endpoint };
+        let store = OfEndpoint { all: Arc::clone(self), endpoint, epoch: self.epoch.now() };
         Resumption::store(Arc::new(store)).tls12_resumption(rustls::client::Tls12Resumption::Disabled)
     }
 }
@@ -187,6 +219,8 @@ impl ClientSessions {
 struct OfEndpoint {
     all: Arc<ClientSessions>,
     endpoint: SocketAddr,
+    /// When the handshake began.
+    epoch: u64,
 }
 
 impl ClientSessionStore for OfEndpoint {
@@ -205,7 +239,7 @@ impl ClientSessionStore for OfEndpoint {
     fn remove_tls12_session(&self, _: &ServerName<'static>) {}
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        let kept = Kept { at: Instant::now(), epoch: self.all.epoch.now(), value };
+        let kept = Kept { at: Instant::now(), epoch: self.epoch, value };
         let mut endpoints = self.all.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         if endpoints.len() >= ENDPOINTS && !endpoints.contains_key(&self.endpoint) {
             let age = |tickets: &Tickets| tickets.back().map(|(_, kept)| kept.at);

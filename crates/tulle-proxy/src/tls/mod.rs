@@ -17,7 +17,7 @@ use tulle_engine::runtime::{
 use tulle_identity::{
     self as identity, Certificate, ClientTls, MaterialError, PeerRules, Revocations, Secrets, ServerTls,
     TextMatch, TlsBuildError, TrustBundle, TrustSource, VerifyPeer, Watched,
-    tls::{ClientAuth, ClientSessions, Recheck},
+    tls::{ClientAuth, ClientSessions, Recheck, ServerResumption},
 };
 
 use crate::net::stream::Tcp;
@@ -46,16 +46,21 @@ pub(crate) enum TlsError {
 /// How connections are accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Accepting {
+    /// Without sessions where clients are asked for certificates.
     config: Arc<ServerConfig>,
-    recheck: Option<Recheck>,
+    resumption: Option<ServerResumption>,
 }
 
 impl Accepting {
     /// Shakes hands with a client.
     pub(crate) async fn accept(&self, tcp: Tcp) -> io::Result<server::TlsStream<Tcp>> {
-        let stream = TlsAcceptor::from(Arc::clone(&self.config)).accept(tcp).await?;
-        if let Some(recheck) = &self.recheck {
-            recheck.client(stream.get_ref().1).map_err(invalid)?;
+        let config = match &self.resumption {
+            Some(resumption) => resumption.begin(&self.config),
+            None => Arc::clone(&self.config),
+        };
+        let stream = TlsAcceptor::from(config).accept(tcp).await?;
+        if let Some(resumption) = &self.resumption {
+            resumption.finish(stream.get_ref().1).map_err(invalid)?;
         }
         Ok(stream)
     }
@@ -129,11 +134,11 @@ pub(crate) fn server(
         max_version: version(versions.max),
         cipher_suites: cipher_suites.iter().copied().map(suite).collect(),
     };
-    let (config, recheck) = match *stateless_resumption || *stateful_resumption {
+    let (config, resumption) = match *stateless_resumption || *stateful_resumption {
         true => config.build_resuming()?,
         false => (config.build()?, None),
     };
-    Ok((Accepting { config, recheck }, certificate))
+    Ok((Accepting { config, resumption }, certificate))
 }
 
 /// What connects with TLS, offering `alpn` (the context's own where `None`). `checks_host`: the certificate must carry the name that
