@@ -97,7 +97,7 @@ fn notes_say_why_a_field_has_no_effect() {
             tcp_fast_open_queue_length: has no effect: TCP fast open is not used
             enable_reuse_port: has no effect: every worker has a socket of its own
             filter_chains[0].filters[0].typed_config.http3_protocol_options: has no effect: HTTP/3 is not spoken here
-            filter_chains[0].filters[0].typed_config.tracing.verbose: has no effect: spans are not exported yet
+            filter_chains[0].filters[0].typed_config.tracing.verbose: has no effect: spans tell retries, timeouts and policies as events instead
         "#]],
     );
 }
@@ -230,8 +230,8 @@ fn clusters() {
     on_cluster(
         &[("type", json!("ORIGINAL_DST"))],
         expect![[r#"
-        refused lb_policy: CLUSTER_PROVIDED and type ORIGINAL_DST belong together
-    "#]],
+            refused lb_policy: CLUSTER_PROVIDED and type ORIGINAL_DST or envoy.clusters.dynamic_forward_proxy belong together
+        "#]],
     );
 }
 

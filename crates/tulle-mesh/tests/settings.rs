@@ -144,7 +144,8 @@ fn extension_providers_are_found_by_name() {
     let ProviderKind::ExtAuthz(web) = &s.extension_provider("web").unwrap().kind else { panic!() };
     assert_eq!((web.host.as_str(), web.timeout), ("auth.example.com", Duration::from_secs(2)));
     assert!(matches!(&web.protocol, ExtAuthzProtocol::Http { path_prefix, .. } if path_prefix == "/check"));
-    assert_eq!(s.extension_provider("traces").unwrap().kind, ProviderKind::Other("zipkin"));
+    let ProviderKind::Zipkin(traces) = &s.extension_provider("traces").unwrap().kind else { panic!() };
+    assert_eq!((traces.at.host.as_str(), traces.at.port), ("zipkin.obs.svc.cluster.local", 9411));
     assert_eq!(s.extension_provider("nobody"), None);
 }
 

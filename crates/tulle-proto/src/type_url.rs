@@ -7,8 +7,12 @@ pub const PREFIX: &str = "type.googleapis.com/";
 /// clusters and routes. The part after the last `/` counts. These are what `tulle-proxy` implements.
 pub fn is_extension(type_url: &str) -> bool {
     let name = crate::any::full_name(type_url);
-    let resource = |known: &str| {
+    // Resources themselves, and logs that are sent to services, which are not built.
+    let other = |known: &str| {
         [
+            OTEL_ACCESS_LOG,
+            HTTP_GRPC_ACCESS_LOG,
+            TCP_GRPC_ACCESS_LOG,
             LISTENER,
             ROUTE_CONFIGURATION,
             CLUSTER,
@@ -21,7 +25,7 @@ pub fn is_extension(type_url: &str) -> bool {
         .contains(&known)
             || known.contains("envoy.admin.")
     };
-    ALL.iter().any(|known| crate::any::full_name(known) == name && !resource(known))
+    ALL.iter().any(|known| crate::any::full_name(known) == name && !other(known))
 }
 
 macro_rules! type_urls {
@@ -39,7 +43,7 @@ macro_rules! type_urls {
             fn resources_and_dumps_are_no_extensions() {
                 assert!(super::is_extension(super::LOCAL_RATE_LIMIT));
                 assert!(super::is_extension("type.example.com/envoy.extensions.filters.http.router.v3.Router"));
-                for other in [super::LISTENER, super::BOOTSTRAP_CONFIG_DUMP, "envoy.extensions.filters.http.lua.v3.Lua"] {
+                for other in [super::LISTENER, super::HTTP_GRPC_ACCESS_LOG, super::BOOTSTRAP_CONFIG_DUMP, "envoy.extensions.filters.http.lua.v3.Lua"] {
                     assert!(!super::is_extension(other), "{other}");
                 }
             }
