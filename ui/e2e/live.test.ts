@@ -147,12 +147,13 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
   });
 
   test('rates agree with the load’s own count within 2 %', async () => {
-    const window = 30;
+    // Proxies tell every 5 s, each at its own moment and on a busy machine a little late: in a minute that is less than the 2 %.
+    const window = 60;
     await new Promise((done) => setTimeout(done, Math.max(0, began + (window + 15) * 1000 - Date.now())));
     const at = Math.floor(Date.now() / 1000) - 6;
     const own = answered.filter((t) => t > (at - window) * 1000 && t <= at * 1000).length / window;
     // A page of its own: one that is there shows what it had until the answer comes.
-    const fresh = await open(browser, `${urls.dashboard}/#/graph?view=table&window=${window}s&at=${at}`);
+    const fresh = await open(browser, `${urls.dashboard}/#/graph?view=table&window=1m&at=${at}`);
     await fresh.waitForFunction(() =>
       [...document.querySelectorAll('tbody tr')].some((r) => r.textContent?.includes('istio-ingressgateway')),
     );
@@ -213,8 +214,6 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
   });
 
   test('the command’s link logs in; a change is checked, applied, kept and taken back', async () => {
-    // A control plane without this yet has nothing to log in to.
-    if ((await fetch(`${urls.dashboard}/api/session`)).status === 404) return;
     const said = spawnSync(TULLE!, ['dashboard', '--print', '--state-dir', join(folder, 'state')], {
       encoding: 'utf8',
     });
@@ -291,10 +290,7 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
       '#/control',
       '#/control?tab=plane',
     ];
-    const served = async (path: string) => (await fetch(`${urls.dashboard}/api/${path}`)).status !== 404;
-    const [console_, requests, traces] = await Promise.all([served('overview'), served('requests'), served('traces')]);
     for (const hash of pages) {
-      if (!(hash === '#/requests' ? requests : hash === '#/traces' ? traces : console_)) continue;
       await page.goto(`${urls.dashboard}/${hash}`);
       await page.waitForSelector('main h1, main .note');
       await page.waitForFunction(() => document.querySelectorAll('main .loading').length === 0);
