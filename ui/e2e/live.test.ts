@@ -165,7 +165,7 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
       console.log(`${start}: the page shows ${shown}/s, the load counted ${own.toFixed(2)}/s`);
       expect(Math.abs(shown - own), `${shown} for ${own}: ${rows.join(' | ')}`).toBeLessThanOrEqual(0.02 * own);
     }
-  });
+  }, 180_000);
 
   test('after a fault the edge that fails is red, for the right reason, and no other', async () => {
     const file = join(folder, 'fault.yaml');
