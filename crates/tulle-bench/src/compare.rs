@@ -1,17 +1,16 @@
 //! `tulle-bench compare`.
 
-use crate::certs::Certs;
 use crate::configs::Between;
 use crate::idle::{self, Memory};
 use crate::load::{self, Seen};
-use crate::machine::{self, Running, free_port};
+use crate::machine::Running;
+use crate::observed::Observed;
 use crate::peers::{Peer, Programs};
 use crate::report::{self, Cost, Row};
-use crate::scenario::{Bench, Target};
+use crate::scenario::{Bed, Bench, Target};
 use anyhow::Context;
 use clap::ValueEnum;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// What is measured; the numbers are those of docs/benchmarks.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,17 +70,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         .collect::<Result<_, _>>()?;
     let h2load = args.figures.contains(&Figure::D5);
     let programs = Programs::find(&peers, args.tulle.as_deref(), args.envoy.as_deref(), h2load)?;
-    machine::pin(args.cpu.unwrap_or_else(machine::last_cpu))?;
-    let temporary = tempfile::tempdir()?;
-    let folder = args.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
-    std::fs::create_dir_all(&folder)?;
-    let folder = folder.canonicalize()?;
-    let certs = Certs::create(&folder)?;
-    let backend = free_port()?;
-    let mut command = Command::new(std::env::current_exe()?);
-    let mut server = Running::start(command.args(["backend", &backend.to_string()]), "backend", &folder)?;
-    server.wait_ready("the backend", backend)?;
-    let bench = Bench { programs: &programs, certs: &certs, folder: &folder, backend };
+    let place = Bed::make(args.cpu, args.keep.as_deref())?;
+    let bench = place.bench(&programs, Observed::Logged);
     let mut rows = Vec::new();
     for figure in &args.figures {
         report::progress(*figure);

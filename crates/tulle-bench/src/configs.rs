@@ -4,6 +4,7 @@
 //! an access log (to /dev/null), a retry policy, least request. nginx and HAProxy route only.
 
 use crate::certs::{Certs, Identity};
+use crate::observed::Observed;
 use crate::peers::Peer;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub(crate) struct Job<'a> {
     pub(crate) listen: u16,
     pub(crate) upstream: u16,
     pub(crate) certs: &'a Certs,
+    /// Envoy and Tulle: what is observed of requests.
+    pub(crate) observed: Observed,
 }
 
 impl Job<'_> {
@@ -55,10 +58,12 @@ impl Job<'_> {
     pub(crate) fn bootstrap(&self, more_clusters: usize) -> Value {
         let mut clusters = vec![self.cluster()];
         clusters.extend((0..more_clusters).map(spare_cluster));
-        json!({
+        let mut bootstrap = json!({
             "node": {"id": "bench", "cluster": "bench"},
             "static_resources": {"listeners": [self.listener()], "clusters": clusters},
-        })
+        });
+        self.observed.apply(&mut bootstrap, self.place);
+        bootstrap
     }
 
     fn listener(&self) -> Value {
@@ -336,6 +341,9 @@ pub(crate) struct Args {
     /// Where the backend listens.
     #[arg(long, default_value_t = 18080)]
     backend: u16,
+    /// What Tulle and Envoy observe of requests.
+    #[arg(long, value_enum, default_value = "logged")]
+    observed: Observed,
 }
 
 /// Writes every configuration with fixed ports: single hop 18000, pair 18001 (H2) and 18003 (H1).
@@ -352,11 +360,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ];
     for peer in Peer::ALL {
         for (place, between, listen, upstream) in jobs {
-            Job { place, between, listen, upstream, certs: &certs }.write(peer, &folder)?;
+            Job { place, between, listen, upstream, certs: &certs, observed: args.observed }
+                .write(peer, &folder)?;
         }
     }
-    let job =
-        Job { place: Place::Hop, between: Between::H1, listen: 18000, upstream: args.backend, certs: &certs };
+    let job = Job {
+        place: Place::Hop,
+        between: Between::H1,
+        listen: 18000,
+        upstream: args.backend,
+        certs: &certs,
+        observed: Observed::Logged,
+    };
     std::fs::write(folder.join("10k-clusters.json"), serde_json::to_string(&job.bootstrap(10_000))?)?;
     std::fs::write(folder.join("empty.json"), serde_json::to_string(&empty())?)?;
     Ok(())

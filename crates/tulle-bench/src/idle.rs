@@ -62,8 +62,8 @@ fn empty(bench: &Bench<'_>, peer: Peer) -> anyhow::Result<u64> {
 
 fn clusters(bench: &Bench<'_>, peer: Peer, one_route: u64) -> anyhow::Result<u64> {
     let port = free_port()?;
-    let (certs, upstream) = (bench.certs, bench.backend);
-    let job = Job { place: Place::Hop, between: Between::H1, listen: port, upstream, certs };
+    let (certs, upstream, observed) = (bench.certs, bench.backend, bench.observed);
+    let job = Job { place: Place::Hop, between: Between::H1, listen: port, upstream, certs, observed };
     let file = bench.folder.join(format!("{}-10k.json", peer.name()));
     std::fs::write(&file, serde_json::to_string(&job.bootstrap(10_000))?)?;
     let mut proxy = bench.start(peer, &file)?;

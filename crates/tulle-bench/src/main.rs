@@ -8,9 +8,11 @@ mod configs;
 mod idle;
 mod load;
 mod machine;
+mod observed;
 mod peers;
 mod report;
 mod scenario;
+mod telemetry;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -27,6 +29,8 @@ struct Cli {
 enum Command {
     /// Prints D1, D2, D3 and D13 (and D4, D5 on request) for each proxy, and the ratios to Envoy.
     Compare(compare::Args),
+    /// Prints what telemetry adds to the cost of a request, off and on in one run.
+    Telemetry(telemetry::Args),
     /// Writes the bootstraps and certificates to a folder, to run a proxy by hand.
     Configs(configs::Args),
     /// What the HTTP codecs cost for a small request and its response; run it under callgrind to count instructions.
@@ -54,6 +58,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
+        Command::Telemetry(args) => telemetry::run(&args),
         Command::Configs(args) => configs::run(&args),
         Command::Codec { times } => codec::run(times),
         Command::Backend { port } => backend::run(port),

@@ -4,6 +4,7 @@
 use crate::compare::Figure;
 use crate::idle::Memory;
 use crate::peers::Peer;
+use crate::telemetry::{Levels, MUST};
 use serde_json::json;
 use std::time::Duration;
 
@@ -23,6 +24,11 @@ pub(crate) enum Row {
 /// Says on stderr what is being measured.
 pub(crate) fn progress(figure: Figure) {
     eprintln!("measuring {figure:?}: {}", title(figure));
+}
+
+/// Says on stderr what is being measured.
+pub(crate) fn measuring(what: &str) {
+    eprintln!("measuring {what}");
 }
 
 /// Says on stderr what went wrong.
@@ -103,6 +109,31 @@ fn print_memory(measured: &[(Peer, Memory)], peers: &[Peer]) {
         println!("    {:<12} {:>10} {idle:>22.2} {clusters:>24}", peer.name(), mb(memory.empty));
     }
     println!("    tulle: must 10 MB, 4 KB, 60 MB; aim 5 MB, 1 KB, 25 MB\n");
+}
+
+/// Prints what telemetry costs.
+pub(crate) fn print_levels(all: &[Levels], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        let all: Vec<_> = all.iter().map(levels_json).collect();
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    for Levels { load, costs } in all {
+        println!("{}", load.title());
+        println!("    {:<36} {:>14} {:>8} {:>8}", "observed", "CPU us/request", "median", "to off");
+        for (level, least, median) in costs {
+            let (name, ratio) = (level.name(), least / costs[0].1);
+            println!("    {name:<36} {least:>14.2} {median:>8.2} {ratio:>8.3}");
+        }
+        println!("    must {MUST}\n");
+    }
+    Ok(())
+}
+
+fn levels_json(levels: &Levels) -> serde_json::Value {
+    let Levels { load, costs } = levels;
+    let level = |(level, least, median): &(crate::observed::Observed, f64, f64)| json!({"observed": level.name(), "cpu_us_per_request": least, "median": median, "to_off": least / costs[0].1});
+    json!({"load": format!("{load:?}"), "what": load.title(), "must": MUST, "levels": costs.iter().map(level).collect::<Vec<_>>()})
 }
 
 fn row_json(row: &Row) -> serde_json::Value {

@@ -12,6 +12,7 @@ mod fetch;
 mod hold;
 mod httpbin;
 mod images;
+mod join;
 mod load;
 mod server;
 mod trace;
@@ -43,6 +44,8 @@ pub enum Lab {
     Load(load::Args),
     /// Holds TCP connections open against an echo server and reports what happened to them.
     Hold(hold::Args),
+    /// Joins standard input and output with a TCP connection.
+    Join(join::Args),
 }
 
 /// Why a program of the lab ended.
@@ -54,6 +57,14 @@ pub enum LabError {
     /// A URL could not be used.
     #[error(transparent)]
     Client(#[from] client::ClientError),
+    /// A connection could not be made.
+    #[error("cannot connect to {target}: {source}")]
+    Join {
+        /// Where to.
+        target: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The runtime could not start.
     #[error("the asynchronous runtime did not start: {0}")]
     Runtime(#[source] std::io::Error),
@@ -77,6 +88,7 @@ pub fn run(program: Lab) -> Result<ExitCode, LabError> {
             Lab::Curl(args) => fetch::run(args).await,
             Lab::Load(args) => load::run(args).await,
             Lab::Hold(args) => hold::run(args).await,
+            Lab::Join(args) => join::run(&args),
         }
     })
 }

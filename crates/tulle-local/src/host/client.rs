@@ -143,9 +143,22 @@ pub fn exec(
     command: Vec<String>,
     env: Vec<(String, String)>,
 ) -> Result<i32, ClientError> {
-    let mut connection = Connection::open(paths)?;
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    exec_with(paths, target, command, env, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+}
+
+/// The same with other descriptors as standard input, output and error.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn exec_with(
+    paths: &Paths,
+    target: Wanted,
+    command: Vec<String>,
+    env: Vec<(String, String)>,
+    descriptors: [BorrowedFd<'_>; 3],
+) -> Result<i32, ClientError> {
+    let mut connection = Connection::open(paths)?;
     connection.send(&Request::Exec { target, command, env }, &descriptors)?;
     connection.exit()
 }
@@ -169,6 +182,19 @@ pub fn output(paths: &Paths, target: Wanted, command: Vec<String>) -> Result<(i3
     let code = connection.exit()?;
     let all = reader.join().map_err(|_| ClientError::Unexpected)??;
     Ok((code, all))
+}
+
+/// Whether there is such a container.
+///
+/// # Errors
+/// [`ClientError::Refused`] says why not.
+pub fn resolve(paths: &Paths, wanted: &Wanted) -> Result<(), ClientError> {
+    let mut connection = Connection::open(paths)?;
+    connection.send(&Request::Resolve(wanted.clone()), &[])?;
+    match connection.receive()? {
+        Reply::Resolved { .. } => Ok(()),
+        _ => Err(ClientError::Unexpected),
+    }
 }
 
 /// The log file of a container. Without a running mesh the last one's files are searched by name.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tulle_dashboard::http::access::{KEY_FILE, Key, ONCE_AT_MOST, TokenKind};
 
+use super::tools::{self, Tool, ToolArgs};
 use super::web::{Web, unix_now};
 use crate::outcome::{Failure, Outcome};
 
@@ -15,9 +16,20 @@ use crate::outcome::{Failure, Outcome};
 /// Whoever can read the state directory can make tokens. For programs such as Grafana or Kiali make one that they send with each
 /// request: tulle dashboard --make-token read --ttl 720h
 ///
+/// With the name of a program that runs in the mesh (prometheus, grafana, kiali, jaeger, zipkin, skywalking), or with envoy and a
+/// workload, it makes that program's pages reachable on a port of this machine until it is ended.
+///
 /// Example: tulle dashboard
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// A program in the mesh whose pages are wanted instead of the mesh's own.
+    #[arg(value_enum, conflicts_with = "make_token")]
+    tool: Option<Tool>,
+    /// Pod, or the Deployment that it belongs to; default: the one called as the program.
+    #[arg(requires = "tool")]
+    workload: Option<String>,
+    #[command(flatten)]
+    place: ToolArgs,
     #[command(flatten)]
     web: Web,
     /// Only prints the address.
@@ -33,6 +45,9 @@ pub(crate) struct Args {
 
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the address is the result of the command")]
 pub(crate) fn run(args: &Args) -> Outcome {
+    if let Some(tool) = args.tool {
+        return tools::run(&args.web.state.paths(), tool, args.workload.as_deref(), &args.place);
+    }
     if let Some(kind) = &args.make_token {
         let kind = if kind == "write" { TokenKind::Write } else { TokenKind::Read };
         println!("{}", key(args)?.token(kind, unix_now() + args.ttl.as_secs()));

@@ -21,6 +21,7 @@ mod proxy_config;
 pub(crate) mod resources;
 mod status;
 mod tap;
+mod tools;
 mod top;
 mod up;
 mod validate;

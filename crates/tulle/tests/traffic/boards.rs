@@ -1,11 +1,14 @@
 //! The boards of the dashboard in a whole mesh: who is encrypted, who may call whom, what rules decided, how far proxies are.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Mesh, Spec, http_get};
 use crate::manifests::{client, documents, echo, injected_default, namespace, service, within};
+use crate::prometheus::host_program;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -182,5 +185,68 @@ fn proxies_and_workloads(mesh: &Mesh) {
         ["/api/workloads/default/none", "/api/proxies/none.default/dump", "/api/security/access?to=a/b"]
     {
         assert_eq!(ask(mesh, missing)["error"]["reason"], "NotFound", "{missing}");
+    }
+}
+
+/// `tulle dashboard TOOL` until it is dropped, and where it serves.
+struct Forwarded {
+    child: std::process::Child,
+    address: String,
+}
+
+impl Forwarded {
+    fn start(mesh: &Mesh, args: &[&str]) -> Self {
+        let state = mesh.dir.path().join("state");
+        let mut command = mesh.tulle(&["dashboard"]);
+        command.args(args).args(["--port", "0"]).arg("--state-dir").arg(state).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        Self { child, address: address.trim().to_owned() }
+    }
+}
+
+impl Drop for Forwarded {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn pages_of_proxies_and_of_programs_in_the_mesh_are_reached_and_what_is_missing_is_said() {
+    let folder = tempfile::Builder::new().prefix("pages").tempdir_in("/tmp").unwrap();
+    std::fs::write(folder.path().join("index.html"), "the pages of Grafana").unwrap();
+    let command = ["python3", "-m", "http.server", "3000", "--directory", folder.path().to_str().unwrap()];
+    let grafana = host_program("grafana", &command, 3000, &json!({}))
+        .replace(r#""metadata":{"name":"grafana"}"#, r#""metadata":{"name":"grafana","namespace":"tools"}"#);
+    let manifests = [(
+        "base.yaml",
+        documents(&[injected_default(), namespace("tools", false), client("friend", "friend", ""), grafana]),
+    )];
+    let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+
+    let grafana = Forwarded::start(&mesh, &["grafana", "-n", "tools"]);
+    for _ in 0..3 {
+        assert_eq!(http_get(&format!("{}/", grafana.address)), (200, "the pages of Grafana".to_owned()));
+    }
+    let envoy = Forwarded::start(&mesh, &["envoy", "deploy/friend"]);
+    let (status, info) = http_get(&format!("{}/server_info", envoy.address));
+    assert!(status == 200 && info.contains("sidecar~"), "{status} {info}");
+
+    let state = mesh.dir.path().join("state");
+    for (args, code, said) in [
+        (&["kiali"][..], 1, "kiali does not run in namespace istio-system"),
+        (&["prometheus", "-n", "tools"], 1, "/api/v1/query"),
+        (&["envoy"], 2, "whose proxy?"),
+        (&["envoy", "nobody"], 1, "tulle status lists the pods"),
+    ] {
+        let output = mesh.tulle(&["dashboard"]).args(args).arg("--state-dir").arg(&state).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(code) && error.contains(said),
+            "{args:?}: {:?} {error}",
+            output.status
+        );
     }
 }
