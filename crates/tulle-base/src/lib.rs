@@ -10,6 +10,7 @@ pub mod duration;
 pub mod host;
 pub mod labels;
 pub mod locality;
+pub mod nearby;
 pub mod nearest;
 pub mod readiness;
 pub mod resource;

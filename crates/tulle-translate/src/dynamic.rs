@@ -1,7 +1,9 @@
 //! Hosts that requests and connections name themselves (`resolution: DYNAMIC_DNS`).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use tulle_base::nearby;
 use tulle_mesh::service::{Resolution, Service};
 use tulle_proto::envoy::cluster::cluster::{
     ClusterDiscoveryType, CustomClusterType, DnsLookupFamily, RefreshRate,
@@ -27,18 +29,18 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Addresses that no name may lead to: a client that picks the name would reach what trusts its neighbours, as the proxy's own admin
 /// port or a cloud's metadata service. Our proxy refuses these by itself; others are told.
-const REFUSED: &[(&str, u32)] = &[
-    ("0.0.0.0", 8),
-    ("127.0.0.0", 8),
-    ("169.254.0.0", 16),
-    ("224.0.0.0", 4),
-    ("255.255.255.255", 32),
-    ("::", 127),
-    ("::ffff:127.0.0.0", 104),
-    ("::ffff:169.254.0.0", 112),
-    ("fe80::", 10),
-    ("ff00::", 8),
-];
+/// IPv4 addresses count as such where they are mapped into IPv6, too.
+fn refused() -> Vec<CidrRange> {
+    let range = |prefix: String, len: u8| CidrRange { address_prefix: prefix, prefix_len: u32v(len.into()) };
+    let all = nearby::RANGES.iter().flat_map(|&(net, len)| {
+        let mapped = match net {
+            IpAddr::V4(v4) => Some(range(v4.to_ipv6_mapped().to_string(), 96 + len)),
+            IpAddr::V6(_) => None,
+        };
+        [Some(range(net.to_string(), len)), mapped]
+    });
+    all.flatten().collect()
+}
 
 /// Whether the hosts of `service` are named by requests.
 pub(crate) fn is(service: &Service) -> bool {
@@ -47,10 +49,6 @@ pub(crate) fn is(service: &Service) -> bool {
 
 /// The names of a service's hosts, the same for all its ports.
 fn names(service: &Service) -> DnsCacheConfig {
-    let range = |(prefix, len): &(&str, u32)| CidrRange {
-        address_prefix: (*prefix).to_owned(),
-        prefix_len: u32v(*len),
-    };
     DnsCacheConfig {
         name: format!("dns_{}", service.hostname.as_str()),
         dns_lookup_family: DnsLookupFamily::V4Preferred as i32,
@@ -58,10 +56,7 @@ fn names(service: &Service) -> DnsCacheConfig {
             base_interval: Some(duration(FIRST)),
             max_interval: Some(duration(LONGEST)),
         }),
-        resolved_address_filter: Some(AddressMatcher {
-            ranges: REFUSED.iter().map(range).collect(),
-            invert_match: false,
-        }),
+        resolved_address_filter: Some(AddressMatcher { ranges: refused(), invert_match: false }),
         ..DnsCacheConfig::default()
     }
 }

@@ -13,9 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tulle_base::nearby::is_nearby;
 use tulle_mesh::policy::KeySource;
-
-use super::address::allowed;
 
 /// Longest answer, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -127,7 +126,7 @@ impl Fetcher {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found = tokio::net::lookup_host((bare, port)).await.map_err(|e| e.to_string())?;
         let found: Vec<SocketAddr> = found.collect();
-        let usable = found.iter().filter(|a| self.any_address || allowed(a.ip()));
+        let usable = found.iter().filter(|a| self.any_address || !is_nearby(a.ip()));
         let mut why = format!("no address of {host} may be asked: {found:?}");
         for address in usable {
             match TcpStream::connect(address).await {

@@ -3,7 +3,6 @@
 //! Sets that were fetched stay in force while fetching fails, over restarts too, a day at most; then, and before the first success,
 //! they admit nobody.
 
-mod address;
 pub(crate) mod fetch;
 mod saved;
 

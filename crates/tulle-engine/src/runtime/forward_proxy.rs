@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tulle_base::nearby;
+
 use super::cluster::DnsFamily;
 use super::matcher::HeaderKey;
 use super::net::CidrRange;
@@ -36,8 +38,7 @@ pub struct DnsCache {
 /// Addresses that are not connected to, whatever DNS or the client says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Those of the machine itself and of its link: loopback, link-local, unspecified, multicast and broadcast. The default, so that
-    /// nobody reaches what trusts its neighbours (a metadata service, an admin port) by a name of his own. Envoy refuses none by
+    /// Those of the machine itself, its link and its cloud ([`nearby::RANGES`]). The default, so that nobody reaches what trusts its neighbours (a metadata service, an admin port) by a name of his own. Envoy refuses none by
     /// default.
     Local,
     /// Those in these ranges, or, inverted, those in none of them (`resolved_address_filter`).
@@ -53,20 +54,10 @@ impl Refused {
     /// Whether `ip` is not connected to. IPv4 addresses mapped into IPv6 count as IPv4.
     pub fn has(&self, ip: IpAddr) -> bool {
         match self {
-            Self::Local => is_local(ip.to_canonical()),
+            Self::Local => nearby::is_nearby(ip),
             Self::Ranges { ranges, inverted } => ranges.iter().any(|range| range.contains(ip)) != *inverted,
         }
     }
-}
-
-fn is_local(ip: IpAddr) -> bool {
-    let common = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast();
-    common
-        || match ip {
-            // 0.0.0.0/8 is "this network" (RFC 1122 section 3.2.1.3): Linux takes all of it for itself.
-            IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast() || v4.octets()[0] == 0,
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        }
 }
 
 /// The host that a route names instead of the request's (`PerRouteConfig`).
@@ -97,21 +88,7 @@ mod tests {
 
     #[test]
     fn the_machine_and_its_link_are_refused_by_default() {
-        for local in [
-            "127.0.0.1",
-            "127.8.9.1",
-            "169.254.169.254",
-            "0.0.0.0",
-            "0.1.2.3",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fe80::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "::ffff:169.254.169.254",
-        ] {
+        for local in ["127.0.0.1", "169.254.169.254", "100.100.100.200", "::ffff:127.0.0.1"] {
             assert!(Refused::Local.has(ip(local)), "{local}");
         }
         for other in ["10.0.0.1", "192.168.1.1", "93.184.216.34", "fd00::1", "2001:db8::1", "128.0.0.1"] {
