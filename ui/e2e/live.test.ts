@@ -79,15 +79,21 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
   /** When each request was answered, in milliseconds: the load's own count. */
   const answered: number[] = [];
 
-  /** Fifteen requests a second, one after the other; who is late catches up. */
+  /** Fifteen requests a second, whether or not those before are answered: on a busy machine, too, they come evenly. */
   async function load(): Promise<void> {
+    let waiting = 0;
     for (let n = 0; loads; n += 1) {
       const late = began + (n * 1000) / 15 - Date.now();
       if (late > 0) await new Promise((done) => setTimeout(done, late));
-      await fetch(`${urls.gateway}/productpage`)
+      if (waiting >= 60) continue;
+      waiting += 1;
+      fetch(`${urls.gateway}/productpage`)
         .then((r) => r.text())
         .then(() => answered.push(Date.now()))
-        .catch(() => undefined);
+        .catch(() => undefined)
+        .finally(() => {
+          waiting -= 1;
+        });
     }
   }
 
@@ -124,8 +130,8 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
 
   test('what the page shows is what the graph answers', async () => {
     type Answer = { edges: { source: string; target: string; rate: number }[] };
-    // At one moment of the past, at which the page asks once: what it was told is compared with what it shows.
-    const at = Math.floor(Date.now() / 1000) - 1;
+    // At one moment, at which the page asks once: what it was told is compared with what it shows.
+    const at = Math.ceil(Date.now() / 1000);
     const told = page.waitForResponse((r) => r.url().includes('/api/graph?') && r.url().includes(`time=${at}`));
     await page.goto(`${urls.dashboard}/#/graph?view=table&window=30s&at=${at}`);
     const answer = (await (await told).json()) as Answer;
@@ -145,27 +151,6 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
       [pairs.size, details] as const,
     );
   });
-
-  test('rates agree with the load’s own count within 2 %', async () => {
-    // Proxies tell every 5 s, each at its own moment and on a busy machine a little late: in a minute that is less than the 2 %.
-    const window = 60;
-    await new Promise((done) => setTimeout(done, Math.max(0, began + (window + 15) * 1000 - Date.now())));
-    const at = Math.floor(Date.now() / 1000) - 6;
-    const own = answered.filter((t) => t > (at - window) * 1000 && t <= at * 1000).length / window;
-    // A page of its own: one that is there shows what it had until the answer comes.
-    const fresh = await open(browser, `${urls.dashboard}/#/graph?view=table&window=1m&at=${at}`);
-    await fresh.waitForFunction(() =>
-      [...document.querySelectorAll('tbody tr')].some((r) => r.textContent?.includes('istio-ingressgateway')),
-    );
-    const rows = await fresh.locator('tbody tr').allTextContents();
-    await fresh.close();
-    const rateOf = (row: string | undefined) => Number(/([\d.]+)\/s/.exec(row ?? '')?.[1]);
-    for (const start of ['istio-ingressgatewayproductpage v1', 'productpage v1details v1']) {
-      const shown = rateOf(rows.find((r) => r.startsWith(start)));
-      console.log(`${start}: the page shows ${shown}/s, the load counted ${own.toFixed(2)}/s`);
-      expect(Math.abs(shown - own), `${shown} for ${own}: ${rows.join(' | ')}`).toBeLessThanOrEqual(0.02 * own);
-    }
-  }, 180_000);
 
   test('after a fault the edge that fails is red, for the right reason, and no other', async () => {
     const file = join(folder, 'fault.yaml');
@@ -298,6 +283,28 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
     }
     expect(page.problems).toEqual([]);
   });
+
+  test('rates agree with the load’s own count within 2 %', async () => {
+    // Last: the minute goes by while the other tests are at it, none of which changes what these two calls carry.
+    // Proxies tell every 5 s, each at its own moment and on a busy machine a little late: in a minute that is less than the 2 %.
+    const window = 60;
+    await new Promise((done) => setTimeout(done, Math.max(0, began + (window + 15) * 1000 - Date.now())));
+    const at = Math.floor(Date.now() / 1000) - 6;
+    const own = answered.filter((t) => t > (at - window) * 1000 && t <= at * 1000).length / window;
+    // A page of its own: one that is there shows what it had until the answer comes.
+    const fresh = await open(browser, `${urls.dashboard}/#/graph?view=table&window=1m&at=${at}`);
+    await fresh.waitForFunction(() =>
+      [...document.querySelectorAll('tbody tr')].some((r) => r.textContent?.includes('istio-ingressgateway')),
+    );
+    const rows = await fresh.locator('tbody tr').allTextContents();
+    await fresh.close();
+    const rateOf = (row: string | undefined) => Number(/([\d.]+)\/s/.exec(row ?? '')?.[1]);
+    for (const start of ['istio-ingressgatewayproductpage v1', 'productpage v1details v1']) {
+      const shown = rateOf(rows.find((r) => r.startsWith(start)));
+      console.log(`${start}: the page shows ${shown}/s, the load counted ${own.toFixed(2)}/s`);
+      expect(Math.abs(shown - own), `${shown} for ${own}: ${rows.join(' | ')}`).toBeLessThanOrEqual(0.02 * own);
+    }
+  }, 180_000);
 
   async function shots(name: string, hash: string): Promise<void> {
     for (const [width, theme] of [

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { launch, open, picture, type Screen } from './browser';
+import { launch, open, picture } from './browser';
 import { type Mock, mock } from './mock';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -43,12 +43,8 @@ const PAGES: Record<string, string> = {
   dump: '#/control/reviews-v1-abc.default?open=outbound%7C9080%7C%7Cratings.default.svc.cluster.local',
   login: '#/login',
 };
-const SCREENS: Screen[] = [
-  { width: 1280, theme: 'light' },
-  { width: 1280, theme: 'dark' },
-  { width: 390, theme: 'light' },
-  { width: 390, theme: 'dark' },
-];
+/** What only colours can break, so that the dark theme need not be asked everything again: markup and places are the same. */
+const COLOURS = { runOnly: ['color-contrast', 'link-in-text-block'] };
 /** Where pictures for the documentation go, if they are wanted. */
 const SHOTS = process.env.SHOTS;
 
@@ -63,39 +59,75 @@ afterAll(async () => {
 });
 
 interface Axe {
-  run: () => Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
+  run: (
+    options?: object,
+  ) => Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
 }
 
-async function axe(page: Page): Promise<string[]> {
-  // Put in by the debugger, which the page's policy does not concern.
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const { violations } = await (window as unknown as { axe: Axe }).axe.run();
+async function axe(page: Page, options: object = {}): Promise<string[]> {
+  // Put in by the debugger, which the page's policy does not concern; it stays for as long as the document.
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE);
+  return page.evaluate(async (asked) => {
+    const { violations } = await (window as unknown as { axe: Axe }).axe.run(asked);
     return violations.flatMap((v) =>
       v.nodes.map((n) => `${v.id}: ${n.html.slice(0, 200)} ${n.failureSummary.slice(0, 300)}`),
     );
-  });
+  }, options);
 }
 
-describe.each(SCREENS)('$width px, $theme', (screen) => {
+/** The page's own background, from 0 (black) to 255. */
+const brightness = (page: Page) =>
+  page.evaluate(() => Number(/\d+/.exec(getComputedStyle(document.body).backgroundColor)?.[0]));
+
+async function there(page: Page, name: string): Promise<void> {
+  await page.waitForSelector('main h1, main .note');
+  await page.waitForFunction(() => document.querySelectorAll('main .loading').length === 0);
+  if (/^(config-one|config-new|wizard)/.test(name)) await page.waitForSelector('.cm-content');
+  if (/^graph($|-edge)/.test(name)) await page.waitForSelector('.graph-base');
+  await page.waitForFunction(() => document.querySelectorAll('.chart-wait').length === 0);
+  if (SHOTS) await page.waitForTimeout(900);
+}
+
+/** The theme changes below a page that is open, as when a system goes to its night colours. */
+async function turn(page: Page, theme: 'light' | 'dark'): Promise<void> {
+  await page.emulateMedia({ colorScheme: theme });
+  // Two frames: one to paint the charts anew, one in which that is seen.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  if (SHOTS) await page.waitForTimeout(400);
+}
+
+async function narrow(page: Page): Promise<void> {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  expect(wide, 'nothing sticks out sideways').toBe(0);
+}
+
+describe.each([1280, 390])('%d px, light and dark', (width) => {
   let page: Awaited<ReturnType<typeof open>>;
   beforeAll(async () => {
-    page = await open(browser, server.url, screen);
+    page = await open(browser, server.url, { width, theme: 'light' });
   });
   afterAll(() => page?.close());
   test.each(Object.entries(PAGES))('%s', async (name, hash) => {
+    await turn(page, 'light');
     await page.goto(server.url + hash);
-    await page.waitForSelector('main h1, main .note');
-    await page.waitForFunction(() => document.querySelectorAll('main .loading').length === 0);
-    if (/^(config-one|config-new|wizard)/.test(name)) await page.waitForSelector('.cm-content');
-    if (/^graph($|-edge)/.test(name)) await page.waitForSelector('.graph-base');
-    await page.waitForFunction(() => document.querySelectorAll('.chart-wait').length === 0);
-    if (SHOTS) await page.waitForTimeout(900);
+    await there(page, name);
     expect(await page.locator('main .note-bad').count(), 'no error is shown').toBe(0);
-    await picture(page, `${name}-${screen.width}-${screen.theme}`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    expect(wide, 'nothing sticks out sideways').toBe(0);
+    await picture(page, `${name}-${width}-light`);
+    await narrow(page);
     expect(await axe(page)).toEqual([]);
+    await turn(page, 'dark');
+    expect(await brightness(page)).toBeLessThan(64);
+    await picture(page, `${name}-${width}-dark`);
+    await narrow(page);
+    expect(await axe(page, COLOURS)).toEqual([]);
     expect(page.problems.splice(0)).toEqual([]);
   });
+});
+
+test('a page that is opened in the dark is dark from the start', async () => {
+  const page = await open(browser, server.url, { width: 1280, theme: 'dark' });
+  await there(page, 'home');
+  expect(await brightness(page)).toBeLessThan(64);
+  expect(await axe(page)).toEqual([]);
+  await page.close();
 });
