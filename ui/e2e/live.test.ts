@@ -165,8 +165,11 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
         /reviews v[23].*ratings.*failing/.test(r.textContent ?? ''),
       ),
     );
-    const red = (await page.locator('tbody tr').allTextContents()).filter((r) => r.includes('failing'));
-    for (const row of red) expect(row).toMatch(/^reviews v[23]ratings/);
+    const rows = await page.locator('tbody tr').allTextContents();
+    for (const row of rows.filter((r) => r.includes('failing'))) expect(row).toMatch(/^reviews v[23]ratings v1/);
+    // What was aborted before it had an endpoint is part of the same call.
+    const calls = rows.map((r) => /^reviews v[23]ratings/.exec(r)?.[0]).filter(Boolean);
+    expect(new Set(calls).size, rows.join(' | ')).toBe(calls.length);
     await page.locator('tbody tr', { hasText: 'failing' }).first().getByRole('button').press('Enter');
     await page.waitForSelector('.panel');
     // Why, in words, with the resource that makes it so.
@@ -191,7 +194,7 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
       await page.waitForTimeout(10_000);
       await shots(
         'live-fault',
-        `#/graph?window=10s&sel=${encodeURIComponent('default/reviews-v3→service:default/ratings')}`,
+        `#/graph?window=10s&sel=${encodeURIComponent('default/reviews-v3→default/ratings-v1')}`,
       );
       await shots('live-diff', '#/graph?window=10s&vs=60');
     }

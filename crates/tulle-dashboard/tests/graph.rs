@@ -1,6 +1,8 @@
 //! The graph of ticks that are known.
 
-use tulle_dashboard::graph::{graph, to_json};
+use std::collections::BTreeSet;
+
+use tulle_dashboard::graph::{Homes, graph, to_json};
 use tulle_dashboard::store::{Buckets, Description, Kind, Limits, SeriesRef, SourceRef, Store, Tick, Value};
 
 const BEGIN: i64 = 1_700_000_000_000;
@@ -85,7 +87,7 @@ fn rates_errors_and_security_of_an_edge() {
         cart.tick(time + 700, &[(came, f64::from(i) * 50.0)]);
     }
     let now = BEGIN + 97_000;
-    let json = to_json(&graph(&store, now, 60_000, 1_000).expect("few"));
+    let json = to_json(&graph(&store, now, 60_000, 1_000, &|_| None).expect("few"));
     let edge = &json["edges"][0];
     assert_eq!(json["edges"].as_array().map(Vec::len), Some(1), "{json}");
     let about = |name: &str, wanted: f64| {
@@ -114,10 +116,72 @@ fn a_young_proxy_is_measured_over_what_there_is_and_a_silent_one_is_gone() {
     let labels: Vec<_> = with(&more).into_iter().filter(|l| *l != ("destination_workload", "cart")).collect();
     let series = web.series("istio_requests_total", Kind::Counter, &labels);
     web.tick(BEGIN + 5_000, &[(series, 100.0)]);
-    let json = to_json(&graph(&store, BEGIN + 6_000, 60_000, 1_000).expect("few"));
+    let json = to_json(&graph(&store, BEGIN + 6_000, 60_000, 1_000, &|_| None).expect("few"));
     let edge = &json["edges"][0];
     assert_eq!((edge["rate"].as_f64(), edge["errorRate"].as_f64()), (Some(20.0), Some(1.0)), "{json}");
     assert_eq!((&edge["target"], &edge["mtls"]), (&"service:shop/cart".into(), &serde_json::Value::Null));
-    let later = graph(&store, BEGIN + 60_000, 60_000, 1_000).expect("few");
+    let later = graph(&store, BEGIN + 60_000, 60_000, 1_000, &|_| None).expect("few");
     assert!(later.edges.is_empty() && later.nodes.is_empty());
+}
+
+/// Calls of cart, half of which end in a fault before an endpoint is chosen, as `homes` and the versions that were reached say.
+fn half_fail(homes: &Homes<'_>, reached: &[&'static str]) -> serde_json::Value {
+    let store = Store::new(Limits::default());
+    let web = Proxy::new(&store, "web-1");
+    web.tick(BEGIN, &[]);
+    let to = |workload: &'static str, code: &'static str, flags: &'static str| {
+        let more = [("reporter", "source"), ("response_code", code), ("response_flags", flags)];
+        let labels: Vec<_> = with(&more)
+            .into_iter()
+            .map(
+                |(name, value)| if name == "destination_workload" { (name, workload) } else { (name, value) },
+            )
+            .collect();
+        web.series("istio_requests_total", Kind::Counter, &labels)
+    };
+    let mut changed = vec![(to("unknown", "503", "FI"), 50.0)];
+    changed.extend(reached.iter().map(|workload| (to(workload, "200", "-"), 50.0)));
+    web.tick(BEGIN + 5_000, &changed);
+    to_json(&graph(&store, BEGIN + 6_000, 60_000, 1_000, homes).expect("few"))
+}
+
+/// Who is called, how often, which share fails, and which share for a fault.
+fn calls(json: &serde_json::Value) -> Vec<(String, f64, f64, f64)> {
+    let edges = json["edges"].as_array().into_iter().flatten();
+    let of = |edge: &serde_json::Value| {
+        let number = |value: &serde_json::Value| value.as_f64().unwrap_or(0.0);
+        let target = edge["target"].as_str().unwrap_or_default().to_owned();
+        (target, number(&edge["rate"]), number(&edge["errorRate"]), number(&edge["flags"]["FI"]))
+    };
+    let mut all: Vec<_> = edges.map(of).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+#[test]
+fn what_fails_before_it_has_an_endpoint_is_a_call_of_the_only_workload() {
+    let one = ("shop/cart".to_owned(), 20.0, 0.5, 10.0);
+    let json = half_fail(&|_| None, &["cart"]);
+    assert_eq!(calls(&json), std::slice::from_ref(&one));
+    let node = json["nodes"].as_array().and_then(|all| all.iter().find(|n| n["id"] == "shop/cart"));
+    assert_eq!(node.and_then(|n| n["inbound"].as_f64()), Some(20.0), "{json}");
+    let home = |all: &[&str]| Some(all.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>());
+    assert_eq!(calls(&half_fail(&|_| home(&["shop/cart"]), &["cart"])), [one]);
+    // All of them: the service's only workload is known though nothing came to it.
+    let json = half_fail(&|_| home(&["shop/cart"]), &[]);
+    assert_eq!(calls(&json), [("shop/cart".to_owned(), 10.0, 1.0, 10.0)]);
+    let kinds: Vec<_> = json["nodes"].as_array().into_iter().flatten().map(|n| &n["kind"]).collect();
+    assert_eq!(kinds, ["service", "workload", "workload"], "{json}");
+}
+
+#[test]
+fn whose_it_would_have_been_is_not_guessed() {
+    let service = ("service:shop/cart".to_owned(), 10.0, 1.0, 10.0);
+    let good = |workload: &str| (format!("shop/{workload}"), 10.0, 0.0, 0.0);
+    // Two were reached; or one was, of two that there are; or nothing is known.
+    let two = [service.clone(), good("cart-v1"), good("cart-v2")];
+    assert_eq!(calls(&half_fail(&|_| None, &["cart-v1", "cart-v2"])), two);
+    let home = |_: &str| Some(["shop/cart-v1", "shop/cart-v2"].map(str::to_owned).into());
+    assert_eq!(calls(&half_fail(&home, &["cart-v1"])), [service.clone(), good("cart-v1")]);
+    assert_eq!(calls(&half_fail(&|_| None, &[])), [service]);
 }

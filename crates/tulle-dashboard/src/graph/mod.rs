@@ -106,6 +106,38 @@ pub struct Graph {
 }
 
 impl Edge {
+    /// Takes in what `other` counted.
+    fn add(&mut self, other: Self) {
+        let Self {
+            rate,
+            count,
+            errors,
+            refused,
+            mtls,
+            plain,
+            codes,
+            flags,
+            buckets,
+            sent,
+            received,
+            reporter,
+        } = other;
+        self.rate += rate;
+        self.count += count;
+        self.errors += errors;
+        self.refused += refused;
+        self.mtls += mtls;
+        self.plain += plain;
+        self.sent += sent;
+        self.received += received;
+        if self.reporter.is_empty() {
+            self.reporter = reporter;
+        }
+        codes.into_iter().for_each(|(code, rate)| *self.codes.entry(code).or_default() += rate);
+        flags.into_iter().for_each(|(flag, rate)| *self.flags.entry(flag).or_default() += rate);
+        buckets.into_iter().for_each(|(bound, count)| *self.buckets.entry(bound).or_default() += count);
+    }
+
     /// The share of failed requests; 0 without any.
     pub fn error_rate(&self) -> f64 {
         if self.rate > 0.0 { self.errors / self.rate } else { 0.0 }
@@ -126,11 +158,24 @@ impl Edge {
     }
 }
 
+/// The workloads of a service (a node's name), as far as it is known which these are.
+pub type Homes<'a> = dyn Fn(&str) -> Option<BTreeSet<NodeId>> + 'a;
+
 /// The graph of the window that ends at `time`. Edges without any traffic in it are left out.
+///
+/// A request that ends before it has an endpoint (a fault, a limit, no healthy endpoint) names its service alone. Where that has one
+/// workload, it is part of the calls of that one: `homes` says which a service has; of those that it does not know, the calls
+/// of the window do. Where there are several, nobody can say whose it would have been: it stays a call of the service.
 ///
 /// # Errors
 /// More series than `max_series`.
-pub fn graph(store: &Store, time: i64, window: i64, max_series: usize) -> Result<Graph, Selection> {
+pub fn graph(
+    store: &Store,
+    time: i64,
+    window: i64,
+    max_series: usize,
+    homes: &Homes<'_>,
+) -> Result<Graph, Selection> {
     let mut sides = measure::measure(store, time, window, max_series)?;
     let mut graph = Graph { time, window, ..Graph::default() };
     graph.nodes = std::mem::take(&mut sides.nodes);
@@ -145,22 +190,56 @@ pub fn graph(store: &Store, time: i64, window: i64, max_series: usize) -> Result
         if let Some((mtls, plain)) = secured {
             (edge.mtls, edge.plain) = (mtls, plain);
         }
-        if edge.rate <= 0.0 && edge.sent <= 0.0 && edge.received <= 0.0 {
-            continue;
+        if edge.rate > 0.0 || edge.sent > 0.0 || edge.received > 0.0 {
+            graph.edges.insert(key, edge);
         }
-        if key.protocol != "tcp" {
-            if let Some(node) = graph.nodes.get_mut(&key.source) {
-                node.outbound += edge.rate;
-            }
-            if let Some(node) = graph.nodes.get_mut(&key.target) {
-                node.inbound += edge.rate;
-            }
+    }
+    graph.bring_home(homes);
+    for (key, edge) in graph.edges.iter().filter(|(key, _)| key.protocol != "tcp") {
+        if let Some(node) = graph.nodes.get_mut(&key.source) {
+            node.outbound += edge.rate;
         }
-        graph.edges.insert(key, edge);
+        if let Some(node) = graph.nodes.get_mut(&key.target) {
+            node.inbound += edge.rate;
+        }
     }
     let used: BTreeSet<&NodeId> =
         graph.edges.keys().flat_map(|k| [&k.source, &k.target, &k.service]).collect();
     let used: BTreeSet<NodeId> = used.into_iter().cloned().collect();
     graph.nodes.retain(|id, _| used.contains(id));
     Ok(graph)
+}
+
+impl Graph {
+    /// Makes calls of services with one workload calls of that workload.
+    fn bring_home(&mut self, homes: &Homes<'_>) {
+        let mut seen: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
+        for key in self.edges.keys().filter(|key| key.target != key.service) {
+            seen.entry(key.service.clone()).or_default().insert(key.target.clone());
+        }
+        let lost: Vec<EdgeKey> = self.edges.keys().filter(|key| key.target == key.service).cloned().collect();
+        for key in lost {
+            let all = homes(&key.service).or_else(|| seen.get(&key.service).cloned()).unwrap_or_default();
+            let (Some(home), 1) = (all.first(), all.len()) else { continue };
+            let Some(edge) = self.edges.remove(&key) else { continue };
+            self.nodes.entry(home.clone()).or_insert_with(|| Node::workload(home));
+            self.edges.entry(EdgeKey { target: home.clone(), ..key }).or_default().add(edge);
+        }
+    }
+}
+
+impl Node {
+    /// A workload of which no more is known than its name.
+    fn workload(id: &str) -> Self {
+        let (namespace, name) = id.split_once('/').unwrap_or(("", id));
+        Self {
+            kind: NodeKind::Workload,
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            app: String::new(),
+            version: String::new(),
+            inbound: 0.0,
+            outbound: 0.0,
+        }
+    }
 }

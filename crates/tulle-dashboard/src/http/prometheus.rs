@@ -124,7 +124,7 @@ fn graph(api: &Api, asked: &Asked, now: i64) -> Result<Reply, Refused> {
     if !(10_000..=10 * MINUTE).contains(&window) {
         return Err(bad("window", "give 10s to 10m".to_owned()).into());
     }
-    let graph = crate::graph::graph(&api.store, time, window, api.limits.series)?;
+    let graph = crate::graph::graph(&api.store, time, window, api.limits.series, &|_| None)?;
     let mut json = crate::graph::to_json(&graph);
     if asked.params.get("layout").is_some_and(|l| l != "0") {
         json["layout"] = api.places.place(&graph).to_json();

@@ -57,7 +57,11 @@ impl Seen {
         (time, window): (i64, i64),
         max_series: usize,
     ) -> Result<Self, Selection> {
-        let graph = crate::graph::graph(store, time, window, max_series)?;
+        let homes = |node: &str| {
+            let service = model.services.get(node.strip_prefix("service:")?)?;
+            Some(service.workloads.clone())
+        };
+        let graph = crate::graph::graph(store, time, window, max_series, &homes)?;
         let clients = Clients::read(store, time, window, max_series)?;
         Ok(Self { model, graph, clients })
     }
