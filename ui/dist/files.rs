@@ -9,12 +9,12 @@ const FILES: &[File] = &[
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DbAp9185.js.br")),
     },
     File {
-        path: "/assets/index-6wtoXcJF.js",
+        path: "/assets/index-C2WU1YuH.js",
         content_type: "text/javascript; charset=utf-8",
-        etag: "\"2e01ee2f2d37ca92\"",
+        etag: "\"b1e6eb68e8718c22\"",
         immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-6wtoXcJF.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-6wtoXcJF.js.br")),
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-C2WU1YuH.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-C2WU1YuH.js.br")),
     },
     File {
         path: "/assets/index-DCNS1UIj.css",
@@ -35,7 +35,7 @@ const FILES: &[File] = &[
     File {
         path: "/index.html",
         content_type: "text/html; charset=utf-8",
-        etag: "\"a5a18fb11715b049\"",
+        etag: "\"87cd3a901baa1f81\"",
         immutable: false,
         gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.gz")),
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.br")),

@@ -2,7 +2,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { launch, open } from './browser';
-import { graph, large } from './data';
+import { graph, large, oneMore } from './data';
 import { type Mock, mock } from './mock';
 
 let browser: Browser;
@@ -492,6 +492,51 @@ describe('what is missing is told', () => {
     down = false;
     await page.getByRole('button', { name: 'Try again' }).press('Enter');
     await page.waitForFunction(() => !document.querySelector('.stale'));
+  });
+
+  test('after a restart of the control plane nothing of the old one stays', async () => {
+    let [run, asked] = ['one', 0];
+    const hello = () => `retry: 100\nevent: hello\ndata: {"time":1,"instance":"${run}"}\n\n`;
+    server.routes.events = () => ({ stream: [hello()] });
+    server.routes['requests/stream'] = () => ({ stream: ['retry: 100\n\n'] });
+    // Each run numbers its requests from 1.
+    server.routes.requests = () => ({ json: { requests: [{ ...oneMore, seq: 1, path: `/of-run-${run}` }] } });
+    const session = server.routes.session!;
+    server.routes.session = (...args) => {
+      asked += 1;
+      return session(...args);
+    };
+    page = await open(browser, `${server.url}#/requests`);
+    await page.waitForFunction(() => document.querySelector('tbody')?.textContent?.includes('/of-run-one'));
+    await page.waitForSelector('.live.events');
+    const before = asked;
+    run = 'two';
+    server.hangUp();
+    await page.waitForFunction(() => document.querySelector('tbody')?.textContent?.includes('/of-run-two'));
+    expect(await page.textContent('tbody')).not.toContain('/of-run-one');
+    await expect
+      .poll(() => asked, { message: 'sessions end with it: who one is, is asked again' })
+      .toBeGreaterThan(before);
+  });
+
+  test('when the store lets go of series, a moment of the past is asked for anew', async () => {
+    let kept = true;
+    server.routes.graph = () => ({ json: kept ? graph : { ...graph, nodes: [], edges: [] } });
+    page = await open(browser, `${server.url}#/graph?view=table&at=${Math.floor(graph.time)}`);
+    await page.waitForSelector('tbody tr');
+    kept = false;
+    // Time goes on, which is nothing to a page of the past.
+    server.emit('event: tick\ndata: {"changed":["traffic"]}\n\n');
+    expect(await page.locator('tbody tr').count()).toBe(graph.edges.length);
+    const reset = 'event: reset\ndata: {"series":100,"chunks":0,"samples":0}\n\n';
+    await expect
+      .poll(() => {
+        // Until the page listens.
+        server.emit(reset);
+        return page.locator('.note').count();
+      })
+      .toBe(1);
+    expect(await page.locator('tbody tr').count()).toBe(0);
   });
 
   test('an error names the way out', async () => {

@@ -28,6 +28,8 @@ export interface Mock {
   routes: Record<string, Handler>;
   /** Sends an event to all who read a stream. */
   emit: (event: string) => void;
+  /** Ends all streams, as a server that is restarted; browsers connect again. */
+  hangUp: () => void;
   close: () => Promise<void>;
 }
 
@@ -37,6 +39,9 @@ export async function mock(routes: Record<string, Handler> = {}, base = '/'): Pr
   const state: Mock = {
     emit: (event) => {
       for (const reader of readers) reader.write(event);
+    },
+    hangUp: () => {
+      for (const reader of readers) reader.destroy();
     },
     url: '',
     writes: [],
@@ -122,7 +127,7 @@ function standard(): Record<string, Handler> {
       expires: null,
       loginCommand: 'tulle dashboard',
     }),
-    events: () => ({ stream: ['event: hello\ndata: {"time":1,"version":"0.1.0","session":"x"}\n\n'] }),
+    events: () => ({ stream: ['event: hello\ndata: {"time":1,"version":"0.1.0","instance":"x"}\n\n'] }),
     graph: give(data.graph),
     overview: give(data.overview),
     changes: give({ changes: data.changes }),

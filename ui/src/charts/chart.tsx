@@ -5,7 +5,7 @@ import 'uplot/dist/uPlot.min.css';
 import { Failed } from '../lib/api';
 import { changes, type Moment, moments, momentWords } from '../lib/changes';
 import { clock } from '../lib/format';
-import { following, ticks } from '../lib/live';
+import { era, following, ticks } from '../lib/live';
 import { columns, range, type Series } from '../lib/promql';
 import { option, place } from '../lib/router';
 import { colour, palette } from '../lib/theme';
@@ -44,9 +44,10 @@ export function Chart({ title, lines, format, span = 900, height = 132, by }: Pr
   const [table, put] = useState<Table | null>(null);
   const [wrong, fail] = useState('');
   const tick = ticks.traffic.value;
+  const now = era.value;
   const at = option('at');
   const key = `${JSON.stringify(lines)}|${span}|${by ?? ''}|${at}`;
-  // The key names the lines, a tick means to ask again
+  // The key names the lines, a tick and another era mean to ask again
   useEffect(() => {
     let over = false;
     const step = Math.max(5, Math.ceil(span / 180 / 5) * 5);
@@ -65,7 +66,7 @@ export function Chart({ title, lines, format, span = 900, height = 132, by }: Pr
     return () => {
       over = true;
     };
-  }, [key, tick]);
+  }, [key, tick, now]);
   return (
     <figure class="chart">
       <figcaption>

@@ -5,6 +5,11 @@ import { option, place } from './router';
 
 export type Topic = 'traffic' | 'configuration' | 'proxies';
 
+/** Grows when what the page holds counts no more: the server is another one, or has let go of series before their time. */
+export const era = signal(0);
+/** How often the server was found to be another run than before: it numbers requests anew and knows no session. */
+export const restarts = signal(0);
+
 const EVERY = 5000;
 /** Without any event for so long the connection is taken for dead. */
 const SILENCE = 20_000;
@@ -26,6 +31,8 @@ function changed(topics: readonly string[]): void {
 const ALL: readonly Topic[] = ['traffic', 'configuration', 'proxies'];
 
 let source: EventSource | undefined;
+/** Which run of the server told us last. */
+let server: string | undefined;
 let last = 0;
 let failures = 0;
 
@@ -38,7 +45,25 @@ function open(): void {
     failures = 0;
     connection.value = 'events';
   };
-  events.addEventListener('hello', heard);
+  events.addEventListener('hello', (event) => {
+    heard();
+    const told = parse(event.data).instance;
+    const instance = typeof told === 'string' ? told : '';
+    const before = server;
+    server = instance;
+    if (before === undefined) return;
+    if (before !== instance) {
+      era.value += 1;
+      restarts.value += 1;
+      findSession().catch(() => undefined);
+    }
+    // Connected again: what was told meanwhile was missed.
+    changed(ALL);
+  });
+  events.addEventListener('reset', () => {
+    heard();
+    era.value += 1;
+  });
   events.addEventListener('tick', (event) => {
     heard();
     const told = parse(event.data).changed;

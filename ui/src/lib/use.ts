@@ -1,7 +1,7 @@
 // Data of a page: loading, there, gone stale, or not to be had and why.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ask, Failed, type Problem } from './api';
-import { type Topic, ticks } from './live';
+import { era, type Topic, ticks } from './live';
 
 export interface Loaded<T> {
   data: T | undefined;
@@ -25,11 +25,14 @@ export function useAsk<T>(
   const [tries, retry] = useState(0);
   const busy = useRef<AbortController | undefined>(undefined);
   const tick = ticks[topic].value;
-  // A tick and a try mean to ask again
+  const now = era.value;
+  const asked = useRef(now);
+  // A tick, a try and another era mean to ask again
   useEffect(() => {
     if (path === null) return;
-    // A slow answer is waited for rather than asked for twice.
-    if (busy.current && state.path === path && !busy.current.signal.aborted) return;
+    // A slow answer is waited for rather than asked for twice, unless it is about what is gone.
+    if (busy.current && state.path === path && !busy.current.signal.aborted && asked.current === now) return;
+    asked.current = now;
     busy.current?.abort();
     const control = new AbortController();
     busy.current = control;
@@ -51,7 +54,7 @@ export function useAsk<T>(
         put((old) => (old.path === path && old.data !== undefined ? { ...old, problem } : { path, problem, at: 0 }));
       },
     );
-  }, [path, tick, tries]);
+  }, [path, tick, tries, now]);
   useEffect(
     () => () => {
       busy.current?.abort();

@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { address, ask, Failed, type Problem } from '../lib/api';
 import { bytes, millis } from '../lib/format';
+import { restarts } from '../lib/live';
 import { link, option, set } from '../lib/router';
 import { flagWords } from '../lib/words';
 import { Filter, Select, Title } from '../parts/bits';
@@ -80,7 +81,8 @@ export function RequestsPage() {
   const [tries, retry] = useState(0);
   const held = option('hold') === '1';
   const query = filters();
-  // A try means to ask again
+  const run = restarts.value;
+  // A try means to ask again; so does another run of the server, which numbers requests anew
   useEffect(() => {
     let over = false;
     load(true);
@@ -102,11 +104,12 @@ export function RequestsPage() {
     return () => {
       over = true;
     };
-  }, [query, tries]);
+  }, [query, tries, run]);
   useStream(
     held || problem !== null ? null : `requests/stream?${query}`,
     (more) => put((old) => newest(more, old)),
     (n) => lose((old) => old + n),
+    () => retry((old) => old + 1),
   );
   return (
     <>
@@ -163,13 +166,26 @@ function command(): string {
 }
 
 /** Rows of a stream, some at a time, so that ten thousand a second do not draw ten thousand times. */
-function useStream(path: string | null, more: (rows: Request[]) => void, lost: (count: number) => void): void {
-  const take = useRef({ more, lost });
-  take.current = { more, lost };
+function useStream(
+  path: string | null,
+  more: (rows: Request[]) => void,
+  lost: (count: number) => void,
+  missed: () => void,
+): void {
+  const take = useRef({ more, lost, missed });
+  take.current = { more, lost, missed };
   useEffect(() => {
     if (path === null) return;
     let waiting: Request[] = [];
     const events = new EventSource(address(path));
+    let broke = false;
+    events.addEventListener('error', () => {
+      broke = true;
+    });
+    events.addEventListener('open', () => {
+      if (broke) take.current.missed();
+      broke = false;
+    });
     events.addEventListener('request', (event) => {
       if (waiting.length >= MOST) {
         waiting.shift();

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
@@ -19,10 +20,12 @@ const QUEUE: usize = 64;
 pub(super) const MAX_CLIENTS: usize = 64;
 
 /// Everybody who listens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Events {
     clients: Mutex<Vec<Client>>,
     cut: AtomicU64,
+    /// Another one for each start: who finds another one than before was told by a server that is gone.
+    instance: String,
 }
 
 #[derive(Debug)]
@@ -36,7 +39,20 @@ struct Client {
 #[derive(Debug)]
 pub(super) struct Stream(mpsc::Receiver<Bytes>);
 
+impl Default for Events {
+    fn default() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let instance = format!("{:x}", since.as_nanos());
+        Self { clients: Mutex::default(), cut: AtomicU64::new(0), instance }
+    }
+}
+
 impl Events {
+    /// The name of this run of the server.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// One more client; `None` if there are too many. `close` ends its connection.
     pub(super) fn listen(&self, hello: &Value, close: Arc<Notify>) -> Option<Stream> {
         let mut clients = self.clients();

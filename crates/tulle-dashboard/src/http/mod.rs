@@ -36,7 +36,7 @@ pub use events::Events;
 pub use params::Params;
 pub use reply::Reply;
 pub use serve::serve;
-pub use ticks::tick;
+pub use ticks::{LettingGo, tick};
 
 /// How many queries run at a time; more wait.
 const QUERIES: usize = 4;

@@ -171,7 +171,10 @@ fn events(api: &Api, asked: &Asked, close: Arc<Notify>) -> Result<Response<Sent>
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of this century")]
     let time = now() as f64 / 1000.0;
     let version = api.plane.as_ref().map(|plane| plane.version());
-    let hello = json!({"time": time, "version": version, "user": who.name, "canWrite": who.can_write});
+    let hello = json!({
+        "time": time, "version": version, "user": who.name, "canWrite": who.can_write,
+        "instance": api.events.instance(),
+    });
     let stream = api.events.listen(&hello, close);
     let stream = stream.ok_or_else(|| {
         Reply::refused(503, "TooMany", "too many pages listen", "close some, or ask again later")

@@ -20,6 +20,26 @@ const OVERLAP: f64 = 5.0;
 /// Changes that are told one by one; of more only that there were some.
 const MANY: usize = 50;
 
+/// Tells pages when the store lets go of series before their time: what they hold of these is not to be had any more.
+#[derive(Debug, Default)]
+pub struct LettingGo {
+    /// Series, chunks and samples that went.
+    seen: [u64; 3],
+}
+
+impl LettingGo {
+    /// Looks, and tells whoever listens if there is something new to tell.
+    pub fn look(&mut self, api: &Api) {
+        let losses = api.store.stats().losses;
+        let now = [losses.evicted, losses.chunks, losses.cut];
+        let before = std::mem::replace(&mut self.seen, now);
+        if now != before {
+            let [series, chunks, samples] = std::array::from_fn(|at| now[at].saturating_sub(before[at]));
+            api.events().tell("reset", &json!({"series": series, "chunks": chunks, "samples": samples}));
+        }
+    }
+}
+
 /// Tells for as long as it is polled.
 pub async fn tick(api: Api, plane: Arc<dyn Plane>) {
     let events = Arc::clone(api.events());
@@ -29,11 +49,12 @@ pub async fn tick(api: Api, plane: Arc<dyn Plane>) {
     // Changes have the time of the store, which is whole seconds: what was seen at the last look is remembered by name.
     let mut looked = now();
     let mut seen = names(&plane.changes(looked - OVERLAP, MANY));
-    let mut standing = None;
+    let (mut standing, mut letting_go) = (None, LettingGo::default());
     loop {
         tokio::select! {
             _ = ticks.tick() => {
                 count = count.wrapping_add(1);
+                letting_go.look(&api);
                 if !events.is_heard() {
                     continue;
                 }
