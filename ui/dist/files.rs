@@ -9,12 +9,12 @@ const FILES: &[File] = &[
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DbAp9185.js.br")),
     },
     File {
-        path: "/assets/index-C2WU1YuH.js",
+        path: "/assets/index-Cz1a7Fnc.js",
         content_type: "text/javascript; charset=utf-8",
-        etag: "\"b1e6eb68e8718c22\"",
+        etag: "\"ecff6232341be6d6\"",
         immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-C2WU1YuH.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-C2WU1YuH.js.br")),
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-Cz1a7Fnc.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-Cz1a7Fnc.js.br")),
     },
     File {
         path: "/assets/index-DCNS1UIj.css",
@@ -35,7 +35,7 @@ const FILES: &[File] = &[
     File {
         path: "/index.html",
         content_type: "text/html; charset=utf-8",
-        etag: "\"87cd3a901baa1f81\"",
+        etag: "\"5e9f22c19940a8ca\"",
         immutable: false,
         gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.gz")),
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.br")),

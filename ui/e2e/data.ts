@@ -163,7 +163,7 @@ export const serviceDetail = {
   ...services[1]!,
   routes: [
     {
-      id: 'VirtualService/default/reviews#0',
+      id: 'VirtualService/default/reviews#http[0]',
       name: 'http[0]',
       resource: ref('VirtualService', 'default', 'reviews'),
       rule: 0,
@@ -174,9 +174,11 @@ export const serviceDetail = {
       fault: { abort: { status: 503, percentage: 10 }, delay: null },
       mirror: null,
       ...golden(1.2),
+      errorRate: 0.1,
+      grpc: 0.4,
     },
     {
-      id: 'VirtualService/default/reviews#1',
+      id: 'VirtualService/default/reviews#http[1]',
       name: 'http[1]',
       resource: ref('VirtualService', 'default', 'reviews'),
       rule: 1,
@@ -190,6 +192,7 @@ export const serviceDetail = {
       fault: null,
       mirror: null,
       ...golden(7.6),
+      grpc: 0,
     },
   ],
   peers: {
@@ -717,7 +720,7 @@ const variant = (name: string, role: string, weight: number, requestCount: numbe
 export const rollouts = {
   rollouts: [
     {
-      id: 'VirtualService/default/reviews#0',
+      id: 'VirtualService/default/reviews#http[0]',
       resource: ref('VirtualService', 'default', 'reviews'),
       rule: 0,
       service: 'default/reviews',

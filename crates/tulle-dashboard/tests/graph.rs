@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tulle_dashboard::graph::{Homes, graph, to_json};
+use tulle_dashboard::graph::{Homes, Routed, Rule, graph, to_json};
 use tulle_dashboard::store::{Buckets, Description, Kind, Limits, SeriesRef, SourceRef, Store, Tick, Value};
 
 const BEGIN: i64 = 1_700_000_000_000;
@@ -184,4 +184,49 @@ fn whose_it_would_have_been_is_not_guessed() {
     let home = |_: &str| Some(["shop/cart-v1", "shop/cart-v2"].map(str::to_owned).into());
     assert_eq!(calls(&half_fail(&home, &["cart-v1"])), [service.clone(), good("cart-v1")]);
     assert_eq!(calls(&half_fail(&|_| None, &[])), [service]);
+}
+
+#[test]
+fn rules_of_routes_are_measured_over_all_who_route() {
+    let store = Store::new(Limits::default());
+    let proxies = [Proxy::new(&store, "web-1"), Proxy::new(&store, "gateway-1")];
+    let own = [
+        ("route_kind", "VirtualService"),
+        ("route_namespace", "shop"),
+        ("route_name", "cart"),
+        ("route_rule", "http[1]"),
+    ];
+    proxies.iter().for_each(|proxy| proxy.tick(BEGIN, &[]));
+    for proxy in &proxies {
+        let of = |protocol: &'static str, result: &'static str| {
+            let labels: Vec<_> =
+                own.into_iter().chain([("request_protocol", protocol), ("result", result)]).collect();
+            proxy.series("tulle_route_requests_total", Kind::Counter, &labels)
+        };
+        let counted = [
+            (of("http", "ok"), 10.0),
+            (of("http", "refused"), 5.0),
+            (of("http", "failed"), 20.0),
+            (of("grpc", "failed"), 15.0),
+        ];
+        let duration = proxy.series("tulle_route_duration_milliseconds", Kind::Histogram, &own);
+        proxy.tick(BEGIN + 5_000, &counted);
+        let value = Value::Histogram(Buckets { counts: Box::new([50, 0, 0]), sum: 1.0 });
+        store
+            .tick(proxy.source, &Tick { time: BEGIN + 5_001, changed: &[(duration, value)] })
+            .expect("in order");
+    }
+    let graph = graph(&store, BEGIN + 6_000, 60_000, 1_000, &|_| None).expect("few");
+    assert!(graph.edges.is_empty() && graph.nodes.is_empty(), "nobody called anybody by them");
+    let [kind, namespace, name, rule] = own.map(|(_, value)| value.to_owned());
+    let Routed { calls, grpc } = &graph.rules[&Rule { kind, namespace, name, rule }];
+    let about = |got: f64, wanted: f64| {
+        assert!((got - wanted).abs() < 0.01 * wanted, "{got} for {wanted}: {calls:?}")
+    };
+    about(calls.count, 100.0);
+    about(calls.rate, 20.0);
+    about(calls.errors, 14.0);
+    about(calls.refused, 2.0);
+    about(*grpc, 6.0);
+    about(calls.quantile(0.5).expect("they took time"), 5.0);
 }

@@ -2,30 +2,15 @@
 import { count, millis, percent, rate } from '../lib/format';
 import { timing } from '../lib/live';
 import { link, place } from '../lib/router';
-import type { Golden, Reason, Ref } from '../lib/types';
+import type { Golden, Reason } from '../lib/types';
 import { useAsk } from '../lib/use';
 import { Card, Figure, Share } from '../parts/bits';
-import { type Applied, Effective, GoldenFigures, IdLink, type Peer, Peers, RefLink, Signals } from '../parts/detail';
+import { type Applied, Effective, GoldenFigures, IdLink, type Peer, Peers, Signals } from '../parts/detail';
 import { DetailPage } from '../parts/detail-page';
+import { type Route, Routes } from '../parts/routes';
 import { breakerWords, type ServiceRow } from '../parts/services';
 import { Lock, Sign, type Status } from '../parts/sign';
 import { Table } from '../parts/table';
-
-interface Route extends Golden {
-  id: string;
-  name: string;
-  resource: Ref;
-  rule: number;
-  match: string[];
-  destinations: { host: string; subset: string | null; port: number | null; weight: number; workloads: string[] }[];
-  timeout: number | null;
-  retries: { attempts: number; perTryTimeout: number | null; on: string } | null;
-  fault: {
-    abort: { status: number | string; percentage: number } | null;
-    delay: { seconds?: number; fixed?: number; percentage: number } | null;
-  } | null;
-  mirror: unknown;
-}
 
 interface Endpoint {
   address: string;
@@ -83,7 +68,7 @@ export function ServicePage() {
       )}
       parts={[
         { id: 'traffic', name: 'Traffic', show: (s) => <Traffic s={s} /> },
-        { id: 'routes', name: 'Routes', show: (s) => <Routes s={s} /> },
+        { id: 'routes', name: 'Routes', show: (s) => <Routes routes={s.routes} /> },
         { id: 'endpoints', name: 'Endpoints', show: (s) => <Endpoints s={s} /> },
         { id: 'applies', name: 'What applies', show: (s) => <Effective applied={s.configuration} /> },
       ]}
@@ -146,54 +131,6 @@ function Traffic({ s }: { s: ServiceDetail }) {
         )}
       </Card>
     </div>
-  );
-}
-
-function effects(r: Route): string[] {
-  const all: string[] = [];
-  if (r.timeout != null) all.push(`timeout ${millis(r.timeout * 1000)}`);
-  if (r.retries && r.retries.attempts > 0)
-    all.push(`${r.retries.attempts} retries on ${r.retries.on || 'the default conditions'}`);
-  if (r.fault?.abort) all.push(`fault: ${r.fault.abort.percentage} % aborted with ${r.fault.abort.status}`);
-  if (r.fault?.delay) all.push(`fault: ${r.fault.delay.percentage} % delayed`);
-  if (r.mirror) all.push('mirrored');
-  return all;
-}
-
-function Routes({ s }: { s: ServiceDetail }) {
-  return (
-    <Card title="Routes, in the order in which they are tried" wide>
-      {s.routes.length === 0 ? (
-        <p class="muted">No route is configured: requests go to all endpoints.</p>
-      ) : (
-        <Table
-          caption="Routes"
-          rows={s.routes}
-          id={(r) => r.id}
-          order=""
-          name="sortRoutes"
-          columns={[
-            { id: 'match', name: 'When', show: (r) => (r.match.length > 0 ? r.match.join(' or ') : 'always') },
-            {
-              id: 'to',
-              name: 'To',
-              show: (r) =>
-                r.destinations.map((d) => (
-                  <div key={`${d.host}${d.subset}${d.port}`}>
-                    <Share value={d.weight / 100} label={`${d.weight} %`} /> {d.host}
-                    {d.subset && <span class="muted"> {d.subset}</span>}
-                  </div>
-                )),
-            },
-            { id: 'with', name: 'With', show: (r) => effects(r).map((e) => <div key={e}>{e}</div>) },
-            { id: 'rate', name: 'Requests', number: true, by: (r) => r.rate, show: (r) => rate(r.rate) },
-            { id: 'errors', name: 'Failed', number: true, by: (r) => r.errorRate, show: (r) => percent(r.errorRate) },
-            { id: 'p95', name: 'p95', number: true, wide: true, by: (r) => r.p95, show: (r) => millis(r.p95) },
-            { id: 'by', name: 'Because of', wide: true, show: (r) => <RefLink resource={r.resource} rule={r.rule} /> },
-          ]}
-        />
-      )}
-    </Card>
   );
 }
 

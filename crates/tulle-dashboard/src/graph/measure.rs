@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use regex::Regex;
 
-use super::{Edge, EdgeKey, Node, NodeId, NodeKind};
+use super::{Edge, EdgeKey, Node, NodeId, NodeKind, Routed, Rule};
 use crate::store::{Matcher, NAME, Selected, Selection, Store, Test, Wanted, is_stale};
 
 /// How old the last tick of a proxy may be for it to count; milliseconds.
@@ -15,13 +15,15 @@ const FRESH: i64 = 20_000;
 const BEFORE: i64 = 15_000;
 /// The metrics.
 const METRICS: &str = "^(?:up|istio_requests_total|istio_request_duration_milliseconds_bucket|\
-     istio_tcp_(?:connections_opened|sent_bytes|received_bytes)_total)$";
+     istio_tcp_(?:connections_opened|sent_bytes|received_bytes)_total|\
+     tulle_route_(?:requests_total|duration_milliseconds_bucket))$";
 
 /// Edges as told by each reporter, and the nodes between which they are.
 #[derive(Debug, Default)]
 pub(super) struct Sides {
     pub(super) nodes: BTreeMap<NodeId, Node>,
     pub(super) edges: BTreeMap<(EdgeKey, String), Edge>,
+    pub(super) rules: BTreeMap<Rule, Routed>,
 }
 
 /// Who counted: namespace and pod.
@@ -83,6 +85,10 @@ impl Sides {
         }
         let labels: BTreeMap<&str, &str> = series.labels.iter().map(|(n, v)| (&**n, &**v)).collect();
         let get = |name: &str| labels.get(name).copied().unwrap_or("");
+        if series.name.starts_with("tulle_route_") {
+            self.routed(series, &get, increase, span);
+            return;
+        }
         let (key, nodes) = place(&get, series.name.starts_with("istio_tcp"));
         for (id, node) in nodes {
             self.nodes.entry(id).or_insert(node);
@@ -90,20 +96,13 @@ impl Sides {
         let reporter = get("reporter").to_owned();
         let edge = self.edges.entry((key, reporter.clone())).or_default();
         edge.reporter = reporter;
-        #[allow(clippy::cast_precision_loss, reason = "milliseconds of a window")]
-        let rate = increase / ((span.to - span.from) as f64 / 1000.0);
+        let rate = increase / span.seconds();
         match &*series.name {
             "istio_requests_total" => {
                 edge.count += increase;
                 requests(edge, &get, rate);
             }
-            "istio_request_duration_milliseconds_bucket" => {
-                let bound = match series.le.as_deref() {
-                    Some("+Inf") | None => f64::INFINITY,
-                    Some(le) => le.parse().unwrap_or(f64::INFINITY),
-                };
-                *edge.buckets.entry(bound.to_bits()).or_default() += increase;
-            }
+            "istio_request_duration_milliseconds_bucket" => bucket(edge, series, increase),
             "istio_tcp_connections_opened_total" => {
                 edge.count += increase;
                 edge.rate += rate;
@@ -113,6 +112,47 @@ impl Sides {
             _ => edge.received += rate,
         }
     }
+
+    /// What a rule of a resource did; each request is told once, by whoever routed it.
+    fn routed<'a>(&mut self, series: &Selected, get: &impl Fn(&str) -> &'a str, increase: f64, span: Span) {
+        let rule = Rule {
+            kind: get("route_kind").to_owned(),
+            namespace: get("route_namespace").to_owned(),
+            name: get("route_name").to_owned(),
+            rule: get("route_rule").to_owned(),
+        };
+        let Routed { calls, grpc } = self.rules.entry(rule).or_default();
+        if series.name.ends_with("_bucket") {
+            bucket(calls, series, increase);
+            return;
+        }
+        let rate = increase / span.seconds();
+        calls.count += increase;
+        calls.rate += rate;
+        match get("result") {
+            "failed" => calls.errors += rate,
+            "refused" => calls.refused += rate,
+            _ => {}
+        }
+        if get("request_protocol") == "grpc" {
+            *grpc += rate;
+        }
+    }
+}
+
+impl Span {
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of a window")]
+    fn seconds(self) -> f64 {
+        (self.to - self.from) as f64 / 1000.0
+    }
+}
+
+fn bucket(edge: &mut Edge, series: &Selected, increase: f64) {
+    let bound = match series.le.as_deref() {
+        Some("+Inf") | None => f64::INFINITY,
+        Some(le) => le.parse().unwrap_or(f64::INFINITY),
+    };
+    *edge.buckets.entry(bound.to_bits()).or_default() += increase;
 }
 
 fn requests<'a>(edge: &mut Edge, get: &impl Fn(&str) -> &'a str, rate: f64) {

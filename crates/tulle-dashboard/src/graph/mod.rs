@@ -92,6 +92,28 @@ pub struct EdgeKey {
     pub protocol: String,
 }
 
+/// A rule of a resource with routes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// `VirtualService`, `HTTPRoute` or `GRPCRoute`.
+    pub kind: String,
+    /// The resource's namespace.
+    pub namespace: String,
+    /// The resource's name.
+    pub name: String,
+    /// The rule in it, such as `http[2]`.
+    pub rule: String,
+}
+
+/// What came of the requests that a rule sent on, as those tell who routed them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Routed {
+    /// Rates, failures and durations.
+    pub calls: Edge,
+    /// Requests of gRPC a second, of all.
+    pub grpc: f64,
+}
+
 /// The graph of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
@@ -103,6 +125,8 @@ pub struct Graph {
     pub nodes: BTreeMap<NodeId, Node>,
     /// Edges.
     pub edges: BTreeMap<EdgeKey, Edge>,
+    /// Rules that sent requests on.
+    pub rules: BTreeMap<Rule, Routed>,
 }
 
 impl Edge {
@@ -179,6 +203,7 @@ pub fn graph(
     let mut sides = measure::measure(store, time, window, max_series)?;
     let mut graph = Graph { time, window, ..Graph::default() };
     graph.nodes = std::mem::take(&mut sides.nodes);
+    graph.rules = std::mem::take(&mut sides.rules);
     let keys: BTreeSet<EdgeKey> = sides.edges.keys().map(|(key, _)| key.clone()).collect();
     for key in keys {
         let mut take = |reporter: &str| sides.edges.remove(&(key.clone(), reporter.to_owned()));

@@ -74,6 +74,12 @@ impl Golden {
         }
     }
 
+    /// Those of the requests that a rule sent on.
+    pub fn of_rule(calls: &Edge) -> Self {
+        let [source, target, service, protocol] = std::array::from_fn(|_| String::new());
+        Self::of([(&EdgeKey { source, target, service, protocol }, calls)])
+    }
+
     /// Whether anything came at all.
     pub fn is_idle(&self) -> bool {
         self.rate <= 0.0 && self.tcp_connections <= 0.0 && self.bytes_sent + self.bytes_received <= 0.0

@@ -10,7 +10,8 @@ use super::breakers::{Breaker, BreakerState, Host};
 use super::golden::Golden;
 use super::health::{Health, Judged, Reason};
 use super::{Seen, quoted};
-use crate::plane::Service;
+use crate::graph::{Routed, Rule};
+use crate::plane::{Reference, Route, Service};
 
 /// How services are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,7 +127,7 @@ pub(crate) fn service(seen: &Seen, id: &str) -> Option<Value> {
     let mut out = json!(row);
     out["time"] = json!(seen.time());
     out["window"] = json!(seen.seconds());
-    out["routes"] = json!(service.routes);
+    out["routes"] = routes(seen, service);
     out["subsets"] = subsets(seen, service);
     let inbound = seen.peers(seen.calls_of(service), |key| &key.source);
     let outbound = service.workloads.iter().flat_map(|w| seen.outbound(w));
@@ -134,11 +135,58 @@ pub(crate) fn service(seen: &Seen, id: &str) -> Option<Value> {
     out["endpoints"]["list"] = endpoints(seen, service, &host);
     out["configuration"] = json!(service.configuration);
     out["queries"] = queries(&service.host, seen.seconds());
+    if let Some(query) = query_of_routes(service, seen.seconds()) {
+        out["queries"]["routes"] = json!(query);
+    }
     out["commands"] = json!([
         format!("tulle top -n {}", service.namespace),
         format!("tulle get svc {} -n {} -o yaml", service.name, service.namespace),
     ]);
     Some(out)
+}
+
+/// Its routes, those of HTTP and gRPC with what came of the requests that they sent on.
+fn routes(seen: &Seen, service: &Service) -> Value {
+    let all = service.routes.iter().map(|route| {
+        let mut out = json!(route);
+        let Some(rule) = rule_of(route) else { return out };
+        let Routed { calls, grpc } = seen.graph.rules.get(&rule).cloned().unwrap_or_default();
+        let golden = json!(Golden::of_rule(&calls));
+        if let (Some(out), Value::Object(golden)) = (out.as_object_mut(), golden) {
+            out.extend(golden);
+        }
+        out["grpc"] = json!(grpc);
+        out
+    });
+    json!(all.collect::<Vec<Value>>())
+}
+
+/// As whoever routes tells of the rule; `None` of connections, whose rules are not counted.
+fn rule_of(route: &Route) -> Option<Rule> {
+    let Reference { kind, namespace, name, .. } = route.resource.clone()?;
+    let (_, rule) = route.id.rsplit_once('#')?;
+    let counted = match kind.as_str() {
+        "VirtualService" => rule.starts_with("http["),
+        "HTTPRoute" | "GRPCRoute" => true,
+        _ => false,
+    };
+    counted.then(|| Rule { kind, namespace, name, rule: rule.to_owned() })
+}
+
+/// Requests a second of its routes by rule and result, as PromQL; `None` if it has none that are counted.
+fn query_of_routes(service: &Service, window: f64) -> Option<String> {
+    let rules: std::collections::BTreeSet<(String, String)> =
+        service.routes.iter().filter_map(rule_of).map(|rule| (rule.namespace, rule.name)).collect();
+    let one = |(namespace, name): &(String, String)| {
+        format!(
+            r#"rate(tulle_route_requests_total{{route_namespace="{}",route_name="{}"}}[{window:.0}s])"#,
+            quoted(namespace),
+            quoted(name)
+        )
+    };
+    let all: Vec<String> = rules.iter().map(one).collect();
+    let by = "route_kind, route_namespace, route_name, route_rule, result";
+    (!all.is_empty()).then(|| format!("sum by ({by}) ({})", all.join(" or ")))
 }
 
 fn subsets(seen: &Seen, service: &Service) -> Value {

@@ -6,7 +6,7 @@ use tulle_engine::{decide::route, runtime::route::Route};
 use tulle_http::{Known, Version};
 use tulle_telemetry::{
     access_log::RequestRecord,
-    metrics::{TagsId, TraceHeader, TraceId},
+    metrics::{Reporter, TagsId, TraceHeader, TraceId},
 };
 
 use super::{exchange::Exchange, reply::grpc_status_of, side::Side};
@@ -52,6 +52,11 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
             bytes: wire,
             now: x.conn.worker.seconds(x.record.start + duration),
             wall: milliseconds(x.record.wall, duration),
+            // The server's side has the routes of its own, which no resource makes.
+            made_by: x
+                .found
+                .filter(|_| stats.reporter != Reporter::Destination)
+                .and_then(|found| found.route.provenance.as_ref()),
         };
         let headers = &x.s.request.headers;
         telemetry.request(&parties, &ending, || TraceId::of_headers(|header| headers.get(known(header))));

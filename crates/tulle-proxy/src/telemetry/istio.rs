@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, rc::Rc, sync::Arc, time::Duration};
 
+use tulle_base::resource::Provenance;
 use tulle_engine::runtime::filter::{IstioStats, StatsOverrides};
 use tulle_telemetry::{
     ResponseFlags,
@@ -83,7 +84,7 @@ pub(crate) struct Parties<'a> {
 }
 
 /// How a request ended.
-pub(crate) struct Ending {
+pub(crate) struct Ending<'a> {
     pub(crate) grpc: bool,
     pub(crate) status: u16,
     pub(crate) grpc_status: Option<u32>,
@@ -94,6 +95,8 @@ pub(crate) struct Ending {
     pub(crate) now: u32,
     /// Milliseconds after 1970.
     pub(crate) wall: u64,
+    /// The rule that routed it, where that is for the reporter to tell.
+    pub(crate) made_by: Option<&'a Arc<Provenance>>,
 }
 
 impl Telemetry {
@@ -112,10 +115,10 @@ impl Telemetry {
     pub(crate) fn request(
         &self,
         parties: &Parties<'_>,
-        ending: &Ending,
+        ending: &Ending<'_>,
         trace: impl FnOnce() -> Option<TraceId>,
     ) {
-        let Ending { grpc, status, grpc_status, flags, duration, bytes, now, wall } = *ending;
+        let Ending { grpc, status, grpc_status, flags, duration, bytes, now, wall, made_by } = *ending;
         let key = RequestKey {
             traffic: self.traffic(parties),
             protocol: if grpc { Protocol::Grpc } else { Protocol::Http },
@@ -125,7 +128,11 @@ impl Telemetry {
             security: security(parties),
         };
         let sample = RequestSample { duration, request_bytes: bytes.0, response_bytes: bytes.1, now, wall };
-        self.store.borrow_mut().record_traced(&key, &sample, trace);
+        let mut store = self.store.borrow_mut();
+        store.record_traced(&key, &sample, trace);
+        if let Some(made_by) = made_by {
+            store.record_route(made_by, &key, &sample);
+        }
     }
 
     /// Counts the gRPC messages of one request: those of the client and those of the server.

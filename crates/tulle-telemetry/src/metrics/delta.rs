@@ -145,6 +145,7 @@ impl Feed {
         self.family(&snapshot.tcp, Family::Tcp, TCP, limit, &mut delta);
         self.clusters(snapshot, limit, &mut delta);
         self.policies(snapshot, limit, &mut delta);
+        self.routes(snapshot, limit, &mut delta);
         for extra in &snapshot.extras {
             let shown = extra.envoy_name.as_deref().is_none_or(|name| Exposure::IstioDefault.shows(name));
             if shown {
@@ -230,7 +231,7 @@ impl Feed {
         }
     }
 
-    fn counter(&mut self, name: &'static str, set: u32, value: u64, delta: &mut Delta) {
+    pub(super) fn counter(&mut self, name: &'static str, set: u32, value: u64, delta: &mut Delta) {
         let (number, new) = self.known(name, set, SeriesKind::Counter, value, delta);
         if new {
             #[allow(clippy::cast_precision_loss, reason = "Prometheus' numbers are floats")]
@@ -238,7 +239,7 @@ impl Feed {
         }
     }
 
-    fn histogram(&mut self, name: &'static str, set: u32, value: &Histogram, delta: &mut Delta) {
+    pub(super) fn histogram(&mut self, name: &'static str, set: u32, value: &Histogram, delta: &mut Delta) {
         let (number, new) = self.known(name, set, SeriesKind::Histogram, value.count(), delta);
         if new {
             let mut before = 0;
@@ -326,7 +327,7 @@ impl Feed {
     }
 
     /// The set of these labels, unless it is one too many.
-    fn changed_set(&mut self, pairs: &Pairs<'_>, limit: u32, delta: &mut Delta) -> Option<u32> {
+    pub(super) fn changed_set(&mut self, pairs: &Pairs<'_>, limit: u32, delta: &mut Delta) -> Option<u32> {
         let all: Vec<(&str, &str)> =
             pairs.iter().map(|(n, v)| (&**n, &**v)).filter(|(_, value)| !value.is_empty()).collect();
         let mut key = String::with_capacity(768);

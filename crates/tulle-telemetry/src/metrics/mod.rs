@@ -13,6 +13,7 @@ mod pairs;
 mod process;
 pub mod prometheus;
 pub mod proxy;
+mod routes;
 pub mod rules;
 pub mod snapshot;
 pub mod store;

@@ -12,6 +12,7 @@ use crate::metrics::proxy::{
     ClusterStats, CollectorStats, HttpStats, ListenerStats, LocalRateLimitStats, PolicyStats, StatBlock,
     StatInfo, StatKind, TcpStats,
 };
+use crate::metrics::routes::Routes;
 use crate::metrics::rules::Tags;
 use crate::metrics::store::{MessageSeries, Packed, RequestSeries, Store, TcpSeries};
 
@@ -40,6 +41,7 @@ pub struct Snapshot {
     pub(crate) requests: HashMap<SeriesLabels, RequestSeries>,
     pub(crate) messages: HashMap<SeriesLabels, MessageSeries>,
     pub(crate) tcp: HashMap<SeriesLabels, TcpSeries>,
+    pub(crate) routes: Routes,
     pub(crate) clusters: Blocks,
     pub(crate) http: Blocks,
     pub(crate) tcp_proxies: Blocks,
@@ -66,6 +68,7 @@ impl Store {
             requests: self.requests.iter().map(|(k, v)| (self.labels(*k), (**v).clone())).collect(),
             messages: self.messages.iter().map(|(k, v)| (self.labels(*k), *v)).collect(),
             tcp: self.tcp.iter().map(|(k, v)| (self.labels(*k), *v)).collect(),
+            routes: self.routes.clone(),
             clusters: Blocks(self.proxy.clusters.values()),
             http: Blocks(self.proxy.http.values()),
             tcp_proxies: Blocks(self.proxy.tcp.values()),
@@ -108,6 +111,7 @@ impl Snapshot {
             requests,
             messages,
             tcp,
+            routes,
             clusters,
             http,
             tcp_proxies,
@@ -126,6 +130,9 @@ impl Snapshot {
         }
         for (labels, theirs) in tcp {
             self.tcp.entry(labels).or_default().add(&theirs);
+        }
+        for (rule, theirs) in routes {
+            self.routes.entry(rule).or_default().add(&theirs);
         }
         self.clusters.merge(clusters, ClusterStats::STATS);
         self.http.merge(http, HttpStats::STATS);

@@ -10,6 +10,7 @@ use crate::metrics::exemplar::{self, Exemplar, TraceId};
 use crate::metrics::histogram::Histogram;
 use crate::metrics::labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};
 use crate::metrics::proxy::ProxyStats;
+use crate::metrics::routes::Routes;
 use crate::metrics::rules::{LabelRules, RulesId, TagTable, TagsId};
 
 type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -236,6 +237,8 @@ pub struct Store {
     pub(crate) requests: FastMap<Packed, Box<RequestSeries>>,
     pub(crate) messages: FastMap<Packed, MessageSeries>,
     pub(crate) tcp: FastMap<Packed, TcpSeries>,
+    /// By rule of a resource.
+    pub(crate) routes: Routes,
     pub(crate) overflow: u64,
     max_series: usize,
     /// Statistics about the proxy itself, in Envoy's names.
@@ -259,6 +262,7 @@ impl Store {
             requests: FastMap::default(),
             messages: FastMap::default(),
             tcp: FastMap::default(),
+            routes: Routes::default(),
             overflow: 0,
             max_series: max_series.max(1),
             proxy: ProxyStats::default(),

@@ -250,3 +250,58 @@ fn pages_of_proxies_and_of_programs_in_the_mesh_are_reached_and_what_is_missing_
         );
     }
 }
+
+/// The first rule answers for one user, the second sends on what others ask.
+const RULES: &str = r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: echo, namespace: default}
+spec:
+  hosts: [echo]
+  http:
+  - match: [{headers: {x-user: {exact: jane}}}]
+    fault: {abort: {httpStatus: 503, percentage: {value: 100}}}
+    route: [{destination: {host: echo}}]
+  - route: [{destination: {host: echo}}]
+"#;
+
+#[test]
+fn each_rule_of_a_route_is_counted_for_itself() {
+    let base = [
+        injected_default(),
+        client("client", "client", ""),
+        echo("echo", "v1"),
+        service("echo", "http"),
+        RULES.to_owned(),
+    ];
+    let mesh = Mesh::start(&Spec { manifests: &[("base.yaml", documents(&base))], ..Spec::default() });
+    let call = |headers: &[&str]| mesh.get_from("client", "http://echo.default:9080/", headers).0;
+    for _ in 0..4 {
+        assert_eq!(call(&["x-user: jane"]), 503);
+    }
+    for _ in 0..9 {
+        assert_eq!(call(&[]), 200);
+    }
+    let mut service = Value::Null;
+    mesh.eventually("both rules are counted", LIMIT, || {
+        service = ask(&mesh, "/api/services/default/echo?window=1m");
+        let requests = |rule: usize| service["routes"][rule]["requests"].as_f64().unwrap_or(0.0);
+        (requests(0), requests(1)) == (4.0, 9.0)
+    });
+    let routes = &service["routes"];
+    for (rule, name, error_rate) in [(0, "http[0]", 1.0), (1, "http[1]", 0.0)] {
+        let route = &routes[rule];
+        assert_eq!((&route["name"], &route["errorRate"]), (&name.into(), &error_rate.into()), "{route}");
+        assert_eq!((&route["grpc"], route["p95"].as_f64() > Some(0.0)), (&0.0.into(), true), "{route}");
+    }
+    // A rule is no label of Istio's metrics, and not scraped either.
+    let all =
+        service["queries"]["routes"].as_str().expect("the page says how to ask Prometheus' API").to_owned();
+    let encoded: String = all.bytes().map(|b| format!("%{b:02x}")).collect();
+    mesh.eventually("Prometheus' API tells the same by rule", LIMIT, || {
+        let answer = ask(&mesh, &format!("/api/v1/query?query={encoded}"));
+        let rules = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        rules.iter().any(|r| r["metric"]["route_rule"] == "http[1]" && r["metric"]["result"] == "ok")
+    });
+    let names = ask(&mesh, "/api/v1/labels?match[]=istio_requests_total");
+    assert!(!names.to_string().contains("route"), "{names}");
+}
