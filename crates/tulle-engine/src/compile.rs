@@ -38,6 +38,7 @@ mod jwt;
 mod lb;
 mod listener;
 mod local_rate_limit;
+mod log_service;
 mod matcher;
 mod net;
 mod outlier;

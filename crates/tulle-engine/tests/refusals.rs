@@ -148,6 +148,84 @@ fn filters_are_known_or_optional() {
 }
 
 #[test]
+fn logs_for_services_say_who_they_are_and_who_takes_them() {
+    let path = format!("{MANAGER}.access_log");
+    let logs = |kind: &str, config: Value| {
+        let mut typed = config;
+        typed["@type"] = json!(format!("type.googleapis.com/envoy.extensions.access_loggers.{kind}"));
+        json!([{ "name": "log", "typed_config": typed }])
+    };
+    on_listener(
+        &[(
+            &path,
+            logs(
+                "grpc.v3.HttpGrpcAccessLogConfig",
+                json!({ "common_config": {
+            "transport_api_version": "V2",
+            "grpc_service": { "google_grpc": { "target_uri": "x", "stat_prefix": "s" } },
+            "custom_tags": [{ "tag": "t" }],
+            "grpc_stream_retry_policy": { "num_retries": 2 },
+            "filter_state_objects_to_log": ["a"],
+        } }),
+            ),
+        )],
+        expect![[r#"
+            refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config.common_config.transport_api_version: xDS v2 is not spoken; use V3
+            refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config.common_config.log_name: must not be empty
+            refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config.common_config.custom_tags[0]: needs literal, environment, request_header, metadata or value
+            refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config.common_config.grpc_service.google_grpc: is not supported: use envoy_grpc
+        "#]],
+    );
+    on_listener(
+        &[(&path, logs("grpc.v3.TcpGrpcAccessLogConfig", json!({})))],
+        expect![[r#"
+        refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config.common_config: is required
+    "#]],
+    );
+    on_listener(
+        &[(&path, logs("open_telemetry.v3.OpenTelemetryAccessLogConfig", json!({})))],
+        expect![[r#"
+        refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config: needs grpc_service or http_service
+    "#]],
+    );
+    let grpc = json!({ "envoy_grpc": { "cluster_name": "c" } });
+    on_listener(
+        &[(
+            &path,
+            logs(
+                "open_telemetry.v3.OpenTelemetryAccessLogConfig",
+                json!({
+                    "grpc_service": grpc,
+                    "http_service": { "http_uri": { "uri": "http://c/v1/logs", "cluster": "c", "timeout": "1s" } },
+                    "body": { "int_value": "7" },
+                }),
+            ),
+        )],
+        expect![[r#"
+            refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config: has more than one of common_config, grpc_service and http_service; keep one of them
+            refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config.body: is not supported: use string_value, array_value or kvlist_value
+        "#]],
+    );
+    on_listener(
+        &[(
+            &path,
+            logs(
+                "open_telemetry.v3.OpenTelemetryAccessLogConfig",
+                json!({
+                    "grpc_service": grpc,
+                    "attributes": { "values": [{ "key": "a", "value": { "string_value": "%NOPE%" } }] },
+                    "formatters": [{ "name": "envoy.formatter.cel" }],
+                }),
+            ),
+        )],
+        expect![[r#"
+            refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config.formatters[0]: formatter "envoy.formatter.cel" is not supported
+            refused filter_chains[0].filters[0].typed_config.access_log[0].typed_config: operator %NOPE% is not supported
+        "#]],
+    );
+}
+
+#[test]
 fn chains_must_be_told_apart() {
     let chain = |matches: Value| {
         let mut chain = listener()["filter_chains"][0].clone();

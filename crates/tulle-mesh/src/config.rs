@@ -80,6 +80,8 @@ pub struct MeshConfig {
     pub enable_tracing: bool,
     /// Providers of traces where a Telemetry names none; the first is used.
     pub default_tracing: Vec<String>,
+    /// Whether access logs go to the service of the proxies' settings where no Telemetry says anything.
+    pub log_service: bool,
     /// Providers of access logs where a Telemetry names none; none: `access_log_file`.
     pub default_logging: Vec<String>,
     /// Services that policies name.
@@ -247,6 +249,7 @@ impl Default for MeshConfig {
             destination_export_to: Vec::new(),
             enable_tracing: true,
             default_tracing: Vec::new(),
+            log_service: false,
             default_logging: Vec::new(),
             providers: Vec::new(),
             default_metrics: vec!["prometheus".into()],

@@ -16,6 +16,8 @@ pub struct ProxySettings {
     pub connections: ConnectionSettings,
     /// What it traces where no Telemetry says anything.
     pub tracing: ProxyTracing,
+    /// The service that takes access logs, where the mesh's settings have them sent.
+    pub log_service: Option<Box<At>>,
 }
 
 /// What a proxy traces (`tracing`). `None` is not written.
@@ -53,6 +55,7 @@ impl ProxySettings {
             headers: self.headers.or(&weaker.headers),
             connections: self.connections.or(&weaker.connections),
             tracing: self.tracing.or(&weaker.tracing),
+            log_service: self.log_service.clone().or_else(|| weaker.log_service.clone()),
         }
     }
 }

@@ -55,7 +55,7 @@ fn what_is_refused_is_named_and_the_other_patches_stay() {
         (
             format!(
                 "applyTo: NETWORK_FILTER, patch: {{operation: MERGE, value: {{typed_config: {{'@type': {hcm}, \
-                 access_log: [{{typed_config: {{'@type': type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig}}}}]}}}}}}"
+                 access_log: [{{typed_config: {{'@type': type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog}}}}]}}}}}}"
             ),
             "refused patch.value.typed_config.access_log[0].typed_config.@type: ",
         ),

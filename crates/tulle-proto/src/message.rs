@@ -56,5 +56,8 @@ compile_here!(
     ratelimit::RateLimitResponse,
     crate::envoy::google::Struct,
     crate::telemetry::Push,
-    crate::envoy::access_log_service::StreamAccessLogsMessage
+    crate::envoy::access_log_service::StreamAccessLogsMessage,
+    crate::envoy::access_log_service::stream_access_logs_message::Identifier,
+    crate::envoy::access_log_data::HttpAccessLogEntry,
+    crate::envoy::access_log_data::TcpAccessLogEntry
 );

@@ -2,7 +2,9 @@
 //!
 //! Written by hand: the fields that are sent, with their numbers. The common parts are those of the Envoy crate.
 
-pub use crate::envoy::otel_common::{AnyValue, InstrumentationScope, KeyValue, KeyValueList, any_value};
+pub use crate::envoy::otel_common::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value,
+};
 
 /// gRPC path of the trace service.
 pub const EXPORT_TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -23,13 +25,17 @@ named! {
     ExportTraceServiceResponse "opentelemetry.proto.collector.trace.v1";
     ExportLogsServiceRequest "opentelemetry.proto.collector.logs.v1";
     ExportLogsServiceResponse "opentelemetry.proto.collector.logs.v1";
+    LogRecord "opentelemetry.proto.logs.v1";
+    Resource "opentelemetry.proto.resource.v1";
 }
 
 crate::compile_here!(
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
     ExportLogsServiceRequest,
-    ExportLogsServiceResponse
+    ExportLogsServiceResponse,
+    LogRecord,
+    Resource
 );
 
 /// Spans for a collector.

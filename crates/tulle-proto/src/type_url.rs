@@ -7,12 +7,9 @@ pub const PREFIX: &str = "type.googleapis.com/";
 /// clusters and routes. The part after the last `/` counts. These are what `tulle-proxy` implements.
 pub fn is_extension(type_url: &str) -> bool {
     let name = crate::any::full_name(type_url);
-    // Resources themselves, and logs that are sent to services, which are not built.
+    // Resources themselves.
     let other = |known: &str| {
         [
-            OTEL_ACCESS_LOG,
-            HTTP_GRPC_ACCESS_LOG,
-            TCP_GRPC_ACCESS_LOG,
             LISTENER,
             ROUTE_CONFIGURATION,
             CLUSTER,
@@ -42,8 +39,9 @@ macro_rules! type_urls {
             #[test]
             fn resources_and_dumps_are_no_extensions() {
                 assert!(super::is_extension(super::LOCAL_RATE_LIMIT));
+                assert!(super::is_extension(super::HTTP_GRPC_ACCESS_LOG));
                 assert!(super::is_extension("type.example.com/envoy.extensions.filters.http.router.v3.Router"));
-                for other in [super::LISTENER, super::HTTP_GRPC_ACCESS_LOG, super::BOOTSTRAP_CONFIG_DUMP, "envoy.extensions.filters.http.lua.v3.Lua"] {
+                for other in [super::LISTENER, super::BOOTSTRAP_CONFIG_DUMP, "envoy.extensions.filters.http.lua.v3.Lua"] {
                     assert!(!super::is_extension(other), "{other}");
                 }
             }

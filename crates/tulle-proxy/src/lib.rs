@@ -20,6 +20,7 @@ mod admin;
 pub mod boot;
 mod cluster;
 mod dns;
+mod export;
 mod http;
 pub mod listener;
 mod names;

@@ -1,13 +1,14 @@
-//! The access log, in Istio's default formats.
+//! Access logs: files in Istio's default formats, and services.
 
 use std::collections::BTreeMap;
 
 use tulle_mesh::Snapshot;
 use tulle_mesh::config::{AccessLogEncoding, MeshConfig};
 use tulle_mesh::provider::{FileLog, LogForm, ProviderKind};
+use tulle_mesh::proxies::ProxySettings;
 use tulle_mesh::telemetry::{AccessLogging, Mode};
 use tulle_proto::envoy::accesslog::{
-    AccessLog, AccessLogFilter, ExtensionFilter, ResponseFlagFilter, access_log,
+    AccessLog, AccessLogFilter, AndFilter, ExtensionFilter, ResponseFlagFilter, access_log,
     access_log_filter::FilterSpecifier, extension_filter,
 };
 use tulle_proto::envoy::cel_access_log::ExpressionFilter;
@@ -17,6 +18,9 @@ use tulle_proto::envoy::google::{ListValue, Struct, Value, value::Kind};
 
 use crate::pb::{inline, pack, text};
 use crate::proxy::Proxy;
+use crate::tracing::cluster_of;
+
+mod service;
 
 /// Istio's text format.
 const TEXT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% \
@@ -54,14 +58,54 @@ const JSON: &[(&str, &str)] = &[
     ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"),
 ];
 
-/// The log of requests and connections; none when the mesh has no file for it.
-pub(crate) fn of_requests(mesh: &MeshConfig) -> Vec<AccessLog> {
-    if mesh.access_log_file.is_empty() { Vec::new() } else { vec![log(mesh, None)] }
+/// The access logs of one end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Logs {
+    /// Of requests.
+    pub(crate) http: Vec<AccessLog>,
+    /// Of connections.
+    pub(crate) tcp: Vec<AccessLog>,
+    /// Of connections that no filter chain took.
+    pub(crate) listener: Vec<AccessLog>,
 }
 
-/// Logs by what Telemetry says, if it says anything, at one end; `None` leaves it to the mesh's settings. Providers of services are
-/// not sent to yet.
-pub(crate) fn of(snapshot: &Snapshot, proxy: &Proxy, end: Mode) -> Option<Vec<AccessLog>> {
+/// Logs at one end: what Telemetry says, if it says anything, else the mesh's settings.
+pub(crate) fn of(snapshot: &Snapshot, proxy: &Proxy, settings: &ProxySettings, end: Mode) -> Logs {
+    let mesh = snapshot.mesh();
+    let mut logs = match by_telemetry(snapshot, proxy, end) {
+        Some(all) => {
+            let listener =
+                all.iter().cloned().map(|log| AccessLog { filter: and(no_route(), log.filter), ..log });
+            Logs { listener: listener.collect(), tcp: all.clone(), http: all }
+        }
+        None => by_settings(snapshot, proxy, settings),
+    };
+    if !mesh.listener_log {
+        logs.listener.clear();
+    }
+    logs
+}
+
+fn by_settings(snapshot: &Snapshot, proxy: &Proxy, settings: &ProxySettings) -> Logs {
+    let mesh = snapshot.mesh();
+    let mut logs = Logs::default();
+    if !mesh.access_log_file.is_empty() {
+        logs.http.push(log(mesh, None));
+        logs.tcp.push(log(mesh, None));
+        logs.listener.push(log(mesh, Some(no_route())));
+    }
+    let service = settings.log_service.as_ref().filter(|_| mesh.log_service);
+    if let Some(cluster) = service.and_then(|at| cluster_of(snapshot, proxy, at)) {
+        logs.http.push(service::http(cluster.clone(), "http_envoy_accesslog"));
+        logs.tcp.push(service::tcp(cluster.clone(), "tcp_envoy_accesslog"));
+        let unrouted = service::tcp(cluster, "listener_envoy_accesslog");
+        logs.listener.push(AccessLog { filter: Some(no_route()), ..unrouted });
+    }
+    logs
+}
+
+/// `None` leaves it to the mesh's settings.
+fn by_telemetry(snapshot: &Snapshot, proxy: &Proxy, end: Mode) -> Option<Vec<AccessLog>> {
     let mesh = snapshot.mesh();
     let documents = snapshot.telemetry_of(proxy.namespace(), &proxy.labels);
     let written = || documents.iter().flat_map(|t| &t.access_logging).filter(|l| l.mode.includes(end));
@@ -89,14 +133,27 @@ pub(crate) fn of(snapshot: &Snapshot, proxy: &Proxy, end: Mode) -> Option<Vec<Ac
             }
         }
     }
-    Some(wanted.iter().filter_map(|(name, filter)| by_provider(snapshot, name, filter.as_deref())).collect())
+    Some(
+        wanted
+            .iter()
+            .filter_map(|(name, filter)| by_provider(snapshot, proxy, name, filter.as_deref()))
+            .collect(),
+    )
 }
 
-fn by_provider(snapshot: &Snapshot, name: &str, filter: Option<&str>) -> Option<AccessLog> {
+fn by_provider(snapshot: &Snapshot, proxy: &Proxy, name: &str, filter: Option<&str>) -> Option<AccessLog> {
     let mesh = snapshot.mesh();
     let filter = filter.map(expression);
     match snapshot.extension_provider(name).map(|p| &p.kind) {
         Some(ProviderKind::FileLog(file)) => Some(to_file(mesh, file, filter)),
+        Some(ProviderKind::GrpcLog(to)) => {
+            let log = service::provider(to, cluster_of(snapshot, proxy, &to.at)?);
+            Some(AccessLog { filter, ..log })
+        }
+        Some(ProviderKind::OpenTelemetryLog(to)) => {
+            let log = service::open_telemetry(to, cluster_of(snapshot, proxy, &to.at)?);
+            Some(AccessLog { filter, ..log })
+        }
         // Istio's own provider: the standard output, in the mesh's format.
         None if name == BUILT_IN => {
             let path = if mesh.access_log_file.is_empty() { "/dev/stdout" } else { &mesh.access_log_file };
@@ -143,13 +200,16 @@ fn istio_json() -> Struct {
     Struct { fields: JSON.iter().map(|(k, v)| ((*k).to_owned(), text(*v))).collect() }
 }
 
-/// The log of a listener: connections that no filter chain took.
-pub(crate) fn of_listener(mesh: &MeshConfig) -> Vec<AccessLog> {
-    if mesh.access_log_file.is_empty() || !mesh.listener_log {
-        return Vec::new();
-    }
-    let no_route = FilterSpecifier::ResponseFlagFilter(ResponseFlagFilter { flags: vec!["NR".into()] });
-    vec![log(mesh, Some(AccessLogFilter { filter_specifier: Some(no_route) }))]
+/// Connections that no filter chain took.
+fn no_route() -> AccessLogFilter {
+    let flags = ResponseFlagFilter { flags: vec!["NR".into()] };
+    AccessLogFilter { filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(flags)) }
+}
+
+fn and(one: AccessLogFilter, other: Option<AccessLogFilter>) -> Option<AccessLogFilter> {
+    let Some(other) = other else { return Some(one) };
+    let both = FilterSpecifier::AndFilter(AndFilter { filters: vec![one, other] });
+    Some(AccessLogFilter { filter_specifier: Some(both) })
 }
 
 /// A format as a line of its own, as Istio completes it.

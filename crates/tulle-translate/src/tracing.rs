@@ -10,7 +10,6 @@ use tulle_mesh::Snapshot;
 use tulle_mesh::provider::{At, OpenTelemetry, ProviderKind, Zipkin};
 use tulle_mesh::proxies::ProxySettings;
 use tulle_mesh::telemetry::{CustomTag, Mode};
-use tulle_proto::envoy::accesslog::AccessLog;
 use tulle_proto::envoy::core::{
     GrpcService, HeaderValue, HeaderValueOption, HttpService, HttpUri, TypedExtensionConfig,
     grpc_service::{EnvoyGrpc, TargetSpecifier},
@@ -27,7 +26,7 @@ use tulle_proto::envoy::trace::{
 };
 use tulle_proto::envoy::tracing::{CustomTag as Tag, custom_tag};
 
-use crate::access_log;
+use crate::access_log::{self, Logs};
 use crate::names::ClusterName;
 use crate::pb::{boolv, duration, pack, u32v};
 use crate::proxy::{Kind, Proxy};
@@ -50,8 +49,8 @@ const OWN: &[(&str, &str)] = &[
 pub(crate) struct Traced {
     tracing: Option<Tracing>,
     request_id: Option<RequestIdExtension>,
-    /// Access logs; `None` leaves them to the mesh's settings.
-    logs: Option<Vec<AccessLog>>,
+    /// Access logs.
+    pub(crate) logs: Logs,
 }
 
 impl Traced {
@@ -59,9 +58,7 @@ impl Traced {
     pub(crate) fn put(&self, manager: &mut HttpConnectionManager) {
         manager.tracing.clone_from(&self.tracing);
         manager.request_id_extension.clone_from(&self.request_id);
-        if let Some(logs) = &self.logs {
-            manager.access_log.clone_from(logs);
-        }
+        manager.access_log.clone_from(&self.logs.http);
     }
 }
 
@@ -79,7 +76,7 @@ struct Spec<'a> {
 
 /// Tracing of `proxy` at one end: of requests that go out (`Client`, gateways too) or come in (`Server`).
 pub(crate) fn of(snapshot: &Snapshot, proxy: &Proxy, settings: &ProxySettings, end: Mode) -> Traced {
-    Traced { logs: access_log::of(snapshot, proxy, end), ..traces(snapshot, proxy, settings, end) }
+    Traced { logs: access_log::of(snapshot, proxy, settings, end), ..traces(snapshot, proxy, settings, end) }
 }
 
 fn traces(snapshot: &Snapshot, proxy: &Proxy, settings: &ProxySettings, end: Mode) -> Traced {
@@ -158,7 +155,7 @@ fn traced(
             ..UuidRequestIdConfig::default()
         })),
     });
-    Traced { tracing: Some(tracing), request_id, logs: None }
+    Traced { tracing: Some(tracing), request_id, logs: Logs::default() }
 }
 
 fn tags(written: Option<&BTreeMap<String, CustomTag>>, istio: bool) -> Vec<Tag> {

@@ -51,14 +51,11 @@ oneof! {
         /// Writes access logs to a file.
         EnvoyFileAccessLog(FileAccessLogProvider) = "envoyFileAccessLog",
         /// Takes access logs of HTTP over gRPC.
-        EnvoyHttpAls(HttpGrpcLogProvider) = "envoyHttpAls"
-            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
+        EnvoyHttpAls(HttpGrpcLogProvider) = "envoyHttpAls",
         /// Takes access logs of TCP over gRPC.
-        EnvoyTcpAls(TcpGrpcLogProvider) = "envoyTcpAls"
-            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
+        EnvoyTcpAls(TcpGrpcLogProvider) = "envoyTcpAls",
         /// Takes access logs as OpenTelemetry does.
-        EnvoyOtelAls(OpentelemetryLogProvider) = "envoyOtelAls"
-            => planned("access logs are not sent to services; envoyFileAccessLog writes them"),
+        EnvoyOtelAls(OpentelemetryLogProvider) = "envoyOtelAls",
         /// Serves secrets.
         Sds(SdsProvider) = "sds"
             => planned("credentials are read from Secrets"),
@@ -428,7 +425,8 @@ record! {
         /// Name of the log; http_envoy_accesslog by default.
         pub log_name: String = "logName",
         /// Filter state to send.
-        pub filter_state_objects_to_log: Vec<String> = "filterStateObjectsToLog",
+        pub filter_state_objects_to_log: Vec<String> = "filterStateObjectsToLog"
+            => no_effect("filters of the proxy keep no such objects; entries name both ends by address and certificate"),
         /// Request headers to send.
         pub additional_request_headers_to_log: Vec<String> = "additionalRequestHeadersToLog",
         /// Response headers to send.
@@ -448,7 +446,8 @@ record! {
         /// Name of the log; tcp_envoy_accesslog by default.
         pub log_name: String = "logName",
         /// Filter state to send.
-        pub filter_state_objects_to_log: Vec<String> = "filterStateObjectsToLog",
+        pub filter_state_objects_to_log: Vec<String> = "filterStateObjectsToLog"
+            => no_effect("filters of the proxy keep no such objects; entries name both ends by address and certificate"),
     }
 }
 

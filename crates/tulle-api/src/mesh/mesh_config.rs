@@ -49,8 +49,7 @@ record! {
         /// Whether the access log is text or JSON; TEXT by default.
         pub access_log_encoding: Option<AccessLogEncoding> = "accessLogEncoding",
         /// Whether access logs are sent to a service.
-        pub enable_envoy_access_log_service: Option<bool> = "enableEnvoyAccessLogService"
-            => planned("access logs are not sent to services"),
+        pub enable_envoy_access_log_service: Option<bool> = "enableEnvoyAccessLogService",
         /// Whether connections that match nothing are left out of the access log.
         pub disable_envoy_listener_log: Option<bool> = "disableEnvoyListenerLog",
         /// Settings of all proxies.
@@ -297,14 +296,11 @@ record! {
     /// Providers where a Telemetry names none.
     pub struct DefaultProviders {
         /// For traces.
-        pub tracing: Vec<String> = "tracing"
-            => planned("traces are not made"),
+        pub tracing: Vec<String> = "tracing",
         /// For metrics.
-        pub metrics: Vec<String> = "metrics"
-            => planned("metrics are served to whoever asks"),
+        pub metrics: Vec<String> = "metrics",
         /// For access logs.
-        pub access_logging: Vec<String> = "accessLogging"
-            => planned("only the log of the mesh's settings is written"),
+        pub access_logging: Vec<String> = "accessLogging",
     }
 }
 

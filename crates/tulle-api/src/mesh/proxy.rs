@@ -63,8 +63,7 @@ record! {
         pub sds: Option<MeshSds> = "sds"
             => no_effect("deprecated, certificates always come over SDS"),
         /// Service that access logs are sent to.
-        pub envoy_access_log_service: Option<RemoteService> = "envoyAccessLogService"
-            => planned("access logs are not sent to services"),
+        pub envoy_access_log_service: Option<RemoteService> = "envoyAccessLogService",
         /// Service that metrics are sent to.
         pub envoy_metrics_service: Option<RemoteService> = "envoyMetricsService"
             => planned("metrics are not sent, they are asked for"),
@@ -186,9 +185,11 @@ record! {
         /// Its address.
         pub address: String = "address",
         /// TLS towards it.
-        pub tls_settings: Option<ClientTlsSettings> = "tlsSettings",
+        pub tls_settings: Option<ClientTlsSettings> = "tlsSettings"
+            => planned("a DestinationRule for the service says how TLS is spoken with it"),
         /// TCP keep-alive towards it.
-        pub tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive",
+        pub tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive"
+            => planned("a DestinationRule for the service says what its connections are like"),
     }
 }
 

@@ -9,10 +9,22 @@ use tulle_telemetry::access_log::{AccessLogFormat, JsonFormat};
 use tulle_telemetry::cel::Expression;
 
 use super::context::{At, Context, UNSUPPORTED};
+use super::log_service;
 use super::matcher::header;
 use super::value::{RUNTIME_KEY, data, fraction, json, text, texts};
-use crate::runtime::access_log::{AccessLog, Comparison, ComparisonOp, LogFilter, LogFormat, LogSink};
+use crate::runtime::access_log::{
+    AccessLog, Comparison, ComparisonOp, LogFilter, LogFormat, LogSink, LogTarget,
+};
 
+/// The kinds of logs.
+const KNOWN: &[&str] = &[
+    type_url::FILE_ACCESS_LOG,
+    type_url::STDOUT_ACCESS_LOG,
+    type_url::STDERR_ACCESS_LOG,
+    type_url::OTEL_ACCESS_LOG,
+    type_url::HTTP_GRPC_ACCESS_LOG,
+    type_url::TCP_GRPC_ACCESS_LOG,
+];
 /// Deepest nesting of a JSON format.
 const JSON_DEPTH: u32 = 16;
 
@@ -36,30 +48,42 @@ fn access_log(cx: &mut Context<'_>, at: &At<'_>, message: &accesslog::AccessLog)
         cx.refuse(&at, "is required");
         return None;
     };
-    let (sink, format) = match any.type_url.as_str() {
+    let lines = |(sink, format)| LogTarget::Lines { sink, format };
+    let target = match any.type_url.as_str() {
         type_url::FILE_ACCESS_LOG => {
             let message: file_access_log::FileAccessLog = cx.unpack(&at, any)?;
-            file(cx, &at, &message)?
+            lines(file(cx, &at, &message)?)
         }
         type_url::STDOUT_ACCESS_LOG => {
             use stream_access_log::stdout_access_log::AccessLogFormat as Format;
             let stream_access_log::StdoutAccessLog { access_log_format } = cx.unpack(&at, any)?;
             let format = access_log_format.as_ref().map(|Format::LogFormat(format)| format);
-            (LogSink::Stdout, stream_format(cx, &at, format)?)
+            lines((LogSink::Stdout, stream_format(cx, &at, format)?))
         }
         type_url::STDERR_ACCESS_LOG => {
             use stream_access_log::stderr_access_log::AccessLogFormat as Format;
             let stream_access_log::StderrAccessLog { access_log_format } = cx.unpack(&at, any)?;
             let format = access_log_format.as_ref().map(|Format::LogFormat(format)| format);
-            (LogSink::Stderr, stream_format(cx, &at, format)?)
+            lines((LogSink::Stderr, stream_format(cx, &at, format)?))
+        }
+        type_url::OTEL_ACCESS_LOG => {
+            let message = cx.unpack(&at, any)?;
+            LogTarget::Service(Arc::new(log_service::open_telemetry(cx, &at, &message)?))
+        }
+        type_url::HTTP_GRPC_ACCESS_LOG => {
+            let message = cx.unpack(&at, any)?;
+            LogTarget::Service(Arc::new(log_service::http_grpc(cx, &at, &message)?))
+        }
+        type_url::TCP_GRPC_ACCESS_LOG => {
+            let message = cx.unpack(&at, any)?;
+            LogTarget::Service(Arc::new(log_service::tcp_grpc(cx, &at, &message)?))
         }
         _ => {
-            let known = [type_url::FILE_ACCESS_LOG, type_url::STDOUT_ACCESS_LOG, type_url::STDERR_ACCESS_LOG];
-            cx.unknown_extension(&at, any, "access log", &known);
+            cx.unknown_extension(&at, any, "access log", KNOWN);
             return None;
         }
     };
-    Some(AccessLog { sink, format, filter })
+    Some(AccessLog { target, filter })
 }
 
 fn stream_format(
@@ -115,13 +139,7 @@ pub(super) fn substitution(
         json_format_options,
         format,
     } = message;
-    for (i, core::TypedExtensionConfig { name, typed_config: _ }) in formatters.iter().enumerate() {
-        let at = at.field("formatters");
-        // These operators are built in; anything else would be a variable that nobody fills in.
-        if !["envoy.formatter.req_without_query", "envoy.formatter.metadata"].contains(&name.as_str()) {
-            cx.refuse(&at.index(i), format!("formatter {name:?} is not supported"));
-        }
-    }
+    self::formatters(cx, &at.field("formatters"), formatters);
     if log {
         no_effect!(cx, at, content_type: "a log has no content type");
     }
@@ -151,6 +169,15 @@ pub(super) fn substitution(
         cx.note(&at.field("omit_empty_values"), "text formats write - for what is missing");
     }
     Some((format, text(content_type)))
+}
+
+/// Formatters that are built in; anything else would be a variable that nobody fills in.
+pub(super) fn formatters(cx: &mut Context<'_>, at: &At<'_>, list: &[core::TypedExtensionConfig]) {
+    for (i, core::TypedExtensionConfig { name, typed_config: _ }) in list.iter().enumerate() {
+        if !["envoy.formatter.req_without_query", "envoy.formatter.metadata"].contains(&name.as_str()) {
+            cx.refuse(&at.index(i), format!("formatter {name:?} is not supported"));
+        }
+    }
 }
 
 fn text_format(cx: &mut Context<'_>, at: &At<'_>, format: &str) -> Option<LogFormat> {

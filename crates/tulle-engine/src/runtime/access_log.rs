@@ -1,20 +1,89 @@
 //! Where and when a request or connection is logged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tulle_proto::otlp::KeyValue;
+use tulle_telemetry::access_log::{AlsFields, OtlpForm};
 use tulle_telemetry::cel::Expression;
 
+use super::grpc_service::GrpcService;
 use super::matcher::{Fraction, HeaderMatcher};
+use super::tracing::{CustomTag, OtlpTarget};
 
 /// One access log.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
-    /// Where lines go.
-    pub sink: LogSink,
-    /// How a line looks.
-    pub format: LogFormat,
+    /// Who gets it.
+    pub target: LogTarget,
     /// Which requests are logged.
     pub filter: LogFilter,
+}
+
+/// Who gets an access log.
+#[derive(Clone, Debug)]
+pub enum LogTarget {
+    /// Lines.
+    Lines {
+        /// Where they go.
+        sink: LogSink,
+        /// How a line looks.
+        format: LogFormat,
+    },
+    /// A service.
+    Service(Arc<LogService>),
+}
+
+/// A service that takes access logs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogService {
+    /// The form.
+    pub kind: LogServiceKind,
+    /// Further attributes of each entry.
+    pub tags: Arc<[CustomTag]>,
+    /// Name of the log.
+    pub name: Arc<str>,
+    /// How long entries wait for others at most.
+    pub interval: Duration,
+    /// So many bytes do not wait.
+    pub batch: usize,
+}
+
+/// The form in which a service takes access logs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogServiceKind {
+    /// Envoy's access log service.
+    Als {
+        /// The service.
+        to: GrpcService,
+        /// Whether its entries are of connections rather than of requests.
+        tcp: bool,
+        /// Header fields that entries tell.
+        fields: AlsFields,
+    },
+    /// OpenTelemetry.
+    Otlp(Box<OtlpLog>),
+}
+
+/// Log records for an OpenTelemetry collector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OtlpLog {
+    /// The collector.
+    pub to: OtlpTarget,
+    /// Whether the resource tells the log's name and ours (`log_name`, `zone_name`, `cluster_name`, `node_name`).
+    pub labels: bool,
+    /// Attributes of the resource that detectors find.
+    pub detected: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether attributes come from `OTEL_RESOURCE_ATTRIBUTES`.
+    pub environment: bool,
+    /// Attributes of the resource; they win over all others.
+    pub resource: Vec<KeyValue>,
+    /// The body of a record.
+    pub body: Option<OtlpForm>,
+    /// Attributes of a record.
+    pub attributes: Vec<(String, OtlpForm)>,
+    /// What is put before the names of its statistics.
+    pub stat_prefix: Arc<str>,
 }
 
 /// Where lines go.

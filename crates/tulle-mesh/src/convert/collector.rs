@@ -177,6 +177,12 @@ pub(super) fn of_proxy(written: &api::MeshTracing) -> ProxyTracing {
     }
 }
 
+/// The service that `envoyAccessLogService` names.
+pub(super) fn log_service(written: &api::RemoteService) -> Option<At> {
+    let api::RemoteService { address, tls_settings: _, tcp_keepalive: _ } = written;
+    address_of(address)
+}
+
 /// `NAME.NAMESPACE:PORT` or `HOST:PORT`.
 fn address_of(address: &str) -> Option<At> {
     let (host, port) = address.rsplit_once(':')?;

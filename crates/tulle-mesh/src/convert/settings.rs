@@ -85,7 +85,7 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
         access_log_file,
         access_log_format,
         access_log_encoding,
-        enable_envoy_access_log_service: _,
+        enable_envoy_access_log_service,
         disable_envoy_listener_log,
         default_config,
         outbound_traffic_policy,
@@ -141,6 +141,7 @@ pub(crate) fn put_in_force(out: &mut MeshConfig, written: &api::MeshConfig) {
     set(&mut out.inbound, inbound_traffic_policy.as_ref().map(inbound));
     set(&mut out.auto_mtls, *enable_auto_mtls);
     set(&mut out.enable_tracing, *enable_tracing);
+    set(&mut out.log_service, *enable_envoy_access_log_service);
     if let Some(api::DefaultProviders { tracing, metrics: _, access_logging }) = default_providers {
         set(&mut out.default_tracing, list(tracing));
         set(&mut out.default_logging, list(access_logging));
@@ -212,6 +213,7 @@ fn proxies(written: &api::MeshProxyConfig) -> Proxies {
             headers: written.proxy_headers.as_ref().map(headers).unwrap_or_default(),
             connections: written.connection_settings.as_ref().map(connections).unwrap_or_default(),
             tracing: written.tracing.as_ref().map(super::collector::of_proxy).unwrap_or_default(),
+            log_service: written.envoy_access_log_service.as_ref().and_then(super::collector::log_service).map(Box::new),
         },
     }
 }

@@ -76,14 +76,24 @@ fn of_routes(snapshot: &Snapshot, routes: &RouteSet) -> Diagnostics {
     notes
 }
 
-/// Providers of metrics that are not there, or are for something else.
+/// Kinds of providers that take access logs.
+const LOGS: &[&str] = &["envoyFileAccessLog", "envoyHttpAls", "envoyTcpAls", "envoyOtelAls"];
+
+/// Providers of metrics and access logs that are not there, or are for something else.
 fn of_telemetry(snapshot: &Snapshot, telemetry: &Telemetry) -> Diagnostics {
     let mut notes = Diagnostics::new();
     let named = telemetry.metrics.iter().enumerate();
     let named = named.flat_map(|(i, m)| m.providers.iter().enumerate().map(move |(j, name)| (i, j, name)));
     for (i, j, name) in named {
         let path = format!("spec.metrics[{i}].providers[{j}].name");
-        notes.extend(wrong_provider(snapshot, name, &path, "prometheus"));
+        notes.extend(wrong_provider(snapshot, name, &path, ("metrics", &["prometheus"])));
+    }
+    let named = telemetry.access_logging.iter().enumerate();
+    let named = named.flat_map(|(i, l)| l.providers.iter().enumerate().map(move |(j, name)| (i, j, name)));
+    // `envoy` is always there.
+    for (i, j, name) in named.filter(|(_, _, name)| name.as_str() != "envoy") {
+        let path = format!("spec.accessLogging[{i}].providers[{j}].name");
+        notes.extend(wrong_provider(snapshot, name, &path, ("access logs", LOGS)));
     }
     for note in &mut notes {
         note.resource = Some(telemetry.meta.resource.clone());
@@ -91,13 +101,18 @@ fn of_telemetry(snapshot: &Snapshot, telemetry: &Telemetry) -> Diagnostics {
     notes
 }
 
-/// What is wrong with a provider that a Telemetry names for something that one of `kind` does.
-fn wrong_provider(snapshot: &Snapshot, name: &str, path: &str, kind: &str) -> Option<Diagnostic> {
+/// What is wrong with a provider that a Telemetry names for something (`what`) that those of `kinds` take.
+fn wrong_provider(
+    snapshot: &Snapshot,
+    name: &str,
+    path: &str,
+    (what, kinds): (&str, &[&str]),
+) -> Option<Diagnostic> {
     let (message, fix) = match snapshot.mesh().telemetry_provider(name) {
-        Some(found) if found.name() == kind => return None,
+        Some(found) if kinds.contains(&found.name()) => return None,
         Some(found) => (
-            format!("the extension provider {name:?} is {}, which takes no metrics", found.name()),
-            format!("name one that is {kind}"),
+            format!("the extension provider {name:?} is {}, which takes no {what}", found.name()),
+            format!("name one that is {}", kinds.join(" or ")),
         ),
         None => {
             let known: Vec<&str> = snapshot.mesh().providers.iter().map(|p| p.name.as_str()).collect();

@@ -239,9 +239,10 @@ fn start_workers(plan: &mut Plan, audit: AuditLog) -> Result<Fleet, BootError> {
     let settings = Settings {
         workers: plan.workers,
         node: plan.node.clone(),
-        service_cluster: node.cluster,
-        node_id: node.id,
-        zone: node.locality.map(|l| l.zone).unwrap_or_default(),
+        service_cluster: node.cluster.clone(),
+        node_id: node.id.clone(),
+        zone: node.locality.as_ref().map(|l| l.zone.clone()).unwrap_or_default(),
+        xds_node: Arc::new(node),
         environment: Arc::new(environment(plan)),
         secrets: plan.secrets.clone(),
         mark: plan.mark,

@@ -62,16 +62,15 @@ impl From<connect::Failed> for ConnectFault {
 }
 
 impl ConnectFault {
-    /// Envoy's transport failure reason: in the transport's words, with underscores for spaces; empty where there is none.
+    /// Envoy's transport failure reason: in the transport's words; empty where there is none.
     pub(crate) fn reason(&self) -> String {
-        let text = match self {
-            Self::Timeout => return String::new(),
+        match self {
+            Self::Timeout => String::new(),
             Self::Source(address, error) => format!("failed to bind to {address}: {}", words(error)),
             Self::Io(error) => format!("delayed connect error: {}", words(error)),
             Self::Tls(error) => format!("TLS_error: {error}"),
             Self::BrokenTls => self.to_string(),
-        };
-        text.replace(char::is_whitespace, "_")
+        }
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
         with_line(x, Some(duration), b"", |line| {
             for log in &x.manager.logs {
                 if !(x.health_check && log.passes_over_health_checks()) {
-                    log.write(line, Some(&x.s.request), x.record.random);
+                    log.write(&x.conn.worker, line, Some(&x.s.request), x.record.random);
                 }
             }
         });
@@ -167,6 +167,7 @@ pub(crate) fn with_line<T>(
         upstream_peer_uri_san: record.upstream.as_ref().map_or("", |u| &u.principal),
         downstream_tls_version: tls.map_or("", |t| t.version),
         connection_id: x.conn.id,
+        trace: record.ids,
         local_reply_body: reply,
         metadata: &metadata,
         ..RequestRecord::default()

@@ -39,11 +39,39 @@ pub(crate) async fn unary<Q: Message, A: Message>(
     path: &str,
     message: &Q,
 ) -> Result<A, GrpcFault> {
+    answer(&call(worker, service, path, &message.to_wire()).await?)
+}
+
+/// Calls a method with one encoded message; what came back, if the status is that of success.
+pub(crate) async fn call(
+    worker: &Rc<Worker>,
+    service: &GrpcService,
+    path: &str,
+    message: &[u8],
+) -> Result<Called, GrpcFault> {
     let head = head(service, path);
     let body = framed(message);
     let work = call::by_name(worker, &service.cluster, &head, &body, Keep::UpTo(MAX_ANSWER));
     let called = call::within(service.timeout, work).await.ok_or(GrpcFault::Late)??;
-    answer(&called)
+    let status =
+        headers::grpc_status(&called.trailers).or_else(|| headers::grpc_status(&called.head.headers));
+    if called.head.status != 200 || status != Some(0) {
+        return Err(GrpcFault::Refused(called.head.status, status));
+    }
+    Ok(called)
+}
+
+/// The message of an answer.
+pub(crate) fn answer<A: Message>(called: &Called) -> Result<A, GrpcFault> {
+    let malformed = |why: &str| GrpcFault::Malformed(why.to_owned());
+    let [flag, a, b, c, d, message @ ..] = called.body.as_slice() else { return Err(malformed("too short")) };
+    if *flag != 0 {
+        return Err(malformed("compressed"));
+    }
+    if u32::from_be_bytes([*a, *b, *c, *d]) as usize != message.len() {
+        return Err(malformed("not exactly one message"));
+    }
+    A::from_wire(message).map_err(|error| malformed(&error.to_string()))
 }
 
 fn head(service: &GrpcService, path: &str) -> RequestHead {
@@ -66,28 +94,10 @@ fn head(service: &GrpcService, path: &str) -> RequestHead {
 }
 
 /// A message with its prefix: not compressed, and its length.
-fn framed(message: &impl Message) -> Vec<u8> {
-    let message = message.to_wire();
+fn framed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(5 + message.len());
     out.push(0);
     out.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(&message);
+    out.extend_from_slice(message);
     out
-}
-
-fn answer<A: Message>(called: &Called) -> Result<A, GrpcFault> {
-    let status =
-        headers::grpc_status(&called.trailers).or_else(|| headers::grpc_status(&called.head.headers));
-    if called.head.status != 200 || status != Some(0) {
-        return Err(GrpcFault::Refused(called.head.status, status));
-    }
-    let malformed = |why: &str| GrpcFault::Malformed(why.to_owned());
-    let [flag, a, b, c, d, message @ ..] = called.body.as_slice() else { return Err(malformed("too short")) };
-    if *flag != 0 {
-        return Err(malformed("compressed"));
-    }
-    if u32::from_be_bytes([*a, *b, *c, *d]) as usize != message.len() {
-        return Err(malformed("not exactly one message"));
-    }
-    A::from_wire(message).map_err(|error| malformed(&error.to_string()))
 }

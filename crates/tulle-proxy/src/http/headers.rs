@@ -127,7 +127,7 @@ pub(crate) fn grpc_status(headers: &HeaderList) -> Option<i32> {
 }
 
 /// A version 4 UUID of these random bits (RFC 9562 section 5.4), in lower case.
-fn uuid(random: u128) -> [u8; 36] {
+pub(crate) fn uuid(random: u128) -> [u8; 36] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bits = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let mut out = [b'-'; 36];

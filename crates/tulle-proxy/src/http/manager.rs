@@ -57,11 +57,12 @@ pub(crate) struct LocalManager {
 impl LocalManager {
     /// Makes `config`, of a listener of that direction, ready.
     pub(crate) fn new(worker: &Worker, config: &Arc<HttpManager>, direction: Direction) -> Self {
-        // First: it asks the store for counters, as what follows does.
+        // First: these ask the store for counters, as what follows does.
         let tracing = config.tracing.as_ref().map(|t| LocalTracing::new(worker, t, direction));
+        let logs = LocalLog::all(worker, &config.access_logs);
         let mut manager = Self {
             stats: worker.telemetry.store.borrow_mut().proxy.http.get(&config.stat_prefix),
-            logs: LocalLog::all(&worker.telemetry, &config.access_logs),
+            logs,
             h1: options(config),
             istio: None,
             peer_metadata: PeerMetadata::default(),

@@ -20,7 +20,7 @@ pub(crate) mod grpc;
 mod grpc_web;
 pub(crate) mod h1;
 pub(crate) mod h2;
-mod headers;
+pub(crate) mod headers;
 mod local_reply;
 pub(crate) mod manager;
 mod peer;

@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tulle_telemetry::{ResponseFlag, ResponseFlags, metrics::PeerId, trace::Event};
+use tulle_telemetry::{
+    ResponseFlag, ResponseFlags,
+    metrics::PeerId,
+    trace::{Event, SpanId, TraceId},
+};
 
 use crate::{
     cluster::{Host, LocalCluster, host::UpstreamFacts},
@@ -68,6 +72,8 @@ pub(crate) struct Record {
     pub(crate) events: Vec<Event>,
     /// Events that there was no room for.
     pub(crate) lost_events: u32,
+    /// The ids of its trace and of its own span.
+    pub(crate) ids: Option<(TraceId, SpanId)>,
     /// The trace.
     pub(crate) trace: Option<Box<Active>>,
 }
@@ -101,6 +107,7 @@ impl Record {
             observe: Observe::No,
             events: Vec::new(),
             lost_events: 0,
+            ids: None,
             trace: None,
         }
     }

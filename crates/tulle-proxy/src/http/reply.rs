@@ -154,7 +154,7 @@ impl Reply {
         let mut details = format!("upstream_reset_before_response_started{{{details}");
         if !reason.is_empty() {
             details.push('|');
-            details.push_str(reason);
+            details.push_str(&reason.replace(char::is_whitespace, "_"));
         }
         details.push('}');
         let mut reply = Self::new(status, body, details).flag(flag);

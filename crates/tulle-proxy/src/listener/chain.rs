@@ -146,7 +146,7 @@ impl LocalChain {
                 chain.manager = Some(Rc::new(LocalManager::new(worker, manager, listener.direction)));
             }
             Terminal::Tcp(proxy) => {
-                chain.logs = LocalLog::all(&worker.telemetry, &proxy.access_logs);
+                chain.logs = LocalLog::all(worker, &proxy.access_logs);
                 let stats = config.filters.iter().find_map(|filter| match filter {
                     NetworkFilter::IstioStats(stats) => Some(stats),
                     _ => None,

@@ -350,7 +350,7 @@ fn log(conn: &Conn, wall: SystemTime, out: &Outcomes) {
     }
     let line = line(conn, wall, out);
     for log in &conn.chain.logs {
-        log.write(&line, None, fastrand::u64(..));
+        log.write(&conn.worker, &line, None, fastrand::u64(..));
     }
 }
 

@@ -7,25 +7,33 @@ use smallvec::SmallVec;
 use tulle_engine::{
     decide::matcher,
     runtime::{
-        access_log::{AccessLog, Comparison, ComparisonOp, LogFilter, LogFormat},
+        access_log::{AccessLog, Comparison, ComparisonOp, LogFilter, LogFormat, LogTarget},
         metadata::{self, Metadata, Value, lookup},
     },
 };
 use tulle_http::{HeaderList, RequestHead};
+use tulle_proto::envoy::{core, google, google::value::Kind};
 use tulle_telemetry::access_log::{
     AccessLogFormat, ENVOY_TEXT, FormatError, HeaderLookup, JsonFormat, MetadataForm, MetadataLookup,
     MetadataSource, RequestRecord,
 };
 use tulle_telemetry::trace::Reason;
 
-use super::{Telemetry, sink::Sink};
+use super::{log_service::ServiceLog, sink::Sink};
+use crate::worker::Worker;
 
 /// One access log, ready to write.
 #[derive(Debug)]
 pub(crate) struct LocalLog {
-    sink: Rc<Sink>,
-    format: AccessLogFormat,
+    target: LocalTarget,
     filter: LogFilter,
+}
+
+/// Who gets it.
+#[derive(Debug)]
+enum LocalTarget {
+    Lines(Rc<Sink>, AccessLogFormat),
+    Service(ServiceLog),
 }
 
 /// Header fields as the log asks for them.
@@ -77,37 +85,68 @@ impl MetadataLookup for Written<'_> {
             }
         }
     }
+
+    fn all(&self) -> Option<core::Metadata> {
+        self.dynamic.filter(|all| !all.is_empty()).map(message)
+    }
+}
+
+/// Metadata as a message.
+fn message(metadata: &Metadata) -> core::Metadata {
+    fn fields(list: &metadata::Fields) -> google::Struct {
+        google::Struct { fields: list.iter().map(|(name, v)| (name.to_string(), value(v))).collect() }
+    }
+    fn value(written: &Value) -> google::Value {
+        let kind = match written {
+            Value::Null => Kind::NullValue(0),
+            Value::Bool(b) => Kind::BoolValue(*b),
+            Value::Number(n) => Kind::NumberValue(*n),
+            Value::String(text) => Kind::StringValue(text.to_string()),
+            Value::List(items) => {
+                Kind::ListValue(google::ListValue { values: items.iter().map(value).collect() })
+            }
+            Value::Struct(list) => Kind::StructValue(fields(list)),
+        };
+        google::Value { kind: Some(kind) }
+    }
+    core::Metadata {
+        filter_metadata: metadata.iter().map(|(name, list)| (name.to_string(), fields(list))).collect(),
+        ..core::Metadata::default()
+    }
 }
 
 impl HeaderLookup for Fields<'_> {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.0.get(name)
     }
+
+    fn bytes(&self) -> u64 {
+        self.0.iter().map(|field| (field.name.len() + field.value.len()) as u64).sum()
+    }
 }
 
 impl LocalLog {
     /// Makes every log of `configs` ready. One whose format has an unknown operator is left out with an error in our own log.
-    pub(crate) fn all(telemetry: &Telemetry, configs: &[AccessLog]) -> Vec<Self> {
-        configs
-            .iter()
-            .filter_map(|config| {
-                let AccessLog { sink, format, filter } = config;
-                match compile(format) {
-                    Ok(format) => {
-                        Some(Self { sink: telemetry.sinks.get(sink), format, filter: filter.clone() })
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "access log left out");
-                        None
-                    }
+    pub(crate) fn all(worker: &Worker, configs: &[AccessLog]) -> Vec<Self> {
+        let ready = |AccessLog { target, filter }: &AccessLog| {
+            let target = match target {
+                LogTarget::Lines { sink, format } => {
+                    compile(format).map(|format| LocalTarget::Lines(worker.telemetry.sinks.get(sink), format))
                 }
-            })
-            .collect()
+                LogTarget::Service(service) => ServiceLog::new(worker, service).map(LocalTarget::Service),
+            };
+            let left_out = |error: &FormatError| tracing::error!(%error, "access log left out");
+            Some(Self { target: target.inspect_err(left_out).ok()?, filter: filter.clone() })
+        };
+        configs.iter().filter_map(ready).collect()
     }
 
     /// Whether a line says anything of the trailers of the response.
     pub(crate) fn reads_trailers(&self) -> bool {
-        self.format.reads_trailers()
+        match &self.target {
+            LocalTarget::Lines(_, format) => format.reads_trailers(),
+            LocalTarget::Service(service) => service.reads_trailers(),
+        }
     }
 
     /// Whether the filter wants no health checks, whatever else it wants.
@@ -124,9 +163,19 @@ impl LocalLog {
     }
 
     /// Writes a line if the filter wants it. `request` is the head as far as there was one; `random` the request's own.
-    pub(crate) fn write(&self, record: &RequestRecord<'_>, request: Option<&RequestHead>, random: u64) {
-        if wanted(&self.filter, record, request, random) {
-            self.sink.write(|out| self.format.render(record, out));
+    pub(crate) fn write(
+        &self,
+        worker: &Rc<Worker>,
+        record: &RequestRecord<'_>,
+        request: Option<&RequestHead>,
+        random: u64,
+    ) {
+        if !wanted(&self.filter, record, request, random) {
+            return;
+        }
+        match &self.target {
+            LocalTarget::Lines(sink, format) => sink.write(|out| format.render(record, out)),
+            LocalTarget::Service(service) => service.write(worker, record),
         }
     }
 }

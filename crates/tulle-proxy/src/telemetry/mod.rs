@@ -3,6 +3,7 @@
 pub(crate) mod access_log;
 pub(crate) mod audit;
 pub(crate) mod istio;
+pub(crate) mod log_service;
 pub(crate) mod peer;
 mod policies;
 pub(crate) mod sink;
@@ -13,7 +14,7 @@ use hashbrown::HashMap;
 use tulle_base::agent::NodeConfig;
 use tulle_telemetry::metrics::{PeerId, Snapshot, Store, proxy::PolicyStats};
 
-use self::sink::Sinks;
+use self::{log_service::LogServices, sink::Sinks};
 use crate::trace::{collector::Collectors, kept::Kept};
 
 /// The counters and log buffers of one worker.
@@ -25,6 +26,8 @@ pub(crate) struct Telemetry {
     policies: RefCell<HashMap<Arc<str>, Rc<PolicyStats>, foldhash::fast::RandomState>>,
     /// Open log files.
     pub(crate) sinks: Sinks,
+    /// Services that access logs go to.
+    pub(crate) log_services: LogServices,
     /// Where spans go.
     pub(crate) collectors: Collectors,
     /// What the control plane's store gets of requests.
@@ -44,6 +47,7 @@ impl Telemetry {
             store: RefCell::new(store),
             policies: RefCell::default(),
             sinks: Sinks::default(),
+            log_services: LogServices::default(),
             collectors: Collectors::default(),
             kept: Kept::default(),
             own,

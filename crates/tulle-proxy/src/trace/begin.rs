@@ -76,6 +76,7 @@ pub(crate) fn begin(x: &mut Exchange<'_>) {
     if sampled && (keeping || tracing.exporter.is_some()) {
         x.record.observe = Observe::All;
     }
+    x.record.ids = own.as_ref().map(|own| (own.trace, own.id));
     x.record.trace = Some(Box::new(Active { reason, own }));
     decorate(x, tracing);
 }

@@ -12,7 +12,7 @@ use tulle_telemetry::{
     trace::{Kind, Reason, Span, SpanId, TraceId, request_id},
 };
 
-use super::{Active, LocalTag, LocalTracing, LocalValue, Observe, tags};
+use super::{Active, LocalTag, LocalTracing, Observe, tags};
 use crate::http::{exchange::Exchange, finish::with_line};
 
 /// The most bytes of a tag's value.
@@ -140,7 +140,10 @@ fn name(x: &Exchange<'_>, tracing: &LocalTracing, active: &Active, line: &Reques
     }
 }
 
-fn rendered(format: &tulle_telemetry::access_log::AccessLogFormat, line: &RequestRecord<'_>) -> String {
+pub(super) fn rendered(
+    format: &tulle_telemetry::access_log::AccessLogFormat,
+    line: &RequestRecord<'_>,
+) -> String {
     let mut out = Vec::new();
     format.render(line, &mut out);
     out.truncate(MAX_VALUE);
@@ -167,16 +170,12 @@ fn all_tags(x: &Exchange<'_>, tracing: &LocalTracing, line: &RequestRecord<'_>, 
         of_route.as_ref().is_some_and(|(_, all): &(_, &[CustomTag])| all.iter().any(|t| t.name == tag.name))
     };
     let own = tracing.tags.iter().filter(|tag| !wins(tag));
-    for LocalTag { name, value } in own.chain(of_route.iter().flat_map(|(tags, _)| tags)) {
-        let value = match value {
-            LocalValue::Fixed(text) => text.to_string(),
-            LocalValue::Format(format, default) => {
-                let found = rendered(format, line);
-                if found.is_empty() { default.to_string() } else { found }
-            }
-        };
+    for tag in own.chain(of_route.iter().flat_map(|(tags, _)| tags)) {
+        let value = tag.of(line);
         if !value.is_empty() {
-            out.push((Cow::Owned(name.to_string()), value));
+            // One of our own names is theirs then.
+            out.retain(|(known, _)| **known != *tag.name);
+            out.push((Cow::Owned(tag.name.to_string()), value));
         }
     }
     out

@@ -16,7 +16,7 @@ use tulle_engine::runtime::{
     tracing::{CustomTag, OtlpTarget, TagValue, Tracer, TracerKind, Tracing},
 };
 use tulle_telemetry::{
-    access_log::AccessLogFormat,
+    access_log::{AccessLogFormat, RequestRecord},
     trace::{Event, Reason, SpanId, TraceId},
 };
 
@@ -49,9 +49,9 @@ pub(crate) struct LocalTracing {
     exporter: Option<Rc<Exporter>>,
 }
 
-/// A tag made ready.
+/// A tag made ready, of spans or of entries of access logs.
 #[derive(Debug)]
-struct LocalTag {
+pub(crate) struct LocalTag {
     name: Arc<str>,
     value: LocalValue,
 }
@@ -102,7 +102,7 @@ impl LocalTracing {
             tags: tags(worker, &config.tags),
             operation: format(&config.operation),
             upstream_operation: format(&config.upstream_operation),
-            exporter: config.tracer.as_ref().and_then(|t| worker.telemetry.collectors.exporter(worker, t)),
+            exporter: config.tracer.as_ref().and_then(|t| collector::exporter(worker, t)),
             config: config.clone(),
         }
     }
@@ -112,7 +112,27 @@ impl LocalTracing {
     }
 }
 
-fn tags(worker: &Worker, list: &[CustomTag]) -> Vec<LocalTag> {
+impl LocalTag {
+    /// Its value for a request or connection; empty for none.
+    fn of(&self, line: &RequestRecord<'_>) -> String {
+        match &self.value {
+            LocalValue::Fixed(text) => text.to_string(),
+            LocalValue::Format(format, default) => {
+                let found = finish::rendered(format, line);
+                if found.is_empty() { default.to_string() } else { found }
+            }
+        }
+    }
+}
+
+/// Names and values of those tags that have one.
+pub(crate) fn values(tags: &[LocalTag], line: &RequestRecord<'_>) -> Vec<(String, String)> {
+    let all = tags.iter().map(|tag| (tag.name.to_string(), tag.of(line)));
+    all.filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// Makes tags ready.
+pub(crate) fn tags(worker: &Worker, list: &[CustomTag]) -> Vec<LocalTag> {
     list.iter()
         .filter_map(|CustomTag { name, value }| {
             let value = match value {

@@ -43,6 +43,9 @@ fn run(
             }
         }
         worker.stop();
-        worker.telemetry.collectors.flush(&worker).await;
+        tokio::join!(
+            worker.telemetry.collectors.flush(&worker),
+            worker.telemetry.log_services.flush(&worker)
+        );
     });
 }

@@ -8,6 +8,7 @@ use std::{
 
 use tulle_base::{SpiffeId, agent::NodeConfig};
 use tulle_identity::Secrets;
+use tulle_proto::envoy::core::Node;
 use tulle_telemetry::audit::AuditLog;
 
 use crate::listener::limits::Limits;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Our xDS node's id, as spans tell it (`node_id`).
     pub node_id: String,
+    /// Our xDS node, as services that take access logs are told it; default none, then it is made of the id and the service cluster.
+    pub xds_node: Arc<Node>,
     /// Our zone, as spans tell it.
     pub zone: String,
     /// Variables of the environment, for tags of spans and attributes of collectors; default none.
@@ -59,6 +62,7 @@ impl Default for Settings {
             max_connections: 100_000,
             limits: Limits::default(),
             node_id: String::new(),
+            xds_node: Arc::default(),
             zone: String::new(),
             environment: Arc::default(),
             report_delay: Duration::from_secs(1),

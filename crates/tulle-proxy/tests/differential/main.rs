@@ -95,6 +95,7 @@ areas!(
     forward_proxy,
     ipv6,
     access_log,
+    log_services,
     generated_routes,
     generated_changes,
     generated_rbac,

@@ -1,18 +1,23 @@
 //! Access log lines in Envoy's formats.
 //!
 //! A format is compiled once ([`AccessLogFormat::text`], [`AccessLogFormat::json`]); an operator that does not exist here is refused
-//! by name. Rendering a [`RequestRecord`] only appends to the buffer that is given.
+//! by name. Rendering a [`RequestRecord`] only appends to the buffer that is given. [`OtlpFormat`] and [`http_entry`] make records for
+//! services of it.
 
+mod als;
 mod attributes;
 mod json;
 mod operator;
+mod otlp;
 mod parse;
 mod record;
 mod time;
 
 use std::collections::BTreeMap;
 
+pub use als::{AlsFields, http_entry, tcp_entry};
 pub use operator::{Address, MetadataSource};
+pub use otlp::{OtlpForm, OtlpFormat};
 pub use parse::FormatError;
 pub use record::{HeaderLookup, Headers, MetadataForm, MetadataLookup, NoHeaders, NoMetadata, RequestRecord};
 

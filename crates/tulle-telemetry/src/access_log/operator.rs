@@ -69,6 +69,12 @@ pub(super) enum Operator {
     GrpcStatusNumber,
     /// `%RESP(:STATUS)%`: a text, unlike `%RESPONSE_CODE%`.
     ResponseStatus,
+    /// `%UPSTREAM_TRANSPORT_FAILURE_REASON%`: with underscores for blanks, so that it is one word.
+    TransportFailure,
+    /// `%TRACE_ID%`.
+    Trace,
+    /// `%SPAN_ID%`.
+    Span,
     /// `%LOCAL_REPLY_BODY%`: empty rather than missing.
     LocalReplyBody,
     Header(HeaderNames),
@@ -123,6 +129,13 @@ impl Operator {
                 write_signed(status, out);
                 true
             }),
+            Self::TransportFailure => {
+                let blank = |b: &u8| if b.is_ascii_whitespace() { b'_' } else { *b };
+                out.extend(record.upstream_transport_failure_reason.as_bytes().iter().map(blank));
+                !record.upstream_transport_failure_reason.is_empty()
+            }
+            Self::Trace => record.trace.is_some_and(|(id, _)| write_bytes(id.to_hex().as_bytes(), out)),
+            Self::Span => record.trace.is_some_and(|(_, id)| write_bytes(id.to_hex().as_bytes(), out)),
             Self::LocalReplyBody => {
                 out.extend_from_slice(record.local_reply_body);
                 true

@@ -203,6 +203,9 @@ fn simple(name: &str) -> Option<Operator> {
             "RESPONSE_FLAGS_LONG" => Operator::ResponseFlagsLong,
             "GRPC_STATUS" => Operator::GrpcStatus,
             "LOCAL_REPLY_BODY" => Operator::LocalReplyBody,
+            "UPSTREAM_TRANSPORT_FAILURE_REASON" => Operator::TransportFailure,
+            "TRACE_ID" => Operator::Trace,
+            "SPAN_ID" => Operator::Span,
             "GRPC_STATUS_NUMBER" => Operator::GrpcStatusNumber,
             _ => return None,
         })
@@ -215,7 +218,6 @@ fn simple_text(name: &str) -> Option<Operator> {
         "UPSTREAM_PROTOCOL" => |r| r.upstream_protocol,
         "RESPONSE_CODE_DETAILS" => |r| r.response_code_details,
         "CONNECTION_TERMINATION_DETAILS" => |r| r.connection_termination_details,
-        "UPSTREAM_TRANSPORT_FAILURE_REASON" => |r| r.upstream_transport_failure_reason,
         "UPSTREAM_CLUSTER" => |r| r.upstream_cluster,
         "UPSTREAM_CLUSTER_RAW" => |r| r.upstream_cluster_raw,
         "REQUESTED_SERVER_NAME" => |r| r.requested_server_name,

@@ -3,13 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tulle_proto::envoy::core::Metadata;
+
 use crate::access_log::operator::MetadataSource;
 use crate::flags::ResponseFlags;
+use crate::trace::{SpanId, TraceId};
 
 /// Headers by name. The access log does not know how they are kept.
 pub trait HeaderLookup {
     /// The value of the header `name` (lower case); of several lines, the first, or all of them joined by commas.
     fn header(&self, name: &str) -> Option<&[u8]>;
+
+    /// Bytes of all names and values.
+    fn bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// A borrowed set of headers.
@@ -35,6 +43,11 @@ pub trait MetadataLookup {
         path: &[String],
         out: &mut Vec<u8>,
     ) -> Option<MetadataForm>;
+
+    /// All that filters left; `None` if that is nothing.
+    fn all(&self) -> Option<Metadata> {
+        None
+    }
 }
 
 /// As what a value of metadata was written.
@@ -142,6 +155,8 @@ pub struct RequestRecord<'a> {
     pub downstream_tls_cipher: &'a str,
     /// Number of the client's connection.
     pub connection_id: u64,
+    /// Its trace and its own span, if it has one.
+    pub trace: Option<(TraceId, SpanId)>,
     /// Body of a response of our own that is being made.
     pub local_reply_body: &'a [u8],
     /// Metadata: provenance of the route, of the cluster, and what filters left.
@@ -191,6 +206,7 @@ impl Default for RequestRecord<'_> {
             downstream_tls_version: "",
             downstream_tls_cipher: "",
             connection_id: 0,
+            trace: None,
             local_reply_body: b"",
             metadata: &NoMetadata,
         }

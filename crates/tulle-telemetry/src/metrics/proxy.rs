@@ -362,15 +362,32 @@ stat_block! {
 }
 
 stat_block! {
-    /// `tracing.KIND.*`, of collectors of spans and logs (`opentelemetry`, `zipkin`, `open_telemetry_access_log`, `grpc_access_log`).
+    /// `tracing.KIND.*`, of collectors of spans (`opentelemetry`, `zipkin`).
     CollectorStats {
-        /// Spans or log entries that a collector has taken.
+        /// Spans that a collector has taken.
         sent: Counter = "spans_sent",
         /// Those that are lost: the buffer was full, or the collector did not answer.
         lost: Counter = "spans_lost",
         /// Those that a collector says it refused.
         refused: Counter = "spans_refused",
         /// Messages that a collector has taken.
+        reports_sent: Counter = "reports_sent",
+        /// Messages that were lost.
+        reports_failed: Counter = "reports_failed",
+    }
+}
+
+stat_block! {
+    /// `access_logs.KIND.*`, of services that take access logs (`grpc_access_log`, `open_telemetry_access_log`, with a prefix if one is
+    /// configured).
+    LogServiceStats {
+        /// Entries that a service has taken.
+        written: Counter = "logs_written",
+        /// Entries that are lost: the buffer was full, or the service did not answer.
+        dropped: Counter = "logs_dropped",
+        /// Entries that a service says it refused.
+        refused: Counter = "logs_refused",
+        /// Messages that a service has taken.
         reports_sent: Counter = "reports_sent",
         /// Messages that were lost.
         reports_failed: Counter = "reports_failed",
@@ -522,6 +539,8 @@ pub struct ProxyStats {
     pub policies: Group<PolicyStats>,
     /// By kind.
     pub collectors: Group<CollectorStats>,
+    /// By kind.
+    pub log_services: Group<LogServiceStats>,
     /// By `stat_prefix`.
     pub local_rate_limits: Group<LocalRateLimitStats>,
     /// By address (`0.0.0.0_15006`) or `stat_prefix`.

@@ -9,8 +9,8 @@ use crate::flags::ResponseFlags;
 use crate::metrics::gauge_set::Extra;
 use crate::metrics::labels::{PeerLabels, Protocol, Reporter, SecurityPolicy, ServiceLabels};
 use crate::metrics::proxy::{
-    ClusterStats, CollectorStats, HttpStats, ListenerStats, LocalRateLimitStats, PolicyStats, StatBlock,
-    StatInfo, StatKind, TcpStats,
+    ClusterStats, CollectorStats, HttpStats, ListenerStats, LocalRateLimitStats, LogServiceStats,
+    PolicyStats, StatBlock, StatInfo, StatKind, TcpStats,
 };
 use crate::metrics::routes::Routes;
 use crate::metrics::rules::Tags;
@@ -47,6 +47,7 @@ pub struct Snapshot {
     pub(crate) tcp_proxies: Blocks,
     pub(crate) policies: Blocks,
     pub(crate) collectors: Blocks,
+    pub(crate) log_services: Blocks,
     pub(crate) local_rate_limits: Blocks,
     pub(crate) listeners: Blocks,
     pub(crate) extras: Vec<Extra>,
@@ -74,6 +75,7 @@ impl Store {
             tcp_proxies: Blocks(self.proxy.tcp.values()),
             policies: Blocks(self.proxy.policies.values()),
             collectors: Blocks(self.proxy.collectors.values()),
+            log_services: Blocks(self.proxy.log_services.values()),
             local_rate_limits: Blocks(self.proxy.local_rate_limits.values()),
             listeners: Blocks(self.proxy.listeners.values()),
             extras: Vec::new(),
@@ -117,6 +119,7 @@ impl Snapshot {
             tcp_proxies,
             policies,
             collectors,
+            log_services,
             local_rate_limits,
             listeners,
             extras,
@@ -139,6 +142,7 @@ impl Snapshot {
         self.tcp_proxies.merge(tcp_proxies, TcpStats::STATS);
         self.policies.merge(policies, PolicyStats::STATS);
         self.collectors.merge(collectors, CollectorStats::STATS);
+        self.log_services.merge(log_services, LogServiceStats::STATS);
         self.local_rate_limits.merge(local_rate_limits, LocalRateLimitStats::STATS);
         self.listeners.merge(listeners, ListenerStats::STATS);
         self.extras.extend(extras);
@@ -181,7 +185,7 @@ impl Snapshot {
         self.clusters.0.get(cluster).map(|values| values[index])
     }
 
-    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 7] {
+    pub(crate) fn block_kinds(&self) -> [BlockKind<'_>; 8] {
         [
             BlockKind {
                 prefix: "cluster",
@@ -212,6 +216,12 @@ impl Snapshot {
                 label: "collector",
                 stats: CollectorStats::STATS,
                 blocks: &self.collectors,
+            },
+            BlockKind {
+                prefix: "access_logs",
+                label: "access_logger",
+                stats: LogServiceStats::STATS,
+                blocks: &self.log_services,
             },
             BlockKind {
                 prefix: "",

@@ -13,7 +13,6 @@ use tulle_proto::envoy::listener::{FilterChain, FilterChainMatch, Listener};
 use super::outbound::with_stats;
 use super::tcp::{self, Carried};
 use super::{Made, direction, hcm};
-use crate::access_log;
 use crate::edge::{Bound, ServedAs, passes_to, servers};
 use crate::external_auth;
 use crate::filters;
@@ -89,7 +88,6 @@ fn listener(
             .as_ref()
             .is_some_and(|m| !m.server_names.is_empty() || m.transport_protocol == "tls")
     });
-    let mesh = snapshot.mesh();
     let first = (view.topology.proxy_protocol == Some(true)).then(filters::proxy_protocol);
     let tls = inspects_tls.then(filters::tls_inspector);
     let listener = Listener {
@@ -103,7 +101,7 @@ fn listener(
         per_connection_buffer_limit_bytes: view.proxy.connections.downstream_buffer.and_then(u32v),
         listener_filters: first.into_iter().chain(tls).collect(),
         traffic_direction: direction(TrafficDirection::Outbound),
-        access_log: access_log::of_listener(mesh),
+        access_log: view.traced.logs.listener.clone(),
         ..Listener::default()
     };
     let mut sources = Sources::of_listener(&listener);
@@ -239,7 +237,10 @@ fn passing_chains(snapshot: &Snapshot, view: &View, b: &Bound) -> Vec<FilterChai
                         application_protocols: alpn::all_mtls(),
                         ..FilterChainMatch::default()
                     }),
-                    filters: with_stats(view, tcp::to_cluster(snapshot.mesh(), &cluster, Carried::default())),
+                    filters: with_stats(
+                        view,
+                        tcp::to_cluster(&view.traced.logs, &cluster, Carried::default()),
+                    ),
                     metadata: made_by(b),
                     ..FilterChain::default()
                 });

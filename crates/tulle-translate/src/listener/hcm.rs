@@ -15,7 +15,6 @@ use tulle_proto::envoy::listener::Filter;
 use tulle_proto::envoy::route::RouteConfiguration;
 use tulle_proto::istio::stats::PluginConfig;
 
-use crate::access_log;
 use crate::filters;
 use crate::pb::{ads, boolv, duration, u32v};
 use crate::tracing::Traced;
@@ -123,7 +122,6 @@ fn manager(mesh: &MeshConfig, proxy: &ProxySettings, side: Side, prefix: &str) -
             upgrade_type: "websocket".into(),
             ..Default::default()
         }],
-        access_log: access_log::of_requests(mesh),
         ..HttpConnectionManager::default()
     };
     normalization(&mut out, mesh.path_normalization);

@@ -25,7 +25,7 @@ use tulle_proto::envoy::listener::{
 
 use super::tcp::{self, Carried};
 use super::{INBOUND_PORT, Made, direction};
-use crate::access_log;
+use crate::access_log::Logs;
 use crate::envoy_filter::Patches;
 use crate::filters;
 use crate::jwt;
@@ -173,7 +173,7 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
         sources: &sources,
         limits: &limits,
     };
-    let mut all = vec![black_hole(snapshot, proxy)];
+    let mut all = vec![black_hole(snapshot, proxy, &traced.logs)];
     all.extend(builder.passthrough(0, modes.mode));
     // Ports with a mode of their own that no service declares.
     for (port, mode) in &modes.ports {
@@ -193,7 +193,9 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
     tokens.iter().for_each(|p| sources.add(&p.meta));
     snapshot.peers_in_force(namespace, labels).iter().for_each(|p| sources.add(&p.meta));
     ports.iter().chain(&placed).for_each(|p| sources.add_ref(&p.made_by.resource));
-    let own = own.into_iter().map(|(port, chains)| (of_port(mesh, proxy, port, chains), sources.clone()));
+    let own = own
+        .into_iter()
+        .map(|(port, chains)| (of_port((mesh, &traced.logs), proxy, port, chains), sources.clone()));
     let own: Vec<_> = own.collect();
     let listener = Listener {
         name: "virtualInbound".into(),
@@ -205,14 +207,19 @@ fn all(snapshot: &Snapshot, proxy: &Proxy, patches: &Patches) -> Vec<(Listener, 
         listener_filters_timeout: Some(duration(mesh.protocol_detection_timeout)),
         continue_on_listener_filters_timeout: true,
         traffic_direction: direction(TrafficDirection::Inbound),
-        access_log: access_log::of_listener(mesh),
+        access_log: traced.logs.listener.clone(),
         ..Listener::default()
     };
     std::iter::once((listener, sources)).chain(own).collect()
 }
 
 /// A listener for one port, to which nothing is redirected.
-fn of_port(mesh: &MeshConfig, proxy: &Proxy, port: &Port, chains: Vec<FilterChain>) -> Listener {
+fn of_port(
+    (mesh, logs): (&MeshConfig, &Logs),
+    proxy: &Proxy,
+    port: &Port,
+    chains: Vec<FilterChain>,
+) -> Listener {
     let wildcard = port.bind.is_empty();
     let ip = if wildcard { proxy.families.wildcard() } else { port.bind.as_str() };
     let mut listener_filters = vec![filters::tls_inspector()];
@@ -228,7 +235,7 @@ fn of_port(mesh: &MeshConfig, proxy: &Proxy, port: &Port, chains: Vec<FilterChai
         listener_filters_timeout: Some(duration(mesh.protocol_detection_timeout)),
         continue_on_listener_filters_timeout: true,
         traffic_direction: direction(TrafficDirection::Inbound),
-        access_log: access_log::of_listener(mesh),
+        access_log: logs.listener.clone(),
         ..Listener::default()
     }
 }
@@ -241,10 +248,10 @@ fn decided_by(chain: &mut FilterChain, modes: &PeerModes) {
 }
 
 /// A connection to the proxy's own port would come back for ever.
-fn black_hole(snapshot: &Snapshot, proxy: &Proxy) -> FilterChain {
+fn black_hole(snapshot: &Snapshot, proxy: &Proxy, logs: &Logs) -> FilterChain {
     let metrics = telemetry::of_server(snapshot, proxy);
     let mut filters: Vec<_> = metrics.iter().map(filters::stats_tcp).collect();
-    filters.push(tcp::to_cluster(snapshot.mesh(), BLACK_HOLE, Carried::default()));
+    filters.push(tcp::to_cluster(logs, BLACK_HOLE, Carried::default()));
     FilterChain {
         name: "virtualInbound-blackhole".into(),
         filter_chain_match: Some(FilterChainMatch {

@@ -10,7 +10,6 @@ use tulle_proto::envoy::listener::{Filter, FilterChain, FilterChainMatch, Listen
 
 use super::tcp::{self, Carried};
 use super::{INBOUND_PORT, Made, OUTBOUND_PORT, direction};
-use crate::access_log;
 use crate::envoy_filter::outbound;
 use crate::filters;
 use crate::names::BLACK_HOLE;
@@ -28,7 +27,7 @@ pub(crate) fn listeners(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
     // Its scope decides what else there is.
     view.sidecar().into_iter().for_each(|s| own.add(&s.meta));
     let mut out = Made::new(&view.patches, outbound(view.kind));
-    out.add(virtual_outbound(snapshot, view), own);
+    out.add(virtual_outbound(view), own);
     for binding in bindings::all(snapshot, view) {
         let listener = binding.listener(snapshot, view);
         let sources = Sources::of_listener(&listener);
@@ -39,8 +38,7 @@ pub(crate) fn listeners(snapshot: &Snapshot, view: &View) -> Vec<Resource> {
 
 /// The listener to which all outbound traffic is redirected. It hands connections over to the listener of their
 /// original destination; what no listener takes is unknown.
-fn virtual_outbound(snapshot: &Snapshot, view: &View) -> Listener {
-    let mesh = snapshot.mesh();
+fn virtual_outbound(view: &View) -> Listener {
     // A connection to the port itself would come back for ever.
     let black_hole = FilterChain {
         name: "virtualOutbound-blackhole".into(),
@@ -48,7 +46,7 @@ fn virtual_outbound(snapshot: &Snapshot, view: &View) -> Listener {
             destination_port: u32v(u32::from(OUTBOUND_PORT)),
             ..FilterChainMatch::default()
         }),
-        filters: with_stats(view, tcp::to_cluster(mesh, BLACK_HOLE, Carried::default())),
+        filters: with_stats(view, tcp::to_cluster(&view.traced.logs, BLACK_HOLE, Carried::default())),
         ..FilterChain::default()
     };
     Listener {
@@ -56,23 +54,23 @@ fn virtual_outbound(snapshot: &Snapshot, view: &View) -> Listener {
         address: Some(address(view.families.wildcard(), OUTBOUND_PORT)),
         additional_addresses: view.families.more_addresses(OUTBOUND_PORT),
         use_original_dst: boolv(true),
-        filter_chains: vec![black_hole, catch_all(snapshot, view, "virtualOutbound-catchall-tcp")],
+        filter_chains: vec![black_hole, catch_all(view, "virtualOutbound-catchall-tcp")],
         per_connection_buffer_limit_bytes: view.proxy.connections.downstream_buffer.and_then(u32v),
         traffic_direction: direction(TrafficDirection::Outbound),
-        access_log: access_log::of_listener(mesh),
+        access_log: view.traced.logs.listener.clone(),
         ..Listener::default()
     }
 }
 
 /// Where connections to unknown destinations go.
-fn catch_all(snapshot: &Snapshot, view: &View, name: &str) -> FilterChain {
+fn catch_all(view: &View, name: &str) -> FilterChain {
     let cluster = match view.outbound {
         OutboundPolicy::AllowAny => view.unknown_to.as_str(),
         OutboundPolicy::RegistryOnly => BLACK_HOLE,
     };
     FilterChain {
         name: name.to_owned(),
-        filters: with_stats(view, tcp::to_cluster(snapshot.mesh(), cluster, Carried::default())),
+        filters: with_stats(view, tcp::to_cluster(&view.traced.logs, cluster, Carried::default())),
         ..FilterChain::default()
     }
 }

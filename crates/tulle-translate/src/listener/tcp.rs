@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tulle_mesh::Snapshot;
-use tulle_mesh::config::MeshConfig;
 use tulle_mesh::destination::Tunnel;
 use tulle_mesh::routing::WeightedDestination;
 use tulle_proto::envoy::listener::Filter;
@@ -12,7 +11,7 @@ use tulle_proto::envoy::tcp_proxy::{
     tcp_proxy::weighted_cluster::ClusterWeight,
 };
 
-use crate::access_log;
+use crate::access_log::Logs;
 use crate::filters::network;
 use crate::pb::duration;
 use crate::route::{cluster_of, with_policy};
@@ -39,8 +38,8 @@ impl Carried {
 }
 
 /// A TCP proxy to one cluster.
-pub(super) fn to_cluster(mesh: &MeshConfig, cluster: &str, carried: Carried) -> Filter {
-    proxy(mesh, cluster, ClusterSpecifier::Cluster(cluster.to_owned()), carried)
+pub(super) fn to_cluster(logs: &Logs, cluster: &str, carried: Carried) -> Filter {
+    proxy(logs, cluster, ClusterSpecifier::Cluster(cluster.to_owned()), carried)
 }
 
 /// A TCP proxy to destinations by weight; connections arrive on `port`. Tunnels are for single destinations, as in Istio.
@@ -50,14 +49,14 @@ pub(super) fn to_destinations(
     destinations: &[WeightedDestination],
     port: u16,
 ) -> Option<Filter> {
-    let mesh = snapshot.mesh();
+    let logs = &view.traced.logs;
     let named = |d: &WeightedDestination| cluster_of(view, &d.destination, port);
     match destinations {
         [] => None,
         [single] => {
             let cluster = named(single);
             let carried = Carried::of(snapshot, view, &cluster);
-            Some(to_cluster(mesh, &cluster, carried))
+            Some(to_cluster(logs, &cluster, carried))
         }
         several => {
             let no_preference = several.iter().all(|d| d.weight == 0);
@@ -73,17 +72,17 @@ pub(super) fn to_destinations(
             let prefix = clusters.first()?.name.clone();
             let carried = Carried { tunnel: None, ..Carried::of(snapshot, view, &prefix) };
             let to = ClusterSpecifier::WeightedClusters(WeightedCluster { clusters });
-            Some(proxy(mesh, &prefix, to, carried))
+            Some(proxy(logs, &prefix, to, carried))
         }
     }
 }
 
-fn proxy(mesh: &MeshConfig, stat_prefix: &str, to: ClusterSpecifier, carried: Carried) -> Filter {
+fn proxy(logs: &Logs, stat_prefix: &str, to: ClusterSpecifier, carried: Carried) -> Filter {
     let Carried { idle, tunnel } = carried;
     let proxy = TcpProxy {
         stat_prefix: stat_prefix.to_owned(),
         cluster_specifier: Some(to),
-        access_log: access_log::of_requests(mesh),
+        access_log: logs.tcp.clone(),
         idle_timeout: idle.map(duration),
         tunneling_config: tunnel.map(|Tunnel { post, target }| TunnelingConfig {
             hostname: target,

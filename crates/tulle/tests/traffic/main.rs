@@ -19,6 +19,7 @@ mod hosts;
 mod ingress;
 mod least;
 mod limits;
+mod log_services;
 mod manifests;
 mod near;
 mod networks;

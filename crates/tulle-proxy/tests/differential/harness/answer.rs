@@ -213,6 +213,17 @@ impl Stage {
         std::mem::take(&mut inner.seen)
     }
 
+    /// What an upstream answers in this case, whatever it sees.
+    pub fn answer_of(&self, upstream: &str) -> Answer {
+        self.lock().named.get(upstream).cloned().unwrap_or_else(|| status(200))
+    }
+
+    /// A message of a stream that does not end.
+    pub fn message(&self, seen: Seen) {
+        self.lock().seen.push(Seen { complete: true, ..seen });
+        self.0.1.notify_all();
+    }
+
     /// A request's head is there: its place in the list, and what to answer.
     pub fn arrive(&self, seen: Seen) -> (usize, Answer) {
         let mut inner = self.lock();

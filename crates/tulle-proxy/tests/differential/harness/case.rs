@@ -298,7 +298,7 @@ impl Case {
         self
     }
 
-    /// Collectors get this many spans.
+    /// Collectors get this many spans, and services this many entries of access logs.
     pub fn spans(&mut self, spans: usize) -> &mut Self {
         self.spans = spans;
         self

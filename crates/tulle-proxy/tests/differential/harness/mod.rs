@@ -5,6 +5,7 @@ pub mod case;
 mod client;
 pub mod config;
 pub mod draw;
+mod logs;
 mod normal;
 mod proxies;
 mod spans;

@@ -4,26 +4,30 @@ use prost::Message as _;
 use serde_json::Value;
 use tulle_proto::otlp::{ExportTraceServiceRequest, KeyValue, text_of};
 
-use super::answer::Seen;
+use super::{answer::Seen, logs};
 
 /// Upstreams that get spans: over gRPC, over HTTP, and as Zipkin takes them.
 const COLLECTORS: [&str; 3] = ["otlp", "collector", "zipkin"];
 
-/// Whether an upstream is one that gets spans.
+/// Whether an upstream is one that gets spans or access logs.
 pub fn is_collector(upstream: &str) -> bool {
-    COLLECTORS.contains(&upstream)
+    COLLECTORS.contains(&upstream) || logs::SERVICES.contains(&upstream)
 }
 
-/// How many spans a report has.
+/// How many spans or entries a report has.
 pub fn count(report: &Seen) -> usize {
     match report.upstream.as_str() {
         "zipkin" => zipkin(report).len(),
+        service if logs::SERVICES.contains(&service) => logs::count(report),
         _ => otlp(report).iter().flat_map(|r| &r.scope_spans).map(|scope| scope.spans.len()).sum(),
     }
 }
 
 /// What all reports to a collector say; their lines are those of one request.
 pub fn text(upstream: &str, reports: &[&Seen]) -> String {
+    if logs::SERVICES.contains(&upstream) {
+        return logs::text(upstream, reports);
+    }
     let (mut all, mut of): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for report in reports {
         if upstream == "zipkin" {

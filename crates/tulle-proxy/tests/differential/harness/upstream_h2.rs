@@ -15,6 +15,8 @@ use tulle_http::{
 use super::answer::{Answer, Ending, Seen, Stage};
 
 struct Open {
+    /// A stream whose messages are seen one by one: it may last longer than a case.
+    stream: Option<Seen>,
     place: usize,
     answer: Answer,
     body: Vec<u8>,
@@ -81,10 +83,15 @@ fn handle(
             }
             headers.extend(fields(&head.headers));
             let line = format!("{} {} HTTP/2", head.method.as_str(), head.path);
-            let (place, answer) = stage.arrive(Seen { line, headers, ..template.clone() });
+            let seen = Seen { line, headers, ..template.clone() };
+            let messages = (seen.upstream == "als").then(|| seen.clone());
+            let (place, answer) = match &messages {
+                Some(_) => (usize::MAX, stage.answer_of(&seen.upstream)),
+                None => stage.arrive(seen),
+            };
             let tunnel = answer.ending == Ending::Tunnel;
             let bodiless = head.method == Method::Head;
-            open.insert(stream, Open { place, answer, body: Vec::new(), tunnel, bodiless });
+            open.insert(stream, Open { stream: messages, place, answer, body: Vec::new(), tunnel, bodiless });
             if tunnel {
                 answer_head(codec, stream, &open[&stream].answer, false);
             }
@@ -105,6 +112,11 @@ fn handle(
                 return;
             }
             request.body.extend_from_slice(&data);
+            while let Some(seen) = &request.stream
+                && let Some(message) = first_message(&mut request.body)
+            {
+                stage.message(Seen { body: message, ..seen.clone() });
+            }
             end.then_some((stream, Vec::new()))
         }
         Event::Trailers { stream } => {
@@ -128,6 +140,12 @@ fn handle(
             answer(codec, stream, &request, &template.upstream);
         }
     }
+}
+
+/// Takes the first message of gRPC, with its prefix.
+fn first_message(body: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let length = body.get(1..5)?.try_into().map(u32::from_be_bytes).ok()? as usize;
+    (body.len() >= 5 + length).then(|| body.drain(..5 + length).collect())
 }
 
 fn answer_head(codec: &mut Connection, stream: StreamId, answer: &Answer, end: bool) {

@@ -242,7 +242,7 @@ impl Builder<'_> {
         let mut all = self.rbac.tcp.clone();
         all.extend(self.metrics.map(filters::stats_tcp));
         let idle = target.declared.and_then(|p| p.pool.as_ref()).and_then(|p| p.tcp_idle_timeout);
-        all.push(tcp::to_cluster(self.mesh, &target.cluster, Carried { idle, ..Carried::default() }));
+        all.push(tcp::to_cluster(&self.traced.logs, &target.cluster, Carried { idle, ..Carried::default() }));
         all
     }
 }

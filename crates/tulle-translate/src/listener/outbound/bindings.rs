@@ -13,7 +13,6 @@ use tulle_proto::envoy::listener::{FilterChain, Listener};
 
 use super::chains::{self, TcpChain};
 use super::{INBOUND_AND_OUTBOUND, catch_all};
-use crate::access_log;
 use crate::filters;
 use crate::listener::direction;
 use crate::pb::{address, boolv, duration, pipe, u32v};
@@ -226,7 +225,7 @@ impl Binding {
             listener_filters.push(filters::http_inspector());
         }
         // Who connects to the listener itself was going nowhere else.
-        let unknown = || (!self.bound).then(|| catch_all(snapshot, view, "PassthroughFilterChain"));
+        let unknown = || (!self.bound).then(|| catch_all(view, "PassthroughFilterChain"));
         let default = default.or_else(unknown);
         let (address, more) = match &self.place {
             Place::Ip(ip) if ip == view.families.wildcard() => {
@@ -248,7 +247,7 @@ impl Binding {
             listener_filters,
             continue_on_listener_filters_timeout: true,
             traffic_direction: direction(TrafficDirection::Outbound),
-            access_log: access_log::of_listener(mesh),
+            access_log: view.traced.logs.listener.clone(),
             ..Listener::default()
         }
     }

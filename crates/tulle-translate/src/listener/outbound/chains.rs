@@ -124,7 +124,7 @@ pub(super) fn tcp(
         server_names,
         subnets: subnets.to_vec(),
         finder: named.then(|| dynamic::by_sni(service, port.number)),
-        terminal: tcp::to_cluster(snapshot.mesh(), &cluster, Carried::of(snapshot, view, &cluster)),
+        terminal: tcp::to_cluster(&view.traced.logs, &cluster, Carried::of(snapshot, view, &cluster)),
         made_by: service.meta.provenance(""),
     }]
 }
