@@ -278,6 +278,8 @@ pub mod retry_priority {
 }
 /// `envoy.extensions.retry.host.*.v3`.
 pub mod retry_host {
+    pub use super::pb::envoy::extensions::retry::host::omit_canary_hosts::v3::OmitCanaryHostsPredicate;
+    pub use super::pb::envoy::extensions::retry::host::omit_host_metadata::v3::OmitHostMetadataConfig;
     pub use super::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 }
 /// `envoy.extensions.transport_sockets.tls.v3`.

@@ -245,6 +245,12 @@ type_urls! {
     /// Retry on a host that has not been tried.
     PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
         crate::envoy::retry_host::PreviousHostsPredicate;
+    /// Retry on a host that is no canary.
+    OMIT_CANARY_HOSTS = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate",
+        crate::envoy::retry_host::OmitCanaryHostsPredicate;
+    /// Retry on a host without certain metadata.
+    OMIT_HOST_METADATA = "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig",
+        crate::envoy::retry_host::OmitHostMetadataConfig;
     /// Retry in a priority that has not been tried.
     PREVIOUS_PRIORITIES =
         "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use tulle_base::nearest::nearest;
-use tulle_proto::envoy::{retry_priority, route};
+use tulle_proto::envoy::{core, retry_host, retry_priority, route};
 use tulle_proto::type_url;
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::matcher;
-use super::value::{number, text};
-use crate::runtime::retry::{RateLimitedBackoff, ResetHeader, RetryOn, RetryPolicy};
+use super::value::{metadata, number, text};
+use crate::runtime::metadata::Fields;
+use crate::runtime::retry::{PassedOver, RateLimitedBackoff, ResetHeader, RetryOn, RetryPolicy};
 
-/// How many hosts Envoy looks at when `previous_hosts` is used without a number.
+/// How many hosts Envoy looks at when predicates are used without a number.
 const DEFAULT_ATTEMPTS: u32 = 1;
 
 pub(super) fn retry(cx: &mut Context<'_>, at: &At<'_>, message: &route::RetryPolicy) -> Option<RetryPolicy> {
@@ -37,7 +38,7 @@ pub(super) fn retry(cx: &mut Context<'_>, at: &At<'_>, message: &route::RetryPol
     );
     let previous_priorities = other_priorities(cx, &at.field("retry_priority"), retry_priority.as_ref())?;
     let on = self::on(cx, &at.field("retry_on"), retry_on);
-    let avoid_previous_hosts = host_predicates(cx, &at.field("retry_host_predicate"), retry_host_predicate)?;
+    let passed_over = host_predicates(cx, &at.field("retry_host_predicate"), retry_host_predicate)?;
     let mut codes = Vec::new();
     for (i, code) in retriable_status_codes.iter().enumerate() {
         let code = cx.between(&at.field("retriable_status_codes").index(i), *code, 100, 599)?;
@@ -68,7 +69,7 @@ pub(super) fn retry(cx: &mut Context<'_>, at: &At<'_>, message: &route::RetryPol
         backoff_base,
         backoff_max,
         rate_limited,
-        avoid_previous_hosts,
+        passed_over,
         previous_priorities,
         host_selection_attempts: attempts.max(1),
     })
@@ -91,23 +92,55 @@ fn on(cx: &mut Context<'_>, at: &At<'_>, list: &str) -> RetryOn {
     on
 }
 
+/// The predicates that are known, as their names end.
+const PREDICATES: [&str; 3] = ["previous_hosts", "omit_canary_hosts", "omit_host_metadata"];
+
 fn host_predicates(
     cx: &mut Context<'_>,
     at: &At<'_>,
     list: &[route::retry_policy::RetryHostPredicate],
-) -> Option<bool> {
+) -> Option<PassedOver> {
     use route::retry_policy::{RetryHostPredicate, retry_host_predicate::ConfigType};
+    let mut out = PassedOver::default();
     for (i, RetryHostPredicate { name, config_type }) in list.iter().enumerate() {
-        let known = match config_type {
-            Some(ConfigType::TypedConfig(any)) => any.type_url == type_url::PREVIOUS_HOSTS,
-            None => name == "envoy.retry_host_predicates.previous_hosts",
+        let at = at.index(i);
+        let any = config_type.as_ref().map(|ConfigType::TypedConfig(any)| any);
+        let kind = match any {
+            Some(any) => any.type_url.as_str(),
+            None => name.strip_prefix("envoy.retry_host_predicates.").unwrap_or_default(),
         };
-        if !known {
-            cx.refuse(&at.index(i), format!("{name:?} is not supported"));
-            return None;
+        match kind {
+            type_url::PREVIOUS_HOSTS | "previous_hosts" => out.tried = true,
+            type_url::OMIT_CANARY_HOSTS | "omit_canary_hosts" => out.canaries = true,
+            // Without fields it stands for no host.
+            type_url::OMIT_HOST_METADATA | "omit_host_metadata" => {
+                let Some(any) = any else { continue };
+                let at = at.field("typed_config");
+                let retry_host::OmitHostMetadataConfig { metadata_match } = cx.unpack(&at, any)?;
+                let at = at.field("metadata_match");
+                out.metadata.extend(omitted(cx, &at, metadata_match.as_ref()));
+            }
+            _ => {
+                let known = PREDICATES.join(", ");
+                cx.refuse(
+                    &at,
+                    format!("{name:?} is not supported; use envoy.retry_host_predicates.* of {known}"),
+                );
+                return None;
+            }
         }
     }
-    Some(!list.is_empty())
+    Some(out)
+}
+
+/// The `envoy.lb` metadata of hosts that are passed over; `None` where it says nothing.
+fn omitted(cx: &mut Context<'_>, at: &At<'_>, message: Option<&core::Metadata>) -> Option<Fields> {
+    let mut all = metadata(cx, at, message);
+    let fields = all.remove("envoy.lb").unwrap_or_default();
+    for other in all.keys() {
+        cx.note(&at.field("filter_metadata").field(other), "only envoy.lb is compared");
+    }
+    (!fields.is_empty()).then_some(fields)
 }
 
 /// After how many tries other priorities are asked; `Some(None)` for never, `None` is a problem.

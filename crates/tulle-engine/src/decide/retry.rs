@@ -6,7 +6,11 @@ use tulle_base::backoff::Backoff;
 use tulle_http::{Known, RequestHead, ResponseHead};
 
 use super::matcher;
-use crate::runtime::retry::{RetryOn, RetryPolicy};
+use crate::runtime::{
+    Endpoint,
+    metadata::{Fields, Value},
+    retry::{PassedOver, RetryOn, RetryPolicy},
+};
 
 /// How a try failed without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,9 +189,28 @@ pub fn tokens(list: &str) -> impl Iterator<Item = RetryOn> {
     list.split(',').filter_map(|token| RetryOn::from_token(token.trim()))
 }
 
+/// Whether a further try looks for another host than `endpoint`. `tried`: it was asked already.
+pub fn passes_over(over: &PassedOver, endpoint: &Endpoint, tried: bool) -> bool {
+    (over.tried && tried)
+        || (over.canaries && endpoint.lb.get("canary") == Some(&Value::Bool(true)))
+        || over.metadata.iter().any(|fields| has_all(&endpoint.lb, fields))
+}
+
+/// Whether `lb` has all of `fields`; of a list one is enough.
+fn has_all(lb: &Fields, fields: &Fields) -> bool {
+    fields.iter().all(|(name, want)| match lb.get(name) {
+        Some(Value::List(items)) => {
+            items.contains(want) || matches!(want, Value::List(list) if list == items)
+        }
+        Some(value) => value == want,
+        None => false,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::{endpoint::Health, net::Address};
 
     fn policy(on: &str, num_retries: u32) -> RetryPolicy {
         RetryPolicy {
@@ -201,7 +224,7 @@ mod tests {
             backoff_base: Duration::from_millis(25),
             backoff_max: Duration::from_millis(250),
             rate_limited: None,
-            avoid_previous_hosts: true,
+            passed_over: PassedOver { tried: true, ..PassedOver::default() },
             previous_priorities: None,
             host_selection_attempts: 5,
         }
@@ -292,5 +315,49 @@ mod tests {
             ..ResponseHead::new(200)
         };
         assert!(state.wants(&with("x-b")) && state.wants(&with("x-a")) && !state.wants(&with("x-c")));
+    }
+
+    #[test]
+    fn predicates_say_which_hosts_are_passed_over() {
+        let text = |text: &str| Value::String(text.into());
+        let fields = |list: &[(&str, Value)]| -> Fields {
+            list.iter().map(|(name, value)| ((*name).into(), value.clone())).collect()
+        };
+        let host = |list: &[(&str, Value)]| Endpoint { lb: fields(list), ..endpoint() };
+        let tried = PassedOver { tried: true, ..PassedOver::default() };
+        assert!(passes_over(&tried, &host(&[]), true));
+        assert!(!passes_over(&tried, &host(&[("canary", Value::Bool(true))]), false));
+        let canaries = PassedOver { canaries: true, ..PassedOver::default() };
+        assert!(passes_over(&canaries, &host(&[("canary", Value::Bool(true))]), false));
+        for no in [Value::Bool(false), text("true"), Value::Number(1.0)] {
+            assert!(!passes_over(&canaries, &host(&[("canary", no)]), true));
+        }
+        let metadata = vec![
+            fields(&[("version", text("v2")), ("stage", text("beta"))]),
+            fields(&[("old", text("yes"))]),
+        ];
+        let labelled = PassedOver { metadata, ..PassedOver::default() };
+        let over = |list: &[(&str, Value)]| passes_over(&labelled, &host(list), true);
+        assert!(over(&[("version", text("v2")), ("stage", text("beta")), ("more", text("x"))]));
+        assert!(!over(&[("version", text("v2"))]), "all of it");
+        assert!(over(&[("old", text("yes"))]), "or of another one");
+        assert!(over(&[("old", Value::List(vec![text("no"), text("yes")]))]), "one of a list");
+        assert!(!over(&[]));
+    }
+
+    fn endpoint() -> Endpoint {
+        Endpoint {
+            address: Address::Name("a".into(), 80),
+            additional_addresses: vec![],
+            hostname: "".into(),
+            weight: 1,
+            health: Health::Healthy,
+            locality: Default::default(),
+            priority: 0,
+            transport_socket_match: Fields::new(),
+            lb: Fields::new(),
+            workload: None,
+            metadata: Default::default(),
+        }
     }
 }

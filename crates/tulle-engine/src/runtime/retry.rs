@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::matcher::HeaderMatcher;
+use super::metadata::Fields;
 
 /// When, how often and how fast a request is tried again.
 #[derive(Clone, Debug)]
@@ -28,12 +29,30 @@ pub struct RetryPolicy {
     pub backoff_max: Duration,
     /// Waits that the upstream asks for.
     pub rate_limited: Option<RateLimitedBackoff>,
-    /// Whether hosts that have been tried are passed over (`previous_hosts`).
-    pub avoid_previous_hosts: bool,
+    /// Which hosts are passed over.
+    pub passed_over: PassedOver,
     /// After every so many tries, priorities that were tried are passed over (`previous_priorities`); `None` for never.
     pub previous_priorities: Option<u32>,
-    /// How many hosts are looked at for one that has not been tried. Default 1.
+    /// How many hosts are looked at for one that is not passed over. Default 1.
     pub host_selection_attempts: u32,
+}
+
+/// Which hosts further tries pass over, as long as others are found (`retry_host_predicate`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PassedOver {
+    /// Those that have been tried (`previous_hosts`).
+    pub tried: bool,
+    /// Those whose `envoy.lb` metadata says `canary: true` (`omit_canary_hosts`).
+    pub canaries: bool,
+    /// Those whose `envoy.lb` metadata has all of one of these (`omit_host_metadata`); none of them is empty.
+    pub metadata: Vec<Fields>,
+}
+
+impl PassedOver {
+    /// Whether every host will do.
+    pub fn is_none(&self) -> bool {
+        !self.tried && !self.canaries && self.metadata.is_empty()
+    }
 }
 
 /// Waits that the upstream asks for.

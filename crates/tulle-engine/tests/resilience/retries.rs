@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tulle_engine::decide::retry::{Failure, RetryState, RetryVerdict, tokens};
-use tulle_engine::runtime::retry::{RetryOn, RetryPolicy};
+use tulle_engine::runtime::retry::{PassedOver, RetryOn, RetryPolicy};
 use tulle_http::{RequestHead, ResponseHead};
 
 /// Conditions, as users write them.
@@ -109,7 +109,7 @@ proptest! {
             backoff_base: Duration::from_millis(base),
             backoff_max: Duration::from_millis(base * factor),
             rate_limited: None,
-            avoid_previous_hosts: true,
+            passed_over: PassedOver { tried: true, ..PassedOver::default() },
             previous_priorities: None,
             host_selection_attempts: 5,
         };
@@ -164,7 +164,7 @@ fn a_failure_rate_of_thirty_percent_becomes_less_than_one() {
         backoff_base: Duration::from_millis(25),
         backoff_max: Duration::from_millis(250),
         rate_limited: None,
-        avoid_previous_hosts: false,
+        passed_over: PassedOver::default(),
         previous_priorities: None,
         host_selection_attempts: 1,
     };

@@ -97,7 +97,7 @@ pub(crate) struct Wanted<'a> {
     /// Decides where the policy hashes.
     pub(crate) hash: Option<u64>,
     /// Which endpoints are passed over if another is found within `attempts` tries.
-    pub(crate) avoid: &'a dyn Fn(SocketAddr) -> bool,
+    pub(crate) avoid: &'a dyn Fn(SocketAddr, &Endpoint) -> bool,
     /// 1 for no such search.
     pub(crate) attempts: u32,
     /// Priorities that were tried: others are asked if they can take it.
@@ -110,7 +110,7 @@ impl Wanted<'_> {
         destination: None,
         forwarded: None,
         hash: None,
-        avoid: &|_| false,
+        avoid: &|_, _| false,
         attempts: 1,
         tried_priorities: &[],
     };
@@ -301,7 +301,8 @@ impl LocalCluster {
         }
         let mut loaded = self.loaded.borrow_mut();
         let Loaded { hosts, balancer, drops: _ } = loaded.as_mut()?;
-        let passed_over = |host: &balance::Host| place(&host.endpoint.address).is_none_or(avoid);
+        let passed_over =
+            |host: &balance::Host| place(&host.endpoint.address).is_none_or(|at| avoid(at, &host.endpoint));
         let slow = self.config.lb_common.slow_start.is_some();
         let now = if slow { self.started.elapsed() } else { Duration::ZERO };
         let wish = balance::Wish { hash, passed_over: &passed_over, attempts, tried_priorities, now };

@@ -23,6 +23,15 @@ pub fn area() -> Area {
         a.cluster(name, &six, json!({ "lb_policy": policy, "load_assignment": { "endpoints": [{ "lb_endpoints": weighted }] } }));
     }
     a.cluster("robin", &["r1", "r2", "r3"], json!({ "lb_policy": "ROUND_ROBIN" }));
+    // Most endpoints are canaries: a retry that passes them over finds the other one, whatever chance does.
+    let canary = |name: &str| merged(endpoint(name), &json!({ "metadata": { "filter_metadata": { "envoy.lb": { "canary": true, "stages": ["alpha", "beta"] } } } }));
+    a.cluster("canaries", &["n"], json!({ "lb_policy": "RANDOM", "load_assignment": { "endpoints": [{ "lb_endpoints": [
+        endpoint("n"), canary("k1"), canary("k2"), canary("k3")] }] } }));
+    let passing = |path: &str, predicate: Value| prefix(path, "canaries", json!({ "retry_policy": { "retry_on": "5xx", "retry_back_off": { "base_interval": "0.001s" },
+        "host_selection_retry_max_attempts": 200, "retry_host_predicate": [predicate] } }));
+    let without = |stage: &str| json!({ "name": "envoy.retry_host_predicates.omit_host_metadata", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig",
+        "metadata_match": { "filter_metadata": { "envoy.lb": { "stages": stage } } } } });
     let by = |cluster: &str, policy: Value| prefix(&format!("/{cluster}"), cluster, json!({ "hash_policy": policy }));
     let user = || json!([{ "header": { "header_name": "x-user" } }]);
     let split = |extra: Value| merged(json!({ "clusters": [{ "name": "a", "weight": 30 }, { "name": "b", "weight": 0 }, { "name": "c", "weight": 70 }] }), &extra);
@@ -58,6 +67,12 @@ pub fn area() -> Area {
             mirror("/lostmirror", json!([{ "cluster": "nowhere" }]), json!({})),
             mirror("/tracemirror", json!([{ "cluster": "b", "disable_shadow_host_suffix_append": true }]), json!({})),
             prefix("/robin", "robin", json!({})),
+            passing("/canaries", json!({ "name": "envoy.retry_host_predicates.omit_canary_hosts", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate" } })),
+            passing("/beta", without("beta")),
+            passing("/gamma", without("gamma")),
+            passing("/unsaid", json!({ "name": "envoy.retry_host_predicates.omit_host_metadata", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig" } })),
         ])),
         json!({}),
     );
@@ -98,6 +113,15 @@ pub fn area() -> Area {
     a.case("mirrors", "in", get("/mirrors")).seen(3);
     a.case("mirror that fails", "in", get("/mirror")).answer_of("b", status(500)).seen(2);
     a.case("mirror of a rewritten request", "in", get("/rewmirror/x").host("[::1]:8")).seen(2);
+    for (path, passed) in [("/canaries", true), ("/beta", true), ("/gamma", false), ("/unsaid", false)] {
+        let requests: Vec<_> = (0..if passed { 8 } else { 1 }).map(|_| get(path)).collect();
+        let case = a.case(format!("hosts that retries pass over: {path}"), "in", requests);
+        // Where nothing is passed over, every host fails: which ones are asked is chance.
+        case.answer_of("n", status(if passed { 200 } else { 500 }).body("an answer")).blind();
+        for canary in ["k1", "k2", "k3"] {
+            case.answer_of(canary, status(500).body("an answer"));
+        }
+    }
     a.case("mirror without suffix", "in", get("/tracemirror").header("x-forwarded-for", "1.2.3.4")).seen(2);
     a
 }

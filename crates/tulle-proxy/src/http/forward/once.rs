@@ -12,10 +12,10 @@ use tulle_engine::{
     decide::{
         names::Target,
         outlier::{self, Outcome},
-        retry::Failure,
+        retry::{self, Failure},
         rewrite,
     },
-    runtime::route::HostRewrite,
+    runtime::{Endpoint, route::HostRewrite},
 };
 use tulle_http::{Known, h1::Persistence};
 use tulle_telemetry::details as d;
@@ -144,9 +144,13 @@ fn choose(
     forwarded: Option<&Forwarded>,
 ) -> Option<Chosen> {
     let policy = plan.to.retry.as_deref();
-    let avoids = policy.is_some_and(|p| p.avoid_previous_hosts) && !tries.tried.is_empty();
-    let looks = if avoids { policy.map_or(1, |p| p.host_selection_attempts) } else { 1 };
-    let avoid = |address| avoids && tries.tried.contains(&address);
+    // The first try takes any.
+    let passed_over =
+        policy.map(|p| &p.passed_over).filter(|over| !over.is_none() && !tries.tried.is_empty());
+    let looks = passed_over.and(policy).map_or(1, |p| p.host_selection_attempts);
+    let avoid = |at, endpoint: &Endpoint| {
+        passed_over.is_some_and(|over| retry::passes_over(over, endpoint, tries.tried.contains(&at)))
+    };
     let destination = upstream::destination(&plan.cluster, &x.s.request, x.conn.arrival.original());
     // Every so many tries the priorities that were tried by then are passed over.
     let settled = policy.and_then(|p| p.previous_priorities).map_or(0, |every| {

@@ -247,6 +247,10 @@ pub struct Case {
     pub cased: bool,
     /// The last health check that each upstream has seen is compared.
     pub checks: bool,
+    /// What upstreams see is left to chance.
+    pub blind: bool,
+    /// How long it took is compared, in halves of a second.
+    pub timed: bool,
 }
 
 impl Case {
@@ -272,6 +276,8 @@ impl Case {
             until_closed: false,
             cased: false,
             checks: false,
+            blind: false,
+            timed: false,
         }
     }
 
@@ -337,6 +343,18 @@ impl Case {
     /// The last health check that each upstream has seen is compared too.
     pub fn checks(&mut self) -> &mut Self {
         self.checks = true;
+        self
+    }
+
+    /// Which upstream sees what is left to chance, and is not compared.
+    pub fn blind(&mut self) -> &mut Self {
+        self.blind = true;
+        self
+    }
+
+    /// How long the responses took is compared too, to the next half of a second.
+    pub fn timed(&mut self) -> &mut Self {
+        self.timed = true;
         self
     }
 

@@ -354,6 +354,7 @@ impl Set {
             cased: case.cased,
             ..Normal::default()
         };
+        let start = Instant::now();
         let received = match &case.talk {
             Talk::Http1(turns) => {
                 let turns: Vec<_> = turns.iter().map(|t| self.filled(t)).collect();
@@ -362,6 +363,7 @@ impl Set {
             Talk::Http2(requests) => client::http2(&mut stream, requests),
             Talk::Tcp(bytes) => client::tcp(&mut stream, bytes),
         };
+        let halves = (start.elapsed().as_millis() + 250) / 500;
         let mut seen = stage.end(case.expected, case.spans);
         seen.sort_by(|a, b| a.upstream.cmp(&b.upstream));
         let (reports, seen): (Vec<_>, Vec<_>) =
@@ -369,7 +371,12 @@ impl Set {
         normal.ports.extend(seen.iter().map(|s| (s.port, "LOCAL")));
         let mut lines = Vec::new();
         received.iter().for_each(|r| normal.received(r, &mut lines));
-        seen.iter().for_each(|s| normal.seen(s, &mut lines));
+        if !case.blind {
+            seen.iter().for_each(|s| normal.seen(s, &mut lines));
+        }
+        if case.timed {
+            lines.push(format!("took {halves} halves of a second"));
+        }
         normal.reported(&reports, &mut lines);
         for check in stage.checked().iter().filter(|_| case.checks) {
             lines.push("checked".to_owned());
