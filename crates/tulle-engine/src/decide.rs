@@ -31,6 +31,7 @@ pub mod retry;
 pub mod rewrite;
 pub mod route;
 pub mod session;
+pub mod throttle;
 pub mod timeout;
 pub mod token_bucket;
 pub mod view;

@@ -4,8 +4,13 @@
 mod common;
 
 use std::{
-    io::{BufReader, Write as _},
-    time::Duration,
+    io::{BufReader, Read as _, Write as _},
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use common::{Backend, Client, Proxy, any_host, cluster, get, http, http2, listener, ok, request, router};
@@ -433,4 +438,74 @@ fn a_health_check_that_passes_through_is_remembered() {
         assert_eq!(get(proxy.address("in"), "/health").status, 204);
     }
     assert_eq!(app.hits(), 1);
+}
+
+/// A fault that slows responses down to so many KiB each second.
+fn slow(kbps: u64, more: Value) -> Value {
+    let mut config = json!({ "response_rate_limit": {
+        "fixed_limit": { "limit_kbps": kbps }, "percentage": { "numerator": 100 },
+    } });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        config[key] = value.clone();
+    }
+    filter("envoy.filters.http.fault", "fault.v3.HTTPFault", config)
+}
+
+#[test]
+fn an_upstream_waits_with_what_a_slowed_response_has_no_room_for() {
+    const LENGTH: usize = 200 << 20;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let app = Backend::raw(move |stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        if common::read_request(&mut reader).is_none() {
+            return;
+        }
+        let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n").as_bytes());
+        let piece = [b'x'; 16 * 1024];
+        while stream.write_all(&piece).is_ok() {
+            count.fetch_add(piece.len(), Ordering::Relaxed);
+        }
+    });
+    let proxy = proxy(vec![slow(100, json!({}))], to_app(), json!([cluster("app", &[app.address])]));
+    let mut client = TcpStream::connect(proxy.address("in")).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let (start, mut got) = (Instant::now(), 0);
+    let mut buffer = [0; 16 * 1024];
+    while start.elapsed() < Duration::from_secs(2) {
+        got += client.read(&mut buffer).unwrap();
+    }
+    let most = 100 * 1024 * (start.elapsed().as_millis() as usize + 1000) / 1000;
+    assert!((100 * 1024..=most).contains(&got), "{got} bytes in {:?}", start.elapsed());
+    // What the kernel keeps of both connections, and little more.
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(sent < LENGTH / 8, "{sent} bytes were read of the upstream");
+    assert_eq!(proxy.stat("http.test.fault.response_rl_injected"), 1);
+    assert_eq!(proxy.stat("http.test.fault.active_faults"), 1);
+    drop(client);
+    common::eventually("the fault is over with its request", || {
+        proxy.stat("http.test.fault.active_faults") == 0
+    });
+}
+
+#[test]
+fn faults_count_as_active_until_their_requests_are_over() {
+    let app = Backend::http(|_| ok(&"x".repeat(3 * 1024)));
+    let proxy = proxy(
+        vec![slow(1, json!({ "max_active_faults": 1 }))],
+        to_app(),
+        json!([cluster("app", &[app.address])]),
+    );
+    let address = proxy.address("in");
+    let first = std::thread::spawn(move || {
+        let start = Instant::now();
+        assert_eq!(get(address, "/").body.len(), 3 * 1024);
+        start.elapsed()
+    });
+    common::eventually("the first one meets the fault", || proxy.stat("http.test.fault.active_faults") == 1);
+    assert_eq!(get(address, "/").body.len(), 3 * 1024);
+    assert!(!first.is_finished(), "the second one is not slowed");
+    assert_eq!(proxy.stat("http.test.fault.faults_overflow"), 1);
+    assert!(first.join().unwrap() > Duration::from_secs(2));
+    assert_eq!(proxy.stat("http.test.fault.response_rl_injected"), 1);
 }

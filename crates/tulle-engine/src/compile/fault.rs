@@ -1,12 +1,11 @@
 //! Injected faults.
 
-use tulle_proto::envoy::{fault, fault_common};
+use tulle_proto::envoy::{fault, fault_common, kind};
 
 use super::context::{At, Context};
 use super::matcher;
-use super::value::{RUNTIME_KEY, fraction, text, texts};
-use crate::runtime::fault::{AbortSource, DelaySource, Fault, FaultAbort, FaultDelay, FaultRate};
-use crate::runtime::matcher::Fraction;
+use super::value::{RUNTIME_KEY, denominator, fraction, text, texts};
+use crate::runtime::fault::{AbortSource, DelaySource, Fault, FaultAbort, FaultDelay, FaultRate, Share};
 
 pub(super) fn fault(cx: &mut Context<'_>, at: &At<'_>, message: &fault::HttpFault) -> Option<Fault> {
     let fault::HttpFault {
@@ -55,13 +54,18 @@ pub(super) fn fault(cx: &mut Context<'_>, at: &At<'_>, message: &fault::HttpFaul
     })
 }
 
+fn share(cx: &mut Context<'_>, at: &At<'_>, percentage: Option<&kind::FractionalPercent>) -> Share {
+    let at = at.field("percentage");
+    percentage.map_or(Share::NONE, |message| Share {
+        fraction: fraction(cx, &at, message),
+        of: denominator(cx, &at, message),
+    })
+}
+
 fn delay(cx: &mut Context<'_>, at: &At<'_>, message: &fault_common::FaultDelay) -> Option<FaultDelay> {
     use fault_common::fault_delay::{FaultDelaySecifier, HeaderDelay};
     let fault_common::FaultDelay { percentage, fault_delay_secifier } = message;
-    let percentage = match percentage {
-        Some(percentage) => fraction(cx, &at.field("percentage"), percentage),
-        None => Fraction::ZERO,
-    };
+    let share = share(cx, at, percentage.as_ref());
     let duration = match fault_delay_secifier {
         Some(FaultDelaySecifier::FixedDelay(delay)) => {
             DelaySource::Fixed(cx.positive(&at.field("fixed_delay"), Some(delay))?)
@@ -72,16 +76,13 @@ fn delay(cx: &mut Context<'_>, at: &At<'_>, message: &fault_common::FaultDelay) 
             return None;
         }
     };
-    Some(FaultDelay { percentage, duration })
+    Some(FaultDelay { share, duration })
 }
 
 fn abort(cx: &mut Context<'_>, at: &At<'_>, message: &fault::FaultAbort) -> Option<FaultAbort> {
     use fault::fault_abort::{ErrorType, HeaderAbort};
     let fault::FaultAbort { percentage, response_body, error_type } = message;
-    let percentage = match percentage {
-        Some(percentage) => fraction(cx, &at.field("percentage"), percentage),
-        None => Fraction::ZERO,
-    };
+    let share = share(cx, at, percentage.as_ref());
     let status = match error_type {
         Some(ErrorType::HttpStatus(status)) => {
             let status = cx.between(&at.field("http_status"), *status, 200, 599)?;
@@ -95,16 +96,13 @@ fn abort(cx: &mut Context<'_>, at: &At<'_>, message: &fault::FaultAbort) -> Opti
         }
     };
     let body = if response_body.is_empty() { "fault filter abort" } else { response_body };
-    Some(FaultAbort { percentage, status, body: text(body) })
+    Some(FaultAbort { share, status, body: text(body) })
 }
 
 fn rate(cx: &mut Context<'_>, at: &At<'_>, message: &fault_common::FaultRateLimit) -> Option<FaultRate> {
     use fault_common::fault_rate_limit::{FixedLimit, HeaderLimit, LimitType};
     let fault_common::FaultRateLimit { percentage, limit_type } = message;
-    let percentage = match percentage {
-        Some(percentage) => fraction(cx, &at.field("percentage"), percentage),
-        None => Fraction::ZERO,
-    };
+    let share = share(cx, at, percentage.as_ref());
     let kbps = match limit_type {
         Some(LimitType::FixedLimit(FixedLimit { limit_kbps: 0 })) => {
             cx.refuse(&at.field("fixed_limit").field("limit_kbps"), "must be above zero");
@@ -117,5 +115,5 @@ fn rate(cx: &mut Context<'_>, at: &At<'_>, message: &fault_common::FaultRateLimi
             return None;
         }
     };
-    Some(FaultRate { percentage, kbps })
+    Some(FaultRate { share, kbps })
 }

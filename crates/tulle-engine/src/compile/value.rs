@@ -122,14 +122,18 @@ pub(super) fn provenance(metadata: &Metadata) -> Option<Arc<Provenance>> {
 }
 
 pub(super) fn fraction(cx: &mut Context<'_>, at: &At<'_>, message: &kind::FractionalPercent) -> Fraction {
+    Fraction::new(message.numerator, denominator(cx, at, message))
+}
+
+/// What the numerator of a chance is a part of.
+pub(super) fn denominator(cx: &mut Context<'_>, at: &At<'_>, message: &kind::FractionalPercent) -> u32 {
     use kind::fractional_percent::DenominatorType;
-    let kind::FractionalPercent { numerator, denominator } = *message;
-    let denominator = match cx.choice(&at.field("denominator"), denominator) {
+    let kind::FractionalPercent { numerator: _, denominator } = *message;
+    match cx.choice(&at.field("denominator"), denominator) {
         Some(DenominatorType::TenThousand) => 10_000,
         Some(DenominatorType::Million) => 1_000_000,
         Some(DenominatorType::Hundred) | None => 100,
-    };
-    Fraction::new(numerator, denominator)
+    }
 }
 
 /// A chance with a runtime key: the key has no effect, there is no runtime to override it.

@@ -24,11 +24,32 @@ pub struct Fault {
     pub response_rate: Option<FaultRate>,
 }
 
+/// How many requests meet a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// By the configuration.
+    pub fraction: Fraction,
+    /// What a number in a request's header is a part of: 100, 10,000 or 1,000,000.
+    pub of: u32,
+}
+
+impl Share {
+    /// No request.
+    pub const NONE: Self = Self { fraction: Fraction::ZERO, of: 100 };
+    /// Every request.
+    pub const ALL: Self = Self { fraction: Fraction::ALWAYS, of: 100 };
+
+    /// The share that a request's header asks for, at most that of the configuration.
+    pub fn at_most(self, asked: Option<u32>) -> Fraction {
+        asked.map_or(self.fraction, |asked| Fraction::new(asked, self.of).min(self.fraction))
+    }
+}
+
 /// Waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultDelay {
     /// How many requests wait.
-    pub percentage: Fraction,
+    pub share: Share,
     /// How long.
     pub duration: DelaySource,
 }
@@ -46,7 +67,7 @@ pub enum DelaySource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultAbort {
     /// How many requests are answered.
-    pub percentage: Fraction,
+    pub share: Share,
     /// With what.
     pub status: AbortSource,
     /// The body; `fault filter abort` by default.
@@ -68,7 +89,7 @@ pub enum AbortSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultRate {
     /// How many responses.
-    pub percentage: Fraction,
+    pub share: Share,
     /// KiB per second; at least 1. `None` reads `x-envoy-fault-throughput-response`.
     pub kbps: Option<u64>,
 }

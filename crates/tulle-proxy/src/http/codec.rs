@@ -1,4 +1,4 @@
-//! Work on bodies on their way: compression, decompression and gRPC-Web.
+//! Work on bodies on their way: compression, decompression and gRPC-Web, and slowing them down.
 //!
 //! A [`Flow`](super::flow::Flow) without work does not know of it. With work, every piece goes through all codecs, and what comes out
 //! waits here until the other side has room.
@@ -14,16 +14,22 @@ use tulle_http::HeaderList;
 
 use super::{
     grpc_web::{Unbase64, WebBody},
+    pace::Pace,
     side::ReadFault,
 };
 
 /// How much is fed at once, so that what comes out of it stays small: deflate makes at most 1,032 times as much.
 const PIECE: usize = 4096;
 
+/// How much of a body that is slowed down is read before it may go.
+const AHEAD: usize = 64 * 1024;
+
 /// The codecs of one direction, in the order in which a body goes through them.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     codecs: Vec<Codec>,
+    /// How fast what has come out goes on.
+    pub(crate) pace: Option<Pace>,
     /// What has come out and waits.
     out: Vec<u8>,
     /// How much of `out` has been taken already.
@@ -76,6 +82,16 @@ impl Work {
         self.codecs.push(Codec::Web(WebBody::new(text)));
     }
 
+    /// Whether what comes out is something else than what goes in.
+    pub(crate) fn changes(&self) -> bool {
+        !self.codecs.is_empty()
+    }
+
+    /// Whether more is read while what has come out waits.
+    pub(crate) fn reads_ahead(&self) -> bool {
+        self.pace.is_some() && !self.ended && self.waiting().len() < AHEAD
+    }
+
     /// Whether the trailers are in the body already.
     pub(crate) fn takes_trailers(&self) -> bool {
         self.codecs.iter().any(|codec| matches!(codec, Codec::Web(_)))
@@ -91,6 +107,10 @@ impl Work {
         self.taken += count;
         if self.taken >= self.out.len() {
             self.out.clear();
+            self.taken = 0;
+        } else if self.taken > AHEAD {
+            // What waits is never all gone where more is read ahead.
+            self.out.drain(..self.taken);
             self.taken = 0;
         }
     }

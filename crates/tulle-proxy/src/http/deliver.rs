@@ -58,7 +58,7 @@ impl Delivery<'_> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<DeliveryEnd> {
-        let before = (self.request.bytes, self.response.bytes);
+        let before = (self.request.bytes, self.response.bytes, self.response.passed());
         if let Poll::Ready(Err(fault)) = self.response.poll(cx, self.up, self.down, |_| {}) {
             // What came so far is the client's all the same.
             let _ = self.down.poll_flush(cx);
@@ -92,8 +92,13 @@ impl Delivery<'_> {
         }
         // An upstream that no longer reads may still be answering.
         let _ = self.up.poll_flush(cx);
-        if before != (self.request.bytes, self.response.bytes) {
+        if before != (self.request.bytes, self.response.bytes, self.response.passed()) {
             self.clocks.moved();
+        }
+        if self.response.is_kept_back() {
+            // The upstream has done its part.
+            self.clocks.route.clear();
+            self.clocks.try_idle.clear();
         }
         self.clocks.poll(cx).map(DeliveryEnd::Late)
     }

@@ -73,6 +73,11 @@ impl Flow {
         if self.work.is_some() { self.worked } else { self.bytes }
     }
 
+    /// Whether all of it has been read, though it is kept back to go slowly.
+    pub(crate) fn is_kept_back(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.pace.is_some() && work.has_ended())
+    }
+
     /// Moves what can be moved. Ready when the end has been passed on; otherwise one side waits. `copy` sees every byte.
     pub(crate) fn poll(
         &mut self,
@@ -116,18 +121,23 @@ impl Flow {
         to: &mut Side,
         mut copy: impl FnMut(&[u8]),
     ) -> Poll<Result<(), FlowFault>> {
-        let Some(work) = &mut self.work else { return Poll::Ready(Ok(())) };
         while !self.done {
-            if !work.waiting().is_empty() {
-                let room = ready!(to.poll_room(cx)).map_err(|_| FlowFault::Write)?;
-                let data = work.waiting();
-                let data = &data[..data.len().min(room)];
-                copy(data);
-                to.write_data(data).map_err(|_| FlowFault::Write)?;
-                self.worked += data.len() as u64;
-                let count = data.len();
-                work.take(count);
-            } else if work.has_ended() {
+            let Some(work) = &mut self.work else { return Poll::Ready(Ok(())) };
+            let blocked = if work.waiting().is_empty() {
+                false
+            } else {
+                match pass(cx, work, to, &mut copy) {
+                    Poll::Ready(passed) => {
+                        self.worked += passed? as u64;
+                        continue;
+                    }
+                    Poll::Pending => true,
+                }
+            };
+            if blocked && !work.reads_ahead() {
+                return Poll::Pending;
+            }
+            if work.has_ended() {
                 let none = HeaderList::new();
                 let trailers = if work.takes_trailers() { &none } else { from.trailers() };
                 to.write_end(trailers).map_err(|_| FlowFault::Write)?;
@@ -149,4 +159,23 @@ impl Flow {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Passes on what has come out of the work, as much as there is room for and as its pace lets go: how many bytes.
+fn pass(
+    cx: &mut Context<'_>,
+    work: &mut Work,
+    to: &mut Side,
+    copy: &mut impl FnMut(&[u8]),
+) -> Poll<Result<usize, FlowFault>> {
+    let room = ready!(to.poll_room(cx)).map_err(|_| FlowFault::Write)?;
+    let mut count = work.waiting().len().min(room);
+    if let Some(pace) = &mut work.pace {
+        count = ready!(pace.poll_take(cx, count));
+    }
+    let data = &work.waiting()[..count];
+    copy(data);
+    to.write_data(data).map_err(|_| FlowFault::Write)?;
+    work.take(count);
+    Poll::Ready(Ok(count))
 }

@@ -23,6 +23,7 @@ pub(crate) mod h2;
 pub(crate) mod headers;
 mod local_reply;
 pub(crate) mod manager;
+mod pace;
 mod peer;
 pub(crate) mod record;
 mod reply;

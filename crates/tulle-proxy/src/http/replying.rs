@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     future::poll_fn,
     rc::Rc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,7 @@ use super::{
     flow::Flow,
     forward, headers,
     manager::LocalManager,
+    pace::Pace,
     record::Record,
     reply::Reply,
     scratch::Scratch,
@@ -87,7 +89,9 @@ impl Exchange<'_> {
         } else {
             body
         };
-        let body = match self.back.work.take().map(|work| work.whole(body)) {
+        let mut work = self.back.work.take();
+        let pace = work.as_mut().and_then(|work| work.pace.take());
+        let body = match work.filter(|work| work.changes()).map(|work| work.whole(body)) {
             None => Cow::Borrowed(body),
             Some(Ok(body)) => Cow::Owned(body),
             Some(Err(_)) => {
@@ -111,14 +115,48 @@ impl Exchange<'_> {
         self.record.details = reply.details.clone();
         self.record.grpc_status = headers::grpc_status(&self.s.response.headers);
         let silent = *request.0 == tulle_http::Method::Head || matches!(self.record.status, 204 | 304);
-        let sent = if silent { Ok(()) } else { self.down.write_data(&body) };
+        let sent = match pace {
+            _ if silent => true,
+            // Boxed: few answers go slowly.
+            Some(pace) => Box::pin(self.drip(pace, &body)).await,
+            None => self.down.write_data(&body).is_ok(),
+        };
         self.record.body.1 = if silent { 0 } else { body.len() as u64 };
-        let ended = sent.and_then(|()| self.down.write_end(&HeaderList::new()));
-        if ended.is_err() || !self.flush().await {
+        let ended = sent && self.down.write_end(&HeaderList::new()).is_ok();
+        if !ended || !self.flush().await {
             self.keep = false;
             return;
         }
         self.record.completed = true;
+    }
+
+    /// Writes a body slowly; `false` if the client does not take it.
+    async fn drip(&mut self, mut pace: Pace, mut body: &[u8]) -> bool {
+        let (down, clocks, complete) = (&mut *self.down, &mut self.s.clocks, self.flow.done);
+        clocks.route.clear();
+        clocks.per_try.clear();
+        poll_fn(|cx| {
+            while !body.is_empty() {
+                let Poll::Ready(room) = down.poll_room(cx) else { break };
+                let Ok(room) = room else { return Poll::Ready(false) };
+                let Poll::Ready(count) = pace.poll_take(cx, body.len().min(room)) else { break };
+                let (now, later) = body.split_at(count);
+                if down.write_data(now).is_err() {
+                    return Poll::Ready(false);
+                }
+                body = later;
+                clocks.moved();
+            }
+            if body.is_empty() {
+                return Poll::Ready(true);
+            }
+            let failed = matches!(down.poll_flush(cx), Poll::Ready(Err(_)));
+            if failed || (complete && down.poll_gone(cx).is_ready()) {
+                return Poll::Ready(false);
+            }
+            clocks.poll(cx).map(|_: Late| false)
+        })
+        .await
     }
 
     /// Writes out what waits for the client; `false` if the client does not take it.
@@ -127,8 +165,8 @@ impl Exchange<'_> {
         clocks.route.clear();
         clocks.per_try.clear();
         poll_fn(|cx| match down.poll_flush(cx) {
-            std::task::Poll::Ready(result) => std::task::Poll::Ready(result.is_ok()),
-            std::task::Poll::Pending => clocks.poll(cx).map(|_: Late| false),
+            Poll::Ready(result) => Poll::Ready(result.is_ok()),
+            Poll::Pending => clocks.poll(cx).map(|_: Late| false),
         })
         .await
     }

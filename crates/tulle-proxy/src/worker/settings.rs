@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU32},
     time::{Duration, Instant},
 };
 
@@ -47,6 +47,8 @@ pub struct Settings {
     pub report_delay: Duration,
     /// Security events; default none.
     pub audit: AuditLog,
+    /// Requests under an injected fault, over all workers.
+    pub faults: Arc<AtomicU32>,
 }
 
 impl Default for Settings {
@@ -67,6 +69,7 @@ impl Default for Settings {
             environment: Arc::default(),
             report_delay: Duration::from_secs(1),
             audit: AuditLog::default(),
+            faults: Arc::default(),
         }
     }
 }

@@ -51,8 +51,6 @@ pub(crate) struct Worker {
     pub(crate) scratches: Scratches,
     /// What is known of the hosts that requests name.
     pub(crate) lookups: AllLookups,
-    /// Requests under an injected fault.
-    pub(crate) faults: Cell<u32>,
     /// The address that stands for this machine where a client is on it.
     pub(crate) own_ip: Option<IpAddr>,
     next_id: Cell<u64>,
@@ -91,7 +89,6 @@ impl Worker {
             sweeper: Sweeper::default(),
             scratches: Scratches::default(),
             lookups: AllLookups::default(),
-            faults: Cell::new(0),
             own_ip: settings.node.ip.parse().ok(),
             next_id: Cell::new((id as u64) << 48),
             timers: Timers::default(),

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Area,
-    case::{get, grpc, h2, post},
-    config::{any_host, filter, merged, prefix, router},
+    answer::{Framing, status},
+    case::{get, grpc, h2, post, request},
+    config::{any_host, filter, http2, merged, prefix, router},
 };
 
 const KIND: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
@@ -18,11 +19,21 @@ fn delay(seconds: &str, members: Value) -> Value {
     json!({ "delay": merged(json!({ "fixed_delay": seconds, "percentage": { "numerator": 100 } }), &members) })
 }
 
+fn rate(members: Value) -> Value {
+    json!({ "response_rate_limit": merged(json!({ "percentage": { "numerator": 100 } }), &members) })
+}
+
+/// How much takes about one and a half seconds at 1 KiB each second.
+fn long() -> String {
+    "0123456789abcdef".repeat(94)
+}
+
 pub fn area() -> Area {
     let mut a = Area::new("faults");
     a.logging("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %GRPC_STATUS%");
     a.cluster("app", &["one"], json!({}));
     a.cluster("other", &["two"], json!({}));
+    a.cluster("h2", &["three"], http2());
     let fault = |config: Value| filter("envoy.filters.http.fault", KIND, config);
     let with = |path: &str, cluster: &str, config: Value| {
         let typed = merged(json!({ "@type": format!("type.googleapis.com/{KIND}") }), &config);
@@ -49,12 +60,25 @@ pub fn area() -> Area {
         with("/stats", "app", merged(http(500), &json!({ "disable_downstream_cluster_stats": true }))),
         with("/max0", "app", merged(http(500), &json!({ "max_active_faults": 0 }))),
         with("/nothing", "app", json!({})),
+        with("/rate", "app", rate(json!({ "fixed_limit": { "limit_kbps": 1 } }))),
+        with("/h2rate", "h2", rate(json!({ "fixed_limit": { "limit_kbps": 1 } }))),
+        with("/rateoff", "app", rate(json!({ "fixed_limit": { "limit_kbps": 1 }, "percentage": tenth }))),
+        with("/ratefast", "app", rate(json!({ "fixed_limit": { "limit_kbps": 1000000 } }))),
+        with("/rateasked", "app", rate(json!({ "header_limit": {} }))),
+        with("/ratemillion", "app", rate(json!({ "header_limit": {}, "percentage": { "numerator": 1000000, "denominator": "MILLION" } }))),
+        with("/rateboth", "app", merged(rate(json!({ "fixed_limit": { "limit_kbps": 1 } })), &delay("0.5s", json!({})))),
+        with("/rateabort", "app", merged(rate(json!({ "fixed_limit": { "limit_kbps": 1 } })), &abort(json!({ "http_status": 503 })))),
+        merged(with("/ratetime", "app", rate(json!({ "fixed_limit": { "limit_kbps": 1 } }))), &json!({ "route": { "timeout": "0.5s" } })),
         merged(json!({ "match": { "prefix": "/direct" }, "direct_response": { "status": 200 } }),
             &json!({ "typed_per_filter_config": { "envoy.filters.http.fault": merged(json!({ "@type": format!("type.googleapis.com/{KIND}") }), &http(503)) } })),
         prefix("/", "app", json!({})),
     ];
     routes.sort_by_key(|r| std::cmp::Reverse(r["match"]["prefix"].as_str().map_or(0, str::len)));
     a.http("in", any_host(json!(routes)), json!({ "http_filters": [fault(json!({})), router()] }));
+    a.http("slow", any_host(json!([
+        { "match": { "prefix": "/long" }, "direct_response": { "status": 200, "body": { "inline_string": long() } } },
+        prefix("/", "app", json!({})),
+    ])), json!({ "http_filters": [fault(rate(json!({ "fixed_limit": { "limit_kbps": 1 } }))), router()] }));
     a.http("all", any_host(json!([prefix("/", "app", json!({}))])), json!({ "http_filters": [fault(http(503)), router()] }));
     for path in ["/a503", "/a200", "/a418", "/grpc14", "/grpc5", "/never", "/delay", "/both", "/headers", "/upstream", "/otherupstream", "/nodes", "/habort", "/hdelay",
         "/stats", "/max0", "/nothing", "/direct", "/none"] {
@@ -74,8 +98,36 @@ pub fn area() -> Area {
     a.case("header abort grpc on plain", "in", get("/habort").header("x-envoy-fault-abort-grpc-request", "7"));
     a.case("header delay", "in", get("/hdelay").header("x-envoy-fault-delay-request", "30"));
     a.case("header delay nonsense", "in", get("/hdelay").header("x-envoy-fault-delay-request", "x"));
+    slow(&mut a);
     a.case("everywhere", "all", get("/"));
     a.case("post", "all", post("/", "the body"));
     a.case("post, then another", "all", vec![post("/", "the body"), get("/")]);
     a
+}
+
+/// Responses that are slowed down.
+fn slow(a: &mut Area) {
+    let answer = || status(200).body(long());
+    for path in ["/rate", "/rateoff", "/ratefast", "/rateasked", "/rateboth", "/rateabort", "/ratetime"] {
+        a.case(path, "in", get(path)).answer(answer()).timed();
+    }
+    a.case("slow for HTTP/2", "in", h2(get("/rate"))).answer(answer()).timed();
+    a.case("slow and chunked", "in", get("/rate")).answer(answer().framing(Framing::Chunked)).timed();
+    a.case("slow with trailers", "in", h2(grpc("/h2rate"))).answer(answer().trailer("grpc-status", "0")).timed();
+    a.case("slow without a body", "in", get("/rate")).answer(status(204)).timed();
+    a.case("slow HEAD", "in", request("HEAD", "/rate")).answer(answer()).timed();
+    a.case("slow, then another", "in", vec![get("/rate"), get("/rateoff")]).answer(answer()).timed();
+    a.case("slow everywhere", "slow", get("/")).answer(answer()).timed();
+    a.case("slow answer of the route", "slow", get("/long")).timed();
+    let asked = |value: &str| get("/rateasked").header("x-envoy-fault-throughput-response", value);
+    for value in ["1", "0", "-1", "x", "1000000"] {
+        a.case(format!("asked for {value} KiB each second"), "in", asked(value)).answer(answer()).timed();
+    }
+    let share = "x-envoy-fault-throughput-response-percentage";
+    a.case("asked for a percentage of 0", "in", asked("1").header(share, "0")).answer(answer()).timed();
+    a.case("asked for a percentage of 100", "in", asked("1").header(share, "100")).answer(answer()).timed();
+    a.case("asked for no percentage", "in", asked("1").header(share, "x")).answer(answer()).timed();
+    let million = || get("/ratemillion").header("x-envoy-fault-throughput-response", "1");
+    a.case("asked for a part of a million", "in", million().header(share, "1")).answer(answer()).timed();
+    a.case("asked for a million", "in", million().header(share, "1000000")).answer(answer()).timed();
 }

@@ -358,6 +358,12 @@ stat_block! {
         fault_delays_injected: Counter = "fault.delays_injected",
         /// Aborts injected.
         fault_aborts_injected: Counter = "fault.aborts_injected",
+        /// Responses slowed down.
+        fault_response_rl_injected: Counter = "fault.response_rl_injected",
+        /// Requests without a fault because there are as many under one as may be.
+        fault_faults_overflow: Counter = "fault.faults_overflow",
+        /// Requests under a fault now.
+        fault_active_faults: Gauge = "fault.active_faults",
     }
 }
 

@@ -5,6 +5,7 @@ mod buffer;
 mod compression;
 mod csrf;
 mod ext_authz;
+mod fault;
 mod forward_proxy;
 mod global_rate_limit;
 pub(crate) mod grpc_web;
@@ -14,7 +15,7 @@ mod jwt;
 mod local_rate_limit;
 mod session;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use smallvec::SmallVec;
 use tulle_engine::{
@@ -22,14 +23,12 @@ use tulle_engine::{
         authorize::{self, AuthInput},
         cors::{self, CorsVerdict},
         ext_authz::answer::ResponseChanges,
-        fault,
-        route::{self, Found, pick_cluster},
+        route::{self, Found},
         token_bucket::TokenBucket,
     },
     runtime::{
         HttpFilter, HttpFilterKind,
         cors::CorsPolicy,
-        fault::Fault,
         filter::{FilterOverride, FilterOverrides},
         metadata::Value,
         rbac::RbacFilter,
@@ -37,14 +36,9 @@ use tulle_engine::{
     },
 };
 use tulle_http::HeaderList;
-use tulle_telemetry::{ResponseFlag, details as d};
+use tulle_telemetry::details as d;
 
-use super::{
-    attempt::{ClientFault, Late},
-    exchange::Exchange,
-    reply::Reply,
-    side::Length,
-};
+use super::{attempt::Late, exchange::Exchange, reply::Reply, side::Length};
 
 /// What filters are still to do with the response to a request that they have let through or answered.
 #[derive(Debug, Default)]
@@ -63,6 +57,8 @@ pub(crate) struct Left {
     pub(crate) session: Option<Box<session::Kept>>,
     /// Buckets that the client is told of, by the number of the filter in the chain.
     buckets: SmallVec<[(usize, Arc<TokenBucket>); 1]>,
+    /// The request is under a fault.
+    fault: Option<Box<fault::Active>>,
 }
 
 impl Left {
@@ -99,7 +95,7 @@ pub(crate) async fn run(x: &mut Exchange<'_>) -> Option<Reply> {
                     _ => own,
                 };
                 let found = x.found;
-                inject(x, found.as_ref(), fault).await
+                fault::inject(x, found.as_ref(), fault).await
             }
             HttpFilterKind::Cors => match change {
                 Some(FilterOverride::Cors(policy)) if forwards(x) => cross_origin(x, policy),
@@ -318,39 +314,6 @@ fn rbac(x: &mut Exchange<'_>, rules: &RbacFilter) -> Option<Reply> {
     reply
 }
 
-async fn inject(x: &mut Exchange<'_>, found: Option<&Found<'_>>, fault: &Arc<Fault>) -> Option<Reply> {
-    let cluster = match found.map(|f| &f.route.action) {
-        Some(Action::Forward(to)) => pick_cluster(&to.cluster, &x.s.request, x.record.random, None).name,
-        _ => "",
-    };
-    let worker = &x.conn.worker;
-    let active = worker.faults.get();
-    let faults = fault::decide(fault, &x.s.request, cluster, active, &mut || fastrand::u64(..));
-    if faults.is_empty() {
-        return None;
-    }
-    worker.faults.set(active + 1);
-    let stats = &x.manager.stats;
-    let mut gone = None;
-    if let Some(delay) = faults.delay {
-        stats.fault_delays_injected.inc();
-        x.record.noted("fault", || vec![("delay_ms", delay.as_millis().to_string())]);
-        x.record.flags.insert(ResponseFlag::DelayInjected);
-        gone = wait(x, delay).await;
-    }
-    x.conn.worker.faults.set(x.conn.worker.faults.get().saturating_sub(1));
-    if gone.is_some() {
-        return gone;
-    }
-    let abort = faults.abort?;
-    x.manager.stats.fault_aborts_injected.inc();
-    x.record.trouble("fault", || vec![("abort", abort.http_status.to_string())]);
-    let mut reply = Reply::new(abort.http_status, abort.body.to_owned(), d::FAULT_FILTER_ABORT)
-        .flag(ResponseFlag::FaultInjected);
-    reply.grpc = abort.grpc_status;
-    Some(reply)
-}
-
 /// Waits for something, unless the client goes away meanwhile or time runs out: then the request ends here.
 pub(crate) async fn meanwhile<T>(x: &mut Exchange<'_>, work: impl Future<Output = T>) -> Result<T, Reply> {
     let mut work = pin!(work);
@@ -373,30 +336,6 @@ pub(crate) async fn meanwhile<T>(x: &mut Exchange<'_>, work: impl Future<Output 
         Some(Late::Request) => super::forward::too_slow(x),
         Some(_) => super::forward::idle(x),
     })
-}
-
-/// Waits, unless the client goes away meanwhile or the stream has been idle for too long.
-async fn wait(x: &mut Exchange<'_>, delay: std::time::Duration) -> Option<Reply> {
-    x.s.clocks.per_try.set(Instant::now() + delay);
-    let (down, clocks, complete) = (&mut *x.down, &mut x.s.clocks, x.flow.done);
-    let end = poll_fn(|cx| {
-        if complete && down.poll_gone(cx).is_ready() {
-            return Poll::Ready(Err(ClientFault::Gone));
-        }
-        clocks.poll(cx).map(Ok)
-    })
-    .await;
-    match end {
-        Ok(Late::Try) => {
-            x.s.clocks.moved();
-            None
-        }
-        Ok(_) => Some(super::forward::idle(x)),
-        Err(_) => {
-            super::forward::client_gone(x);
-            Some(Reply::new(0, "", d::DOWNSTREAM_REMOTE_DISCONNECT))
-        }
-    }
 }
 
 /// Whether the route sends the request on: only then is it asked about its origin.

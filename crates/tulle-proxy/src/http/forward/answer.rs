@@ -33,7 +33,8 @@ pub(super) async fn deliver(
 ) {
     x.record.details = d::VIA_UPSTREAM.into();
     change_response(x, plan, answer.tunnel, answer.length);
-    let mut length = if x.back.work.is_some() { Length::Unknown } else { answer.length };
+    let changed = x.back.work.as_ref().is_some_and(|work| work.changes());
+    let mut length = if changed { Length::Unknown } else { answer.length };
     if filters::grpc_web::becomes_message(x) {
         // Boxed: nobody else needs room for it.
         let Some(body) = Box::pin(filters::grpc_web::read(x, &mut up.side)).await else {
