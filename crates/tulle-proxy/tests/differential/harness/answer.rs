@@ -143,6 +143,8 @@ pub struct Seen {
     pub trailers: Vec<(String, String)>,
     /// The whole message came.
     pub complete: bool,
+    /// No more of it is awaited: it is complete, or was broken off, or lasts as long as the client likes.
+    pub over: bool,
     /// The peer's port.
     pub port: u16,
 }
@@ -194,14 +196,18 @@ impl Stage {
         inner.named = named.iter().cloned().collect();
     }
 
-    /// Waits until this many requests are complete and collectors have got this many spans, or until patience ends; what was seen.
+    /// Waits until this many requests are complete and collectors have got this many spans, and until it is known how much there is
+    /// of what has come (a proxy that answers by itself closes the connection to the upstream a moment later), or until patience
+    /// ends; what was seen.
     pub fn end(&self, expected: usize, spans: usize) -> Vec<Seen> {
         let patience = Instant::now() + Duration::from_secs(3);
         let mut inner = self.lock();
         let is_there = |seen: &[Seen]| {
             let (reports, others): (Vec<&Seen>, Vec<&Seen>) =
                 seen.iter().filter(|s| s.complete).partition(|s| super::spans::is_collector(&s.upstream));
-            others.len() >= expected && reports.into_iter().map(super::spans::count).sum::<usize>() >= spans
+            let over = seen.iter().all(|s| s.over);
+            over && others.len() >= expected
+                && reports.into_iter().map(super::spans::count).sum::<usize>() >= spans
         };
         while !is_there(&inner.seen) {
             let left = patience.saturating_duration_since(Instant::now());
@@ -248,7 +254,15 @@ impl Stage {
         let mut inner = self.lock();
         // A late request of a case that has ended has no place any more.
         if let Some(seen) = inner.seen.get_mut(place) {
-            (seen.body, seen.trailers, seen.complete) = (body, trailers, complete);
+            (seen.body, seen.trailers, seen.complete, seen.over) = (body, trailers, complete, true);
+        }
+        self.0.1.notify_all();
+    }
+
+    /// The rest of a request comes as long as the client likes.
+    pub fn lasts(&self, place: usize) {
+        if let Some(seen) = self.lock().seen.get_mut(place) {
+            seen.over = true;
         }
         self.0.1.notify_all();
     }

@@ -93,6 +93,7 @@ fn handle(
             let bodiless = head.method == Method::Head;
             open.insert(stream, Open { stream: messages, place, answer, body: Vec::new(), tunnel, bodiless });
             if tunnel {
+                stage.lasts(place);
                 answer_head(codec, stream, &open[&stream].answer, false);
             }
             if open[&stream].answer.ending == Ending::Hasty
