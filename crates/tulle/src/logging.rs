@@ -41,6 +41,12 @@ pub(crate) fn set_levels(levels: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is logged now, as `LEVEL` or `TARGET=LEVEL,...`.
+pub(crate) fn levels() -> String {
+    let shown = LEVELS.get().and_then(|handle| handle.with_current(ToString::to_string).ok());
+    shown.unwrap_or_default()
+}
+
 fn parse(levels: &str) -> Result<Targets, Failure> {
     levels.parse().map_err(|e| {
         Failure::usage(anyhow::anyhow!(

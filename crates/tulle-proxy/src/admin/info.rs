@@ -58,7 +58,7 @@ pub(super) fn listeners(main: &Main, asked: &Asked) -> Reply {
     Reply::text(out)
 }
 
-/// `/logging`: changes what is logged.
+/// `/logging`: what is logged, and changes of it.
 pub(super) fn logging(main: &Main, asked: &Asked) -> Reply {
     let levels: Vec<String> = asked
         .query
@@ -66,14 +66,25 @@ pub(super) fn logging(main: &Main, asked: &Asked) -> Reply {
         .filter(|(key, _)| key != "paths")
         .map(|(key, value)| if key == "level" { value.clone() } else { format!("{key}={value}") })
         .collect();
-    if levels.is_empty() {
-        return Reply::of(StatusCode::BAD_REQUEST, "usage: /logging?level=LEVEL or /logging?TARGET=LEVEL\n");
-    }
-    let levels = levels.join(",");
-    match main.set_log_levels(&levels) {
-        Ok(()) => Reply::text(format!("active levels: {levels}\n")),
+    let changed = if levels.is_empty() { Ok(()) } else { main.set_log_levels(&levels.join(",")) };
+    match changed {
+        Ok(()) => Reply::text(active(&main.log_levels())),
         Err(error) => Reply::of(StatusCode::BAD_REQUEST, format!("{error}\n")),
     }
+}
+
+/// The levels in force, a line each.
+fn active(levels: &str) -> String {
+    let mut lines: Vec<String> = levels
+        .split(',')
+        .filter(|one| !one.is_empty())
+        .map(|one| {
+            let (target, level) = one.split_once('=').unwrap_or(("level", one));
+            format!("  {target}: {level}\n")
+        })
+        .collect();
+    lines.sort();
+    format!("active loggers:\n{}", lines.concat())
 }
 
 /// `/debug/ndsz`: the names that the DNS server knows.

@@ -16,7 +16,7 @@ const HELP: &str = "admin commands are:\n\
     /drain_listeners (POST): stops accepting (?graceful: tells clients to go first)\n\
     /help: this page\n\
     /listeners: listeners and their addresses (?format=json)\n\
-    /logging (POST): what is logged (?level=LEVEL or ?TARGET=LEVEL)\n\
+    /logging (POST): what is logged (?level=LEVEL or ?TARGET=LEVEL changes it)\n\
     /quitquitquit (POST): stops the proxy\n\
     /ready: 200 once configured\n\
     /server_info: version, state, node, as JSON\n\

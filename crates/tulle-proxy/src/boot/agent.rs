@@ -10,6 +10,7 @@ use tulle_base::{Locality, SpiffeId};
 use tulle_identity::secrets::{MESH_ROOTS, OWN_CERTIFICATE};
 use tulle_identity::{CertificateSource, Secrets};
 use tulle_proto::Message as _;
+use tulle_proto::envoy::bootstrap::Bootstrap;
 use tulle_proto::envoy::core;
 use tulle_proto::envoy::google::value::Kind;
 use tulle_proto::envoy::google::{Struct, Value};
@@ -82,9 +83,10 @@ impl Plan {
             socket: workload_socket,
         };
         let dns = dns.filter(|d| d.capture);
+        let xds_node = xds_node(&node, dns.is_some());
         Ok(Self {
-            xds_node: xds_node(&node, dns.is_some()).to_wire().into(),
-            bootstrap: bytes::Bytes::new(),
+            xds_node: xds_node.to_wire().into(),
+            bootstrap: Bootstrap { node: Some(xds_node), ..Bootstrap::default() }.to_wire().into(),
             listeners: Vec::new(),
             clusters: Vec::new(),
             static_secrets: Vec::new(),

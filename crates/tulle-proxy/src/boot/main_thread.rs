@@ -237,6 +237,11 @@ impl Main {
         (self.hooks.set_log_levels)(levels)
     }
 
+    /// What is logged now.
+    pub(crate) fn log_levels(&self) -> String {
+        (self.hooks.log_levels)()
+    }
+
     /// The program that renders dumps, if not this process itself.
     pub(crate) fn dump_command(&self) -> Option<Vec<std::ffi::OsString>> {
         self.hooks.dump_command.clone()

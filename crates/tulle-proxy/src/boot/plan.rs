@@ -28,7 +28,7 @@ pub struct Plan {
     pub node: NodeConfig,
     /// The encoded xDS node (`envoy.config.core.v3.Node`).
     pub xds_node: Bytes,
-    /// The encoded bootstrap, for `/config_dump`; empty in agent mode.
+    /// The encoded bootstrap, for `/config_dump`; in agent mode with the node alone.
     pub bootstrap: Bytes,
     /// Listeners of the bootstrap.
     pub listeners: Vec<Arc<Listener>>,

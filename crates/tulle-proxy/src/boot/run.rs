@@ -37,6 +37,8 @@ pub type SetLogLevels = Box<dyn Fn(&str) -> Result<(), Box<dyn std::error::Error
 pub struct Hooks {
     /// Changes what is logged (`/logging`).
     pub set_log_levels: SetLogLevels,
+    /// What is logged now, as `LEVEL` or `TARGET=LEVEL,...`.
+    pub log_levels: Box<dyn Fn() -> String>,
     /// A program with arguments that reads an encoded dump from stdin and writes it to stdout as JSON ([`dump_as_json`]); `None` lets
     /// this process do it, which leaves tens of megabytes behind.
     ///
@@ -51,6 +53,7 @@ impl Default for Hooks {
     fn default() -> Self {
         Self {
             set_log_levels: Box::new(|_| Err("log levels cannot be changed in this process".into())),
+            log_levels: Box::new(String::new),
             dump_command: None,
             on_ready: Box::new(|| {}),
         }

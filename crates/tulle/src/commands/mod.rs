@@ -18,6 +18,7 @@ mod mtls;
 mod node;
 mod proxy;
 mod proxy_config;
+mod proxy_status;
 pub(crate) mod resources;
 mod status;
 mod tap;
@@ -55,7 +56,9 @@ pub(crate) enum Command {
     Lab(lab::Args),
     Proxy(proxy::Args),
     #[command(visible_alias = "pc")]
-    ProxyConfig(proxy_config::Args),
+    ProxyConfig(Box<proxy_config::Args>),
+    #[command(visible_alias = "ps")]
+    ProxyStatus(Box<proxy_status::Args>),
     Validate(validate::Args),
     Analyze(analyze::Args),
     Version(version::Args),
@@ -93,7 +96,8 @@ impl Command {
             Self::ControlPlane(args) => control_plane::run(*args),
             Self::Lab(args) => lab::run(args),
             Self::Proxy(args) => proxy::run(&args),
-            Self::ProxyConfig(args) => proxy_config::run(args),
+            Self::ProxyConfig(args) => proxy_config::run(*args),
+            Self::ProxyStatus(args) => proxy_status::run(&args),
             Self::Validate(args) => validate::run(&args),
             Self::Analyze(args) => analyze::run(&args),
             Self::Version(args) => version::run(&args),

@@ -119,6 +119,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn hooks() -> Hooks {
     Hooks {
         set_log_levels: Box::new(|levels| logging::set_levels(levels).map_err(|f| f.into_error().into())),
+        log_levels: Box::new(logging::levels),
         dump_command: Some(vec!["/proc/self/exe".into(), "proxy".into(), "--render-dump".into()]),
         on_ready: Box::new(resident::release_startup_pages),
     }

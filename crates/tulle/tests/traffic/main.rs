@@ -28,6 +28,7 @@ mod passing;
 mod prometheus;
 mod promises;
 mod protocols;
+mod proxy_config;
 mod rotation;
 mod routing;
 mod secrets;

@@ -1,31 +1,18 @@
-//! `tulle proxy-config`: what a proxy has in force.
+//! Endpoints, and where their circuits are.
 
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tulle_local::agent::protocol::Wanted;
-use tulle_local::host::client;
 
-use super::mesh::{StateDir, failure};
-use crate::outcome::{Failure, Outcome};
+use super::admin::{Kept, Workload};
+use super::dump::{list, text};
+use super::show::{self, Form};
+use crate::outcome::Outcome;
 
-/// Where every proxy tells of itself, from inside of its pod.
-const ADMIN: &str = "http://127.0.0.1:15000";
+/// Where proxies tell of them.
+pub(super) const PATH: &str = "/clusters?format=json";
 /// What is shown of an endpoint, with istioctl's columns first.
 const COLUMNS: [&str; 6] = ["ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER", "CIRCUIT", "EJECTIONS"];
-
-/// Show what a proxy has in force.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum What {
-    #[command(visible_aliases = ["endpoint", "ep"])]
-    Endpoints(Endpoints),
-}
 
 /// Show the endpoints of a workload's proxy: their health, and where outlier detection has their circuit.
 ///
@@ -34,12 +21,11 @@ enum What {
 ///
 /// Example: tulle proxy-config endpoints -n shop deploy/web --cluster 'outbound|80||cart.shop.svc.cluster.local'
 #[derive(Debug, clap::Args)]
-struct Endpoints {
-    /// Namespace of the workload.
-    #[arg(short, long, value_name = "NS", default_value = "default")]
-    namespace: String,
-    /// Pod, or the Deployment, StatefulSet or Job that it belongs to.
-    workload: String,
+pub(super) struct Args {
+    #[command(flatten)]
+    workload: Workload,
+    #[command(flatten)]
+    kept: Kept,
     /// Only endpoints of this cluster.
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
@@ -52,55 +38,31 @@ struct Endpoints {
     /// Only endpoints of this status: healthy or unhealthy.
     #[arg(long, value_name = "STATUS", value_parser = ["healthy", "unhealthy"])]
     status: Option<String>,
-    #[command(flatten)]
-    state: StateDir,
-    /// Output format: short (a table) or json.
-    #[arg(short, long, value_name = "FORMAT", default_value = "short", value_parser = ["short", "json"])]
-    output: String,
-}
-
-pub(crate) fn run(args: Args) -> Outcome {
-    match args.what {
-        What::Endpoints(args) => endpoints(&args),
-    }
+    /// Output format.
+    #[arg(short, long, value_name = "FORMAT", default_value = "short")]
+    output: Form,
 }
 
 #[allow(clippy::print_stdout, reason = "the answer is the output of the command")]
-fn endpoints(args: &Endpoints) -> Outcome {
-    let said = ask(args, "/clusters?format=json")?;
-    let mut rows: Vec<Endpoint> = Endpoint::all(&said).into_iter().filter(|e| args.wants(e)).collect();
-    rows.sort_by(|a, b| (&a.address, a.port, &a.cluster).cmp(&(&b.address, b.port, &b.cluster)));
-    if args.output == "json" {
-        let rows: Vec<Value> = rows.iter().map(Endpoint::json).collect();
-        println!("{:#}", Value::from(rows));
-    } else {
-        print!("{}", table(&rows));
-    }
+pub(super) fn run(args: &Args) -> Outcome {
+    let said = args.workload.json(&args.kept, PATH)?;
+    let rows = sorted(Endpoint::all(&said).into_iter().filter(|e| args.wants(e)).collect());
+    let text = args.output.text(&rows.iter().map(Endpoint::json).collect());
+    print!("{}", text.unwrap_or_else(|| table(&rows)));
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the proxy of the workload answers.
-fn ask(args: &Endpoints, path: &str) -> Result<Value, Failure> {
-    let wanted = Wanted {
-        namespace: args.namespace.clone(),
-        workload: args.workload.clone(),
-        container: Some("istio-proxy".to_owned()),
-    };
-    let this = std::env::current_exe().map_err(Failure::unreachable)?;
-    let url = format!("{ADMIN}{path}");
-    let command = [&*this.to_string_lossy(), "lab", "curl", "-s", "-m", "10", &url].map(str::to_owned).into();
-    let (code, output) = client::output(&args.state.paths(), wanted, command).map_err(failure)?;
-    let silent = || {
-        let message = format!("the proxy of {}/{} does not answer at {ADMIN}", args.namespace, args.workload);
-        Failure::unreachable(anyhow::anyhow!(message))
-    };
-    if code != 0 {
-        return Err(silent());
-    }
-    serde_json::from_slice(&output).map_err(|_| silent())
+/// The table of all of them.
+pub(super) fn summary(said: &Value) -> String {
+    table(&sorted(Endpoint::all(said)))
 }
 
-impl Endpoints {
+fn sorted(mut rows: Vec<Endpoint>) -> Vec<Endpoint> {
+    rows.sort_by(|a, b| (&a.address, a.port, &a.cluster).cmp(&(&b.address, b.port, &b.cluster)));
+    rows
+}
+
+impl Args {
     fn wants(&self, endpoint: &Endpoint) -> bool {
         self.cluster.as_ref().is_none_or(|name| *name == endpoint.cluster)
             && self.address.as_ref().is_none_or(|ip| *ip == endpoint.address)
@@ -124,13 +86,12 @@ struct Endpoint {
 impl Endpoint {
     /// Those in the answer of `/clusters?format=json`.
     fn all(said: &Value) -> Vec<Self> {
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let clusters = list(&said["cluster_statuses"]);
-        let of = |cluster: &Value| {
-            let name = cluster["name"].as_str().unwrap_or_default().to_owned();
-            list(&cluster["host_statuses"]).into_iter().map(move |host| Self::of(&name, &host))
-        };
-        clusters.iter().flat_map(of).collect()
+        let clusters = list(&said["cluster_statuses"]).iter();
+        let of = clusters.flat_map(|cluster| {
+            let name = text(&cluster["name"]);
+            list(&cluster["host_statuses"]).iter().map(move |host| Self::of(name, host))
+        });
+        of.collect()
     }
 
     fn of(cluster: &str, host: &Value) -> Self {
@@ -138,7 +99,7 @@ impl Endpoint {
         let failed = |name: &str| health[name].as_bool().unwrap_or(false);
         let listed = health["eds_health_status"].as_str().is_none_or(|status| status == "HEALTHY");
         Self {
-            address: at["address"].as_str().unwrap_or_default().to_owned(),
+            address: text(&at["address"]).to_owned(),
             port: at["port_value"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
             healthy: listed && !failed("failed_active_health_check"),
             ejected: failed("failed_outlier_check"),
@@ -177,8 +138,7 @@ impl Endpoint {
 }
 
 fn table(endpoints: &[Endpoint]) -> String {
-    let mut rows = vec![COLUMNS.map(str::to_owned)];
-    rows.extend(endpoints.iter().map(|e| {
+    let row = |e: &Endpoint| {
         [
             e.at(),
             e.status().to_owned(),
@@ -187,18 +147,8 @@ fn table(endpoints: &[Endpoint]) -> String {
             e.circuit.clone().unwrap_or_else(|| "-".to_owned()),
             e.ejections.to_string(),
         ]
-    }));
-    let mut width = [0; COLUMNS.len()];
-    for row in &rows {
-        for (w, cell) in width.iter_mut().zip(row) {
-            *w = (*w).max(cell.len());
-        }
-    }
-    let line = |row: &[String; COLUMNS.len()]| {
-        let cells: Vec<String> = row.iter().zip(width).map(|(cell, w)| format!("{cell:w$}")).collect();
-        format!("{}\n", cells.join("     ").trim_end())
     };
-    rows.iter().map(line).collect()
+    show::table(COLUMNS, &endpoints.iter().map(row).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
