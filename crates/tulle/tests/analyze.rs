@@ -58,3 +58,40 @@ fn a_mesh_that_does_not_run_cannot_be_asked() {
     assert_eq!(analyze(&["--live", "--state-dir", state]).0, 3);
     assert_eq!(analyze(&[]).0, 2, "neither paths nor a mesh");
 }
+
+/// What only the proxy knows is refused here too, by the field of the document.
+#[test]
+fn what_no_proxy_does_is_named_in_envoy_filters() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("filters.yaml");
+    let adding = |name: &str, config: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
+             configPatches:\n  - applyTo: HTTP_FILTER\n    match: {{context: SIDECAR_INBOUND}}\n    patch:\n      \
+             operation: INSERT_FIRST\n      value: {{name: it, typed_config: {{{config}}}}}\n---\n"
+        )
+    };
+    const HTTP: &str = "'@type': type.googleapis.com/envoy.extensions.filters.http";
+    let text = [
+        adding("lua", &format!("{HTTP}.lua.v3.Lua, inline_code: '--'")),
+        adding("wasm", &format!("{HTTP}.wasm.v3.Wasm")),
+        adding("faults", &format!("{HTTP}.fault.v3.HTTPFault, delay: {{percentage: {{numerator: 1}}}}")),
+        adding(
+            "slow",
+            &format!("{HTTP}.fault.v3.HTTPFault, response_rate_limit: {{fixed_limit: {{limit_kbps: 1}}}}"),
+        ),
+    ];
+    std::fs::write(&file, text.concat()).unwrap();
+    let (code, out) = analyze(&[file.to_str().unwrap()]);
+    assert_eq!(code, 1, "{out}");
+    let value = "spec.configPatches[0].patch.value.typed_config";
+    for (name, field, why) in [
+        ("lua", ".@type", "envoy.extensions.filters.http.lua.v3.Lua is refused"),
+        ("wasm", ".@type", "envoy.extensions.filters.http.wasm.v3.Wasm is refused"),
+        ("faults", ".delay", "needs fixed_delay or header_delay"),
+    ] {
+        let start = format!("EnvoyFilter shop/{name}: {value}{field}: ");
+        assert!(out.lines().any(|l| l.contains(&start) && l.contains(why)), "{name}: {out}");
+    }
+    assert!(!out.contains("shop/slow: spec.configPatches[0].patch.value"), "it is done: {out}");
+}

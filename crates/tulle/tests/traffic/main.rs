@@ -20,6 +20,7 @@ mod ingress;
 mod least;
 mod limits;
 mod log_services;
+mod looked_up;
 mod manifests;
 mod near;
 mod networks;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{Mesh, Spec};
-use crate::manifests::{client, documents, echo, injected_default, service};
+use crate::manifests::{bin, client, documents, echo, injected_default, service};
 
 /// The same pods, which say where they are.
 fn placed(yaml: &str, labels: &str, locality: &str) -> String {
@@ -72,4 +72,40 @@ fn near_endpoints_are_asked_first_and_others_when_they_fail() {
     mesh.eventually("the near pod is gone", Duration::from_secs(30), || {
         shares(&mesh, "near", 20) == json!({"echo-zone": 20})
     });
+}
+
+#[test]
+fn retries_leave_the_region_that_fails_if_they_may() {
+    // Near pods answer this path with 503, the far one with 200.
+    const PATH: &str = "/status/503";
+    let in_group =
+        |yaml: &str, labels: &str, locality: &str| placed(yaml, labels, &format!("{locality}, group: both"));
+    let near = in_group(&bin("failing", 2, 9080), "app: failing", "r1.z1");
+    let far = in_group(&echo("echo", "far"), "app: echo, version: far", "r2.z1");
+    let client = placed(&client("client", "client", ""), "app: client", "r1.z1");
+    let host = |name: &str, more: &str| {
+        documents(&[
+            service(name, "http").replace(&format!("app: {name}"), "group: both"),
+            rule(name, "outlierDetection: {consecutive5xxErrors: 100000}"),
+            format!(
+                "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}}}\nspec:\n  hosts: [{name}]\n  \
+                 http: [{{retries: {{attempts: 3, retryOn: 5xx{more}}}, route: [{{destination: {{host: {name}}}}}]}}]\n"
+            ),
+        ])
+    };
+    let manifests = [
+        ("base.yaml", documents(&[injected_default(), client, near, far])),
+        ("hosts.yaml", documents(&[host("leaves", ", retryRemoteLocalities: true"), host("stays", "")])),
+    ];
+    let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+    let ask = |host: &str| mesh.get_from("client", &format!("http://{host}:9080{PATH}"), &[]);
+    mesh.eventually("the rules are in force", Duration::from_secs(30), || ask("leaves").0 == 200);
+    for _ in 0..10 {
+        let (status, body) = ask("leaves");
+        assert!(
+            status == 200 && body.contains("echo-far"),
+            "two tries near, then elsewhere: {status} {body}"
+        );
+        assert_eq!(ask("stays").0, 503, "all tries near");
+    }
 }
