@@ -206,6 +206,8 @@ describe('the graph', () => {
     for (let n = 0; Date.now() < until; n += 1)
       await page.mouse.move(cx + 160 * Math.sin(n / 12), cy + 60 * Math.cos(n / 9));
     const draws = (await drawn()) - before;
+    // Back to where it was, however far that took it.
+    await page.mouse.move(cx, cy);
     await page.mouse.up();
     const times = await page.evaluate(() => (window as unknown as { frames: number[] }).frames);
     return { frames: times.slice(1).map((t, n) => t - times[n]!), draws };
@@ -396,8 +398,23 @@ describe('requests', () => {
     await page.waitForFunction(() => document.querySelector('tbody')?.textContent?.includes('/ratings/live'));
     await page.getByRole('button', { name: 'GET /ratings/live' }).press('Enter');
     expect(await page.textContent('.explained')).toContain('no healthy endpoint');
+    const rule = page.locator('.explained').getByRole('link', { name: 'VirtualService default/ratings, http[0]' });
+    expect(await rule.getAttribute('href')).toBe('#/config/VirtualService/default/ratings');
     await page.getByLabel('Errors only').press('Space');
     expect(page.url()).toContain('errors=true');
+  });
+
+  test('those of the same kind are counted together, and lead to the single ones', async () => {
+    page = await open(browser, `${server.url}#/requests`);
+    await page.getByLabel('By kind').press('Space');
+    await page.waitForFunction(() => document.querySelector('tbody')?.textContent?.includes('/ratings/*'));
+    expect(page.url()).toContain('view=top');
+    const rows = await page.locator('tbody tr').allTextContents();
+    expect(rows.filter((r) => r.startsWith('GET /ratings/*'))).toHaveLength(2);
+    expect(rows.find((r) => r.includes('/ratings/live'))).toContain('UH');
+    await page.getByRole('link', { name: 'GET /ratings/nobody' }).press('Enter');
+    await page.waitForFunction(() => location.hash.includes('path=%2Fratings%2Fnobody'));
+    expect(page.url()).not.toContain('view=');
   });
 });
 

@@ -22,6 +22,7 @@ const PAGES: Record<string, string> = {
   'service-applies': '#/service/default/reviews?tab=applies',
   workload: '#/workload/default/reviews-v2',
   requests: '#/requests?open=2',
+  'requests-top': '#/requests?view=top',
   traces: '#/traces',
   trace: `#/traces/${TRACE}?span=0000000000000006`,
   config: '#/config',
