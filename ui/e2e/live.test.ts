@@ -278,13 +278,23 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
       '#/control',
       '#/control?tab=plane',
     ];
+    const commands = new Set<string>();
     for (const hash of pages) {
       await page.goto(`${urls.dashboard}/${hash}`);
       await page.waitForSelector('main h1, main .note');
       await page.waitForFunction(() => document.querySelectorAll('main .loading').length === 0);
       expect(await page.locator('main .note-bad').allTextContents(), hash).toEqual([]);
+      const offered = await page.locator('.menu code, .command code').allTextContents();
+      for (const text of offered) if (text.startsWith('tulle ')) commands.add(text);
     }
     expect(page.problems).toEqual([]);
+    // Whatever is offered to be copied is a command that there is, with options that it has.
+    expect(commands.size).toBeGreaterThan(8);
+    for (const command of commands) {
+      const args = command.slice('tulle '.length).split(' ');
+      const said = spawnSync(TULLE!, [...args, '--help'], { encoding: 'utf8' });
+      expect(said.status, `${command}: ${said.stderr}`).toBe(0);
+    }
   });
 
   test('rates agree with the load’s own count within 2 %', async () => {

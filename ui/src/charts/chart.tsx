@@ -9,6 +9,7 @@ import { era, following, ticks } from '../lib/live';
 import { columns, range, type Series } from '../lib/promql';
 import { option, place } from '../lib/router';
 import { colour, palette } from '../lib/theme';
+import { CopyMenu } from '../parts/copy';
 
 export interface Line {
   name: string;
@@ -70,7 +71,9 @@ export function Chart({ title, lines, format, span = 900, height = 132, by }: Pr
   return (
     <figure class="chart">
       <figcaption>
-        <span class="chart-title">{title}</span>
+        <span class="chart-title">
+          {title} <CopyMenu label="PromQL" of={title} items={lines.map((l) => ({ name: l.name, text: l.query }))} />
+        </span>
         <span class="chart-keys">
           {table?.names.map((name, n) => (
             <span key={name} class="chart-key">

@@ -64,7 +64,10 @@ export function All() {
             </a>
             <CopyMenu
               items={[
-                { name: 'Command', text: 'tulle get virtualservices,destinationrules,gateways -A' },
+                {
+                  name: 'Command',
+                  text: `tulle get ${option('kind', 'VirtualService').split('.')[0]!.toLowerCase()} -A`,
+                },
                 { name: 'Command: what is wrong', text: 'tulle analyze --live' },
               ]}
             />

@@ -71,7 +71,15 @@ export function ControlPage() {
       <Title
         sub="What the control plane has sent, and what proxies made of it."
         actions={
-          <CopyMenu items={[{ name: 'Command', text: tab === 'proxies' ? 'tulle proxy-status' : 'tulle status' }]} />
+          <CopyMenu
+            items={[
+              { name: 'Command', text: 'tulle status' },
+              {
+                name: 'curl',
+                text: `curl -s '${new URL(`./api/${tab === 'proxies' ? 'proxies' : 'control-plane'}`, document.baseURI)}'`,
+              },
+            ]}
+          />
         }
       >
         {tab === 'proxies' ? 'Proxies' : 'Control plane'}

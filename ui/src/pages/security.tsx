@@ -14,10 +14,18 @@ const TABS = [
   { id: 'access', name: 'Who can call whom' },
 ];
 const COMMANDS: Record<string, string> = {
-  encryption: 'tulle authn tls-check',
+  encryption: 'tulle mtls ready',
   certificates: 'tulle ca status',
   policies: 'tulle get authorizationpolicies -A',
-  access: 'tulle authz check',
+  access: 'tulle authz gap',
+};
+
+const QUERIES: Record<string, string> = {
+  encryption:
+    'sum by (source_workload, destination_workload) (rate(istio_requests_total{reporter="destination",connection_security_policy!="mutual_tls"}[1m]))',
+  policies: 'sum by (policy_namespace, policy, rule, result) (rate(tulle_authorization_total[1m]))',
+  access:
+    'sum by (source_principal, destination_workload) (rate(istio_requests_total{reporter="destination",response_code="403"}[1m]))',
 };
 
 export function SecurityPage() {
@@ -31,10 +39,8 @@ export function SecurityPage() {
           <CopyMenu
             items={[
               { name: 'Command', text: COMMANDS[known] ?? '' },
-              {
-                name: 'PromQL: plaintext',
-                text: 'sum by (source_workload, destination_workload) (rate(istio_requests_total{reporter="destination",connection_security_policy!="mutual_tls"}[1m]))',
-              },
+              { name: 'PromQL', text: QUERIES[known] ?? '' },
+              { name: 'curl', text: `curl -s '${new URL(`./api/security/${known}`, document.baseURI)}'` },
             ]}
           />
         }

@@ -37,7 +37,7 @@ export function ServicesPage() {
         actions={
           <CopyMenu
             items={[
-              { name: 'Command', text: tab === 'services' ? 'tulle top services' : 'tulle top workloads' },
+              { name: 'Command', text: tab === 'services' ? 'tulle top' : 'tulle status' },
               { name: 'curl', text: `curl -s '${new URL(`./api/${tab}?${timing()}`, document.baseURI)}'` },
             ]}
           />

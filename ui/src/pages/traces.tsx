@@ -149,6 +149,7 @@ function List({ traces }: { traces: Summary[] }) {
         {
           id: 'worst',
           name: 'Outcome',
+          long: true,
           about: 'Errors first, then the slowest',
           by: (t) => (t.errors > 0 ? 1e9 : 0) + t.duration,
           show: (t) => (

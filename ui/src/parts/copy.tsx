@@ -24,7 +24,16 @@ export async function copy(text: string): Promise<boolean> {
 
 let serial = 0;
 
-export function CopyMenu({ items, label = 'Copy as' }: { items: Copyable[]; label?: string }) {
+export function CopyMenu({
+  items,
+  label = 'Copy as',
+  of,
+}: {
+  items: Copyable[];
+  label?: string;
+  /** What it is a part of: then it is small. */
+  of?: string;
+}) {
   const [said, say] = useState('');
   const id = useRef(`copy-${++serial}`).current;
   const panel = useRef<HTMLDivElement>(null);
@@ -36,8 +45,9 @@ export function CopyMenu({ items, label = 'Copy as' }: { items: Copyable[]; labe
   const link = { name: 'Link to this view', text: location.href };
   return (
     <span class="copy">
-      <button type="button" class="button" popovertarget={id}>
+      <button type="button" class={of ? 'link quiet' : 'button'} popovertarget={id}>
         {label}
+        {of && <span class="hidden-text"> of {of}</span>}
       </button>
       <div
         id={id}
@@ -49,7 +59,7 @@ export function CopyMenu({ items, label = 'Copy as' }: { items: Copyable[]; labe
           if (event.newState === 'open' && button && panel.current) near(panel.current, button);
         }}
       >
-        {[...items.filter((i) => i.text), link].map((item) => (
+        {[...items.filter((i) => i.text), ...(of ? [] : [link])].map((item) => (
           <button type="button" class="menu-item" key={item.name} onClick={() => pick(item)}>
             <span>{item.name}</span>
             <code>{item.text}</code>

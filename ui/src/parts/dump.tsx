@@ -20,13 +20,6 @@ export function Dump({ id }: { id: string }) {
   const q = option('q').toLowerCase();
   const [pod = '', namespace = ''] = [id.slice(0, id.lastIndexOf('.')), id.slice(id.lastIndexOf('.') + 1)];
   const types = Object.keys(loaded.data?.types ?? { cds: [] });
-  const plain: Record<string, string> = {
-    cds: 'clusters',
-    lds: 'listeners',
-    rds: 'routes',
-    eds: 'endpoints',
-    sds: 'secrets',
-  };
   return (
     <>
       <Title
@@ -34,7 +27,7 @@ export function Dump({ id }: { id: string }) {
         actions={
           <CopyMenu
             items={[
-              { name: 'Command', text: `tulle proxy-config ${plain[tab] ?? 'all'} ${pod} -n ${namespace}` },
+              { name: 'Command: endpoints in force', text: `tulle proxy-config endpoints ${pod} -n ${namespace}` },
               { name: 'curl', text: `curl -s '${new URL(`./api/proxies/${id}/dump`, document.baseURI)}'` },
             ]}
           />

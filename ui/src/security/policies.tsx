@@ -1,6 +1,7 @@
 // What each policy and each of its rules let pass and refused.
 import { rate } from '../lib/format';
 import { timing } from '../lib/live';
+import { link } from '../lib/router';
 import type { Ref } from '../lib/types';
 import { useAsk } from '../lib/use';
 import { Card } from '../parts/bits';
@@ -21,6 +22,22 @@ interface Policies {
     unused: boolean;
   }[];
   implicit: { workload: string; denied: number }[];
+}
+
+/** What was denied, with the way to the requests themselves where it is one workload's. */
+function Denied({ value, workloads }: { value: number | null; workloads: string[] }) {
+  if (!value) return <>{rate(value)}</>;
+  const [only, ...others] = workloads;
+  if (!only || others.length > 0) return <span class="tone-bad">{rate(value)}</span>;
+  return (
+    <a
+      class="tone-bad"
+      href={link(['requests'], { destination: only.split('/').pop(), errors: 'true', reporter: 'destination' })}
+      title="The requests themselves"
+    >
+      {rate(value)}
+    </a>
+  );
 }
 
 export function PolicyBoard() {
@@ -72,7 +89,7 @@ export function PolicyBoard() {
                   name: 'Denied',
                   number: true,
                   by: (x) => x.denied,
-                  show: (x) => <span class={(x.denied ?? 0) > 0 ? 'tone-bad' : ''}>{rate(x.denied)}</span>,
+                  show: (x) => <Denied value={x.denied} workloads={x.workloads} />,
                 },
                 {
                   id: 'rules',
@@ -108,7 +125,13 @@ export function PolicyBoard() {
                 name="sortImplicit"
                 columns={[
                   { id: 'workload', name: 'Workload', by: (i) => i.workload, show: (i) => <IdLink id={i.workload} /> },
-                  { id: 'denied', name: 'Denied', number: true, by: (i) => i.denied, show: (i) => rate(i.denied) },
+                  {
+                    id: 'denied',
+                    name: 'Denied',
+                    number: true,
+                    by: (i) => i.denied,
+                    show: (i) => <Denied value={i.denied} workloads={[i.workload]} />,
+                  },
                 ]}
               />
             </Card>
