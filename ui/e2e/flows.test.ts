@@ -407,7 +407,10 @@ describe('requests', () => {
   test('those of the same kind are counted together, and lead to the single ones', async () => {
     page = await open(browser, `${server.url}#/requests`);
     await page.getByLabel('By kind').press('Space');
-    await page.waitForFunction(() => document.querySelector('tbody')?.textContent?.includes('/ratings/*'));
+    await page.waitForFunction(() => {
+      const text = document.querySelector('tbody')?.textContent ?? '';
+      return text.includes('/ratings/*') && text.includes('/ratings/live');
+    });
     expect(page.url()).toContain('view=top');
     const rows = await page.locator('tbody tr').allTextContents();
     expect(rows.filter((r) => r.startsWith('GET /ratings/*'))).toHaveLength(2);

@@ -249,7 +249,11 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
   });
 
   test('every page has the mesh’s own data', async () => {
+    const { proxies } = await fetch(`${urls.dashboard}/api/proxies`).then((r) => r.json());
     const pages = [
+      ...['cds', 'eds'].map((tab) => `#/control/${proxies[0].id}?tab=${tab}`),
+      '#/graph?sel=default%2Freviews-v2',
+      '#/requests?view=top',
       '#/',
       '#/services',
       '#/services?tab=workloads',

@@ -73,8 +73,8 @@ function OfNode({ node }: { node: Node }) {
             ...(node.kind === 'workload'
               ? [
                   {
-                    name: 'Command: its endpoints',
-                    text: `tulle proxy-config endpoints -n ${node.namespace} ${node.name}`,
+                    name: 'Command: what its proxy has in force',
+                    text: `tulle proxy-config all -n ${node.namespace} ${node.name}`,
                   },
                 ]
               : []),

@@ -73,7 +73,7 @@ export function ControlPage() {
         actions={
           <CopyMenu
             items={[
-              { name: 'Command', text: 'tulle status' },
+              { name: 'Command', text: tab === 'proxies' ? 'tulle proxy-status' : 'tulle status' },
               {
                 name: 'curl',
                 text: `curl -s '${new URL(`./api/${tab === 'proxies' ? 'proxies' : 'control-plane'}`, document.baseURI)}'`,

@@ -13,6 +13,15 @@ interface Sent {
   types: Record<string, { name: string; madeBy: Ref[]; refused: string | null; resource: unknown }[]>;
 }
 
+/** What commands call the kinds. */
+const WORDS: Record<string, string> = {
+  cds: 'clusters',
+  lds: 'listeners',
+  rds: 'routes',
+  eds: 'endpoints',
+  sds: 'secrets',
+};
+
 export function Dump({ id }: { id: string }) {
   const loaded = useAsk<Sent>(`proxies/${encodeURIComponent(id)}/dump`, 'configuration');
   const tab = option('tab', 'cds');
@@ -27,7 +36,8 @@ export function Dump({ id }: { id: string }) {
         actions={
           <CopyMenu
             items={[
-              { name: 'Command: endpoints in force', text: `tulle proxy-config endpoints ${pod} -n ${namespace}` },
+              { name: 'Command', text: `tulle proxy-config ${WORDS[tab] ?? 'all'} ${pod} -n ${namespace}` },
+              { name: 'Command: log level', text: `tulle proxy-config log ${pod} -n ${namespace} --level debug` },
               { name: 'curl', text: `curl -s '${new URL(`./api/proxies/${id}/dump`, document.baseURI)}'` },
             ]}
           />
