@@ -388,6 +388,10 @@ fn endpoints() {
             { "endpoint": { "address": { "socket_address": { "address": "a.example", "port_value": 1 } } } },
             { "load_balancing_weight": 0, "endpoint": { "address": { "socket_address": { "address": "1.2.3.4", "port_value": 99999 } } } },
             { "endpoint_name": "x" },
+            { "endpoint": { "address": { "socket_address": { "address": "1.2.3.4", "port_value": 1 } },
+                "health_check_config": { "port_value": 70000 } } },
+            { "endpoint": { "address": { "socket_address": { "address": "1.2.3.4", "port_value": 1 } },
+                "health_check_config": { "address": { "pipe": { "path": "/x" } } } } },
         ] },
     ] });
     let result = compile::endpoints(&support::message::<ClusterLoadAssignment>(&document));
@@ -395,6 +399,8 @@ fn endpoints() {
         refused endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: "a.example" is not an IP address
         refused endpoints[0].lb_endpoints[1].load_balancing_weight: 0 must be between 1 and 4294967295
         refused endpoints[0].lb_endpoints[2].endpoint_name: is not supported
+        refused endpoints[0].lb_endpoints[3].endpoint.health_check_config.port_value: 70000 must be between 0 and 65535
+        refused endpoints[0].lb_endpoints[4].endpoint.health_check_config.address: must be an IP address
         refused endpoints: priorities must begin at 0 and leave none out
     "#]].assert_eq(&said(result));
 }

@@ -10,7 +10,9 @@ use super::context::{At, Context, UNSUPPORTED};
 pub(super) use super::net::Names;
 use super::net::address;
 use super::value::{fraction, metadata, number, provenance, text};
-use crate::runtime::endpoint::{Endpoint, EndpointSet, Health, LocalityEndpoints, WorkloadMeta};
+use crate::runtime::endpoint::{
+    Endpoint, EndpointCheck, EndpointSet, Health, LocalityEndpoints, WorkloadMeta,
+};
 use crate::runtime::metadata::Metadata;
 use crate::runtime::net::Address;
 
@@ -172,9 +174,10 @@ fn endpoint(
         observability_name,
     } = inner;
     no_effect!(cx, at,
-        health_check_config: "there are no active health checks",
         observability_name: "endpoints are named by their address",
     );
+    let check = health_check_config.as_ref();
+    let check = check.and_then(|message| self::check(cx, &at.field("health_check_config"), message));
     Some(Endpoint {
         address: address(cx, &at.field("address"), main.as_ref(), names)?,
         additional_addresses: more_addresses(cx, &at.field("additional_addresses"), additional_addresses),
@@ -187,7 +190,39 @@ fn endpoint(
         lb: meta.remove("envoy.lb").unwrap_or_default(),
         workload: workload(&meta),
         metadata: Arc::new(meta),
+        check: check.map(Arc::new),
     })
+}
+
+/// How an endpoint is asked whether it is well; `None` where it is as all others are.
+fn check(
+    cx: &mut Context<'_>,
+    at: &At<'_>,
+    message: &pb::endpoint::HealthCheckConfig,
+) -> Option<EndpointCheck> {
+    let pb::endpoint::HealthCheckConfig { port_value, hostname, address: own, disable_active_health_check } =
+        message;
+    let port = cx.between(&at.field("port_value"), *port_value, 0, u32::from(u16::MAX))?;
+    let address = match own {
+        None => None,
+        Some(own) => {
+            let at = at.field("address");
+            match address(cx, &at, Some(own), Names::Refused)? {
+                Address::Ip(ip) => Some(ip),
+                Address::Name(..) | Address::Pipe(_) => {
+                    cx.refuse(&at, "must be an IP address");
+                    return None;
+                }
+            }
+        }
+    };
+    let check = EndpointCheck {
+        disabled: *disable_active_health_check,
+        address,
+        port: u16::try_from(port).ok().filter(|port| *port > 0),
+        hostname: text(hostname),
+    };
+    (check != EndpointCheck::default()).then_some(check)
 }
 
 /// Other addresses of one endpoint; only IP addresses can take turns.

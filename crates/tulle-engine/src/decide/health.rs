@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::runtime::endpoint::EndpointSet;
+use crate::runtime::endpoint::{Endpoint, EndpointCheck, EndpointSet};
 use crate::runtime::health::{HealthCheck, Intervals};
 use crate::runtime::net::Address;
 
@@ -22,6 +22,7 @@ pub struct Checked {
 #[derive(Debug)]
 pub struct Point {
     address: Address,
+    check: Option<Arc<EndpointCheck>>,
     healthy: AtomicBool,
     asked: AtomicBool,
     /// Somebody asks it.
@@ -38,16 +39,9 @@ impl Checked {
         generation.fetch_add(1, Relaxed);
         let known: std::collections::HashMap<_, _> =
             old.into_iter().flat_map(|old| &old.points).map(|p| (&p.address, p)).collect();
-        let points = endpoints.endpoints.iter().map(|endpoint| match known.get(&endpoint.address) {
-            Some(point) => Arc::clone(point),
-            None => Arc::new(Point {
-                address: endpoint.address.clone(),
-                healthy: AtomicBool::new(false),
-                asked: AtomicBool::new(false),
-                watched: AtomicBool::new(false),
-                since: AtomicU64::new(0),
-                generation: Arc::clone(&generation),
-            }),
+        let points = endpoints.endpoints.iter().map(|endpoint| {
+            let same = known.get(&endpoint.address).filter(|point| point.check == endpoint.check);
+            same.map_or_else(|| Arc::new(Point::new(endpoint, &generation)), |point| Arc::clone(point))
         });
         let traffic = old.map(|old| Arc::clone(&old.traffic)).unwrap_or_default();
         Self { points: points.collect(), generation, traffic }
@@ -88,6 +82,25 @@ impl Checked {
 }
 
 impl Point {
+    fn new(endpoint: &Endpoint, generation: &Arc<AtomicU64>) -> Self {
+        // Nobody asks those that are not to be asked.
+        let fine = endpoint.check.as_ref().is_some_and(|check| check.disabled);
+        Self {
+            address: endpoint.address.clone(),
+            check: endpoint.check.clone(),
+            healthy: AtomicBool::new(fine),
+            asked: AtomicBool::new(fine),
+            watched: AtomicBool::new(fine),
+            since: AtomicU64::new(0),
+            generation: Arc::clone(generation),
+        }
+    }
+
+    /// How it is asked, where that is not as all others are.
+    pub fn check(&self) -> Option<&EndpointCheck> {
+        self.check.as_deref()
+    }
+
     /// Where it is.
     pub fn address(&self) -> &Address {
         &self.address
@@ -258,5 +271,26 @@ mod tests {
         let new = Checked::new(&endpoints(&[1, 1, 1]), Some(&old));
         assert_eq!([0, 1, 2].map(|i| new.is_healthy(i)), [false, true, false]);
         assert!(new.generation() > 1 && new.healthy_since(1) == Some(SECOND));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_asked_is_well_and_one_that_is_asked_otherwise_is_asked_anew() {
+        let with = |check: EndpointCheck| {
+            let mut set = endpoints(&[1]);
+            let endpoint = Endpoint { check: Some(Arc::new(check)), ..(*set.endpoints[0]).clone() };
+            set.endpoints = vec![Arc::new(endpoint)];
+            set
+        };
+        let unasked = Checked::new(&with(EndpointCheck { disabled: true, ..Default::default() }), None);
+        assert!(unasked.is_healthy(0) && !unasked.points()[0].begin_watch());
+        let own = EndpointCheck { port: Some(8081), ..Default::default() };
+        let asked = Checked::new(&with(own.clone()), Some(&unasked));
+        assert!(!asked.is_healthy(0) && asked.points()[0].begin_watch());
+        Prober::default().record(&asked.points()[0], &config(), CheckResult::Healthy, SECOND);
+        assert!(Checked::new(&with(own.clone()), Some(&asked)).is_healthy(0), "as before");
+        let at = |text: &str| text.parse().unwrap();
+        assert_eq!(own.at(at("10.0.0.1:80")), at("10.0.0.1:8081"));
+        let elsewhere = EndpointCheck { address: Some(at("[::1]:9")), ..own };
+        assert_eq!(elsewhere.at(at("10.0.0.1:80")), at("[::1]:8081"));
     }
 }

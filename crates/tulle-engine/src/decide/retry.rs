@@ -358,6 +358,7 @@ mod tests {
             lb: Fields::new(),
             workload: None,
             metadata: Default::default(),
+            check: None,
         }
     }
 }

@@ -67,6 +67,32 @@ pub struct Endpoint {
     pub workload: Option<Arc<WorkloadMeta>>,
     /// All other metadata.
     pub metadata: Arc<Metadata>,
+    /// How it is asked whether it is well, where that is not as all others are.
+    pub check: Option<Arc<EndpointCheck>>,
+}
+
+/// How an endpoint is asked whether it is well (`Endpoint.HealthCheckConfig`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointCheck {
+    /// It is not asked, and counts as well.
+    pub disabled: bool,
+    /// Where it is asked, in place of its own address.
+    pub address: Option<SocketAddr>,
+    /// The port, in place of that of the address.
+    pub port: Option<u16>,
+    /// The host that it is asked for; empty for that of the check.
+    pub hostname: Arc<str>,
+}
+
+impl EndpointCheck {
+    /// Where an endpoint at `own` is asked.
+    pub fn at(&self, own: SocketAddr) -> SocketAddr {
+        let mut at = self.address.unwrap_or(own);
+        if let Some(port) = self.port {
+            at.set_port(port);
+        }
+        at
+    }
 }
 
 /// What the control plane says of an endpoint's health (`HealthStatus`).

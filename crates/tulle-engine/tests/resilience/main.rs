@@ -37,6 +37,7 @@ pub(crate) fn endpoints(first: usize, list: &[(u32, Health)]) -> EndpointSet {
             lb: Default::default(),
             workload: None,
             metadata: Default::default(),
+            check: None,
         })
     });
     let priorities = list.iter().map(|(p, _)| p + 1).max().unwrap_or(0);

@@ -191,6 +191,7 @@ mod tests {
             lb: Default::default(),
             workload: None,
             metadata: Arc::default(),
+            check: None,
         };
         let template = EndpointSet {
             name: "c".into(),

@@ -10,7 +10,7 @@ use std::{
 
 use tulle_engine::decide::health::{CheckResult, Checked, Point, Prober};
 
-use super::LocalCluster;
+use super::{Host, LocalCluster};
 use crate::worker::Worker;
 
 /// How long to wait where an endpoint cannot be asked yet.
@@ -30,6 +30,8 @@ pub(crate) fn watch(worker: &Rc<Worker>, cluster: &Rc<LocalCluster>, checked: &A
 /// Asks one endpoint for as long as the cluster has it.
 async fn run(worker: Weak<Worker>, name: Arc<str>, point: sync::Weak<Point>) {
     let mut prober = Prober::default();
+    // Where it is asked, if that is not where it is.
+    let mut elsewhere: Option<Rc<Host>> = None;
     let mut wait = match worker.upgrade().and_then(|w| w.cluster(&name)?.config.health_check.clone()) {
         Some(config) => Prober::first_wait(&config.intervals, fastrand::u64(..)),
         None => PAUSE,
@@ -42,9 +44,19 @@ async fn run(worker: Weak<Worker>, name: Arc<str>, point: sync::Weak<Point>) {
         let Some(config) = cluster.config.health_check.clone() else { continue };
         let Some(address) = super::local::place(point.address()) else { return };
         let Some(host) = cluster.hosts().into_iter().find(|host| host.address == address) else { continue };
+        let host = match point.check().map(|check| check.at(address)).filter(|at| *at != address) {
+            None => host,
+            Some(at) => {
+                let other = elsewhere.take().filter(|other| other.transport == host.transport);
+                let new = || Rc::new(Host::new(at, Arc::clone(&host.endpoint.borrow()), host.transport));
+                Rc::clone(elsewhere.insert(other.unwrap_or_else(new)))
+            }
+        };
         let stats = &cluster.stats;
         stats.health_check_attempt.inc();
-        let asked = tokio::time::timeout(config.timeout, ask::ask(&worker, &cluster, &host, &config));
+        let hostname = point.check().map_or("", |check| &*check.hostname);
+        let asked =
+            tokio::time::timeout(config.timeout, ask::ask(&worker, &cluster, &host, (&config, hostname)));
         let result = asked.await.unwrap_or(CheckResult::Unreachable);
         match result {
             CheckResult::Healthy => stats.health_check_success.inc(),

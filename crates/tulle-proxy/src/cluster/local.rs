@@ -449,6 +449,7 @@ impl LocalCluster {
             lb: Default::default(),
             workload: None,
             metadata: Arc::default(),
+            check: None,
         };
         let transport = self.config.transport_for(&endpoint.transport_socket_match);
         Rc::new(Host::new(address, Arc::new(endpoint), transport))

@@ -6,7 +6,7 @@ use crate::harness::{
     Area,
     answer::{Answer, hang_up, status},
     case::{Turn, get, turn},
-    config::{any_host, http2, merged, prefix},
+    config::{address_of, any_host, endpoint, http2, merged, prefix},
 };
 
 /// As bytes are written in health checks: in hexadecimal.
@@ -66,6 +66,17 @@ pub fn area() -> Area {
         merged(checked(json!({ "grpc_health_check": {} }), strict.clone()), &http2()));
     add(&mut a, "grpcnamed", &[("a", Some(serving(1)))],
         merged(checked(json!({ "grpc_health_check": { "service_name": "shop.Cart", "authority": "checked.test" } }), strict), &http2()));
+    // Endpoints may say themselves how they are asked.
+    let own = |upstream: &str, config: Value| merged(endpoint(upstream), &json!({ "endpoint": { "health_check_config": config } }));
+    a.check("elsewherec", status(200));
+    a.check("elsewheren", status(200));
+    a.check("elsewherei", status(503));
+    a.check("elsewhered", status(503));
+    let endpoints = json!([own("elsewherep", json!({ "port_value": "{port:elsewherec}" })), own("elsewheren", json!({ "hostname": "own.test" })),
+        own("elsewhereq", json!({ "address": address_of("elsewherei") })), own("elsewhered", json!({ "disable_active_health_check": true }))]);
+    a.cluster("elsewhere", &[], merged(checked(http(json!({ "host": "checked.test" })), json!({ "common_lb_config": { "healthy_panic_threshold": { "value": 0 } } })),
+        &json!({ "load_assignment": { "endpoints": [{ "lb_endpoints": endpoints }] } })));
+    routes.push(prefix("/elsewhere", "elsewhere", json!({})));
     a.http("in", any_host(json!(routes)), json!({}));
     // Both have asked by then, whether they wait for the first answers before they listen or not.
     a.case("everybody was asked", "in", Turn::from(&get("/none")).pause(2000)).checks();
@@ -73,5 +84,8 @@ pub fn area() -> Area {
         let requests: Vec<Turn> = (0..4).map(|_| turn(get(&format!("/{name}")).bytes(), "GET")).collect();
         a.case(name, "in", requests).answer(status(200).body("well"));
     }
+    let requests: Vec<Turn> = (0..4).map(|_| turn(get("/elsewhere").bytes(), "GET")).collect();
+    // Which one of those that are well is chance.
+    a.case("elsewhere", "in", requests).answer(status(200).body("well")).answer_of("elsewhereq", status(500)).blind();
     a
 }

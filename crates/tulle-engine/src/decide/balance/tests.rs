@@ -26,6 +26,7 @@ fn set(list: &[(u32, u32, Health)]) -> EndpointSet {
                 lb: Default::default(),
                 workload: None,
                 metadata: Default::default(),
+                check: None,
             })
         })
         .collect();

@@ -35,17 +35,17 @@ const LONGEST: usize = 64 * 1024;
 /// The name of the asker, which services know from Envoy.
 const USER_AGENT: &str = "Envoy/HC";
 
-/// Asks `host`. The caller bounds the time.
+/// Asks `host` as `check` says, for `hostname` if that is not empty. The caller bounds the time.
 pub(super) async fn ask(
     worker: &Rc<Worker>,
     cluster: &Rc<LocalCluster>,
     host: &Rc<Host>,
-    check: &HealthCheck,
+    (check, hostname): (&HealthCheck, &str),
 ) -> CheckResult {
     let asked = match &check.kind {
         HealthCheckKind::Tcp(tcp) => by_tcp(worker, cluster, host, tcp).await,
-        HealthCheckKind::Http(http) => by_http(worker, cluster, host, check, http).await,
-        HealthCheckKind::Grpc(grpc) => by_grpc(worker, cluster, host, check, grpc).await,
+        HealthCheckKind::Http(http) => by_http(worker, cluster, host, (check, hostname), http).await,
+        HealthCheckKind::Grpc(grpc) => by_grpc(worker, cluster, host, (check, hostname), grpc).await,
     };
     asked.unwrap_or(CheckResult::Unreachable)
 }
@@ -95,12 +95,12 @@ async fn by_http(
     worker: &Rc<Worker>,
     cluster: &Rc<LocalCluster>,
     host: &Rc<Host>,
-    check: &HealthCheck,
+    (check, hostname): (&HealthCheck, &str),
     http: &HttpCheck,
 ) -> Option<CheckResult> {
     let mut head = RequestHead {
         method: Method::from_bytes(http.method.as_bytes())?,
-        authority: authority(&http.host, cluster),
+        authority: authority([hostname, &http.host], cluster),
         path: http.path.to_string(),
         version: if http.http2 { Version::Http2 } else { Version::Http11 },
         ..RequestHead::default()
@@ -129,14 +129,14 @@ async fn by_grpc(
     worker: &Rc<Worker>,
     cluster: &Rc<LocalCluster>,
     host: &Rc<Host>,
-    check: &HealthCheck,
+    (check, hostname): (&HealthCheck, &str),
     grpc: &GrpcCheck,
 ) -> Option<CheckResult> {
     /// `SERVING`.
     const SERVING: &[u8] = &[0x08, 0x01];
     let mut head = RequestHead {
         method: Method::Post,
-        authority: authority(&grpc.authority, cluster),
+        authority: authority([hostname, &grpc.authority], cluster),
         path: "/grpc.health.v1.Health/Check".to_owned(),
         version: Version::Http2,
         ..RequestHead::default()
@@ -161,8 +161,10 @@ async fn by_grpc(
     Some(if status == 200 && ended_well && serves { CheckResult::Healthy } else { CheckResult::Unhealthy })
 }
 
-fn authority(written: &str, cluster: &LocalCluster) -> String {
-    if written.is_empty() { cluster.config.name.to_string() } else { written.to_owned() }
+/// The first that is written, else the cluster's name.
+fn authority(written: [&str; 2], cluster: &LocalCluster) -> String {
+    let written = written.into_iter().find(|text| !text.is_empty());
+    written.unwrap_or(&cluster.config.name).to_owned()
 }
 
 /// Sends a request; the status, the body and the trailers (or headers, where there is nothing else) of its answer. Breakers
