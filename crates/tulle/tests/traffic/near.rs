@@ -1,6 +1,6 @@
 //! Near endpoints first, and others when those fail.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -36,12 +36,15 @@ fn near_endpoints_are_asked_first_and_others_when_they_fail() {
     let pod = |version: &str, locality: &str| {
         placed(&echo("echo", version), &format!("app: echo, version: {version}"), locality)
     };
-    let client = placed(&client("client", "client", ""), "app: client", "r1.z1");
+    let client = placed(&client("client", "client", ""), "app: client", "r1.z1, team: red");
     let of_echo = |name: &str| service(name, "http").replace(&format!("app: {name}"), "app: echo");
     let manifests = [
         ("base.yaml", documents(&[injected_default(), client])),
-        ("pods.yaml", documents(&[pod("near", "r1.z1"), pod("zone", "r1.z2"), pod("far", "r2.z1")])),
-        ("services.yaml", documents(&["any", "near", "shared"].map(of_echo))),
+        (
+            "pods.yaml",
+            documents(&[pod("near", "r1.z1"), pod("zone", "r1.z2"), pod("far", "r2.z1, team: red")]),
+        ),
+        ("services.yaml", documents(&["any", "near", "shared", "team", "fresh"].map(of_echo))),
         (
             "rules.yaml",
             documents(&[
@@ -53,10 +56,19 @@ fn near_endpoints_are_asked_first_and_others_when_they_fail() {
                     "shared",
                     "loadBalancer: {simple: ROUND_ROBIN, localityLbSetting: {distribute: [{from: r1/z1/*, to: {r1/*: 70, r2/*: 30}}]}}",
                 ),
+                rule(
+                    "team",
+                    "outlierDetection: {consecutive5xxErrors: 1000}, loadBalancer: {localityLbSetting: {failoverPriority: [team]}}",
+                ),
+                rule(
+                    "fresh",
+                    "loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 15s, minimumPercent: 10}}",
+                ),
             ]),
         ),
     ];
     let mesh = Mesh::start(&Spec { manifests: &manifests, ..Spec::default() });
+    let began = Instant::now();
     let any = shares(&mesh, "any", 300);
     assert_eq!(
         any.as_object().unwrap().len(),
@@ -67,11 +79,21 @@ fn near_endpoints_are_asked_first_and_others_when_they_fail() {
     let shared = shares(&mesh, "shared", 1000);
     let far = shared["echo-far"].as_u64().unwrap_or(0);
     assert!((240..=360).contains(&far), "30 % by the rule: {shared}");
+    assert_eq!(shares(&mesh, "team", 100), json!({"echo-far": 100}), "the label counts, not the place");
     // The near one is taken away: its zone is gone, and the region's other zone takes over at once.
-    mesh.write("pods.yaml", &documents(&[pod("zone", "r1.z2"), pod("far", "r2.z1")]));
+    let others = [pod("zone", "r1.z2"), pod("far", "r2.z1, team: red")];
+    mesh.write("pods.yaml", &documents(&others));
     mesh.eventually("the near pod is gone", Duration::from_secs(30), || {
         shares(&mesh, "near", 20) == json!({"echo-zone": 20})
     });
+    // A new one gets little at first where that is asked for. The others have to be warm by then.
+    std::thread::sleep(Duration::from_secs(15).saturating_sub(began.elapsed()));
+    mesh.write("pods.yaml", &documents(&[&others[..], &[pod("late", "r1.z1")]].concat()));
+    let late = |host: &str, count: u32| shares(&mesh, host, count)["echo-late"].as_u64().unwrap_or(0);
+    mesh.eventually("the new pod is asked", Duration::from_secs(30), || late("fresh", 60) > 0);
+    let (warming, usual) = (late("fresh", 900), late("any", 900));
+    assert!((1..=180).contains(&warming), "less than half of the others' weight: {warming} of 900");
+    assert!(usual > 200, "a third elsewhere: {usual} of 900");
 }
 
 #[test]
