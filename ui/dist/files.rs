@@ -9,12 +9,12 @@ const FILES: &[File] = &[
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DbAp9185.js.br")),
     },
     File {
-        path: "/assets/index-CL-2LrLF.js",
+        path: "/assets/index-CQmZjYuT.js",
         content_type: "text/javascript; charset=utf-8",
-        etag: "\"81258d148af5e69c\"",
+        etag: "\"5f0ed39d31b8492f\"",
         immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-CL-2LrLF.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-CL-2LrLF.js.br")),
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-CQmZjYuT.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-CQmZjYuT.js.br")),
     },
     File {
         path: "/assets/index-zfREmP1v.css",
@@ -35,7 +35,7 @@ const FILES: &[File] = &[
     File {
         path: "/index.html",
         content_type: "text/html; charset=utf-8",
-        etag: "\"9e6409fd6af61101\"",
+        etag: "\"0cd99d4df1b14176\"",
         immutable: false,
         gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.gz")),
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.br")),

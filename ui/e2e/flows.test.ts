@@ -227,6 +227,20 @@ describe('the graph', () => {
     expect(rows.filter((r) => r.includes('new: '))).toHaveLength(1);
   });
 
+  test('a link to something leads to it on a telephone, too', async () => {
+    const screen = { width: 390, theme: 'light' } as const;
+    page = await open(browser, `${server.url}#/graph?sel=default%2Fratings-v1`, screen);
+    const inSight = () =>
+      page.evaluate(() => {
+        const box = document.querySelector('.mirror button[data-id="default/ratings-v1"]')?.getBoundingClientRect();
+        return box !== undefined && box.left >= 0 && box.right <= innerWidth;
+      });
+    await expect.poll(inSight).toBe(true);
+    // All of it is still a key away, and stays.
+    await page.getByRole('button', { name: 'Show all' }).press('Enter');
+    await expect.poll(inSight).toBe(false);
+  });
+
   test('what is idle is shown if one asks for it', async () => {
     const sleeper = { ...graph.nodes[0], id: 'default/sleeper-v1', name: 'sleeper-v1', app: 'sleeper', version: 'v1' };
     const places = { ...graph.layout.places, 'default/sleeper-v1': [40, 400] };

@@ -238,8 +238,14 @@ export class Painter {
     const [px, py] = at(line, 0.5);
     const [x, y] = [this.sx(px), this.sy(py)];
     ctx.font = `600 11px ${FONT}`;
-    const text = look.label === '' ? 0 : ctx.measureText(look.label).width;
-    const w = text + (lock ? 11 : 0) + (lock && text > 0 ? 5 : 0) + 12;
+    const around = (lock ? 11 : 0) + (lock && look.label !== '' ? 5 : 0) + 12;
+    // On a short line the figure alone, so that it covers neither end.
+    const label = this.longest(
+      [look.label, look.label.replace(/( %) .*/, '$1')],
+      Math.abs(this.sx(line.x2) - this.sx(line.x1)) - around,
+    );
+    const text = label === '' ? 0 : ctx.measureText(label).width;
+    const w = text + around;
     const box = { x: x - w / 2, y: y - 9, w, h: 18 };
     if (this.outside(box.x, box.y, w, 18)) return;
     if (this.labels.some((o) => o.x < box.x + w && box.x < o.x + o.w && o.y < box.y + 18 && box.y < o.y + o.h)) return;
@@ -256,7 +262,7 @@ export class Painter {
     if (text > 0) {
       ctx.fillStyle = look.tone === 'bad' || look.tone === 'warn' ? c[look.tone] : c.text;
       ctx.textBaseline = 'middle';
-      ctx.fillText(look.label, box.x + 6 + (lock ? 16 : 0), y + 0.5);
+      ctx.fillText(label, box.x + 6 + (lock ? 16 : 0), y + 0.5);
     }
   }
 
@@ -312,17 +318,21 @@ export class Painter {
     ctx.textBaseline = 'middle';
     if (near) {
       this.sign(x + 16 * view.k, y + h / 2, tone);
-      if (tag) {
-        ctx.font = `${size * 0.82}px ${FONT}`;
-        const wide = ctx.measureText(tag).width;
+      ctx.font = `600 ${size}px ${FONT}`;
+      const whole = ctx.measureText(title).width;
+      ctx.font = `${size * 0.82}px ${FONT}`;
+      const wide = tag ? ctx.measureText(tag).width + 8 : 0;
+      // Rather the whole name than half of it and the version.
+      if (tag && (whole <= room - wide || whole > room)) {
         ctx.fillStyle = c.muted;
-        ctx.fillText(tag, x + w - wide - 9, y + h * 0.33);
-        room -= wide + 8;
+        ctx.fillText(tag, x + w - wide - 1, y + h * 0.33);
+        room -= wide;
       }
     }
     ctx.font = `600 ${size}px ${FONT}`;
     ctx.fillStyle = c.text;
-    this.clipped(near || !tag ? title : `${title} ${tag}`, left, near ? y + h * 0.33 : y + h / 2, room);
+    const names = near || !tag ? [title] : [`${title} ${tag}`, title];
+    this.clipped(this.longest(names, room), left, near ? y + h * 0.33 : y + h / 2, room);
     if (!near) return;
     ctx.font = `${size * 0.85}px ${FONT}`;
     ctx.fillStyle = tone === 'bad' ? c.bad : tone === 'warn' ? c.warn : c.muted;
@@ -330,7 +340,9 @@ export class Painter {
       node.rate > 0
         ? [rate(node.rate), percent(node.errorRate), ...(node.p95 === null ? [] : [millis(node.p95)])]
         : ['idle'];
-    this.clipped(words.join('  ·  '), left, y + h * 0.7, w - (left - x) - 6);
+    const space = w - (left - x) - 6;
+    const lines = words.map((_, n) => words.slice(0, words.length - n).join('  ·  '));
+    this.clipped(this.longest(lines, space), left, y + h * 0.7, space);
     this.badges(node, x, y, w);
   }
 
@@ -379,6 +391,11 @@ export class Painter {
       if (tone === 'idle') ctx.stroke();
       else ctx.fill();
     }
+  }
+
+  /** The first of these that has room, else the last. */
+  private longest(texts: string[], room: number): string {
+    return texts.find((text) => this.ctx.measureText(text).width <= room) ?? texts.at(-1) ?? '';
   }
 
   private fit(text: string, room: number): string {

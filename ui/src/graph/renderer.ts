@@ -73,7 +73,7 @@ export class Renderer {
     this.shown = shown;
     this.lines = curves(model);
     this.grid = new Grid([...model.nodes.values()].filter((n) => !shown.hidden.nodes.has(n.id)));
-    if (first && !this.moved) this.fit();
+    if (first && !this.moved) this.begin();
     else this.redraw();
   }
 
@@ -98,6 +98,12 @@ export class Renderer {
     };
     if (on) this.beat = requestAnimationFrame(step);
     else this.above();
+  }
+
+  /** What is seen first: everything, or as much of it as can be read around what is selected. */
+  private begin(): void {
+    this.fit();
+    if (this.shown?.selected) this.reveal(this.shown.selected);
   }
 
   /** Everything, or what is around these nodes. */
@@ -176,7 +182,7 @@ export class Renderer {
     if (clientWidth === 0 || clientHeight === 0) return;
     const before = this.size;
     this.size = { width: clientWidth, height: clientHeight };
-    if (before.width <= 1 || !this.moved) this.fit();
+    if (before.width <= 1 || !this.moved) this.begin();
     this.redraw();
   }
 
