@@ -9,12 +9,12 @@ const FILES: &[File] = &[
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/editor-core-DbAp9185.js.br")),
     },
     File {
-        path: "/assets/index-CQmZjYuT.js",
+        path: "/assets/index-eecPNgs7.js",
         content_type: "text/javascript; charset=utf-8",
-        etag: "\"5f0ed39d31b8492f\"",
+        etag: "\"257e6515c0f34532\"",
         immutable: true,
-        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-CQmZjYuT.js.gz")),
-        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-CQmZjYuT.js.br")),
+        gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-eecPNgs7.js.gz")),
+        brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/assets/index-eecPNgs7.js.br")),
     },
     File {
         path: "/assets/index-zfREmP1v.css",
@@ -35,7 +35,7 @@ const FILES: &[File] = &[
     File {
         path: "/index.html",
         content_type: "text/html; charset=utf-8",
-        etag: "\"0cd99d4df1b14176\"",
+        etag: "\"ef7df4108a37a3a0\"",
         immutable: false,
         gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.gz")),
         brotli: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../ui/dist/index.html.br")),

@@ -197,5 +197,5 @@ function series(url: URL): { metric: Record<string, string>; values: [number, st
   const values: [number, string][] = [];
   for (let t = start; t <= end; t += step)
     values.push([t, String(base * (1 + 0.12 * Math.sin(t / 70) + 0.05 * Math.sin(t / 13)))]);
-  return { metric: { response_code: '200', type: 'cds' }, values };
+  return { metric: { response_code: '200', type: 'cds', policy: 'ratings' }, values };
 }

@@ -1,4 +1,5 @@
 // What each policy and each of its rules let pass and refused.
+import { Chart, type Line } from '../charts/chart';
 import { rate } from '../lib/format';
 import { timing } from '../lib/live';
 import { link } from '../lib/router';
@@ -22,6 +23,11 @@ interface Policies {
     unused: boolean;
   }[];
   implicit: { workload: string; denied: number }[];
+}
+
+function decided(result: string, tone: string): Line {
+  const query = `sum by (policy) (rate(tulle_authorization_total{result=~"${result}|dry_run_${result}"}[1m]))`;
+  return { name: result, tone, query };
 }
 
 /** What was denied, with the way to the requests themselves where it is one workload's. */
@@ -114,6 +120,15 @@ export function PolicyBoard() {
                 },
               ]}
             />
+          </Card>
+          <Card title="Over time" wide>
+            <div class="grid grid-two">
+              <Chart title="Let pass, by policy" by="policy" format={rate} lines={[decided('allowed', 'flow')]} />
+              <Chart title="Denied, by policy" by="policy" format={rate} lines={[decided('denied', 'bad')]} />
+            </div>
+            <p class="muted">
+              “none” is what no ALLOW policy let pass. Policies in dry run count with what they would have done.
+            </p>
           </Card>
           {p.implicit.length > 0 && (
             <Card title="Denied because no ALLOW rule matched">
