@@ -1,8 +1,9 @@
 // What people do, most of it by keyboard alone; and what pages say when something is missing.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { axe } from './axe';
 import { launch, open } from './browser';
-import { graph, large, oneMore } from './data';
+import { changes, graph, large, oneMore } from './data';
 import { type Mock, mock } from './mock';
 
 let browser: Browser;
@@ -225,6 +226,17 @@ describe('the graph', () => {
     await page.waitForFunction(() => document.querySelector('tbody')?.textContent?.includes('new: '));
     const rows = await page.locator('tbody tr').allTextContents();
     expect(rows.filter((r) => r.includes('new: '))).toHaveLength(1);
+  });
+
+  test('changes are marks of the replay, which lead to what they did', async () => {
+    const time = Math.floor(Date.now() / 1000) - 300;
+    server.routes.changes = () => ({ json: { changes: [{ ...changes[0], time }] } });
+    page = await open(browser, `${server.url}#/graph?replay=1`);
+    const mark = page.getByRole('button', { name: /changed: VirtualService default\/ratings/ });
+    await mark.press('Enter');
+    await page.waitForFunction((t) => location.hash.includes(`at=${t + 10}`), time);
+    await page.waitForSelector('.mirror button');
+    expect(await axe(page)).toEqual([]);
   });
 
   test('a link to something leads to it on a telephone, too', async () => {

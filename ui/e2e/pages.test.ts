@@ -1,12 +1,10 @@
 // Every page in both themes and widths: it has a heading and content, axe finds nothing, nothing sticks out sideways.
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { axe, COLOURS } from './axe';
 import { launch, open, picture } from './browser';
 import { type Mock, mock } from './mock';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const TRACE = 'ab'.repeat(16);
 const PAGES: Record<string, string> = {
   home: '#/',
@@ -44,8 +42,6 @@ const PAGES: Record<string, string> = {
   dump: '#/control/reviews-v1-abc.default?open=outbound%7C9080%7C%7Cratings.default.svc.cluster.local',
   login: '#/login',
 };
-/** What only colours can break, so that the dark theme need not be asked everything again: markup and places are the same. */
-const COLOURS = { runOnly: ['color-contrast', 'link-in-text-block'] };
 /** Where pictures for the documentation go, if they are wanted. */
 const SHOTS = process.env.SHOTS;
 
@@ -58,23 +54,6 @@ afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
-
-interface Axe {
-  run: (
-    options?: object,
-  ) => Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
-}
-
-async function axe(page: Page, options: object = {}): Promise<string[]> {
-  // Put in by the debugger, which the page's policy does not concern; it stays for as long as the document.
-  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(AXE);
-  return page.evaluate(async (asked) => {
-    const { violations } = await (window as unknown as { axe: Axe }).axe.run(asked);
-    return violations.flatMap((v) =>
-      v.nodes.map((n) => `${v.id}: ${n.html.slice(0, 200)} ${n.failureSummary.slice(0, 300)}`),
-    );
-  }, options);
-}
 
 /** The page's own background, from 0 (black) to 255. */
 const brightness = (page: Page) =>

@@ -1,5 +1,6 @@
 // The graph of another time: a slider over what is kept in fine steps, and a button that lets it run.
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { changes, moments, momentWords } from '../lib/changes';
 import { clock, seconds, span } from '../lib/format';
 import { WINDOWS } from '../lib/live';
 import { option, set } from '../lib/router';
@@ -49,19 +50,29 @@ export function Replay() {
       >
         {runs ? 'Stop' : 'Play'}
       </button>
-      <input
-        type="range"
-        aria-label="Time shown"
-        aria-valuetext={at ? `${clock(value)}, ${span(end - value)} ago` : 'now'}
-        min={Math.round(start)}
-        max={Math.round(end)}
-        step={STEP}
-        value={Math.round(value)}
-        onInput={(e) => {
-          run(false);
-          set({ at: (e.target as HTMLInputElement).value });
-        }}
-      />
+      <div class="replay-track">
+        <Marks
+          start={start}
+          end={end}
+          go={(time) => {
+            run(false);
+            set({ at: time });
+          }}
+        />
+        <input
+          type="range"
+          aria-label="Time shown"
+          aria-valuetext={at ? `${clock(value)}, ${span(end - value)} ago` : 'now'}
+          min={Math.round(start)}
+          max={Math.round(end)}
+          step={STEP}
+          value={Math.round(value)}
+          onInput={(e) => {
+            run(false);
+            set({ at: (e.target as HTMLInputElement).value });
+          }}
+        />
+      </div>
       <output>{at ? clock(value) : 'now'}</output>
       <button
         type="button"
@@ -75,5 +86,32 @@ export function Replay() {
       </button>
       <span class="hidden-text">Window {seconds(option('window', WINDOWS[2]))} s</span>
     </div>
+  );
+}
+
+/** Marks that are shown at most: more are no help. */
+const MARKS = 40;
+
+/** Where something was changed; each leads to the first moment that shows what it did. */
+function Marks({ start, end, go }: { start: number; end: number; go: (time: number) => void }) {
+  const all = moments(changes.value).filter((m) => m.time > start && m.time < end);
+  return (
+    <>
+      {all.slice(0, MARKS).map((moment) => {
+        const words = `${clock(moment.time)}, changed: ${momentWords(moment)}`;
+        return (
+          <button
+            type="button"
+            key={moment.time}
+            class="replay-mark"
+            title={words}
+            aria-label={words}
+            style={{ left: `calc(8px + (100% - 16px) * ${(moment.time - start) / (end - start)})` }}
+            // Rates are measured up to the last tick: the one after the change.
+            onClick={() => go(Math.ceil(moment.time) + 2 * STEP)}
+          />
+        );
+      })}
+    </>
   );
 }
