@@ -196,10 +196,12 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
         'live-fault',
         `#/graph?window=10s&sel=${encodeURIComponent('default/reviews-v3→default/ratings-v1')}`,
       );
+      // A minute before that there must have been load, and no fault.
+      await page.waitForTimeout(Math.max(0, began + 80_000 - Date.now()));
       await shots('live-diff', '#/graph?window=10s&vs=60');
     }
     expect(page.problems).toEqual([]);
-  });
+  }, 120_000);
 
   test('the command’s link logs in; a change is checked, applied, kept and taken back', async () => {
     const said = spawnSync(TULLE!, ['dashboard', '--print', '--state-dir', join(folder, 'state')], {
