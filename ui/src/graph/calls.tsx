@@ -5,7 +5,8 @@ import { Lock, Sign } from '../parts/sign';
 import { type Column, Table } from '../parts/table';
 import { changeWords } from './diff';
 import type { Edge, Model } from './model';
-import { named, type Shown } from './paint';
+import { named } from './names';
+import type { Shown } from './paint';
 
 export function AsTable({ model, shown }: { model: Model; shown: Shown }) {
   const rows = [...model.edges.values()].filter(

@@ -3,7 +3,7 @@
 import { useRef } from 'preact/hooks';
 import { millis, percent, rate } from '../lib/format';
 import type { Model, Node } from './model';
-import { named } from './paint';
+import { named } from './names';
 
 export interface Spot {
   node: Node;

@@ -6,6 +6,8 @@ import { type Changes, changeLook } from './diff';
 import { at, type Curve, curve } from './geometry';
 import { bundleLook, edgeLook, healthTone, type Lens, type Look, type Tone } from './lens';
 import type { Edge, Frame, Model, Node } from './model';
+import { named } from './names';
+import { drawLock, drawSign } from './shapes';
 
 export interface View {
   /** The point of the plane in the upper left corner, and pixels for each of its units. */
@@ -258,27 +260,12 @@ export class Painter {
     ctx.lineWidth = 1;
     ctx.strokeStyle = look.tone === 'bad' || look.tone === 'warn' ? c[look.tone] : c.line;
     ctx.stroke();
-    if (lock) this.lock(box.x + 6, y, edge.mtls!);
+    if (lock) drawLock(ctx, c, box.x + 6, y, edge.mtls!);
     if (text > 0) {
       ctx.fillStyle = look.tone === 'bad' || look.tone === 'warn' ? c[look.tone] : c.text;
       ctx.textBaseline = 'middle';
       ctx.fillText(label, box.x + 6 + (lock ? 16 : 0), y + 0.5);
     }
-  }
-
-  private lock(x: number, y: number, share: number): void {
-    const { ctx, c } = this;
-    const tone: Tone = share >= 0.9995 ? 'good' : share > 0 ? 'warn' : 'bad';
-    ctx.fillStyle = c[tone];
-    ctx.strokeStyle = c[tone];
-    ctx.lineWidth = 1.5;
-    ctx.beginPath();
-    ctx.roundRect(x + 1, y - 1, 9, 6.5, 1.5);
-    ctx.fill();
-    ctx.beginPath();
-    if (share >= 0.9995) ctx.arc(x + 5.5, y - 1.5, 2.6, Math.PI, 0);
-    else ctx.arc(x + 8.8, y - 2, 2.6, Math.PI, 0);
-    ctx.stroke();
   }
 
   private node(node: Node): void {
@@ -317,7 +304,7 @@ export class Painter {
     let room = w - (left - x) - 8;
     ctx.textBaseline = 'middle';
     if (near) {
-      this.sign(x + 16 * view.k, y + h / 2, tone);
+      drawSign(ctx, c, x + 16 * view.k, y + h / 2, tone);
       ctx.font = `600 ${size}px ${FONT}`;
       const whole = ctx.measureText(title).width;
       ctx.font = `${size * 0.82}px ${FONT}`;
@@ -366,33 +353,6 @@ export class Painter {
     }
   }
 
-  /** Health as a shape: a disc, a triangle, a diamond, a ring. */
-  private sign(x: number, y: number, tone: Tone): void {
-    const { ctx, c } = this;
-    ctx.fillStyle = c[tone];
-    ctx.strokeStyle = c[tone];
-    ctx.beginPath();
-    if (tone === 'warn') {
-      ctx.moveTo(x, y - 6);
-      ctx.lineTo(x + 6.5, y + 5);
-      ctx.lineTo(x - 6.5, y + 5);
-      ctx.closePath();
-      ctx.fill();
-    } else if (tone === 'bad') {
-      ctx.moveTo(x, y - 7);
-      ctx.lineTo(x + 7, y);
-      ctx.lineTo(x, y + 7);
-      ctx.lineTo(x - 7, y);
-      ctx.closePath();
-      ctx.fill();
-    } else {
-      ctx.arc(x, y, tone === 'idle' ? 4 : 4.5, 0, 2 * Math.PI);
-      ctx.lineWidth = 1.5;
-      if (tone === 'idle') ctx.stroke();
-      else ctx.fill();
-    }
-  }
-
   /** The first of these that has room, else the last. */
   private longest(texts: string[], room: number): string {
     return texts.find((text) => this.ctx.measureText(text).width <= room) ?? texts.at(-1) ?? '';
@@ -413,18 +373,4 @@ export class Painter {
   private clipped(text: string, x: number, y: number, room: number): void {
     if (room > 12) this.ctx.fillText(this.fit(text, room), x, y);
   }
-}
-
-/** What a node is called on its card: the app and, apart, the version; else its name and what it is. */
-export function named(node: { kind: string; name: string; app: string; version: string }): {
-  title: string;
-  tag: string;
-} {
-  if (node.kind === 'workload') {
-    const suffix = node.version ? `-${node.version}` : '';
-    const isApp = node.app !== '' && suffix !== '' && node.name === `${node.app}${suffix}`;
-    return isApp ? { title: node.app, tag: node.version } : { title: node.name, tag: '' };
-  }
-  if (node.kind === 'unknown') return { title: 'unknown', tag: 'outside' };
-  return { title: node.name, tag: node.kind === 'external' ? 'outside' : 'service' };
 }

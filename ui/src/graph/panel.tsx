@@ -10,7 +10,7 @@ import { Lock, Sign } from '../parts/sign';
 import { badgeWords } from './badges';
 import { type Change, type Changes, changeWords } from './diff';
 import type { Edge, Model, Node } from './model';
-import { named } from './paint';
+import { named } from './names';
 import { edgeLabels, golden, nodeLabels } from './queries';
 
 interface Props {
