@@ -37,7 +37,7 @@ async function freePort(): Promise<number> {
 }
 
 describe.skipIf(!TULLE)('a mesh that runs', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'tulle-ui-'));
+  let folder: string;
   let mesh: ChildProcess;
   let urls: { gateway: string; dashboard: string };
   let browser: Browser;
@@ -46,6 +46,7 @@ describe.skipIf(!TULLE)('a mesh that runs', () => {
   let began = 0;
 
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'tulle-ui-'));
     const ports = await Promise.all([freePort(), freePort(), freePort()]);
     const ready = join(folder, 'ready.json');
     const flags = ['--gateway-port', '--dashboard-port', '--api-port'].flatMap((flag, n) => [flag, String(ports[n])]);
