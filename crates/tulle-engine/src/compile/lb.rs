@@ -7,7 +7,7 @@ use tulle_proto::type_url;
 
 use super::context::{At, Context, UNSUPPORTED};
 use super::value::{RUNTIME_KEY, number, percent};
-use crate::runtime::cluster::{LbCommon, LbPolicy, SlowStart};
+use crate::runtime::cluster::{LbCommon, LbPolicy, RingFunction, SlowStart};
 
 const KNOWN: &[&str] = &[
     type_url::LB_ROUND_ROBIN,
@@ -81,16 +81,17 @@ fn ring_hash(cx: &mut Context<'_>, at: &At<'_>, config: Option<&pb::cluster::LbC
     };
     let pb::cluster::RingHashLbConfig { minimum_ring_size, hash_function, maximum_ring_size } = config;
     let at = at.field("ring_hash_lb_config");
-    if cx.choice::<HashFunction>(&at.field("hash_function"), *hash_function)? != HashFunction::XxHash {
-        cx.refuse(&at.field("hash_function"), "only XX_HASH is supported");
-    }
+    let hash = match cx.choice::<HashFunction>(&at.field("hash_function"), *hash_function)? {
+        HashFunction::XxHash => RingFunction::Xxh64,
+        HashFunction::MurmurHash2 => RingFunction::Murmur2,
+    };
     let min_size = minimum_ring_size.as_ref().map_or(1024, |v| v.value);
     let max_size = maximum_ring_size.as_ref().map_or(MAX_TABLE, |v| v.value);
     if min_size == 0 || max_size > MAX_TABLE || min_size > max_size {
         cx.refuse(&at, format!("sizes must be from 1 to {MAX_TABLE}, the smaller first"));
         return None;
     }
-    Some(LbPolicy::RingHash { min_size, max_size })
+    Some(LbPolicy::RingHash { min_size, max_size, hash })
 }
 
 fn maglev(cx: &mut Context<'_>, at: &At<'_>, config: Option<&pb::cluster::LbConfig>) -> Option<LbPolicy> {

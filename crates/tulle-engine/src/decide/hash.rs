@@ -95,6 +95,24 @@ const P3: u64 = 0x1656_67B1_9E37_79F9;
 const P4: u64 = 0x85EB_CA77_C2B2_AE63;
 const P5: u64 = 0x27D4_EB2F_1656_67C5;
 
+/// The 64 bit MurmurHash 2 (MurmurHash64A by Austin Appleby) with the seed of libstdc++'s `std::hash`.
+pub fn murmur2(data: &[u8]) -> u64 {
+    const SEED: u64 = 0xc70f_6907;
+    const MULTIPLIER: u64 = 0xc6a4_a793_5bd1_e995;
+    let mix = |value: u64| value ^ (value >> 47);
+    let mut hash = SEED ^ (data.len() as u64).wrapping_mul(MULTIPLIER);
+    let (words, rest) = data.as_chunks::<8>();
+    for word in words {
+        let word = mix(u64::from_le_bytes(*word).wrapping_mul(MULTIPLIER)).wrapping_mul(MULTIPLIER);
+        hash = (hash ^ word).wrapping_mul(MULTIPLIER);
+    }
+    if !rest.is_empty() {
+        let last = rest.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
+        hash = (hash ^ last).wrapping_mul(MULTIPLIER);
+    }
+    mix(mix(hash).wrapping_mul(MULTIPLIER))
+}
+
 /// XXH64, as the specification of xxHash describes it: stable over versions, machines and implementations.
 pub fn xxh64(data: &[u8], seed: u64) -> u64 {
     let round =
@@ -149,6 +167,21 @@ mod tests {
     use crate::runtime::matcher::HeaderKey;
 
     /// Vectors of the xxHash specification's reference program.
+    /// As libstdc++ hashes them.
+    #[test]
+    fn murmur2_vectors() {
+        for (text, want) in [
+            ("", 0x553e_9390_1e46_2a6e),
+            ("a", 0x454d_dee4_88c1_ed6b),
+            ("abc", 0x32d8_2bf8_ed3d_ba39),
+            ("12345678", 0x8c5b_90a3_3a04_dca5),
+            ("10.0.0.1:80_0", 0xbd8f_6461_ecff_b28c),
+            ("The quick brown fox jumps over the lazy dog", 0xdccb_f254_1704_bc75),
+        ] {
+            assert_eq!(murmur2(text.as_bytes()), want, "{text}");
+        }
+    }
+
     #[test]
     fn xxh64_vectors() {
         for (text, seed, want) in [

@@ -163,6 +163,8 @@ pub enum LbPolicy {
         min_size: u64,
         /// Most entries. Default 8 Mi.
         max_size: u64,
+        /// What places endpoints on the ring. Default XXH64.
+        hash: RingFunction,
     },
     /// Maglev table over the hash of the request.
     Maglev {
@@ -171,6 +173,16 @@ pub enum LbPolicy {
     },
     /// By the cluster itself (original destination, forward proxy).
     ClusterProvided,
+}
+
+/// What places endpoints on a ring; requests are hashed by XXH64 always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RingFunction {
+    /// XXH64.
+    #[default]
+    Xxh64,
+    /// The 64 bit MurmurHash 2 of libstdc++ (`std::hash`).
+    Murmur2,
 }
 
 /// What all balancers have in common.

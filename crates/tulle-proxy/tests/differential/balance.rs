@@ -16,6 +16,7 @@ pub fn area() -> Area {
     }
     let six = ["r1", "r2", "r3", "r4", "r5", "r6"];
     a.cluster("ring", &six, json!({ "lb_policy": "RING_HASH" }));
+    a.cluster("murmur", &six, json!({ "lb_policy": "RING_HASH", "ring_hash_lb_config": { "hash_function": "MURMUR_HASH_2" } }));
     a.cluster("maglev", &six, json!({ "lb_policy": "MAGLEV", "maglev_lb_config": { "table_size": 251 } }));
     a.cluster("maglevbig", &six, json!({ "lb_policy": "MAGLEV" }));
     let weighted: Vec<Value> = six.iter().zip([1, 2, 3, 4, 5, 6]).map(|(u, w)| merged(endpoint(u), &json!({ "load_balancing_weight": w }))).collect();
@@ -42,6 +43,7 @@ pub fn area() -> Area {
         any_host(json!([
             by("ringweights", user()),
             by("ring", user()),
+            by("murmur", user()),
             by("maglevweights", user()),
             by("maglevbig", user()),
             by("maglev", user()),
@@ -76,7 +78,7 @@ pub fn area() -> Area {
         ])),
         json!({}),
     );
-    for cluster in ["ring", "ringweights", "maglev", "maglevbig", "maglevweights"] {
+    for cluster in ["ring", "murmur", "ringweights", "maglev", "maglevbig", "maglevweights"] {
         for user in ["ann", "bob", "carol", "dave", "eve", "a much longer name of a user who goes on and on"] {
             a.case(format!("{cluster} for {user}"), "in", get(&format!("/{cluster}")).header("x-user", user));
         }

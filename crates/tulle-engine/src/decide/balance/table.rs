@@ -1,8 +1,8 @@
 //! Tables from hashes to endpoints: the ketama ring, and Maglev.
 
 use super::Host;
-use crate::decide::hash::xxh64;
-use crate::runtime::cluster::LbPolicy;
+use crate::decide::hash::{murmur2, xxh64};
+use crate::runtime::cluster::{LbPolicy, RingFunction};
 
 /// Finds the endpoint of a hash.
 #[derive(Debug)]
@@ -24,8 +24,12 @@ impl Table {
             })
             .collect();
         match policy {
-            LbPolicy::RingHash { min_size, max_size } => {
-                Some(Self::Ring(ring(&weighted, min_size, max_size)))
+            LbPolicy::RingHash { min_size, max_size, hash } => {
+                let place = match hash {
+                    RingFunction::Xxh64 => |name: &[u8]| xxh64(name, 0),
+                    RingFunction::Murmur2 => murmur2,
+                };
+                Some(Self::Ring(ring(&weighted, (min_size, max_size), place)))
             }
             LbPolicy::Maglev { table_size } => Some(Self::Maglev(maglev(&weighted, table_size))),
             _ => None,
@@ -60,7 +64,11 @@ impl Table {
 }
 
 /// Each endpoint gets points in proportion to its weight, at least one; the lightest decides how many there are in all.
-fn ring(members: &[(u32, String, f64)], min_size: u64, max_size: u64) -> Vec<(u64, u32)> {
+fn ring(
+    members: &[(u32, String, f64)],
+    (min_size, max_size): (u64, u64),
+    place: fn(&[u8]) -> u64,
+) -> Vec<(u64, u32)> {
     let total: f64 = members.iter().map(|(_, _, weight)| weight).sum();
     let lightest = members.iter().map(|(_, _, weight)| weight / total).fold(1.0, f64::min);
     #[allow(clippy::cast_precision_loss, reason = "sizes are limited to 8 Mi")]
@@ -72,7 +80,7 @@ fn ring(members: &[(u32, String, f64)], min_size: u64, max_size: u64) -> Vec<(u6
         target += scale * weight / total;
         let mut number = 0u32;
         while current < target || number == 0 {
-            points.push((xxh64(format!("{name}_{number}").as_bytes(), 0), *index));
+            points.push((place(format!("{name}_{number}").as_bytes()), *index));
             number += 1;
             current += 1.0;
         }

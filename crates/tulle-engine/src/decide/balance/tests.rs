@@ -1,5 +1,5 @@
 use super::*;
-use crate::runtime::cluster::SlowStart;
+use crate::runtime::cluster::{RingFunction, SlowStart};
 use crate::runtime::endpoint::LocalityEndpoints;
 use crate::runtime::net::Address;
 
@@ -153,8 +153,9 @@ fn the_next_priority_helps_in_part() {
 
 #[test]
 fn hashes_stay_with_their_endpoint_and_follow_weights() {
+    let ring = |hash| LbPolicy::RingHash { min_size: 1024, max_size: 8 << 20, hash };
     for policy in
-        [LbPolicy::RingHash { min_size: 1024, max_size: 8 << 20 }, LbPolicy::Maglev { table_size: 65_537 }]
+        [ring(RingFunction::Xxh64), ring(RingFunction::Murmur2), LbPolicy::Maglev { table_size: 65_537 }]
     {
         let balancer = |weights: &[u32]| make(policy, COMMON, endpoints(weights));
         let place = |balancer: &mut Balancer, hash: u64| {
