@@ -338,8 +338,22 @@ impl ControlPlane {
         let fetcher = keys::Fetcher::new();
         tasks.spawn(federation::keep(fetcher, wanted_bundles, bundle_sender, stopped.clone()));
         let saved = keys::Saved::new(config.state_dir.join("keys"));
-        tasks.spawn(keys::keep(keys::Fetcher::new(), saved, wanted_keys, fetched_sender, stopped.clone()));
-        tasks.spawn(register::keep(store.clone(), config.identifier, registered, stopped.clone()));
+        let metrics = &shown.metrics;
+        tasks.spawn(keys::keep(
+            keys::Fetcher::new(),
+            saved,
+            Arc::clone(metrics),
+            wanted_keys,
+            fetched_sender,
+            stopped.clone(),
+        ));
+        tasks.spawn(register::keep(
+            store.clone(),
+            config.identifier,
+            Arc::clone(metrics),
+            registered,
+            stopped.clone(),
+        ));
         tasks.spawn(status::write(store, status_receiver, stopped.clone()));
         let (plain, secure, monitoring) =
             ports.serve(&mut tasks, services, identity.tls.clone(), &shown, &stopped);

@@ -121,6 +121,26 @@ metrics! {
     InjectionFailure = "sidecar_injection_failure_total", Kind::Counter;
     /// Pods that the injection webhook left alone.
     InjectionSkip = "sidecar_injection_skip_total", Kind::Counter;
+    /// Sets of keys that check tokens, fetched.
+    KeysFetched = "pilot_jwks_resolver_network_fetch_success_total", Kind::Counter;
+    /// Sets of keys that check tokens, not fetched or without a usable key.
+    KeysFailed = "pilot_jwks_resolver_network_fetch_fail_total", Kind::Counter;
+    /// Workloads outside of the cluster that were registered.
+    Registered = "auto_registration_success_total", Kind::Counter;
+    /// Registered workloads that connected again.
+    RegisteredAgain = "auto_registration_updates_total", Kind::Counter;
+    /// Registered workloads that went.
+    Unregistered = "auto_registration_unregister_total", Kind::Counter;
+    /// Entries of registered workloads that were removed, because these stayed away.
+    RegistrationsRemoved = "auto_registration_deletes_total", Kind::Counter;
+    /// Changes of registered workloads that could not be written down, and are tried again.
+    RegistrationErrors = "auto_registration_errors_total", Kind::Counter;
+    /// Resources looked for among those encoded already (hit), and encoded (miss).
+    CacheReads = "xds_cache_reads", Kind::Counter;
+    /// Encoded resources that are shared.
+    CacheSize = "xds_cache_size", Kind::Gauge;
+    /// Clusters that are watched.
+    Clusters = "istiod_managed_clusters", Kind::Gauge;
     /// Unix time at which the signing certificate expires.
     RootExpiry = "citadel_server_root_cert_expiry_timestamp", Kind::Gauge;
     /// Seconds since the start.
@@ -155,6 +175,13 @@ const FROM_THE_START: &[(Metric, &[Label<'static>])] = &[
     (Metric::InjectionSuccess, &[]),
     (Metric::InjectionFailure, &[]),
     (Metric::InjectionSkip, &[]),
+    (Metric::KeysFetched, &[]),
+    (Metric::KeysFailed, &[]),
+    (Metric::Registered, &[]),
+    (Metric::RegisteredAgain, &[]),
+    (Metric::Unregistered, &[]),
+    (Metric::RegistrationsRemoved, &[]),
+    (Metric::RegistrationErrors, &[]),
     (Metric::DuplicateDomains, &[]),
     (Metric::DuplicateSubsets, &[]),
     (Metric::Quarantined, &[]),
@@ -296,6 +323,26 @@ fn buckets(out: &mut String, name: &str, labels: &str, bounds: &[f64], counts: &
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `docs/metrics.md` may shorten a name that begins as the one before it: `..._end`.
+    #[test]
+    fn every_metric_is_documented() {
+        let page = include_str!("../../../docs/metrics.md");
+        let words: Vec<&str> = page.split('`').collect();
+        let fits = |word: &str, name: &str| match (word.strip_prefix("..."), word.split_once('*')) {
+            (Some(end), _) => name.ends_with(end),
+            (None, Some((start, end))) => {
+                start.starts_with("sidecar_") && name.starts_with(start) && name.ends_with(end)
+            }
+            (None, None) => word == name,
+        };
+        let missing: Vec<&str> = DEFINITIONS
+            .iter()
+            .map(|d| d.name)
+            .filter(|name| !words.iter().any(|word| fits(word.trim(), name)))
+            .collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
 
     #[test]
     fn samples_have_their_labels() {

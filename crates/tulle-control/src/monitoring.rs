@@ -127,6 +127,7 @@ impl Shown {
         metrics.set(Metric::Uptime, &[], self.started.elapsed().as_secs_f64());
         metrics.begin();
         metrics.set(Metric::Info, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        metrics.set(Metric::Clusters, &[("cluster_type", "local")], 1.0);
         metrics.set(Metric::Build, &[("component", "pilot"), ("tag", env!("CARGO_PKG_VERSION"))], 1.0);
     }
 

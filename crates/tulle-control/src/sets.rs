@@ -11,13 +11,16 @@ use tulle_xds::server::{Change, Hub, SetId, TypeId};
 use tulle_xds::{Resource, Version};
 
 use crate::ledger::Holder;
+use crate::metrics::{Metric, Metrics};
 
 /// Distinct resources, so that views which see the same share its bytes.
 #[derive(Default)]
 pub(crate) struct Pool {
     known: HashMap<(TypeId, Arc<str>, Version, bool), Weak<Resource>>,
-    /// How many were encoded since [`Pool::take_encoded`].
+    /// How many were encoded since [`Pool::count`].
     encoded: u64,
+    /// How many were there already since [`Pool::count`].
+    found: u64,
     sweep_at: usize,
 }
 
@@ -44,6 +47,7 @@ impl Pool {
     ) -> Arc<Resource> {
         let key = (kind, made.name.clone(), Version::of(&made.body), follow.is_some());
         if let Some(resource) = self.known.get(&key).and_then(Weak::upgrade) {
+            self.found += 1;
             return resource;
         }
         let mut resource = Resource::new(made.type_url, made.name.clone(), made.body.clone());
@@ -60,9 +64,13 @@ impl Pool {
         resource
     }
 
-    /// How many resources were encoded since the last call.
-    pub(crate) fn take_encoded(&mut self) -> u64 {
-        std::mem::take(&mut self.encoded)
+    /// Counts what was encoded and what was found since the last call.
+    pub(crate) fn count(&mut self, metrics: &Metrics) {
+        let (encoded, found) = (std::mem::take(&mut self.encoded), std::mem::take(&mut self.found));
+        metrics.add(Metric::Encodes, &[], encoded as f64);
+        metrics.add(Metric::CacheReads, &[("type", "miss")], encoded as f64);
+        metrics.add(Metric::CacheReads, &[("type", "hit")], found as f64);
+        metrics.set(Metric::CacheSize, &[], self.known.len() as f64);
     }
 }
 

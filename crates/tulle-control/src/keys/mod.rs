@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tulle_mesh::policy::{Fetched, KeySource, jwks};
 
+use crate::metrics::{Metric, Metrics};
 use crate::stop::Stop;
 pub(crate) use fetch::Fetcher;
 pub(crate) use saved::Saved;
@@ -50,6 +51,7 @@ struct Set {
 pub(crate) async fn keep(
     fetcher: Fetcher,
     saved: Saved,
+    metrics: Arc<Metrics>,
     mut wanted: watch::Receiver<Wanted>,
     told: mpsc::UnboundedSender<(KeySource, Fetched)>,
     mut stop: Stop,
@@ -92,6 +94,8 @@ pub(crate) async fn keep(
                 && let Some(set) = sets.get_mut(&source)
             {
                 let fetched = set.take(answer, Instant::now());
+                let ended = if fetched.problem.is_none() { Metric::KeysFetched } else { Metric::KeysFailed };
+                metrics.add(ended, &[], 1.0);
                 if let Fetched { keys: Some(keys), problem: None } = &fetched {
                     saved.write(&source, keys);
                 }

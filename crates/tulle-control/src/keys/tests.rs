@@ -51,9 +51,11 @@ fn a_set_takes_no_longer_than_its_policies_say() {
         let limit = Duration::from_millis(200);
         let (wanted_sender, wanted) = watch::channel(Wanted::from([(source.clone(), limit)]));
         let (told_sender, mut told) = mpsc::unbounded_channel();
+        let metrics = Arc::new(Metrics::default());
         let task = tokio::spawn(keep(
             Fetcher::anywhere(),
             Saved::new(dir.path().join("keys")),
+            metrics.clone(),
             wanted,
             told_sender,
             stopped,
@@ -63,6 +65,7 @@ fn a_set_takes_no_longer_than_its_policies_say() {
         assert_eq!(fetched.keys, None);
         let problem = fetched.problem.unwrap();
         assert!(problem.contains("no answer within 200ms"), "{problem}");
+        assert!(metrics.render().contains("pilot_jwks_resolver_network_fetch_fail_total 1\n"));
         // What nobody wants any more is forgotten.
         wanted_sender.send_replace(Wanted::new());
         while told.recv().await.unwrap().1 != Fetched::default() {}
@@ -83,7 +86,8 @@ fn a_set_that_was_fetched_holds_over_a_restart() {
         let (_sender, wanted) = watch::channel(Wanted::from([(source.clone(), Duration::from_secs(5))]));
         let (told_sender, mut told) = mpsc::unbounded_channel();
         let saved = Saved::new(dir.path().to_owned());
-        let task = tokio::spawn(keep(Fetcher::anywhere(), saved, wanted, told_sender, stopped));
+        let task =
+            tokio::spawn(keep(Fetcher::anywhere(), saved, Arc::default(), wanted, told_sender, stopped));
         let first = told.recv().await.unwrap().1;
         assert!(first.keys.is_some_and(|k| k.contains("kept")) && first.problem.is_none());
         let second = told.recv().await.unwrap().1;

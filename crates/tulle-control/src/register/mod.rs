@@ -19,6 +19,7 @@ use tulle_base::ResourceRef;
 use tulle_store::{Precondition, Store, StoreError};
 use tulle_xds::server::StreamId;
 
+use crate::metrics::{Metric, Metrics};
 use crate::stop::Stop;
 pub(crate) use entry::{Refused, of, wanted};
 
@@ -51,6 +52,7 @@ pub(crate) enum Told {
 pub(crate) async fn keep(
     store: Arc<dyn Store>,
     controller: String,
+    metrics: Arc<Metrics>,
     mut told: mpsc::UnboundedReceiver<Told>,
     mut stop: Stop,
 ) {
@@ -74,13 +76,14 @@ pub(crate) async fn keep(
         for (resource, work) in book.due(Instant::now()) {
             let done = match &work {
                 Work::Write(object) => write(&*store, object, &book.controller).await,
-                Work::Health(status) => health(&*store, &resource, status).await,
+                Work::Health(status) => health(&*store, &resource, status).await.map(|()| None),
                 Work::Leave => leave(&*store, &resource, &book.controller).await,
                 Work::Remove => remove(&*store, &resource, &book.controller).await,
             };
             match done {
-                Ok(()) => {}
+                Ok(done) => done.into_iter().for_each(|metric| metrics.add(metric, &[], 1.0)),
                 Err(error) => {
+                    metrics.add(Metric::RegistrationErrors, &[], 1.0);
                     tracing::warn!(%resource, %error, "cannot write down a registered workload; trying again");
                     book.again(&resource, work, Instant::now() + RETRY);
                 }
@@ -212,8 +215,11 @@ fn now_text() -> String {
     Timestamp::from_unix(seconds).to_string()
 }
 
+/// What is counted of something that was done.
+type Done = Result<Option<Metric>, StoreError>;
+
 /// Creates an entry, or brings the one that is there up to date. One that somebody wrote by hand stays as it is.
-async fn write(store: &dyn Store, object: &Object, controller: &str) -> Result<(), StoreError> {
+async fn write(store: &dyn Store, object: &Object, controller: &str) -> Done {
     let mut object = object.clone();
     object.meta.annotations.insert(entry::CONTROLLER.to_owned(), controller.to_owned());
     object.meta.annotations.insert(entry::CONNECTED.to_owned(), now_text());
@@ -221,11 +227,14 @@ async fn write(store: &dyn Store, object: &Object, controller: &str) -> Result<(
     if let Some(there) = store.get(&object.resource()).await? {
         if !there.meta.annotations.contains_key(entry::GROUP) {
             tracing::warn!(resource = %object.resource(), "is there already and was not registered; it stays as it is");
-            return Ok(());
+            return Ok(None);
         }
         object.meta.resource_version.clone_from(&there.meta.resource_version);
+        store.put(object).await?;
+        return Ok(Some(Metric::RegisteredAgain));
     }
-    store.put(object).await.map(drop)
+    store.put(object).await?;
+    Ok(Some(Metric::Registered))
 }
 
 /// Writes the health into the status, beside what else is there.
@@ -252,20 +261,22 @@ async fn health(store: &dyn Store, resource: &ResourceRef, condition: &Value) ->
 }
 
 /// Notes that the workload is gone.
-async fn leave(store: &dyn Store, resource: &ResourceRef, controller: &str) -> Result<(), StoreError> {
-    let Some(there) = own(store, resource, controller).await? else { return Ok(()) };
+async fn leave(store: &dyn Store, resource: &ResourceRef, controller: &str) -> Done {
+    let Some(there) = own(store, resource, controller).await? else { return Ok(None) };
     let mut object = Object::clone(&there);
     object.meta.annotations.insert(entry::DISCONNECTED.to_owned(), now_text());
-    store.put(object).await.map(drop)
+    store.put(object).await?;
+    Ok(Some(Metric::Unregistered))
 }
 
 /// Removes the entry of a workload that stayed away.
-async fn remove(store: &dyn Store, resource: &ResourceRef, controller: &str) -> Result<(), StoreError> {
-    let Some(there) = own(store, resource, controller).await? else { return Ok(()) };
+async fn remove(store: &dyn Store, resource: &ResourceRef, controller: &str) -> Done {
+    let Some(there) = own(store, resource, controller).await? else { return Ok(None) };
     tracing::info!(%resource, "the workload is gone; its entry is removed");
     let only_if =
         Precondition { version: there.meta.resource_version.parse().ok(), ..Precondition::default() };
-    store.delete_if(resource, only_if).await.map(drop)
+    store.delete_if(resource, only_if).await?;
+    Ok(Some(Metric::RegistrationsRemoved))
 }
 
 /// The entry, unless its workload is connected to another control plane by now.

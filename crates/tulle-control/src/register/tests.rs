@@ -176,7 +176,7 @@ async fn what_is_written_down_leaves_alone_what_others_wrote() {
     let store = Memory::new();
     let object = registered(&proxy(), GROUP).unwrap();
     let resource = object.resource();
-    write(&store, &object, "me").await.unwrap();
+    assert_eq!(write(&store, &object, "me").await.unwrap(), Some(Metric::Registered));
     store
         .put_status(&resource, json!({"conditions": [{"type": "Accepted", "status": "True"}]}))
         .await
@@ -189,20 +189,20 @@ async fn what_is_written_down_leaves_alone_what_others_wrote() {
     assert_eq!(conditions[1]["message"], "no answer");
     assert!(!tulle_mesh::entry::is_healthy(&there));
     // Registered again, it keeps its status until told otherwise.
-    write(&store, &object, "me").await.unwrap();
+    assert_eq!(write(&store, &object, "me").await.unwrap(), Some(Metric::RegisteredAgain));
     let there = store.get(&resource).await.unwrap().unwrap();
     assert!(!tulle_mesh::entry::is_healthy(&there));
     health(&store, &resource, &condition(None)).await.unwrap();
     assert!(tulle_mesh::entry::is_healthy(&store.get(&resource).await.unwrap().unwrap()));
     // Another control plane has it by now.
     write(&store, &object, "other").await.unwrap();
-    leave(&store, &resource, "me").await.unwrap();
-    remove(&store, &resource, "me").await.unwrap();
+    assert_eq!(leave(&store, &resource, "me").await.unwrap(), None);
+    assert_eq!(remove(&store, &resource, "me").await.unwrap(), None);
     assert!(store.get(&resource).await.unwrap().is_some());
-    leave(&store, &resource, "other").await.unwrap();
+    assert_eq!(leave(&store, &resource, "other").await.unwrap(), Some(Metric::Unregistered));
     let there = store.get(&resource).await.unwrap().unwrap();
     assert!(there.meta.annotations.contains_key(entry::DISCONNECTED));
-    remove(&store, &resource, "other").await.unwrap();
+    assert_eq!(remove(&store, &resource, "other").await.unwrap(), Some(Metric::RegistrationsRemoved));
     assert!(store.get(&resource).await.unwrap().is_none());
     // What somebody wrote by hand is his.
     let mut own = object.clone();

@@ -188,7 +188,7 @@ impl World {
         self.outside.standing.opened(stream);
         self.ledger.joined(shared.holder, stream);
         self.ledger.joined(own.holder, stream);
-        self.outside.metrics.add(Metric::Encodes, &[], self.pool.take_encoded() as f64);
+        self.pool.count(&self.outside.metrics);
         tracing::info!(proxy = proxy.id, view, tls = peer.tls, "proxy connected");
         let entry = Entry::new(Event::StreamAdmitted, principal(&peer), proxy.id.as_str());
         self.outside.audit.record(entry.with("address", address));

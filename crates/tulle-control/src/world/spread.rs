@@ -41,7 +41,7 @@ impl World {
             metrics.observe(Metric::QueueTime, &[], before.elapsed().as_secs_f64());
             self.refresh(refresh, at);
         }
-        self.outside.metrics.add(Metric::Encodes, &[], self.pool.take_encoded() as f64);
+        self.pool.count(&self.outside.metrics);
         self.outside.metrics.observe(Metric::PushTime, &[], before.elapsed().as_secs_f64());
     }
 

@@ -244,7 +244,7 @@ fn lint(promtool: &Path, exposition: &str) -> Vec<String> {
     let output = child.wait_with_output().unwrap();
     let found = [output.stdout, output.stderr].concat();
     let istios = |line: &str| {
-        let of_istio = ["istio_", "pilot_", "citadel_", "galley_", "envoy_", "istiod_"];
+        let of_istio = ["istio_", "pilot_", "citadel_", "galley_", "envoy_", "istiod_", "xds_cache_"];
         of_istio.iter().any(|prefix| line.starts_with(prefix))
             && (line.contains("should have \"_total\" suffix")
                 || line.contains("should not have \"_total\" suffix")
