@@ -213,7 +213,11 @@ fn proxies(written: &api::MeshProxyConfig) -> Proxies {
             headers: written.proxy_headers.as_ref().map(headers).unwrap_or_default(),
             connections: written.connection_settings.as_ref().map(connections).unwrap_or_default(),
             tracing: written.tracing.as_ref().map(super::collector::of_proxy).unwrap_or_default(),
-            log_service: written.envoy_access_log_service.as_ref().and_then(super::collector::log_service).map(Box::new),
+            log_service: written
+                .envoy_access_log_service
+                .as_ref()
+                .and_then(super::collector::log_service)
+                .map(Box::new),
         },
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Record {
     pub(crate) upstream_h2: bool,
     /// From start to the first byte of the endpoint's answer.
     pub(crate) answered: Option<Duration>,
+    /// The status that the endpoint of the present try answered; 0 for none.
+    pub(crate) try_status: u16,
     /// Why the transport failed.
     pub(crate) transport_failure: String,
     /// What the peer told about itself.
@@ -101,6 +103,7 @@ impl Record {
             upstream: None,
             upstream_h2: false,
             answered: None,
+            try_status: 0,
             transport_failure: String::new(),
             peer: None,
             audited: None,

@@ -69,8 +69,9 @@ pub(crate) fn begin(x: &mut Exchange<'_>) {
         Reason::Service => stats.tracing_service_forced.inc(),
         Reason::Client => stats.tracing_client_enabled.inc(),
     }
-    let own =
-        tracing.tracer().and_then(|tracer| own(&x.s.request.headers, &tracer.kind, tracing.egress, reason));
+    let own = tracing
+        .tracer()
+        .and_then(|tracer| own(&x.s.request.headers, &tracer.kind, tracing.is_server(), reason));
     let sampled =
         own.as_ref().map_or(reason != Reason::None && tracing.tracer().is_none(), |own| own.sampled);
     if sampled && (keeping || tracing.exporter.is_some()) {
@@ -82,24 +83,34 @@ pub(crate) fn begin(x: &mut Exchange<'_>) {
 }
 
 /// Our own span; `None` if what the headers say is none, and is left as it is.
-fn own(headers: &HeaderList, kind: &TracerKind, egress: bool, reason: Reason) -> Option<Own> {
+fn own(headers: &HeaderList, kind: &TracerKind, server: bool, reason: Reason) -> Option<Own> {
     let (w3c, b3_counts, long, shares, always) = match kind {
         TracerKind::Otlp { always, .. } => (true, true, true, false, *always),
-        TracerKind::Zipkin { w3c, long, shared, to: _ } => (*w3c, true, *long, *shared && !egress, false),
+        TracerKind::Zipkin { w3c, long, shared, to: _ } => (*w3c, true, *long, *shared && server, false),
     };
     let zipkin = matches!(kind, TracerKind::Zipkin { .. });
     let b3 = b3_of(headers);
     let traceparent = || if w3c { context::w3c(headers.get_str(Known::Traceparent)) } else { Found::Nothing };
     // Zipkin's own headers come first for Zipkin, and last for OpenTelemetry.
-    let found = if zipkin { or(b3.read(), traceparent) } else { or(traceparent(), || b3.read()) };
+    let found = match zipkin {
+        // One that cannot be read says nothing then.
+        true => {
+            or(b3.read(), || Some(traceparent()).filter(|f| *f != Found::Malformed).unwrap_or(Found::Nothing))
+        }
+        false => or(traceparent(), || b3.read()),
+    };
     let form = b3_counts.then(|| form_of(&b3)).flatten();
     let traced = reason != Reason::None;
-    let id = SpanId::new(fastrand::u64(..));
+    let fresh = new_trace(long);
+    // The first span of a trace has its id in Zipkin.
+    let first = SpanId(*fresh.0.last_chunk().unwrap_or(&[0; 8]));
     let base = Own {
-        trace: TraceId([0; 16]),
-        id,
+        trace: fresh,
+        id: SpanId::new(fastrand::u64(..)),
         parent: None,
-        shared: false,
+        // Members of other traces belong to W3C's headers, and to nothing without them.
+        keeps_state: zipkin || matches!(traceparent(), Found::Parent(_)),
+        shared: shares,
         sampled: traced,
         b3: if zipkin { form.or(Some(B3Form::Multi)) } else { form },
         name: None,
@@ -107,13 +118,15 @@ fn own(headers: &HeaderList, kind: &TracerKind, egress: bool, reason: Reason) ->
     };
     match found {
         Found::Malformed => None,
-        Found::Nothing => Some(Own { trace: new_trace(long), sampled: traced || always, ..base }),
-        Found::Decision(sampled) => Some(Own { trace: new_trace(long), sampled, ..base }),
+        Found::Nothing if zipkin => Some(Own { id: first, ..base }),
+        Found::Nothing => Some(Own { sampled: traced || always, ..base }),
+        Found::Decision(sampled) if zipkin => Some(Own { id: first, sampled, ..base }),
+        Found::Decision(sampled) => Some(Own { sampled, ..base }),
         Found::Parent(Parent { trace, span, above, sampled }) => {
             let sampled = sampled.unwrap_or(traced);
             let own = Own { trace, sampled, ..base };
             Some(match shares {
-                true => Own { id: span, parent: above, shared: true, ..own },
+                true => Own { id: span, parent: above, ..own },
                 false => Own { parent: Some(span), ..own },
             })
         }
@@ -197,7 +210,6 @@ pub(crate) fn attempt(x: &mut Exchange<'_>) {
     if x.record.trace.as_ref().is_none_or(|t| t.own.is_none()) {
         return;
     }
-    super::finish::end_try(x);
     let Some(own) = x.record.trace.as_mut().and_then(|t| t.own.as_mut()) else { return };
     let mut span = own.id;
     let mut parent = own.parent;
@@ -210,12 +222,15 @@ pub(crate) fn attempt(x: &mut Exchange<'_>) {
     if tracing.config.no_propagation {
         return;
     }
-    let (trace, sampled, form) = (own.trace, own.sampled, own.b3);
+    let (trace, sampled, form, keeps_state) = (own.trace, own.sampled, own.b3, own.keeps_state);
     let w3c = match tracing.tracer().map(|t| &t.kind) {
         Some(TracerKind::Zipkin { w3c, .. }) => *w3c,
         _ => true,
     };
     let headers = &mut x.s.request.headers;
+    if !keeps_state {
+        headers.remove(Known::Tracestate);
+    }
     if w3c {
         headers.set(Known::Traceparent, &context::traceparent(trace, span, sampled));
     }

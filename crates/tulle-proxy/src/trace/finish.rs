@@ -5,9 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tulle_engine::runtime::tracing::CustomTag;
+use tulle_engine::runtime::tracing::{CustomTag, TracerKind};
 use tulle_http::Known;
 use tulle_telemetry::{
+    ResponseFlag, ResponseFlags,
     access_log::RequestRecord,
     trace::{Kind, Reason, Span, SpanId, TraceId, request_id},
 };
@@ -47,7 +48,7 @@ pub(crate) fn finish(x: &mut Exchange<'_>, duration: Duration) -> (Option<TraceI
     if x.record.trace.is_none() {
         return (None, false);
     }
-    end_try(x);
+    end_try(x, false);
     let Some(mut active) = x.record.trace.take() else { return (None, false) };
     let sampled = match &active.own {
         Some(own) => own.sampled,
@@ -95,7 +96,7 @@ fn span(
     duration: Duration,
 ) -> Span {
     let own = active.own.as_ref();
-    let kind = if tracing.egress && !tracing.config.spawn_upstream { Kind::Client } else { Kind::Server };
+    let kind = if tracing.is_server() { Kind::Server } else { Kind::Client };
     let (name, tags) = with_line(x, Some(duration), b"", |line| {
         (name(x, tracing, active, line), all_tags(x, tracing, line, true))
     });
@@ -103,7 +104,7 @@ fn span(
         trace,
         id: own.map_or_else(|| SpanId::new(fastrand::u64(..)), |own| own.id),
         parent: own.and_then(|own| own.parent),
-        state: x.s.request.headers.get_str(Known::Tracestate).unwrap_or_default().to_owned(),
+        state: state(x, own.is_none_or(|own| own.keeps_state)),
         name,
         kind,
         shared: own.is_some_and(|own| own.shared),
@@ -112,8 +113,19 @@ fn span(
         tags,
         events: Vec::new(),
         lost_events: 0,
-        failed: failed(kind, x.record.status),
+        failed: failed(kind, x.record.status) || grpc_failed(x),
     }
+}
+
+/// `tracestate`, if it belongs to the trace.
+fn state(x: &Exchange<'_>, kept: bool) -> String {
+    let found = x.s.request.headers.get_str(Known::Tracestate).filter(|_| kept);
+    found.unwrap_or_default().to_owned()
+}
+
+/// Whether a gRPC call ended with a status that is the server's fault.
+fn grpc_failed(x: &Exchange<'_>) -> bool {
+    x.record.grpc && matches!(x.record.grpc_status, Some(2 | 4 | 8 | 12..=15))
 }
 
 /// Whether a status counts as a failure of that end (OpenTelemetry's semantic conventions for HTTP).
@@ -133,6 +145,9 @@ fn name(x: &Exchange<'_>, tracing: &LocalTracing, active: &Active, line: &Reques
     }
     if let Some(format) = &tracing.operation {
         return rendered(format, line);
+    }
+    if matches!(tracing.tracer().map(|t| &t.kind), Some(TracerKind::Zipkin { .. })) {
+        return x.s.request.authority.clone();
     }
     match tracing.egress {
         true => format!("egress {}", x.s.request.authority),
@@ -157,7 +172,7 @@ fn all_tags(x: &Exchange<'_>, tracing: &LocalTracing, line: &RequestRecord<'_>, 
     if whole {
         of_request(x, tracing, line, &mut out);
     } else {
-        put(&mut out, "http.protocol", line.protocol);
+        put(&mut out, "http.protocol", if x.record.upstream.is_some() { line.protocol } else { "-" });
         if let Some(host) = line.upstream_host {
             put(&mut out, "upstream_address", &host.to_string());
             put(&mut out, "peer.address", &host.to_string());
@@ -244,7 +259,7 @@ fn common(x: &Exchange<'_>, line: &RequestRecord<'_>, out: &mut Tags) {
             put(out, "grpc.message", message);
         }
     }
-    if line.response_code == 0 || line.response_code >= 500 {
+    if line.response_code == 0 || line.response_code >= 500 || grpc_failed(x) {
         put(out, "error", "true");
     }
 }
@@ -261,28 +276,45 @@ fn url(x: &Exchange<'_>, most: usize) -> String {
     format!("{scheme}://{}{}", request.authority, &path[..end])
 }
 
-/// Ends the span of the last try, if it has one.
-pub(super) fn end_try(x: &mut Exchange<'_>) {
+/// What broke a try off, in Envoy's words; it stands in the details.
+fn reset_reason(details: &str) -> Option<String> {
+    let inside = details.strip_prefix("upstream_reset_")?.split_once('{')?.1;
+    Some(inside.split(['|', '}']).next()?.replace('_', " "))
+}
+
+/// Ends the span of the last try, if it has one. `again`: another one follows.
+pub(crate) fn end_try(x: &mut Exchange<'_>, again: bool) {
     let manager = std::rc::Rc::clone(x.manager);
     let Some(tracing) = &manager.tracing else { return };
     let wanted = x.record.observe == Observe::All;
     let Some(own) = x.record.trace.as_mut().and_then(|t| t.own.as_mut()) else { return };
-    let (trace, parent) = (own.trace, own.id);
+    let (trace, parent, keeps_state) = (own.trace, own.id, own.keeps_state);
     let Some(last) = own.tries.last().filter(|t| t.ended.is_none() && wanted) else { return };
     let (id, number, begun) = (last.id, last.number, last.begun);
-    let state = x.s.request.headers.get_str(Known::Tracestate).unwrap_or_default().to_owned();
-    let status = if x.record.answered.is_some() { x.s.response.status } else { 0 };
+    let state = state(x, keeps_state);
+    let status = x.record.try_status;
     let (name, mut tags) = with_line(x, None, b"", |line| {
-        let line = RequestRecord {
-            response_code: if line.response_code == 0 { status } else { line.response_code },
-            ..*line
-        };
+        // What became of the request is not what became of the try.
+        let of_request = [ResponseFlag::UpstreamRetryLimitExceeded, ResponseFlag::UpstreamRequestTimeout];
+        let mut response_flags = ResponseFlags::NONE;
+        line.response_flags.iter().filter(|f| !of_request.contains(f)).for_each(|f| response_flags.insert(f));
+        let line = RequestRecord { response_code: status, response_flags, ..*line };
         let name = match &tracing.upstream_operation {
             Some(format) => rendered(format, &line),
             None => format!("router {} egress", line.upstream_cluster),
         };
         (name, all_tags(x, tracing, &line, false))
     });
+    let late = !again && x.record.flags.contains(ResponseFlag::UpstreamRequestTimeout);
+    if late || (again && status != 0) {
+        put(&mut tags, "canceled", "true");
+    }
+    if let Some(reason) = reset_reason(&x.record.details).filter(|_| !again) {
+        put(&mut tags, "error.reason", &reason);
+        if !tags.iter().any(|(name, _)| name == "error") {
+            put(&mut tags, "error", "true");
+        }
+    }
     if number > 1 {
         put(&mut tags, "retry.count", &(number - 1).to_string());
     }
@@ -300,7 +332,7 @@ pub(super) fn end_try(x: &mut Exchange<'_>) {
         tags,
         events: Vec::new(),
         lost_events: 0,
-        failed: failed(Kind::Client, status),
+        failed: failed(Kind::Client, status) || grpc_failed(x),
     };
     let own = x.record.trace.as_mut().and_then(|t| t.own.as_mut());
     if let Some(last) = own.and_then(|own| own.tries.last_mut()) {

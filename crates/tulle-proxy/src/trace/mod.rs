@@ -23,7 +23,7 @@ use tulle_telemetry::{
 use self::collector::Exporter;
 use crate::{http::record::Record, worker::Worker};
 
-pub(crate) use self::finish::{finish, nanos};
+pub(crate) use self::finish::{end_try, finish, nanos};
 
 /// How much is remembered of what happens to a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +78,8 @@ struct Own {
     parent: Option<SpanId>,
     shared: bool,
     sampled: bool,
+    /// Whether `tracestate` goes on.
+    keeps_state: bool,
     /// The form in which B3 came in.
     b3: Option<B3Form>,
     /// The name that the other side wants it to have.
@@ -105,6 +107,11 @@ impl LocalTracing {
             exporter: config.tracer.as_ref().and_then(|t| collector::exporter(worker, t)),
             config: config.clone(),
         }
+    }
+
+    /// Whether the request's own span is a server's: a hop that has spans for its tries is one, whoever its client is.
+    fn is_server(&self) -> bool {
+        !self.egress || self.config.spawn_upstream
     }
 
     fn tracer(&self) -> Option<&Tracer> {

@@ -344,6 +344,21 @@ pub const DIFFERENCES: &[Difference] = &[
         cases: &[("http1", &["answer nominates a field"])],
     },
     Difference {
+        id: "otel-b3",
+        reason: "applications that pass B3 on are in the trace, whoever collects it",
+        cases: &[(
+            "tracing",
+            &[
+                "otel in b3 *",
+                "otel out b3 *",
+                "otel tries b3 *",
+                "otel in both",
+                "otel out both",
+                "otel tries both",
+            ],
+        )],
+    },
+    Difference {
         id: "redirect-answers",
         reason: "RFC 9110 sections 8.6 and 15.4.5; the code is known",
         cases: &[("redirects", &["/added", "/d204b", "/d304", "h2 204"])],

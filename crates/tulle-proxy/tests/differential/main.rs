@@ -96,6 +96,7 @@ areas!(
     ipv6,
     access_log,
     log_services,
+    tracing,
     generated_routes,
     generated_changes,
     generated_rbac,

@@ -54,7 +54,9 @@ fn one(endpoint: &Endpoint, span: &Span) -> Value {
         None => {}
     }
     out.insert("localEndpoint".into(), Value::Object(local));
-    let tags: Map<String, Value> = tags.iter().map(|(k, v)| (k.to_string(), json!(v))).collect();
+    // An empty value says nothing.
+    let tags = tags.iter().filter(|(_, v)| !v.is_empty());
+    let tags: Map<String, Value> = tags.map(|(k, v)| (k.to_string(), json!(v))).collect();
     out.insert("tags".into(), Value::Object(tags));
     if !events.is_empty() {
         out.insert("annotations".into(), Value::Array(events.iter().map(annotation).collect()));

@@ -19,6 +19,7 @@ use crate::{
         side::Length,
         upstream::Upstream,
     },
+    trace::Observe,
 };
 
 /// Passes the response on, and gives the upstream connection back.
@@ -81,7 +82,7 @@ pub(super) async fn deliver(
     if let Some(status) = headers::grpc_status(up.side.trailers()) {
         x.record.grpc_status = Some(status);
     }
-    if x.manager.logs_trailers {
+    if x.manager.logs_trailers || x.record.observe == Observe::All {
         x.s.trailers.extend(up.side.trailers());
     }
     if let DeliveryEnd::Complete = end {

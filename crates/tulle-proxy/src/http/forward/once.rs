@@ -176,6 +176,8 @@ fn begin(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
     if matches!(plan.to.host_rewrite, HostRewrite::FromEndpoint) {
         rewrite_to_endpoint(x, plan, chosen);
     }
+    trace::end_try(x, true);
+    x.record.try_status = 0;
     x.record.attempts += 1;
     if x.record.attempts > 1 {
         let elapsed = x.s.clocks.completed.map(|at| at.elapsed()).unwrap_or_default();
@@ -264,6 +266,7 @@ fn answered(x: &mut Exchange<'_>, plan: &Plan<'_>, chosen: &Chosen) {
     if status >= 500 {
         chosen.host.errors.set(chosen.host.errors.get() + 1);
     }
+    x.record.try_status = status;
     x.record.answered.get_or_insert_with(|| x.record.start.elapsed());
 }
 

@@ -112,6 +112,8 @@ fn http(mut entry: HttpAccessLogEntry) -> String {
             std::mem::take(&mut response.response_trailers).into_iter().map(|(k, v)| (("trailer", k), v)),
         );
         (response.upstream_header_bytes_received, response.downstream_header_bytes_sent) = (0, 0);
+        // How long the upstream took is one of them, in one digit or two.
+        response.response_headers_bytes = u64::from(response.response_headers_bytes > 0);
     }
     let tags = entry.common_properties.as_mut().map(common).unwrap_or_default();
     format!("{entry:#?}\n{maps:#?}\n{tags}")

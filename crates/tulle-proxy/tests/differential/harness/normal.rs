@@ -79,8 +79,15 @@ impl Normal {
     /// Fields in the order of their names: only the order of one name's lines means something (RFC 9110 section 5.3).
     fn fields(&self, fields: &[(String, String)], to: &mut Vec<String>) {
         let mut lines: Vec<(String, String)> = Vec::new();
-        for (name, value) in fields {
+        // So that ids get the same numbers whatever the order.
+        let mut sorted: Vec<&(String, String)> = fields.iter().collect();
+        sorted.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+        for (name, value) in sorted {
             let lower = name.to_ascii_lowercase();
+            // Nobody has said anything in it.
+            if lower == "tracestate" && value.is_empty() {
+                continue;
+            }
             let name = if self.cased { name } else { &lower };
             if !LISTS.contains(&lower.as_str()) {
                 lines.push((lower.clone(), self.field(name, value)));

@@ -73,7 +73,8 @@ fn one(span: &tulle_proto::otlp::Span) -> String {
         hex(&span.span_id),
         hex(&span.parent_span_id),
         span.trace_state,
-        span.status.as_ref().map(|s| s.code),
+        // Not said.
+        span.status.as_ref().map(|s| s.code).filter(|code| *code != 0),
         pairs(&span.attributes),
     )
 }
@@ -94,6 +95,10 @@ fn zipkin(report: &Seen) -> Vec<Value> {
     let mut all: Vec<Value> = serde_json::from_slice(&report.body).unwrap_or_default();
     for span in all.iter_mut().filter_map(Value::as_object_mut) {
         ["timestamp", "duration", "annotations"].iter().for_each(|name| drop(span.remove(*name)));
+        // A port of 0 is none.
+        if let Some(endpoint) = span.get_mut("localEndpoint").and_then(Value::as_object_mut) {
+            endpoint.remove("port");
+        }
     }
     all
 }
