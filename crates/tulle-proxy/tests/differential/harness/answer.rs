@@ -226,7 +226,7 @@ impl Stage {
 
     /// A message of a stream that does not end.
     pub fn message(&self, seen: Seen) {
-        self.lock().seen.push(Seen { complete: true, ..seen });
+        self.lock().seen.push(Seen { complete: true, over: true, ..seen });
         self.0.1.notify_all();
     }
 
