@@ -15,6 +15,27 @@ use std::fmt;
 pub struct HeaderList {
     arena: Vec<u8>,
     entries: Vec<Entry>,
+    met: Met,
+}
+
+/// Which known names were added since the list was cleared, removed ones included: most lookups are for what is not there, and end
+/// here.
+#[derive(Clone, Copy, Default)]
+struct Met(u128);
+
+const _: () = assert!(Known::COUNT <= u128::BITS as usize);
+
+impl Met {
+    fn add(&mut self, known: Option<Known>) {
+        if let Some(known) = known {
+            self.0 |= 1 << known as u32;
+        }
+    }
+
+    /// Whether a field may have that name: `false` is certain.
+    fn may_have(self, name: NameRef<'_>) -> bool {
+        name.known.is_none_or(|known| self.0 >> known as u32 & 1 == 1)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -72,13 +93,14 @@ impl HeaderList {
     /// An empty list; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { arena: Vec::new(), entries: Vec::new() }
+        Self { arena: Vec::new(), entries: Vec::new(), met: Met(0) }
     }
 
     /// Removes every field and keeps the memory.
     pub fn clear(&mut self) {
         self.arena.clear();
         self.entries.clear();
+        self.met = Met::default();
     }
 
     /// Removes every field, and gives the memory back if it is more than `keep` bytes.
@@ -118,6 +140,9 @@ impl HeaderList {
     #[inline]
     pub fn get<'n>(&self, name: impl Into<NameRef<'n>>) -> Option<&[u8]> {
         let name = name.into();
+        if !self.met.may_have(name) {
+            return None;
+        }
         self.entries.iter().find(|entry| self.is(entry, name)).map(|entry| self.value(entry))
     }
 
@@ -130,23 +155,23 @@ impl HeaderList {
     /// The values of all fields with that name, in order.
     pub fn get_all<'a, 'n>(&'a self, name: impl Into<NameRef<'n>>) -> impl Iterator<Item = &'a [u8]> {
         let name = name.into();
-        self.entries.iter().filter(move |entry| self.is(entry, name)).map(|entry| self.value(entry))
+        let entries = if self.met.may_have(name) { &self.entries[..] } else { &[] };
+        entries.iter().filter(move |entry| self.is(entry, name)).map(|entry| self.value(entry))
     }
 
     /// Whether a field has that name.
     #[must_use]
     pub fn contains<'n>(&self, name: impl Into<NameRef<'n>>) -> bool {
         let name = name.into();
-        self.entries.iter().any(|entry| self.is(entry, name))
+        self.met.may_have(name) && self.entries.iter().any(|entry| self.is(entry, name))
     }
 
     /// Whether one of the comma-separated items of the fields with that name is `item`, ignoring case: the question
     /// asked of `Connection`, `Upgrade`, `TE` and their like.
     #[must_use]
     pub fn lists<'n>(&self, name: impl Into<NameRef<'n>>, item: &str) -> bool {
-        let name = name.into();
-        self.entries.iter().filter(|entry| self.is(entry, name)).any(|entry| {
-            self.value(entry)
+        self.get_all(name).any(|value| {
+            value
                 .split(|b| *b == b',')
                 .any(|part| part.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
         })
@@ -177,7 +202,7 @@ impl HeaderList {
     /// removed; appends where there was none. Cleans as [`HeaderList::append`] does.
     pub fn set<'n>(&mut self, name: impl Into<NameRef<'n>>, value: &[u8]) -> bool {
         let name = name.into();
-        let Some(at) = self.entries.iter().position(|entry| self.is(entry, name)) else {
+        let Some(at) = self.position(name) else {
             return self.append(name, value);
         };
         if !self.append(name, value) {
@@ -218,24 +243,29 @@ impl HeaderList {
     /// Removes all fields of that name; whether there were any.
     pub fn remove<'n>(&mut self, name: impl Into<NameRef<'n>>) -> bool {
         let name = name.into();
+        if !self.met.may_have(name) {
+            return false;
+        }
         let before = self.entries.len();
-        let Self { arena, entries } = self;
+        let Self { arena, entries, met: _ } = self;
         entries.retain(|entry| !is(arena, entry, name));
         entries.len() < before
     }
 
     /// Keeps the fields for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(Header<'_>) -> bool) {
-        let Self { arena, entries } = self;
+        let Self { arena, entries, met: _ } = self;
         entries.retain(|entry| keep(header(arena, entry)));
     }
 
     /// Copies every field of `other` to the end of this list.
     pub fn extend(&mut self, other: &HeaderList) {
+        self.entries.reserve(other.entries.len());
         for entry in &other.entries {
             let from = self.arena.len();
             self.arena.extend_from_slice(&other.arena[entry.start as usize..entry.line_end()]);
             self.entries.push(Entry { start: offset(from), ..*entry });
+            self.met.add(entry.known);
         }
     }
 
@@ -255,6 +285,7 @@ impl HeaderList {
         self.arena.extend_from_slice(b"\r\n");
         let (name_len, value_len) = (offset(name.len()), offset(value.len()));
         self.entries.push(Entry { start, name_len, value_len, known, sensitive });
+        self.met.add(known);
     }
 
     /// Copies whole lines to the arena and returns where; [`HeaderList::push_adopted`] makes fields of them.
@@ -275,6 +306,7 @@ impl HeaderList {
     ) {
         let (start, name_len, value_len) = (offset(start), offset(name_len), offset(value_len));
         self.entries.push(Entry { start, name_len, value_len, known, sensitive });
+        self.met.add(known);
     }
 
     /// Removes the first `count` fields.
@@ -312,6 +344,12 @@ impl HeaderList {
             run.end = entry.line_end();
         }
         out.extend_from_slice(&self.arena[run]);
+    }
+
+    /// The place of the first field with that name.
+    fn position(&self, name: NameRef<'_>) -> Option<usize> {
+        let at = || self.entries.iter().position(|entry| self.is(entry, name));
+        self.met.may_have(name).then(at).flatten()
     }
 
     fn is(&self, entry: &Entry, name: NameRef<'_>) -> bool {

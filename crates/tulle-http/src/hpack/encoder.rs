@@ -220,20 +220,31 @@ fn is_secret(known: Known, value: &[u8]) -> bool {
     }
 }
 
-/// Folded multiplication, eight bytes at a time. Slots are no place for an attack: they only forget.
+/// Folded multiplication, eight bytes at a time; of a long text only both ends count. Slots are no place for an attack: they only
+/// forget.
 fn hash(seed: u32, text: &[u8]) -> u32 {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    /// Of a text longer than twice that many bytes, so many of either end count.
+    const END: usize = 64;
+
     let fold = |state: u64, word: u64| {
         let product = u128::from(state ^ word) * u128::from(K);
         (product as u64) ^ (product >> 64) as u64
     };
-    let mut state = u64::from(seed) ^ (text.len() as u64).wrapping_mul(K);
-    let mut chunks = text.chunks_exact(8);
-    for chunk in &mut chunks {
-        state = fold(state, u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
-    }
-    let last = chunks.remainder().iter().fold(1, |word, byte| word << 8 | u64::from(*byte));
-    (fold(state, last) >> 16) as u32
+    let through = |mut state: u64, text: &[u8]| {
+        let mut chunks = text.chunks_exact(8);
+        for chunk in &mut chunks {
+            state = fold(state, u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
+        }
+        let last = chunks.remainder().iter().fold(1, |word, byte| word << 8 | u64::from(*byte));
+        fold(state, last)
+    };
+    let state = u64::from(seed) ^ (text.len() as u64).wrapping_mul(K);
+    let state = match text.len() > 2 * END {
+        true => through(through(state, &text[..END]), &text[text.len() - END..]),
+        false => through(state, text),
+    };
+    (state >> 16) as u32
 }
 
 #[cfg(test)]

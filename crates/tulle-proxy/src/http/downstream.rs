@@ -82,7 +82,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, manager: Rc<LocalManager>, stream: Str
         conn.worker.scratches.give(scratch);
     }
     if let Side::H1(h1) = side {
-        close(&conn, *h1).await;
+        Box::pin(close(&conn, *h1)).await;
     }
 }
 

@@ -12,7 +12,7 @@ use tulle_telemetry::{
 use super::{exchange::Exchange, reply::grpc_status_of, side::Side};
 use crate::{
     telemetry::{
-        access_log::{Fields, Written},
+        access_log::{Ended, Fields, Written},
         audit,
         istio::{Ending, Parties},
     },
@@ -75,9 +75,10 @@ pub(crate) fn finish(x: &mut Exchange<'_>) {
     {
         audit::audited(x.conn, policy, x.record.status, subject);
     }
-    let (trace, sampled) = trace::finish(x, duration);
-    trace::kept::record(x, duration, trace, sampled);
-    if !x.manager.logs.is_empty() {
+    let traced = trace::finish(x, duration);
+    trace::kept::record(x, duration, traced);
+    let ended = Ended { status: x.record.status, flags: x.record.flags, duration };
+    if x.manager.logs.iter().any(|log| log.may_want(&ended)) {
         with_line(x, Some(duration), b"", |line| {
             for log in &x.manager.logs {
                 if !(x.health_check && log.passes_over_health_checks()) {

@@ -77,7 +77,7 @@ pub(crate) struct Record {
     /// The ids of its trace and of its own span.
     pub(crate) ids: Option<(TraceId, SpanId)>,
     /// The trace.
-    pub(crate) trace: Option<Box<Active>>,
+    pub(crate) trace: Option<Active>,
 }
 
 impl Record {

@@ -181,7 +181,7 @@ async fn wrap(
     chain: &LocalChain,
     arrival: &Arrival,
     tcp: Tcp,
-) -> Result<(Stream, Option<TlsFacts>), Refusal> {
+) -> Result<(Stream, Option<Box<TlsFacts>>), Refusal> {
     let config = match &chain.transport {
         Transport::Plain => return Ok((Stream::Plain(tcp), None)),
         Transport::Tls(accepting) => accepting,
@@ -209,7 +209,7 @@ async fn wrap(
                 chain.stats.ssl_session_reused.inc();
             }
             let facts = tls_facts(chain, &stream);
-            Ok((Stream::TlsServer(Box::new(stream)), Some(facts)))
+            Ok((Stream::TlsServer(Box::new(stream)), Some(Box::new(facts))))
         }
     }
 }
@@ -240,7 +240,7 @@ async fn proceed(conn: Rc<Conn>, stream: Stream) {
         }
         Terminal::Http(_) => {
             if tcp::admission::is_guarded(&conn)
-                && let Err(denied) = tcp::admission::ask(&conn, None).await
+                && let Err(denied) = Box::pin(tcp::admission::ask(&conn, None)).await
             {
                 audit::denied(&conn, &denied.details, || {
                     format!("connection to {}", conn.arrival.destination)
@@ -278,4 +278,27 @@ fn report(listener: &LocalListener, peer: SocketAddr, refusal: &Refusal) {
         }
     }
     tracing::debug!(listener = %listener.config.name, %peer, event = event.name(), reason = %refusal, "connection refused");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The room that a call takes while it waits.
+    fn room<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn room_of_three<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What is needed now and then only (TLS, questions to services, a request) has memory of its own: a connection that waits costs
+    /// what it needs to wait.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        assert!(room(serve) <= 1024, "{} bytes for a connection", room(serve));
+        let tcp = room_of_three(tcp::proxy::serve);
+        assert!(tcp <= 2560, "{tcp} bytes more for TCP");
+    }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Conn {
     /// What the chain was chosen by.
     pub(crate) arrival: Arrival,
     /// TLS, once the handshake is done.
-    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) tls: Option<Box<TlsFacts>>,
     /// When it was accepted.
     pub(crate) start: Instant,
     /// Unique on this worker.

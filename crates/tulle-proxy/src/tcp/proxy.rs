@@ -66,7 +66,7 @@ pub(crate) async fn serve(conn: Rc<Conn>, proxy: Arc<TcpProxy>, down: Stream) {
         tried: None,
         attempts: 0,
     };
-    match admission::ask(&conn, Some(&stats)).await {
+    match Box::pin(admission::ask(&conn, Some(&stats))).await {
         Ok(audited) => {
             // Now, and not at its end, which may be days away.
             if let Some(policy) = audited {

@@ -1,6 +1,6 @@
 //! Access logs of a listener or connection manager, compiled for a worker.
 
-use std::{borrow::Cow, rc::Rc, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -17,7 +17,7 @@ use tulle_telemetry::access_log::{
     AccessLogFormat, ENVOY_TEXT, FormatError, HeaderLookup, JsonFormat, MetadataForm, MetadataLookup,
     MetadataSource, RequestRecord,
 };
-use tulle_telemetry::trace::Reason;
+use tulle_telemetry::{ResponseFlags, trace::Reason};
 
 use super::{log_service::ServiceLog, sink::Sink};
 use crate::worker::Worker;
@@ -162,6 +162,11 @@ impl LocalLog {
         never(&self.filter)
     }
 
+    /// Whether the filter may want a request that ended so: most lines need not be made to see that nobody wants them.
+    pub(crate) fn may_want(&self, ended: &Ended) -> bool {
+        may_want(&self.filter, ended)
+    }
+
     /// Writes a line if the filter wants it. `request` is the head as far as there was one; `random` the request's own.
     pub(crate) fn write(
         &self,
@@ -178,6 +183,41 @@ impl LocalLog {
             LocalTarget::Service(service) => service.write(worker, record),
         }
     }
+}
+
+/// What filters ask for most, at hand without a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// Status of the response; 0 for none.
+    pub(crate) status: u16,
+    /// What happened beyond it.
+    pub(crate) flags: ResponseFlags,
+    /// How long it took.
+    pub(crate) duration: Duration,
+}
+
+/// Whether a filter may want what ended so: `false` is certain, `true` is not.
+fn may_want(filter: &LogFilter, ended: &Ended) -> bool {
+    match filter {
+        LogFilter::Status(c) => compare(*c, u64::from(ended.status)),
+        LogFilter::Duration(c) => compare(*c, milliseconds(ended.duration)),
+        LogFilter::ResponseFlags(names) => has_flag(ended.flags, names),
+        LogFilter::And(all) => all.iter().all(|f| may_want(f, ended)),
+        LogFilter::Or(any) => any.iter().any(|f| may_want(f, ended)),
+        _ => true,
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether one of the flags is named; without names, whether there is any.
+fn has_flag(flags: ResponseFlags, names: &[Arc<str>]) -> bool {
+    if names.is_empty() {
+        return !flags.is_empty();
+    }
+    flags.iter().any(|flag| names.iter().any(|n| **n == *flag.short()))
 }
 
 /// Compiles a format.
@@ -211,17 +251,12 @@ pub(crate) fn wanted(
     match filter {
         LogFilter::Always => true,
         LogFilter::Status(c) => compare(*c, u64::from(r.response_code)),
-        LogFilter::Duration(c) => {
-            compare(*c, r.duration.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
-        }
+        LogFilter::Duration(c) => compare(*c, r.duration.map_or(0, milliseconds)),
         // The caller passes over health checks.
         LogFilter::NotHealthCheck => true,
         LogFilter::Sampled(fraction) => fraction.hits(random),
         LogFilter::Header(header) => request.is_some_and(|head| matcher::header(header, head)),
-        LogFilter::ResponseFlags(names) if names.is_empty() => !r.response_flags.is_empty(),
-        LogFilter::ResponseFlags(names) => {
-            r.response_flags.iter().any(|flag| names.iter().any(|n| **n == *flag.short()))
-        }
+        LogFilter::ResponseFlags(names) => has_flag(r.response_flags, names),
         LogFilter::GrpcStatus { statuses, exclude } => {
             let status = r.grpc_status.unwrap_or_else(|| crate::http::grpc_status_of(r.response_code).into());
             u32::try_from(status).is_ok_and(|status| statuses.contains(&status)) != *exclude

@@ -21,12 +21,9 @@ const CANONICAL_NAME: &str = "service.istio.io/canonical-name";
 const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
 
 /// What we tell peers about ourselves: Istio's headers `x-envoy-peer-metadata` (base64 of a `google.protobuf.Struct`) and
-/// `x-envoy-peer-metadata-id` (the node's id). Written once.
+/// `x-envoy-peer-metadata-id` (the node's id). Written once, checked once.
 #[derive(Debug)]
-pub(crate) struct Card {
-    metadata: String,
-    id: String,
-}
+pub(crate) struct Card(HeaderList);
 
 impl Card {
     /// The card of a node.
@@ -43,13 +40,17 @@ impl Card {
             ("CLUSTER_ID", node.cluster_id.as_str()),
         ]);
         card.fields.insert("LABELS".into(), Value { kind: Some(Kind::StructValue(labels)) });
-        Self { metadata: STANDARD.encode(card.to_wire()), id: node.id() }
+        let mut lines = HeaderList::new();
+        lines.append(Known::XEnvoyPeerMetadata, STANDARD.encode(card.to_wire()).as_bytes());
+        lines.append(Known::XEnvoyPeerMetadataId, node.id().as_bytes());
+        Self(lines)
     }
 
     /// Writes it into a head.
     pub(crate) fn write(&self, headers: &mut HeaderList) {
-        headers.set(Known::XEnvoyPeerMetadata, self.metadata.as_bytes());
-        headers.set(Known::XEnvoyPeerMetadataId, self.id.as_bytes());
+        headers.remove(Known::XEnvoyPeerMetadata);
+        headers.remove(Known::XEnvoyPeerMetadataId);
+        headers.extend(&self.0);
     }
 }
 

@@ -30,9 +30,9 @@ fn decide(x: &mut Exchange<'_>, config: &Tracing) -> Reason {
     let before = if ids.pack { Reason::of(id) } else { Reason::None };
     let mut reason = before;
     if reason == Reason::None {
-        if headers.contains("x-client-trace-id") && client.hits(fastrand::u64(..)) {
+        if headers.contains(Known::XClientTraceId) && client.hits(fastrand::u64(..)) {
             reason = Reason::Client;
-        } else if headers.contains("x-envoy-force-trace") {
+        } else if headers.contains(Known::XEnvoyForceTrace) {
             reason = Reason::Service;
         } else if chosen(random, number) {
             reason = Reason::Sampled;
@@ -78,7 +78,7 @@ pub(crate) fn begin(x: &mut Exchange<'_>) {
         x.record.observe = Observe::All;
     }
     x.record.ids = own.as_ref().map(|own| (own.trace, own.id));
-    x.record.trace = Some(Box::new(Active { reason, own }));
+    x.record.trace = Some(Active { reason, own: own.map(Box::new) });
     decorate(x, tracing);
 }
 
@@ -144,7 +144,7 @@ fn new_trace(long: bool) -> TraceId {
 
 fn b3_of(headers: &HeaderList) -> B3<'_> {
     B3 {
-        single: headers.get_str("b3"),
+        single: headers.get_str(Known::B3),
         trace: headers.get_str(Known::XB3TraceId),
         span: headers.get_str(Known::XB3SpanId),
         parent: headers.get_str(Known::XB3ParentSpanId),
@@ -257,7 +257,7 @@ fn write_b3(
                 text.push('-');
                 text.push_str(&parent);
             }
-            headers.set("b3", text.as_bytes());
+            headers.set(Known::B3, text.as_bytes());
         }
         B3Form::Multi => {
             headers.set(Known::XB3TraceId, trace.as_bytes());

@@ -40,34 +40,80 @@ pub(crate) fn nanos(time: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Makes the spans of a request that has ended and hands them on: to the collector if it is sampled, to the store of the control
-/// plane if it is sampled or ended badly. Returns its trace, and whether it was sampled.
-pub(crate) fn finish(x: &mut Exchange<'_>, duration: Duration) -> (Option<TraceId>, bool) {
-    let manager = std::rc::Rc::clone(x.manager);
-    let Some(tracing) = &manager.tracing else { return (None, false) };
-    if x.record.trace.is_none() {
-        return (None, false);
+/// What became of the trace of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traced {
+    id: Id,
+    /// Whether it is sampled.
+    pub(crate) sampled: bool,
+}
+
+/// Where the id of a trace is found.
+#[derive(Clone, Copy, Debug, Default)]
+enum Id {
+    /// Nowhere.
+    #[default]
+    None,
+    /// It is that of the headers.
+    Own(TraceId),
+    /// It follows from the request's id.
+    Request,
+}
+
+impl Traced {
+    /// The trace that the request is part of. Made only when somebody asks.
+    pub(crate) fn trace(self, x: &Exchange<'_>) -> Option<TraceId> {
+        match self.id {
+            Id::None => None,
+            Id::Own(id) => Some(id),
+            Id::Request => x.s.request.headers.get(Known::XRequestId).and_then(request_id::trace_of),
+        }
     }
+}
+
+/// Makes the spans of a request that has ended and hands them on: to the collector if it is sampled, to the store of the control
+/// plane if it is sampled or ended badly.
+pub(crate) fn finish(x: &mut Exchange<'_>, duration: Duration) -> Traced {
+    if x.record.trace.is_none() {
+        return Traced::default();
+    }
+    let manager = std::rc::Rc::clone(x.manager);
+    let Some(tracing) = &manager.tracing else { return Traced::default() };
     end_try(x, false);
-    let Some(mut active) = x.record.trace.take() else { return (None, false) };
-    let sampled = match &active.own {
-        Some(own) => own.sampled,
+    let Some(mut active) = x.record.trace.take() else { return Traced::default() };
+    let (id, sampled) = match &active.own {
+        Some(own) => (Id::Own(own.trace), own.sampled),
         // Malformed headers: no span.
-        None if tracing.tracer().is_some() => return (None, false),
-        None => active.reason != Reason::None,
+        None if tracing.tracer().is_some() => return Traced::default(),
+        None => (Id::Request, active.reason != Reason::None),
     };
-    let trace = trace_of(x, &active);
+    let traced = Traced { id, sampled };
     let keeping = x.conn.worker.telemetry.kept.is_on();
     let keep = keeping && (sampled || super::kept::is_trouble(x, duration));
     let export = sampled && tracing.exporter.is_some();
-    let (Some(id), true) = (trace, keep || export) else { return (trace, sampled) };
+    if keep || export {
+        hand_on(x, tracing, &mut active, traced, duration, (keep, export));
+    }
+    traced
+}
+
+/// Makes the spans and gives them to the store (`keep`) and to the collector (`export`).
+fn hand_on(
+    x: &mut Exchange<'_>,
+    tracing: &LocalTracing,
+    active: &mut Active,
+    traced: Traced,
+    duration: Duration,
+    (keep, export): (bool, bool),
+) {
+    let Some(id) = traced.trace(x) else { return };
     let mut spans: Vec<Span> = Vec::with_capacity(1);
     if let Some(own) = &mut active.own {
         spans.extend(own.tries.drain(..).filter_map(|t| t.ended));
     }
     let lost = x.record.lost_events;
     let events = std::mem::take(&mut x.record.events);
-    let mut span = span(x, tracing, &active, id, duration);
+    let mut span = span(x, tracing, active, id, duration);
     (span.events, span.lost_events) = (events, lost);
     spans.insert(0, span);
     let telemetry = &x.conn.worker.telemetry;
@@ -76,15 +122,6 @@ pub(crate) fn finish(x: &mut Exchange<'_>, duration: Duration) -> (Option<TraceI
     }
     if let (true, Some(exporter)) = (export, &tracing.exporter) {
         exporter.take(&x.conn.worker, spans);
-    }
-    (trace, sampled)
-}
-
-/// The trace of the request: that of its headers, else that of its id.
-fn trace_of(x: &Exchange<'_>, active: &Active) -> Option<TraceId> {
-    match &active.own {
-        Some(own) => Some(own.trace),
-        None => x.s.request.headers.get(Known::XRequestId).and_then(request_id::trace_of),
     }
 }
 
@@ -221,7 +258,7 @@ fn of_request(x: &Exchange<'_>, tracing: &LocalTracing, line: &RequestRecord<'_>
     if let Some(peer) = line.downstream_direct_remote_address {
         put(out, "peer.address", &peer.ip().to_string());
     }
-    if let Some(id) = headers.get_str("x-client-trace-id") {
+    if let Some(id) = headers.get_str(Known::XClientTraceId) {
         put(out, "guid:x-client-trace-id", id);
     }
     if x.record.grpc {
@@ -284,12 +321,14 @@ fn reset_reason(details: &str) -> Option<String> {
 
 /// Ends the span of the last try, if it has one. `again`: another one follows.
 pub(crate) fn end_try(x: &mut Exchange<'_>, again: bool) {
+    if x.record.observe != Observe::All {
+        return;
+    }
     let manager = std::rc::Rc::clone(x.manager);
     let Some(tracing) = &manager.tracing else { return };
-    let wanted = x.record.observe == Observe::All;
     let Some(own) = x.record.trace.as_mut().and_then(|t| t.own.as_mut()) else { return };
     let (trace, parent, keeps_state) = (own.trace, own.id, own.keeps_state);
-    let Some(last) = own.tries.last().filter(|t| t.ended.is_none() && wanted) else { return };
+    let Some(last) = own.tries.last().filter(|t| t.ended.is_none()) else { return };
     let (id, number, begun) = (last.id, last.number, last.begun);
     let state = state(x, keeps_state);
     let status = x.record.try_status;

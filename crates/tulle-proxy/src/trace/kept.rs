@@ -14,6 +14,7 @@ use tulle_telemetry::{
     trace::{Span, TraceId, otlp},
 };
 
+use super::Traced;
 use crate::{
     http::{exchange::Exchange, finish::with_line},
     telemetry::{audit, istio::Parties},
@@ -157,14 +158,14 @@ fn why(x: &Exchange<'_>, duration: Duration, sampled: bool) -> Why {
 }
 
 /// Keeps a record of a request that has ended.
-pub(crate) fn record(x: &Exchange<'_>, duration: Duration, trace: Option<TraceId>, sampled: bool) {
+pub(crate) fn record(x: &Exchange<'_>, duration: Duration, traced: Traced) {
     let telemetry = &x.conn.worker.telemetry;
     if !telemetry.kept.is_on() {
         return;
     }
-    let why = why(x, duration, sampled);
+    let why = why(x, duration, traced.sampled);
     if telemetry.kept.admit(why) {
-        let record = with_line(x, Some(duration), b"", |line| made(x, line, why, trace));
+        let record = with_line(x, Some(duration), b"", |line| made(x, line, why, traced.trace(x)));
         telemetry.kept.records.borrow_mut().push(record);
     }
 }

@@ -23,7 +23,7 @@ use tulle_telemetry::{
 use self::collector::Exporter;
 use crate::{http::record::Record, worker::Worker};
 
-pub(crate) use self::finish::{end_try, finish, nanos};
+pub(crate) use self::finish::{Traced, end_try, finish, nanos};
 
 /// How much is remembered of what happens to a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +67,7 @@ enum LocalValue {
 pub(crate) struct Active {
     reason: Reason,
     /// Our own span; `None` if headers were malformed, or nobody wants contexts.
-    own: Option<Own>,
+    own: Option<Box<Own>>,
 }
 
 /// Our own span as far as it is known at its begin.

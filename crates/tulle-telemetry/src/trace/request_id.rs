@@ -1,7 +1,5 @@
 //! What `x-request-id` says of sampling, as Envoy's UUID extension packs it.
 
-use super::unhex;
-
 /// Why a request is traced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reason {
@@ -56,21 +54,20 @@ impl Reason {
 
 /// The number of an id that decides on sampling, the same on every hop; `None` if it begins with no number.
 pub fn number(id: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(id.get(..8)?).ok()?;
-    unhex::<4>(text).map(|bytes| u64::from(u32::from_be_bytes(bytes)))
+    let digits: &[u8; 8] = id.first_chunk()?;
+    digits.iter().try_fold(0, |number, digit| Some(number << 4 | u64::from(char::from(*digit).to_digit(16)?)))
 }
 
 /// The trace that requests with this id belong to where no headers of traces travel: the id itself, whatever its reason.
 pub fn trace_of(id: &[u8]) -> Option<super::TraceId> {
-    let mut digits = String::with_capacity(32);
-    for (at, byte) in id.iter().enumerate().take(LEN) {
-        match at {
-            AT => digits.push('4'),
-            8 | 13 | 18 | 23 => {}
-            _ => digits.push(char::from(*byte)),
-        }
+    let id: &[u8; LEN] = id.try_into().ok()?;
+    let mut digits = [0; 32];
+    let mut rest = id.iter().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+    for digit in &mut digits {
+        let (at, byte) = rest.next()?;
+        *digit = if at == AT { b'4' } else { *byte };
     }
-    super::TraceId::parse(&digits).filter(|_| id.len() == LEN)
+    super::TraceId::parse(std::str::from_utf8(&digits).ok()?)
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ fn broke_off(x: &mut Exchange<'_>, plan: &Plan<'_>, end: DeliveryEnd) {
 
 /// Adds the request's id to a response, where configured.
 pub(crate) fn tell_request_id(x: &mut Exchange<'_>) {
-    let forced = || x.record.trusted && x.s.request.headers.contains("x-envoy-force-trace");
+    let forced = || x.record.trusted && x.s.request.headers.contains(Known::XEnvoyForceTrace);
     if (x.manager.config.request_id.always_in_response || forced())
         && let Some(id) = x.s.request.headers.get(Known::XRequestId)
     {
