@@ -16,14 +16,20 @@ pub(crate) struct Seen {
 /// wrk, one thread.
 pub(crate) fn wrk(program: &Path, port: u16, connections: u32, seconds: u32) -> anyhow::Result<Seen> {
     let output = Command::new(program)
-        .args(["-t1", "--latency", &format!("-c{connections}"), &format!("-d{seconds}s")])
+        .args(wrk_arguments(connections, seconds))
         .arg(format!("http://127.0.0.1:{port}/"))
         .output()
         .context("cannot start wrk")?;
     parse_wrk(&String::from_utf8_lossy(&output.stdout))
 }
 
-fn parse_wrk(text: &str) -> anyhow::Result<Seen> {
+/// What wrk is told but for the address.
+pub(crate) fn wrk_arguments(connections: u32, seconds: u32) -> [String; 4] {
+    ["-t1".to_owned(), "--latency".to_owned(), format!("-c{connections}"), format!("-d{seconds}s")]
+}
+
+/// What wrk said.
+pub(crate) fn parse_wrk(text: &str) -> anyhow::Result<Seen> {
     if let Some(line) = text.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors")) {
         bail!("wrk: {}", line.trim());
     }

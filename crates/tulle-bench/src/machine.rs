@@ -124,8 +124,27 @@ fn family(pid: u32) -> Vec<u32> {
     all
 }
 
+/// Every process that this one sees.
+pub(crate) fn processes() -> Vec<u32> {
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// A process's program and arguments with spaces between them.
+pub(crate) fn command(pid: u32) -> String {
+    let text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&text).replace('\0', " ")
+}
+
+/// A variable of a process's environment.
+pub(crate) fn environment(pid: u32, name: &str) -> Option<String> {
+    let text = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let all = String::from_utf8_lossy(&text);
+    all.split('\0').find_map(|line| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+}
+
 /// Nanoseconds on a CPU, over all threads (`schedstat`, field 1).
-fn cpu_of(pid: u32) -> u64 {
+pub(crate) fn cpu_of(pid: u32) -> u64 {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
     tasks
         .flatten()

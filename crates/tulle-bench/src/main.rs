@@ -8,6 +8,7 @@ mod configs;
 mod idle;
 mod load;
 mod machine;
+mod mesh;
 mod observed;
 mod peers;
 mod report;

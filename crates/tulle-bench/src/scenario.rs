@@ -42,6 +42,11 @@ impl Bed {
         Ok(Self { folder, _temporary: temporary, certs, backend, _server: server })
     }
 
+    /// Where configurations and logs are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where targets of `observed` are made.
     pub(crate) fn bench<'a>(&'a self, programs: &'a Programs, observed: Observed) -> Bench<'a> {
         Bench { programs, certs: &self.certs, folder: &self.folder, backend: self.backend, observed }

@@ -1,8 +1,9 @@
 //! `tulle-bench telemetry`: what metrics, logs and traces add to the cost of a request.
 
 use crate::configs::Between;
-use crate::load;
-use crate::machine::Running;
+use crate::load::{self, Seen};
+use crate::machine::{self, Running};
+use crate::mesh::Mesh;
 use crate::observed::Observed;
 use crate::peers::{Peer, Programs};
 use crate::report;
@@ -24,6 +25,8 @@ pub(crate) enum Load {
     Mtls,
     /// The same with HTTP/1.1 between
     MtlsH1,
+    /// Through both sidecars of a mesh on this machine, with all that they tell the control plane; needs what `tulle up` needs
+    Mesh,
 }
 
 impl Load {
@@ -34,14 +37,9 @@ impl Load {
             Self::MtlsH1 => {
                 "through a pair with mutual TLS and HTTP/1.1 between, both summed, 32 connections"
             }
-        }
-    }
-
-    fn start(self, bench: &Bench<'_>) -> anyhow::Result<Target> {
-        match self {
-            Self::Plain => bench.hop(Peer::Tulle, Between::H1),
-            Self::Mtls => bench.pair(Peer::Tulle, Between::H2),
-            Self::MtlsH1 => bench.pair(Peer::Tulle, Between::H1),
+            Self::Mesh => {
+                "through both sidecars of a mesh with what they tell the control plane, both summed, 32 connections"
+            }
         }
     }
 }
@@ -50,7 +48,7 @@ impl Load {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which loads, with commas.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["plain", "mtls"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["plain", "mtls", "mesh"])]
     loads: Vec<Load>,
     /// Rounds; each measures every level once, and the minimum counts.
     #[arg(long, default_value_t = 8)]
@@ -90,31 +88,73 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     report::print_levels(&all, args.json)
 }
 
-/// Every level runs at once; rounds take turns among them, each beginning with another.
-fn measure(bed: &Bed, programs: &Programs, load: Load, args: &Args) -> anyhow::Result<Levels> {
-    let start = |level| load.start(&bed.bench(programs, level)).map(|target| (level, target, Vec::new()));
-    let mut targets: Vec<(Observed, Target, Vec<f64>)> =
-        Observed::LEVELS.into_iter().map(start).collect::<Result<_, _>>()?;
-    for (level, target, _) in &targets {
-        load::wrk(&programs.wrk, target.port, 32, 1)
-            .with_context(|| format!("{load:?}, {}", level.name()))?;
-    }
-    let levels = targets.len();
-    for round in 0..args.rounds as usize {
-        for turn in 0..levels {
-            let (_, target, costs) = &mut targets[(round + turn) % levels];
-            let before = cpu(target);
-            let seen = load::wrk(&programs.wrk, target.port, 32, args.seconds)?;
-            costs.push((cpu(target) - before).as_secs_f64() * 1e6 / seen.requests as f64);
-        }
-    }
-    let costs = targets.into_iter().map(|(level, _, mut costs)| {
-        costs.sort_by(f64::total_cmp);
-        (level, costs[0], costs[costs.len() / 2])
-    });
-    Ok(Levels { load, costs: costs.collect() })
+/// What is measured at one level.
+enum Measured<'a> {
+    /// Proxies of their own.
+    Alone(Target, &'a Programs),
+    /// Sidecars of a mesh.
+    Sidecars(&'a Mesh, Observed, Vec<u32>, &'a Programs),
 }
 
-fn cpu(target: &Target) -> Duration {
-    target.running.iter().map(Running::cpu).sum()
+impl Measured<'_> {
+    fn load(&self, seconds: u32) -> anyhow::Result<Seen> {
+        match self {
+            Self::Alone(target, programs) => load::wrk(&programs.wrk, target.port, 32, seconds),
+            Self::Sidecars(mesh, level, _, programs) => mesh.load(&programs.wrk, *level, seconds),
+        }
+    }
+
+    fn cpu(&self) -> Duration {
+        match self {
+            Self::Alone(target, _) => target.running.iter().map(Running::cpu).sum(),
+            Self::Sidecars(_, _, pids, _) => {
+                Duration::from_nanos(pids.iter().map(|pid| machine::cpu_of(*pid)).sum())
+            }
+        }
+    }
+}
+
+/// Every level runs at once; rounds take turns among them, each beginning with another.
+fn measure(bed: &Bed, programs: &Programs, load: Load, args: &Args) -> anyhow::Result<Levels> {
+    let bench = |level| bed.bench(programs, level);
+    let alone = |place: fn(&Bench<'_>) -> anyhow::Result<Target>| {
+        let levels = Observed::LEVELS.into_iter();
+        let start = |level| Ok((level, Measured::Alone(place(&bench(level))?, programs)));
+        rounds(levels.map(start).collect::<anyhow::Result<_>>()?, args)
+    };
+    let costs = match load {
+        Load::Plain => alone(|bench| bench.hop(Peer::Tulle, Between::H1)),
+        Load::Mtls => alone(|bench| bench.pair(Peer::Tulle, Between::H2)),
+        Load::MtlsH1 => alone(|bench| bench.pair(Peer::Tulle, Between::H1)),
+        Load::Mesh => {
+            let mesh = Mesh::start(programs.of(Peer::Tulle), bed.folder())?;
+            let of = |level| {
+                anyhow::Ok((level, Measured::Sidecars(&mesh, level, mesh.sidecars(level)?, programs)))
+            };
+            rounds(vec![of(Observed::Nothing)?, of(Observed::Everything)?], args)
+        }
+    };
+    Ok(Levels { load, costs: costs.with_context(|| format!("{load:?}"))? })
+}
+
+/// The least and the median of each level's rounds.
+fn rounds(targets: Vec<(Observed, Measured<'_>)>, args: &Args) -> anyhow::Result<Vec<(Observed, f64, f64)>> {
+    for (level, target) in &targets {
+        target.load(1).with_context(|| level.name())?;
+    }
+    let mut costs = vec![Vec::new(); targets.len()];
+    for round in 0..args.rounds as usize {
+        for turn in 0..targets.len() {
+            let at = (round + turn) % targets.len();
+            let target = &targets[at].1;
+            let before = target.cpu();
+            let seen = target.load(args.seconds)?;
+            costs[at].push((target.cpu() - before).as_secs_f64() * 1e6 / seen.requests as f64);
+        }
+    }
+    let levels = targets.iter().zip(costs).map(|((level, _), mut costs)| {
+        costs.sort_by(f64::total_cmp);
+        (*level, costs[0], costs[costs.len() / 2])
+    });
+    Ok(levels.collect())
 }
