@@ -80,7 +80,7 @@ impl Loop {
                 Wake::Identity => self.connect(),
                 Wake::Xds(Some(event)) => {
                     if let Some(link) = &self.link {
-                        link.handle(&self.main, event);
+                        link.handle(&self.main, event).await;
                     }
                     self.start_all_resolvers();
                     self.look_ready().await;

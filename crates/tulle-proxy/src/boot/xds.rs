@@ -90,7 +90,7 @@ impl Link {
     }
 
     /// Deals with one event of the client.
-    pub(super) fn handle(&self, main: &Main, event: Event) {
+    pub(super) async fn handle(&self, main: &Main, event: Event) {
         match event {
             Event::Connected => {
                 tracing::info!("connected to the control plane");
@@ -104,7 +104,7 @@ impl Link {
                 }
                 main.counts.disconnects.set(main.counts.disconnects.get() + 1);
             }
-            Event::Update(update) => self.update(main, update),
+            Event::Update(update) => self.update(main, update).await,
         }
     }
 
@@ -113,7 +113,9 @@ impl Link {
         self.client.report(HEALTH, verdict);
     }
 
-    fn update(&self, main: &Main, update: Update) {
+    /// Puts an update in force and answers it. An answer says that every worker goes by it: whoever has read it may count on the
+    /// next request.
+    async fn update(&self, main: &Main, update: Update) {
         if &*update.type_url == type_url::TRUST_BUNDLE {
             *main.counts.accepted.borrow_mut().entry("trust").or_default() += 1;
             return super::trust::update(main, &self.client, update);
@@ -132,6 +134,7 @@ impl Link {
         }
         // What is needed next is asked for before this is answered, so that the server knows it when it goes on.
         self.subscribe_needs(main);
+        main.remote.caught_up().await;
         if errors.is_empty() {
             self.client.accept(ticket);
         } else {

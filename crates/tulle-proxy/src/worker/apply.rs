@@ -111,6 +111,9 @@ pub(super) fn tidy<T>(delta: &mut Delta<T>) {
 /// Answers a question. An asker that has gone away is no problem.
 pub(super) fn answer(worker: &Worker, query: Query) {
     match query {
+        Query::CaughtUp(answer) => {
+            let _ = answer.send(());
+        }
         Query::Vitals(answer) => {
             let gauges = &worker.gauges;
             let clusters = worker.clusters.borrow();

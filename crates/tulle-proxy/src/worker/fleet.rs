@@ -243,6 +243,11 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// Waits until every worker has obeyed what it was told before.
+    pub async fn caught_up(&self) {
+        self.ask(Query::CaughtUp).await;
+    }
+
     /// The workers' gauges, summed.
     pub async fn vitals(&self) -> Vitals {
         let mut sum = Vitals::default();

@@ -12,6 +12,8 @@ use crate::trace::kept::Observed;
 /// A question and where its answer goes. A worker that ends first drops the sender.
 #[derive(Debug)]
 pub enum Query {
+    /// Nothing: the answer says that what was told before is in force.
+    CaughtUp(oneshot::Sender<()>),
     /// Gauges of the worker itself.
     Vitals(oneshot::Sender<Vitals>),
     /// Every endpoint of every cluster, for `/clusters`.
