@@ -96,16 +96,19 @@ pub(crate) fn is_lower_token(text: &[u8]) -> bool {
 
 /// No control character but tab (RFC 9110 section 5.5); bytes from 0x80 pass.
 pub(crate) fn is_value(text: &[u8]) -> bool {
-    const LANES: usize = 32;
-    // Without a way out in the middle a compiler checks many bytes at once; values are rarely bad.
-    let mut bad = [false; LANES];
-    let mut blocks = text.chunks_exact(LANES);
-    for block in &mut blocks {
-        for (bad, byte) in bad.iter_mut().zip(block) {
-            *bad |= is_bad_in_value(*byte);
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    // Values are rarely bad: without a way out in the middle many bytes are checked at once.
+    let fine = match text.len() {
+        0..8 => return !text.iter().any(|b| is_bad_in_value(*b)),
+        8..64 => {
+            let words = text.chunks_exact(8).map(word).chain([word(&text[text.len() - 8..])]);
+            words.fold(0, |marks, word| marks | controls(word)) == 0
         }
-    }
-    !bad.contains(&true) && !blocks.remainder().iter().any(|b| is_bad_in_value(*b))
+        // A plain loop over bytes is what compilers make vectors of.
+        _ => text.iter().fold(0, |bad, b| bad | u8::from(is_bad_in_value(*b))) == 0,
+    };
+    // Words mark tabs, too.
+    fine || !text.iter().any(|b| is_bad_in_value(*b))
 }
 
 #[inline]
@@ -115,14 +118,19 @@ fn is_bad_in_value(byte: u8) -> bool {
 
 /// Which byte of a little-endian word is the first control character (below 0x20, tab included, or 0x7f).
 pub(crate) fn first_control(word: u64) -> Option<usize> {
+    let marks = controls(word);
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+}
+
+/// The highest bit of each byte that is a control character (below 0x20, tab included, or 0x7f); bytes behind the first may be marked
+/// in vain, those before it are not.
+fn controls(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    // A borrow may mark bytes behind the first, never before it.
     let below_20 = word.wrapping_sub(ONES * 0x20) & !word;
     let del = word ^ (ONES * 0x7f);
     let is_del = del.wrapping_sub(ONES) & !del;
-    let marks = (below_20 | is_del) & HIGH;
-    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+    (below_20 | is_del) & HIGH
 }
 
 /// Fields that frame, route, authenticate or change the processing of a message (RFC 9110 section 6.5.1).
