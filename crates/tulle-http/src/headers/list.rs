@@ -171,9 +171,7 @@ impl HeaderList {
     #[must_use]
     pub fn lists<'n>(&self, name: impl Into<NameRef<'n>>, item: &str) -> bool {
         self.get_all(name).any(|value| {
-            value
-                .split(|b| *b == b',')
-                .any(|part| part.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
+            value.split(|b| *b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(item.as_bytes()))
         })
     }
 
