@@ -51,10 +51,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["plain", "mtls", "mesh"])]
     loads: Vec<Load>,
     /// Rounds; each measures every level once, and the minimum counts.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 24)]
     rounds: u32,
     /// Length of each measurement.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     seconds: u32,
     /// The CPU for everything [default: the last one].
     #[arg(long)]

@@ -41,6 +41,9 @@ pub(super) fn start(main: &Rc<Main>, connection: Connection) {
 
 async fn run(main: Rc<Main>, mut connection: Connection) {
     loop {
+        // Workers keep from the first question on. It comes before there is a stream to answer it on, so that the first requests of a
+        // proxy are not missed.
+        main.remote.observed().await;
         let (sender, messages) = Connection::queue();
         // Ends with the queue's other end.
         let telling = tokio::task::spawn_local(tell(Rc::clone(&main), sender));
