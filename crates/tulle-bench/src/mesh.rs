@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// How long a mesh may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `tulle up` with a client and a server in each of two namespaces: `seen` with the mesh's defaults, `unseen` with a Telemetry that
-/// switches metrics, traces and logs off.
+/// `tulle up` with a client and a server in each of two namespaces: `seen` with the mesh's defaults but for a log of errors only, `unseen`
+/// with a Telemetry that switches metrics, traces and logs off.
 pub(crate) struct Mesh {
     up: Child,
     tulle: PathBuf,
@@ -129,7 +129,9 @@ fn manifest() -> String {
             );
         }
     }
-    text + "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: nothing, namespace: unseen}\nspec:\n  \
+    text + "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: errors, namespace: seen}\nspec:\n  \
+        accessLogging: [{filter: {expression: response.code >= 400}}]\n---\n\
+        apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: nothing, namespace: unseen}\nspec:\n  \
         metrics:\n  - providers: [{name: prometheus}]\n    \
         overrides: [{match: {metric: ALL_METRICS, mode: CLIENT_AND_SERVER}, disabled: true}]\n  \
         tracing: [{disableSpanReporting: true, randomSamplingPercentage: 0}]\n  accessLogging: [{disabled: true}]\n"
