@@ -71,22 +71,12 @@ fn als(
     tcp: bool,
     fields: AlsFields,
 ) -> Option<LogService> {
-    let grpc::CommonGrpcAccessLogConfig {
-        log_name,
-        grpc_service,
-        transport_api_version,
-        buffer_flush_interval,
-        buffer_size_bytes,
-        filter_state_objects_to_log,
-        grpc_stream_retry_policy,
-        custom_tags,
-    } = cx.required(at, message)?;
-    api_version(cx, &at.field("transport_api_version"), *transport_api_version);
-    no_effect!(cx, at, filter_state_objects_to_log: NO_STATE, grpc_stream_retry_policy: "what a service does not take is lost and counted");
-    let name = named(cx, &at.field("log_name"), log_name);
-    let tags = self::tags(cx, &at.field("custom_tags"), custom_tags);
-    let (interval, batch) = buffer(cx, at, buffer_flush_interval.as_ref(), buffer_size_bytes.as_ref());
-    let to = otlp_grpc(cx, &at.field("grpc_service"), grpc_service.as_ref())?;
+    let message = cx.required(at, message)?;
+    let Common { name, service, interval, bytes, tags } = common(cx, at, message);
+    let name = named(cx, &at.field("log_name"), name);
+    let tags = self::tags(cx, &at.field("custom_tags"), tags);
+    let (interval, batch) = buffer(cx, at, interval, bytes);
+    let to = otlp_grpc(cx, &at.field("grpc_service"), service)?;
     Some(LogService { kind: LogServiceKind::Als { to, tcp, fields }, tags: tags?, name, interval, batch })
 }
 
@@ -100,20 +90,16 @@ fn buffer(
     (interval, number(bytes, BATCH).min(MOST) as usize)
 }
 
-/// What `common_config` of OpenTelemetry's log says: an older place for the same things.
-struct Common {
-    name: String,
-    service: Option<core::GrpcService>,
-    interval: Option<google::Duration>,
-    bytes: Option<google::UInt32Value>,
-    tags: Vec<tracing::CustomTag>,
+/// What `common_config` says; of OpenTelemetry's log it is an older place for the same things.
+struct Common<'a> {
+    name: &'a str,
+    service: Option<&'a core::GrpcService>,
+    interval: Option<&'a google::Duration>,
+    bytes: Option<&'a google::UInt32Value>,
+    tags: &'a [tracing::CustomTag],
 }
 
-fn common(
-    cx: &mut Context<'_>,
-    at: &At<'_>,
-    message: Option<&grpc::CommonGrpcAccessLogConfig>,
-) -> Option<Common> {
+fn common<'a>(cx: &mut Context<'_>, at: &At<'_>, message: &'a grpc::CommonGrpcAccessLogConfig) -> Common<'a> {
     let grpc::CommonGrpcAccessLogConfig {
         log_name,
         grpc_service,
@@ -123,16 +109,16 @@ fn common(
         filter_state_objects_to_log,
         grpc_stream_retry_policy,
         custom_tags,
-    } = message?;
+    } = message;
     api_version(cx, &at.field("transport_api_version"), *transport_api_version);
     no_effect!(cx, at, filter_state_objects_to_log: NO_STATE, grpc_stream_retry_policy: "what a service does not take is lost and counted");
-    Some(Common {
-        name: log_name.clone(),
-        service: grpc_service.clone(),
-        interval: *buffer_flush_interval,
-        bytes: *buffer_size_bytes,
-        tags: custom_tags.clone(),
-    })
+    Common {
+        name: log_name,
+        service: grpc_service.as_ref(),
+        interval: buffer_flush_interval.as_ref(),
+        bytes: buffer_size_bytes.as_ref(),
+        tags: custom_tags,
+    }
 }
 
 /// `envoy.access_loggers.open_telemetry`.
@@ -161,12 +147,13 @@ pub(super) fn open_telemetry(
     } = message;
     no_effect!(cx, at, filter_state_objects_to_log: NO_STATE);
     formatters(cx, &at.field("formatters"), written_formatters);
-    let old = common(cx, &at.field("common_config"), common_config.as_ref());
+    let old =
+        common_config.as_ref().map(|common_config| common(cx, &at.field("common_config"), common_config));
     let places = [old.is_some(), grpc.is_some(), http.is_some()].into_iter().filter(|is| *is).count();
     if places > 1 {
         cx.refuse(at, "has more than one of common_config, grpc_service and http_service; keep one of them");
     }
-    let to = match (http, grpc, old.as_ref().map(|old| old.service.as_ref())) {
+    let to = match (http, grpc, old.as_ref().map(|old| old.service)) {
         (Some(http), _, _) => OtlpTarget::Http(http_service(cx, &at.field("http_service"), http)?),
         (None, Some(grpc), _) => OtlpTarget::Grpc(otlp_grpc(cx, &at.field("grpc_service"), Some(grpc))?),
         (None, None, Some(service)) => {
@@ -188,18 +175,16 @@ pub(super) fn open_telemetry(
         cx.refuse(at, error.to_string());
     }
     let (interval, batch) = match (&old, buffer_flush_interval, buffer_size_bytes) {
-        (Some(old), None, None) => {
-            buffer(cx, &at.field("common_config"), old.interval.as_ref(), old.bytes.as_ref())
-        }
+        (Some(old), None, None) => buffer(cx, &at.field("common_config"), old.interval, old.bytes),
         _ => buffer(cx, at, buffer_flush_interval.as_ref(), buffer_size_bytes.as_ref()),
     };
     let tags: Arc<[CustomTag]> = match &old {
         Some(old) if custom_tags.is_empty() => {
-            self::tags(cx, &at.field("common_config").field("custom_tags"), &old.tags)?
+            self::tags(cx, &at.field("common_config").field("custom_tags"), old.tags)?
         }
         _ => self::tags(cx, &at.field("custom_tags"), custom_tags)?,
     };
-    let name = old.filter(|_| log_name.is_empty()).map_or_else(|| log_name.clone(), |old| old.name);
+    let name = old.filter(|_| log_name.is_empty()).map_or(log_name.as_str(), |old| old.name);
     Some(LogService {
         kind: LogServiceKind::Otlp(Box::new(OtlpLog {
             to,
@@ -212,7 +197,7 @@ pub(super) fn open_telemetry(
             stat_prefix: text(stat_prefix),
         })),
         tags,
-        name: text(&name),
+        name: text(name),
         interval,
         batch,
     })

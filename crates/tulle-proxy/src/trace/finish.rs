@@ -43,30 +43,19 @@ pub(crate) fn nanos(time: SystemTime) -> u64 {
 /// What became of the trace of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traced {
-    id: Id,
+    /// Whether its trace follows from its id, where no headers of traces travel.
+    by_id: bool,
     /// Whether it is sampled.
     pub(crate) sampled: bool,
-}
-
-/// Where the id of a trace is found.
-#[derive(Clone, Copy, Debug, Default)]
-enum Id {
-    /// Nowhere.
-    #[default]
-    None,
-    /// It is that of the headers.
-    Own(TraceId),
-    /// It follows from the request's id.
-    Request,
 }
 
 impl Traced {
     /// The trace that the request is part of. Made only when somebody asks.
     pub(crate) fn trace(self, x: &Exchange<'_>) -> Option<TraceId> {
-        match self.id {
-            Id::None => None,
-            Id::Own(id) => Some(id),
-            Id::Request => x.s.request.headers.get(Known::XRequestId).and_then(request_id::trace_of),
+        match x.record.ids {
+            Some((id, _)) => Some(id),
+            None if self.by_id => x.s.request.headers.get(Known::XRequestId).and_then(request_id::trace_of),
+            None => None,
         }
     }
 }
@@ -81,13 +70,13 @@ pub(crate) fn finish(x: &mut Exchange<'_>, duration: Duration) -> Traced {
     let Some(tracing) = &manager.tracing else { return Traced::default() };
     end_try(x, false);
     let Some(mut active) = x.record.trace.take() else { return Traced::default() };
-    let (id, sampled) = match &active.own {
-        Some(own) => (Id::Own(own.trace), own.sampled),
+    let traced = match &active.own {
+        Some(own) => Traced { by_id: false, sampled: own.sampled },
         // Malformed headers: no span.
         None if tracing.tracer().is_some() => return Traced::default(),
-        None => (Id::Request, active.reason != Reason::None),
+        None => Traced { by_id: true, sampled: active.reason != Reason::None },
     };
-    let traced = Traced { id, sampled };
+    let sampled = traced.sampled;
     let keeping = x.conn.worker.telemetry.kept.is_on();
     let keep = keeping && (sampled || super::kept::is_trouble(x, duration));
     let export = sampled && tracing.exporter.is_some();

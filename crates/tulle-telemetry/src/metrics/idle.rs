@@ -4,8 +4,13 @@
 //! ([`Snapshot::idle`]), and each worker forgets its part ([`Store::forget`]). A worker that counted in the meantime keeps its part, and
 //! what the others gave up is still part of the sum.
 
-use hashbrown::HashSet;
+use std::hash::Hash;
+use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
+use tulle_base::resource::Provenance;
+
+use super::routes::RouteSeries;
 use super::snapshot::{SeriesLabels, Snapshot};
 use super::store::{Packed, Store};
 
@@ -15,6 +20,7 @@ pub struct Idle {
     requests: HashSet<SeriesLabels>,
     messages: HashSet<SeriesLabels>,
     tcp: HashSet<SeriesLabels>,
+    routes: HashSet<Arc<Provenance>>,
     /// Those to which nothing was added since then; seconds since the proxy started.
     before: u32,
 }
@@ -27,7 +33,7 @@ impl Idle {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.requests.len() + self.messages.len() + self.tcp.len()
+        self.requests.len() + self.messages.len() + self.tcp.len() + self.routes.len()
     }
 }
 
@@ -38,13 +44,14 @@ impl Snapshot {
             requests: of(&self.requests, |s| s.touched < before),
             messages: of(&self.messages, |s| s.touched < before),
             tcp: of(&self.tcp, |s| s.touched < before && s.opened <= s.closed),
+            routes: of(&self.routes, |s| s.touched < before),
             before,
         }
     }
 
-    /// Whether it has no series of Istio's metrics.
+    /// Whether it has no series of Istio's metrics, and none of routes.
     pub fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.messages.is_empty() && self.tcp.is_empty()
+        self.requests.is_empty() && self.messages.is_empty() && self.tcp.is_empty() && self.routes.is_empty()
     }
 
     /// Keeps of these series only those that `other` has too: what some worker still counts.
@@ -52,11 +59,12 @@ impl Snapshot {
         self.requests.retain(|labels, _| other.requests.contains_key(labels));
         self.messages.retain(|labels, _| other.messages.contains_key(labels));
         self.tcp.retain(|labels, _| other.tcp.contains_key(labels));
+        self.routes.retain(|rule, _| other.routes.contains_key(rule));
     }
 }
 
-fn of<V>(all: &hashbrown::HashMap<SeriesLabels, V>, idle: impl Fn(&V) -> bool) -> HashSet<SeriesLabels> {
-    all.iter().filter(|(_, values)| idle(values)).map(|(labels, _)| labels.clone()).collect()
+fn of<K: Clone + Eq + Hash, V, S>(all: &HashMap<K, V, S>, idle: impl Fn(&V) -> bool) -> HashSet<K> {
+    all.iter().filter(|(_, values)| idle(values)).map(|(key, _)| key.clone()).collect()
 }
 
 impl Store {
@@ -100,6 +108,10 @@ impl Store {
                 out.tcp.insert(self.labels(key), values);
             }
         }
+        let gone = |rule: &Arc<Provenance>, values: &mut RouteSeries| {
+            values.touched < before && idle.routes.contains(rule)
+        };
+        out.routes.extend(self.routes.extract_if(gone));
         let keys = self.requests.keys().chain(self.messages.keys()).chain(self.tcp.keys());
         let used: HashSet<u32> = keys.map(|key| key.unpack().traffic.tags.0).collect();
         self.tags.keep(&used);

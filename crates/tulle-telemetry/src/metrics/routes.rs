@@ -15,7 +15,8 @@ use super::pairs::Pairs;
 use super::snapshot::{Snapshot, Sum};
 use super::store::{RequestKey, RequestSample, Store};
 
-/// Rules that a worker counts at most; requests of further ones are counted as overflow and otherwise lost.
+/// Rules that a worker counts at most; requests of further ones are counted as overflow and otherwise lost. Those that nobody uses any
+/// more go as all idle series do ([`super::idle`]).
 const MOST: usize = 512;
 /// Requests by rule, protocol and result.
 const REQUESTS: &str = "tulle_route_requests_total";
@@ -36,6 +37,8 @@ const COUNTED: [(&str, &str); 6] = [
 pub(crate) struct RouteSeries {
     counts: [u64; COUNTED.len()],
     duration_ms: Histogram,
+    /// When it was last added to, in seconds since the proxy started.
+    pub(super) touched: u32,
 }
 
 /// The series of all rules.
@@ -68,6 +71,7 @@ impl Store {
             None => self.routes.entry(Arc::clone(made_by)).or_default(),
         };
         series.counts[counted(key)] += 1;
+        series.touched = sample.now;
         if let Some(duration) = sample.duration {
             series.duration_ms.observe(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         }
@@ -76,7 +80,8 @@ impl Store {
 
 impl Sum for RouteSeries {
     fn add(&mut self, other: &Self) {
-        let Self { counts, duration_ms } = other;
+        let Self { counts, duration_ms, touched } = other;
+        self.touched = self.touched.max(*touched);
         self.counts.iter_mut().zip(counts).for_each(|(mine, theirs)| *mine += theirs);
         self.duration_ms.merge(duration_ms);
     }
@@ -187,6 +192,27 @@ mod tests {
         wanted.push(format!("{DURATION} {of} 7"));
         assert_eq!(told, wanted);
         assert!(!prometheus::render(&snapshot, prometheus::Exposure::All).contains("route"));
+    }
+
+    #[test]
+    fn rules_that_are_idle_everywhere_make_room() {
+        let (mut one, mut other) = (Store::new(10), Store::new(10));
+        let at = |now| RequestSample { now, ..RequestSample::default() };
+        for index in 0..MOST {
+            one.record_route(&rule(index), &key(200, None), &at(5));
+        }
+        other.record_route(&rule(0), &key(200, None), &at(90));
+        let mut all = one.snapshot();
+        all.merge(other.snapshot());
+        let idle = all.idle(50);
+        assert_eq!(idle.len(), MOST - 1, "the first one is in use elsewhere");
+        // Meanwhile one is used again.
+        one.record_route(&rule(1), &key(200, None), &at(95));
+        let retired = one.forget(&idle);
+        assert_eq!((one.routes.len(), retired.routes.len()), (2, MOST - 2));
+        assert!(!retired.is_empty());
+        one.record_route(&rule(MOST + 1), &key(200, None), &at(96));
+        assert_eq!((one.routes.len(), one.overflow()), (3, 0));
     }
 
     #[test]

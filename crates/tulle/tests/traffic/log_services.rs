@@ -1,18 +1,11 @@
 //! Access logs that go to services: to a collector of OpenTelemetry and to Envoy's access log service, both of which are this test's own
 //! binary in a pod. A Telemetry's filter holds for requests and for connections.
 
-use std::convert::Infallible;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderMap, HeaderValue};
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tulle_proto::Message as _;
 use tulle_proto::envoy::access_log_data::AccessLogCommon;
@@ -23,6 +16,7 @@ use tulle_proto::otlp::{ExportLogsServiceRequest, text_of};
 
 use crate::harness::{Mesh, Spec};
 use crate::manifests::{client, documents, echo, injected_default, service};
+use crate::taker;
 
 /// Where the service writes what it gets; also what makes this test the service.
 const FILE: &str = "TULLE_TEST_LOG_SERVICE";
@@ -33,37 +27,9 @@ const SOON: Duration = Duration::from_secs(60);
 #[ignore = "runs in a pod of the other test"]
 fn the_service() {
     let Ok(file) = std::env::var(FILE) else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("0.0.0.0:4317").await.unwrap();
-        loop {
-            let Ok((socket, _)) = listener.accept().await else { continue };
-            let file = file.clone();
-            tokio::spawn(async move {
-                let service = hyper::service::service_fn(move |request| take(request, file.clone()));
-                let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                let _ = server.serve_connection(TokioIo::new(socket), service).await;
-            });
-        }
+    taker::serve(&file, |path, message| {
+        if path.ends_with("/StreamAccessLogs") { entries(message) } else { records(message) }
     });
-}
-
-async fn take(
-    request: Request<Incoming>,
-    file: String,
-) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
-    let stream = request.uri().path().ends_with("/StreamAccessLogs");
-    let body = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
-    let message = body.get(5..).unwrap_or_default();
-    let lines = if stream { entries(message) } else { records(message) };
-    let mut out = fs::OpenOptions::new().create(true).append(true).open(&file).unwrap();
-    lines.iter().for_each(|line| writeln!(out, "{line}").unwrap());
-    let trailers = async {
-        Some(Ok(HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))])))
-    };
-    let mut response = Response::new(Full::new(Bytes::from_static(&[0; 5])).with_trailers(trailers));
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-    Ok(response)
 }
 
 fn entries(message: &[u8]) -> Vec<Value> {

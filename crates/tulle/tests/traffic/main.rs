@@ -39,6 +39,7 @@ mod settings;
 mod stated;
 mod status;
 mod survival;
+mod taker;
 mod telemetry;
 mod tokens;
 mod traces;

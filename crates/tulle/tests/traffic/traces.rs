@@ -2,25 +2,19 @@
 //! test's own binary in a pod, and in the store of the control plane.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderMap, HeaderValue};
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tulle_proto::Message as _;
-use tulle_proto::otlp::{ExportTraceServiceRequest, Span, text_of};
+use tulle_proto::otlp::{ExportTraceServiceRequest, ResourceSpans, Span, text_of};
 
 use crate::harness::{Mesh, Spec, http_get, http_get_with};
 use crate::manifests::documents;
+use crate::taker;
 
 /// Where the collector writes what it gets; also what makes this test the collector.
 const FILE: &str = "TULLE_TEST_COLLECTOR";
@@ -31,42 +25,17 @@ const SOON: Duration = Duration::from_secs(60);
 #[ignore = "runs in a pod of the other test"]
 fn the_collector() {
     let Ok(file) = std::env::var(FILE) else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("0.0.0.0:4317").await.unwrap();
-        loop {
-            let Ok((socket, _)) = listener.accept().await else { continue };
-            let file = file.clone();
-            tokio::spawn(async move {
-                let service = hyper::service::service_fn(move |request| take(request, file.clone()));
-                let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                let _ = server.serve_connection(TokioIo::new(socket), service).await;
-            });
-        }
+    taker::serve(&file, |_, message| {
+        let message = ExportTraceServiceRequest::from_wire(message).unwrap_or_default();
+        let of = |resource: ResourceSpans| {
+            let attributes = resource.resource.unwrap_or_default().attributes;
+            let service = attributes.iter().find(|kv| kv.key == "service.name");
+            let service = text_of(service.and_then(|kv| kv.value.as_ref())).to_owned();
+            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            spans.map(|span| line(&service, &span)).collect::<Vec<_>>()
+        };
+        message.resource_spans.into_iter().flat_map(of).collect()
     });
-}
-
-async fn take(
-    request: Request<Incoming>,
-    file: String,
-) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
-    let body = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
-    let message = ExportTraceServiceRequest::from_wire(body.get(5..).unwrap_or_default()).unwrap_or_default();
-    let mut out = fs::OpenOptions::new().create(true).append(true).open(&file).unwrap();
-    for resource in message.resource_spans {
-        let attributes = resource.resource.unwrap_or_default().attributes;
-        let service = attributes.iter().find(|kv| kv.key == "service.name");
-        let service = text_of(service.and_then(|kv| kv.value.as_ref())).to_owned();
-        for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-            writeln!(out, "{}", line(&service, &span)).unwrap();
-        }
-    }
-    let trailers = async {
-        Some(Ok(HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))])))
-    };
-    let mut response = Response::new(Full::new(Bytes::from_static(&[0; 5])).with_trailers(trailers));
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-    Ok(response)
 }
 
 fn line(service: &str, span: &Span) -> Value {
